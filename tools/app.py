@@ -10,20 +10,25 @@ from absl import app
 from deeplab_tf.errors import InputError
 
 
-def run(main):
-    """Run `main()` after absl has parsed the flags; input errors become one line and exit code 1.
+def run(main, takes_files=False):
+    """Run a tool's work after absl has parsed the flags.
 
     Args:
-      main: function without arguments, the tool's work.
+      main: the tool's work, called without arguments, or with the list of the arguments that
+        are no flags where `takes_files` is set.
+      takes_files: whether arguments beside the flags are allowed.
+
+    Raises:
+      SystemExit: with one line and status 1 where the input is at fault.
     """
-    app.run(lambda argv: _guarded(main, argv))
+    app.run(lambda argv: _guarded(main, argv[1:], takes_files))
 
 
-def _guarded(main, argv):
-    if len(argv) > 1:
-        sys.exit(f"error: unexpected argument {argv[1]!r}; options are written --name=value")
+def _guarded(main, files, takes_files):
+    if files and not takes_files:
+        sys.exit(f"error: unexpected argument {files[0]!r}; options are written --name=value")
     try:
-        main()
+        main(files) if takes_files else main()
     except (InputError, OSError) as error:
         sys.exit("error: " + " ".join(str(error).split()))
     except KeyboardInterrupt:
