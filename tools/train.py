@@ -1,0 +1,232 @@
+"""Train a segmentation network; started again after an interruption, it goes on.
+
+    python tools/train.py --flagfile=configs/demo.flags --data_dir=D --model_dir=M
+
+M receives best.keras (best validation score), last.keras, labels.json, checkpoints/ and train/
+(for `tensorboard --logdir=M`).
+"""
+
+from pathlib import Path
+
+from absl import flags
+from app import run
+
+# app quiets TensorFlow, so it is imported before it.
+# isort: split
+import keras
+import tensorflow as tf
+
+from deeplab_tf import build_deeplab
+from deeplab_tf.data.datasets import DATASETS, open_dataset
+from deeplab_tf.data.pipeline import check_examples, training_batches
+from deeplab_tf.data.voc import read_colors
+from deeplab_tf.training.batch_norm import freeze_bn, set_bn_momentum
+from deeplab_tf.training.loop import LoopSettings, Trainer
+from deeplab_tf.training.optimizer import PUBLISHED_RULES, LayerwiseAdam, LayerwiseSGD
+from deeplab_tf.training.precision import build_with_precision
+from deeplab_tf.training.schedules import Poly, StepDecay
+from deeplab_tf.training.validation import Validation
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_enum(
+    "dataset",
+    "voc",
+    DATASETS,
+    "voc: any folder in VOC layout; synthetic: drawn into --data_dir on first use.",
+)
+flags.DEFINE_string("data_dir", None, "Folder of the data set.", required=True)
+flags.DEFINE_string(
+    "model_dir", None, "Folder for models, checkpoints and TensorBoard.", required=True
+)
+flags.DEFINE_string("train_split", "train", "List of the images to train on.")
+flags.DEFINE_string("val_split", "val", "List of the images to validate on.")
+
+flags.DEFINE_string(
+    "backbone", "resnet101", "keras.applications family; paper: vgg16, resnet101."
+)
+flags.DEFINE_string("head", "aspp_l", "large_fov, aspp_s or aspp_l (all in the paper).")
+flags.DEFINE_integer(
+    "output_stride", 8, "Pixels between two score cells; paper: 8.", lower_bound=1
+)
+flags.DEFINE_string("weights", "imagenet", "imagenet, none, or a weights file.")
+flags.DEFINE_float(
+    "bn_momentum",
+    None,
+    "Share of the old batch statistics each step keeps, 0 to 1; 0.9 suits training from "
+    "scratch. Default: as the backbone has it.",
+    lower_bound=0,
+    upper_bound=1,
+)
+flags.DEFINE_bool(
+    "freeze_bn", False, "Keep all of batch normalisation as loaded; paper (ResNet-101): yes."
+)
+
+flags.DEFINE_integer("steps", 20_000, "Number of updates; paper: 20000.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 10, "Images a step; paper: 10.", lower_bound=1)
+flags.DEFINE_integer("crop_size", 321, "Side of a crop in pixels; paper: 321.", lower_bound=1)
+flags.DEFINE_float("scale_low", 0.5, "Smallest random scale; paper: 0.5.", lower_bound=0)
+flags.DEFINE_float("scale_high", 1.5, "Largest random scale; paper: 1.5.", lower_bound=0)
+flags.DEFINE_float(
+    "scale_step",
+    0.0,
+    "Distance of the scales drawn from; 0: any scale in the range. Paper: 0; the authors' "
+    "own training: 0.25.",
+    lower_bound=0,
+)
+flags.DEFINE_bool("mirror", True, "Mirror half of the crops left to right; paper: yes.")
+
+flags.DEFINE_enum("optimizer", "sgd", ["sgd", "adam"], "Paper: sgd.")
+flags.DEFINE_float(
+    "learning_rate",
+    1e-3,
+    "At step 0; paper: 1e-3 (VGG-16), 2.5e-4 (ResNet-101).",
+    lower_bound=0,
+)
+flags.DEFINE_enum("schedule", "poly", ["poly", "step"], "Course of the rate; paper: poly.")
+flags.DEFINE_float("poly_power", 0.9, "Exponent of the poly schedule; paper: 0.9.")
+flags.DEFINE_integer(
+    "decay_every", 2000, "Steps between drops of the step schedule; paper: 2000.", lower_bound=1
+)
+flags.DEFINE_float("decay_factor", 0.1, "Factor of each drop; paper: 0.1.")
+flags.DEFINE_float("momentum", 0.9, "Of SGD; paper: 0.9.", lower_bound=0, upper_bound=1)
+flags.DEFINE_float(
+    "weight_decay", 5e-4, "L2 added to the gradient of kernels; paper: 5e-4.", lower_bound=0
+)
+flags.DEFINE_bool(
+    "layer_rates",
+    True,
+    "Learning rate x10 for the classifier, x2 for biases; paper: yes. Off: all layers alike.",
+)
+
+flags.DEFINE_integer("checkpoint_every", 500, "Steps between checkpoints.", lower_bound=1)
+flags.DEFINE_integer("eval_every", 500, "Steps between validations.", lower_bound=1)
+flags.DEFINE_integer(
+    "eval_images", 100, "Images scored in a validation; 0: never validate.", lower_bound=0
+)
+flags.DEFINE_integer("log_every", 20, "Steps between points of the curves.", lower_bound=1)
+flags.DEFINE_enum(
+    "precision",
+    "float32",
+    ["float32", "mixed_bfloat16"],
+    "What the network computes in while it is trained; the saved models are float32.",
+)
+flags.DEFINE_integer("seed", 0, "Of weights, order, augmentation and dropout.")
+flags.DEFINE_bool(
+    "deterministic", False, "Only operations that give the same bits in every run; slower."
+)
+flags.DEFINE_integer("num_threads", 0, "CPU threads; 0: all.", lower_bound=0)
+
+
+def set_up_tensorflow():
+    """Set seed, threads and determinism, before anything is built."""
+    keras.utils.set_random_seed(FLAGS.seed)
+    tf.config.threading.set_intra_op_parallelism_threads(FLAGS.num_threads)
+    if FLAGS.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def build_model(num_classes):
+    """Build the network of the flags, with its batch normalisation set."""
+    model = build_deeplab(
+        FLAGS.backbone,
+        FLAGS.head,
+        num_classes=num_classes,
+        output_stride=FLAGS.output_stride,
+        weights=None if FLAGS.weights == "none" else FLAGS.weights,
+    )
+    if FLAGS.bn_momentum is not None:
+        set_bn_momentum(model, FLAGS.bn_momentum)
+    if FLAGS.freeze_bn:
+        freeze_bn(model)
+    return model
+
+
+def make_optimizer():
+    """Make the optimizer of the flags with its schedule."""
+    if FLAGS.schedule == "poly":
+        schedule = Poly(FLAGS.learning_rate, FLAGS.steps, FLAGS.poly_power)
+    else:
+        schedule = StepDecay(FLAGS.learning_rate, FLAGS.decay_every, FLAGS.decay_factor)
+    settings = {
+        "l2": FLAGS.weight_decay,
+        "rules": PUBLISHED_RULES if FLAGS.layer_rates else (),
+    }
+    if FLAGS.optimizer == "adam":
+        return LayerwiseAdam(schedule, **settings)
+    return LayerwiseSGD(schedule, FLAGS.momentum, **settings)
+
+
+def open_split(split):
+    """Open a split of the data set; its examples, label set and label colours, checked."""
+    examples, label_set = open_dataset(FLAGS.dataset, FLAGS.data_dir, split)
+    colors = read_colors(FLAGS.data_dir)
+    check_examples(examples, label_set.num_classes, colors)
+    return examples, label_set, colors
+
+
+def make_batches_from(examples, num_classes, colors):
+    """Give the function from the number of batches to skip to the training batches."""
+
+    def batches_from(start):
+        return training_batches(
+            examples,
+            num_classes=num_classes,
+            batch_size=FLAGS.batch_size,
+            crop_size=FLAGS.crop_size,
+            scale_range=(FLAGS.scale_low, FLAGS.scale_high),
+            scale_step=FLAGS.scale_step,
+            mirror=FLAGS.mirror,
+            seed=FLAGS.seed,
+            start=start,
+            colors=colors,
+        )
+
+    return batches_from
+
+
+def make_validation():
+    """Give the loop's validation arguments; none where no image is to be scored."""
+    if not FLAGS.eval_images:
+        return {}
+    examples, label_set, colors = open_split(FLAGS.val_split)
+    validation = Validation(examples, label_set, FLAGS.eval_images, colors=colors)
+    return {"validate": validation.score, "draw": validation.draw}
+
+
+def loop_settings():
+    """Gather the flags that say how long and how often."""
+    return LoopSettings(
+        model_dir=Path(FLAGS.model_dir),
+        steps=FLAGS.steps,
+        batch_size=FLAGS.batch_size,
+        output_stride=FLAGS.output_stride,
+        checkpoint_every=FLAGS.checkpoint_every,
+        eval_every=FLAGS.eval_every,
+        log_every=FLAGS.log_every,
+    )
+
+
+def main():
+    """Train as the flags say."""
+    set_up_tensorflow()
+    examples, label_set, colors = open_split(FLAGS.train_split)
+    validation = make_validation()
+    model, float32_model = build_with_precision(
+        lambda: build_model(label_set.num_classes), FLAGS.precision
+    )
+    settings = loop_settings()
+    settings.model_dir.mkdir(parents=True, exist_ok=True)
+    label_set.save(settings.model_dir / "labels.json")
+    Trainer(
+        model,
+        make_optimizer(),
+        make_batches_from(examples, label_set.num_classes, colors),
+        settings,
+        float32_model=float32_model,
+        **validation,
+    ).run()
+
+
+if __name__ == "__main__":
+    run(main)
