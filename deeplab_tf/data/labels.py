@@ -1,0 +1,150 @@
+"""What the class indices of a label map mean: names, colours, and the index of void."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from deeplab_tf.errors import InputError
+
+VOID = 255
+VOID_COLOR = (224, 224, 192)
+
+VOC = (
+    "background",
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
+
+
+def voc_colors(n):
+    """The first `n` colours of the PASCAL VOC palette.
+
+    Bits 0, 3, 6 of the class index are the highest bits of red, bits 1, 4, 7 those of green,
+    bits 2, 5 those of blue; so all 256 colours differ, and 255 is the void colour.
+
+    Args:
+      n: number of colours, 0..256.
+
+    Returns:
+      (n, 3) uint8 array of RGB colours.
+    """
+    index = np.arange(n)[:, None]
+    colors = np.zeros((n, 3), np.int64)
+    for place in range(8):
+        bits = (index >> (3 * place + np.arange(3))) & 1
+        colors |= bits << (7 - place)
+    return colors.astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The classes of a data set, in the order of their indices.
+
+    Args:
+      names: the class names, one for each index; they must differ.
+      colors: one RGB colour (r, g, b), each 0..255, for each class.
+
+    Raises:
+      InputError: where names are missing, repeated or too many, or the colours do not fit.
+
+    Example:
+      >>> LabelSet.generic(3).names
+      ('class 0', 'class 1', 'class 2')
+    """
+
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+
+    def __post_init__(self):
+        # A set made from lists must still equal one made from tuples, and be hashable.
+        object.__setattr__(self, "names", tuple(self.names))
+        object.__setattr__(self, "colors", tuple(_rgb(color) for color in self.colors))
+        if not 1 <= len(self.names) <= VOID:
+            raise InputError(f"{len(self.names)} class names; give between 1 and {VOID}")
+        repeated = sorted({name for name in self.names if self.names.count(name) > 1})
+        if repeated:
+            raise InputError(f"class name {repeated[0]!r} is given twice; names must differ")
+        if len(self.colors) != len(self.names):
+            raise InputError(
+                f"{len(self.colors)} colors for {len(self.names)} classes; give one for each"
+            )
+
+    @property
+    def num_classes(self):
+        """Number of classes, void not counted."""
+        return len(self.names)
+
+    def color_table(self):
+        """Colour of every possible label value, (256, 3) uint8.
+
+        Rows beyond the classes hold the VOC palette, row 255 the void colour (224, 224, 192).
+        """
+        table = voc_colors(256)
+        table[: self.num_classes] = self.colors
+        return table
+
+    def save(self, path):
+        """Write the names and colours to `path` as JSON."""
+        content = {"names": self.names, "colors": self.colors}
+        path = Path(path)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path):
+        """Read what `save` wrote.
+
+        Raises:
+          InputError: where the file is missing or holds something else.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            return cls(content["names"], content["colors"])
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file; it is written beside a model") from None
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{path}: not a label set ({error}); it holds JSON with 'names' and 'colors'"
+            ) from None
+
+    @classmethod
+    def generic(cls, num_classes):
+        """`num_classes` classes named "class 0", "class 1", ... in VOC colours."""
+        names = tuple(f"class {index}" for index in range(num_classes))
+        return cls.in_voc_colors(names)
+
+    @classmethod
+    def in_voc_colors(cls, names):
+        """A label set of these names, coloured by the VOC palette."""
+        return cls(names, voc_colors(len(names)).tolist())
+
+
+def _rgb(color):
+    values = tuple(color)
+    is_rgb = len(values) == 3 and all(
+        isinstance(value, int | np.integer) and 0 <= value <= 255 for value in values
+    )
+    if not is_rgb:
+        raise InputError(f"color {color!r}; a color is three whole numbers 0..255")
+    return tuple(int(value) for value in values)
