@@ -1,0 +1,116 @@
+"""The tool as a user runs it: in a process of its own, which may be killed."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab_tf.data.labels import LabelSet
+from deeplab_tf.data.synthetic import write_synthetic
+
+# Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = [
+    "--backbone=mobilenetv2",
+    "--head=large_fov",
+    "--weights=none",
+    "--bn_momentum=0.9",
+    "--learning_rate=1e-3",
+    "--batch_size=2",
+    "--crop_size=65",
+    "--eval_images=1",
+    "--log_every=2",
+    "--deterministic",
+]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "synthetic"
+    write_synthetic(folder, num_train=4, num_val=2, size=(72, 80))
+    return folder
+
+
+def command(*flags):
+    return [sys.executable, str(ROOT / "tools" / "train.py"), *map(str, flags)]
+
+
+def run(*flags, cwd=None):
+    return subprocess.run(
+        command(*flags), cwd=cwd, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def kill_after_checkpoint(flags, state_file):
+    """Start the tool and kill it as soon as its first checkpoint is complete."""
+    with subprocess.Popen(
+        command(*flags), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        deadline = time.monotonic() + 300
+        while not state_file.exists() and process.poll() is None:
+            assert time.monotonic() < deadline, "no checkpoint appeared"
+            time.sleep(0.02)
+        process.kill()
+    assert process.returncode == -9, "the training ended before it could be killed"
+
+
+def weights(path):
+    return [w.numpy() for w in keras.saving.load_model(path).weights]
+
+
+def test_killed_and_restarted_training_goes_on_to_the_end(tmp_path, data_dir):
+    model_dir = tmp_path / "model"
+    # So many steps that it cannot end before the kill; then as many as are worth waiting for.
+    flags = [*TINY, f"--data_dir={data_dir}", f"--model_dir={model_dir}", "--eval_every=9999"]
+    state_file = model_dir / "checkpoints" / "checkpoint"
+    kill_after_checkpoint([*flags, "--steps=5000", "--checkpoint_every=2"], state_file)
+    newest = Path(tf.train.latest_checkpoint(state_file.parent)).name
+    step = int(newest.removeprefix("step-"))
+    flagfile = tmp_path / "a.flags"
+    flagfile.write_text("\n".join(["# a comment", *flags, f"--steps={step + 2}"]))
+    resumed = run(f"--flagfile={flagfile}", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"continuing from step {step} of {step + 2}" in resumed.stdout
+    assert f"step {step + 2}: validation score" in resumed.stdout
+    assert "Warning" not in resumed.stderr
+    assert {p.name for p in model_dir.iterdir()} >= {"best.keras", "last.keras", "labels.json"}
+    assert LabelSet.load(model_dir / "labels.json").num_classes >= 6
+    assert all(np.isfinite(w).all() for w in weights(model_dir / "last.keras"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_killed_training_ends_with_the_weights_of_an_unbroken_one(
+    tmp_path, data_dir, precision
+):
+    flags = [*TINY, f"--data_dir={data_dir}", f"--precision={precision}", "--steps=12"]
+    flags += ["--checkpoint_every=4", "--eval_every=6"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert run(*flags, f"--model_dir={whole}").returncode == 0
+    state_file = cut / "checkpoints" / "checkpoint"
+    kill_after_checkpoint([*flags, f"--model_dir={cut}"], state_file)
+    resumed = run(*flags, f"--model_dir={cut}")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "continuing from step" in resumed.stdout
+    for name in ("best.keras", "last.keras"):
+        for a, b in zip(weights(whole / name), weights(cut / name), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "flag, said", [("--backbone=vgg61", "vgg61"), ("--train_split=trian", "trian")]
+)
+def test_bad_input_is_one_line_and_status_1(tmp_path, data_dir, flag, said):
+    result = run(*TINY, "--steps=1", f"--data_dir={data_dir}", f"--model_dir={tmp_path}", flag)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    line = result.stderr.strip().splitlines()[-1]  # TensorFlow's own notices come first
+    assert line.startswith("error: ")
+    assert said in line
