@@ -1,0 +1,16 @@
+"""Networks, in pure Keras."""
+
+from deeplab_tf.models.atrous import to_atrous
+from deeplab_tf.models.backbones import backbone_names
+from deeplab_tf.models.deeplab import build_deeplab
+from deeplab_tf.models.files import find_model, load_model
+from deeplab_tf.models.heads import head_names
+
+__all__ = [
+    "backbone_names",
+    "build_deeplab",
+    "find_model",
+    "head_names",
+    "load_model",
+    "to_atrous",
+]

@@ -1,0 +1,312 @@
+"""Any keras.applications network, rewritten to give a denser map with the same weights.
+
+The rule is one accumulator per tensor: the stride of its original grid, and the rate, how many
+cells the dense grid has for one of the original. A layer whose stride would pass the output
+stride loses it and keeps the old rate for its own window; whatever follows takes the new one.
+"""
+
+import dataclasses
+
+import keras
+
+from deeplab_tf.errors import InputError
+from deeplab_tf.models.convolution import AtrousConv2D
+from deeplab_tf.models.windows import (
+    AtrousPooling2D,
+    SampledGlobalAveragePooling2D,
+    WindowPadding2D,
+)
+
+SUPPORTED_FAMILIES = (
+    "VGG16/19, ResNet50/101/152, ResNet50V2/101V2/152V2, DenseNet, MobileNet, MobileNetV2, "
+    "MobileNetV3, EfficientNet, EfficientNetV2, Xception, ConvNeXt"
+)
+OUTPUT_STRIDES = (1, 2, 4, 8, 16, 32)
+
+_CONVOLUTIONS = (
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+)
+_POOLINGS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
+_MERGES = (keras.layers.Add, keras.layers.Multiply, keras.layers.Concatenate)
+# Layers that treat every cell alike, so that the density of the grid does not matter to them.
+_CELLWISE = (
+    keras.layers.Activation,
+    keras.layers.BatchNormalization,
+    keras.layers.Dense,
+    keras.layers.Dropout,
+    keras.layers.LayerNormalization,
+    keras.layers.Normalization,
+    keras.layers.ReLU,
+    keras.layers.Rescaling,
+)
+_ARITHMETIC = ("Add", "Subtract", "Multiply", "Divide")  # bare keras.ops, as in MobileNetV3
+_CELLWISE_NAMES = ("LayerScale", "StochasticDepth", "ImagePreprocessing")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Grid:
+    """The grid a tensor lies on.
+
+    Attributes:
+      stride: pixels per cell of the original grid.
+      rate: cells of the dense grid per cell of the original one.
+      extra: cells that a ZeroPadding2D just before has added, in the original grid.
+      channels_only: a global mean, which lies on no grid and agrees with any.
+    """
+
+    stride: int = 1
+    rate: int = 1
+    extra: tuple = (0, 0)
+    channels_only: bool = False
+
+
+def to_atrous(model, output_stride, keep_size=True):
+    """Rewrite a network so that its last map has `output_stride` pixels per cell.
+
+    Strides beyond the output stride become holes in the later windows (the papers' atrous
+    algorithm), so every (original stride / output stride)-th cell of the result equals the
+    original network's cell, borders included.
+
+    Args:
+      model: a functional `keras.Model` of keras.applications, built with `include_top=False`;
+        images `(B, H, W, 3)` in, one map `(B, h, w, C)` out.
+      output_stride: pixels per cell of the new map: 1, 2, 4, 8, 16 or 32.
+      keep_size: True keeps the size of a map whose layer loses its stride, as far as exactness
+        at the borders allows; False pads as the original does, which may give fewer cells.
+
+    Returns:
+      A new keras.Model with a copy of the weights, in the same order.
+
+    Raises:
+      InputError: for a layer that cannot be rewritten, or an output stride that the network's
+        strides do not divide into.
+
+    Example:
+      >>> model = keras.applications.ResNet50(include_top=False)
+      >>> to_atrous(model, 8).output_shape  # with one cell per 8 pixels instead of 32
+    """
+    return rewrite(model, output_stride, keep_size=keep_size)
+
+
+def rewrite(model, output_stride, keep_size=True, centred=False):
+    """`to_atrous`, and with `centred` the padding that puts cell (i, j) on pixel (s i, s j).
+
+    Args:
+      model, output_stride, keep_size: see `to_atrous`.
+      centred: pad every window by (kernel_size - 1) // 2 cells before and as many after as
+        `ceil(size / stride)` output cells need, at every image size. The weights do not
+        notice: this shifts what keras.applications pads for even sizes to how it pads odd ones.
+
+    Returns:
+      A new keras.Model with a copy of the weights.
+
+    Raises:
+      InputError: see `to_atrous`.
+    """
+    if output_stride not in OUTPUT_STRIDES:
+        raise InputError(
+            f"output_stride must be one of {OUTPUT_STRIDES}, got {output_stride!r}"
+        )
+    if not isinstance(model, keras.Model) or not hasattr(model, "_run_through_graph"):
+        raise InputError(
+            f"to_atrous takes a functional keras.Model, got {type(model).__name__}; "
+            f"supported families: {SUPPORTED_FAMILIES}"
+        )
+    rewriter = _Rewriter(output_stride, keep_size, centred)
+    dense = keras.models.clone_model(
+        model, clone_function=lambda layer: layer, call_function=rewriter
+    )
+    rewriter.copy_weights()
+    reached = rewriter.pixels_per_cell(dense.output)
+    if reached != output_stride:
+        raise InputError(
+            f"to_atrous: {model.name!r} has {reached} pixels per cell as it is; output_stride "
+            f"{output_stride} would make its map coarser, ask for {reached} or less"
+        )
+    return dense
+
+
+class _Rewriter:
+    """Called by `clone_model` for every layer in turn; remembers the grid of every tensor."""
+
+    def __init__(self, output_stride, keep_size, centred):
+        self.output_stride, self.keep_size, self.centred = output_stride, keep_size, centred
+        self._grids = {}  # id of a tensor -> (the tensor, kept alive so the id holds, its grid)
+        self._clones = {}  # id of an original layer -> it, its grid, its rewritten layers, their grid
+
+    def __call__(self, layer, *args, **kwargs):
+        if isinstance(layer, keras.Sequential):  # ConvNeXt wraps its strided layers
+            (x,) = args
+            for inner in layer.layers:
+                x = self(inner, x)
+            return x
+        inputs = [x for x in keras.tree.flatten(args) if keras.backend.is_keras_tensor(x)]
+        grid = _common_grid(layer, [self._grid(x) for x in inputs])
+        if id(layer) not in self._clones:
+            self._clones[id(layer)] = (layer, grid, *self._rewrite(layer, grid))
+        _, first_grid, layers, out_grid = self._clones[id(layer)]
+        if grid != first_grid:
+            raise _unsupported(layer, "is shared by maps of different strides")
+        y = layers[0](*args, **kwargs)
+        for follower in layers[1:]:
+            y = follower(y)
+        self._grids[id(y)] = (y, out_grid)
+        return y
+
+    def copy_weights(self):
+        """Copy every original layer's weights; by layer, since padding may change the order."""
+        for original, _, layers, _ in self._clones.values():
+            if getattr(original, "weights", None):
+                layers[-1].set_weights(original.get_weights())
+
+    def pixels_per_cell(self, tensor):
+        """The output stride of a rewritten tensor."""
+        grid = self._grid(tensor)
+        return grid.stride // grid.rate
+
+    def _grid(self, tensor):
+        return self._grids.get(id(tensor), (None, _Grid()))[1]
+
+    def _rewrite(self, layer, grid):
+        """The layers to call in place of `layer`, and the grid they lead to."""
+        if isinstance(layer, _CONVOLUTIONS):
+            return self._window(layer, grid, layer.kernel_size, self._convolution)
+        if isinstance(layer, _POOLINGS):
+            return self._window(layer, grid, layer.pool_size, self._pooling)
+        after = dataclasses.replace(grid, extra=(0, 0))
+        if isinstance(layer, keras.layers.ZeroPadding2D):
+            return self._zero_padding(layer, grid)
+        if isinstance(layer, keras.layers.GlobalAveragePooling2D):
+            config = {**layer.get_config(), "dilation_rate": grid.rate}
+            clone = SampledGlobalAveragePooling2D.from_config(config)
+            return [clone], dataclasses.replace(after, channels_only=True)
+        if isinstance(layer, keras.layers.Reshape) and grid.channels_only:
+            return [_copy(layer)], after
+        if isinstance(layer, _MERGES + _CELLWISE) or type(layer).__name__ in _CELLWISE_NAMES:
+            return [_copy(layer)], after
+        if not isinstance(layer, keras.Layer) and type(layer).__name__ in _ARITHMETIC:
+            return [layer], after
+        raise _unsupported(layer, "has no atrous form")
+
+    def _window(self, layer, grid, kernel_size, build):
+        if layer.data_format != "channels_last":
+            raise _unsupported(layer, "is not channels_last")
+        if grid.channels_only:
+            return [_copy(layer)], grid
+        stride, other = (
+            layer.strides if isinstance(layer.strides, tuple) else (layer.strides,) * 2
+        )
+        if stride != other:
+            raise _unsupported(layer, "has different strides for rows and columns")
+        present = grid.stride // grid.rate  # pixels per dense cell
+        lose = stride > 1 and present * stride > self.output_stride
+        if lose and present != self.output_stride:
+            raise _unsupported(layer, f"jumps over output stride {self.output_stride}")
+        rate = grid.rate * stride if lose else grid.rate
+        layers = build(layer, grid, tuple(kernel_size), stride, lose)
+        return layers, _Grid(stride=grid.stride * stride, rate=rate)
+
+    def _padding_mode(self, layer, grid):
+        """How the original window pads, or how it should so that its cells are centred."""
+        explicit = grid.extra != (0, 0)
+        return "centred" if self.centred and not explicit else layer.padding
+
+    def _convolution(self, layer, grid, kernel_size, stride, lose):
+        window = _effective(kernel_size, layer.dilation_rate)
+        mode = self._padding_mode(layer, grid)
+        config = {**layer.get_config(), "padding": "valid"}
+        config["dilation_rate"] = tuple(rate * grid.rate for rate in layer.dilation_rate)
+        if lose:
+            config["strides"] = (1, 1)
+        if window == (1, 1):
+            return [_build(layer, config)]
+        symmetric = all(size % 2 for size in window)
+        if mode != "valid" and (lose or stride == 1) and symmetric:
+            if stride == 1 or mode == "centred":  # the native "same" pads just so
+                return [_build(layer, {**config, "padding": "same"})]
+        if mode == layer.padding and not (lose or (grid.rate > 1 and mode == "same")):
+            return [_build(layer, {**config, "padding": mode})]
+        return [
+            self._pad_before(layer, grid, window, stride, lose, mode),
+            _build(layer, config),
+        ]
+
+    def _pad_before(self, layer, grid, window, stride, lose, mode):
+        # A window that keeps its stride is padded on its own grid: then rate is 1.
+        return WindowPadding2D(
+            window,
+            strides=(stride, stride),
+            dilation_rate=grid.rate,
+            padding=mode,
+            extra=grid.extra,
+            keep_size=self.keep_size,
+            name=f"{layer.name}_window_padding",
+        )
+
+    def _pooling(self, layer, grid, kernel_size, stride, lose):
+        mode = self._padding_mode(layer, grid)
+        if not lose and grid.rate == 1 and mode == layer.padding:
+            return [_copy(layer)]
+        if not lose and kernel_size == (2, 2) == layer.strides and mode == "centred":
+            # "same" puts a 2x2 window's padding after it and leaves it out of an average.
+            return [type(layer).from_config({**layer.get_config(), "padding": "same"})]
+        pooling = AtrousPooling2D(
+            "max" if isinstance(layer, keras.layers.MaxPooling2D) else "average",
+            kernel_size,
+            strides=(stride, stride),
+            dilation_rate=grid.rate,
+            padding=mode,
+            extra=grid.extra,
+            keep_size=self.keep_size,
+            name=layer.name,
+        )
+        if lose or stride == 1:
+            return [pooling]
+        # A centred window that keeps its stride: every cell, of which the stride takes some.
+        sampling = keras.layers.MaxPooling2D(1, strides=stride, name=f"{layer.name}_stride")
+        return [pooling, sampling]
+
+    def _zero_padding(self, layer, grid):
+        (top, bottom), (left, right) = layer.padding
+        if self.centred:
+            # correct_pad fixes (k//2 - 1, k//2) for even sizes: (k//2, k//2) centres them all.
+            top, bottom = (max(top, bottom),) * 2
+            left, right = (max(left, right),) * 2
+        extra = (grid.extra[0] + top + bottom, grid.extra[1] + left + right)
+        pads = ((top * grid.rate, bottom * grid.rate), (left * grid.rate, right * grid.rate))
+        config = {**layer.get_config(), "padding": pads}
+        return [type(layer).from_config(config)], dataclasses.replace(grid, extra=extra)
+
+
+def _common_grid(layer, grids):
+    """The one grid that all inputs of a layer lie on; global means agree with any."""
+    spatial = {(grid.stride, grid.rate) for grid in grids if not grid.channels_only}
+    if len(spatial) > 1:
+        raise _unsupported(layer, "joins maps of different strides")
+    return next((grid for grid in grids if not grid.channels_only), grids[0])
+
+
+def _effective(kernel_size, dilation_rate):
+    """Kernel size with the holes that the original layer itself has."""
+    return tuple((k - 1) * d + 1 for k, d in zip(kernel_size, dilation_rate, strict=True))
+
+
+def _build(layer, config):
+    """A layer of the same kind from a changed configuration; dilated Conv2D runs natively."""
+    dilated = max(config["dilation_rate"]) > 1
+    if type(layer) is keras.layers.Conv2D and dilated:
+        return AtrousConv2D.from_config(config)
+    return type(layer).from_config(config)
+
+
+def _copy(layer):
+    return type(layer).from_config(layer.get_config())
+
+
+def _unsupported(layer, reason):
+    return InputError(
+        f"to_atrous: layer {layer.name!r} ({type(layer).__name__}) {reason}; "
+        f"supported families: {SUPPORTED_FAMILIES}, built with include_top=False"
+    )

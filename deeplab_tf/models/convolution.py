@@ -1,0 +1,57 @@
+"""The dilated convolution: TensorFlow's own kernel where it has a gradient, else Keras's."""
+
+import functools
+
+import keras
+import tensorflow as tf
+
+
+@functools.cache
+def native_dilation_works():
+    """Whether `tf.nn.conv2d(dilations=...)` has a gradient on this machine; tried once.
+
+    Without oneDNN, TensorFlow's CPU kernels run the dilated convolution forwards only.
+
+    Returns:
+      bool.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return False
+    with tf.init_scope():
+        x, kernel = tf.ones((1, 5, 5, 1)), tf.ones((3, 3, 1, 1))
+        try:
+            with tf.GradientTape() as tape:
+                tape.watch([x, kernel])
+                y = tf.nn.conv2d(x, kernel, strides=1, padding="SAME", dilations=2)
+            tape.gradient(y, [x, kernel])
+        except (tf.errors.OpError, ValueError, NotImplementedError):
+            return False
+    return True
+
+
+@keras.saving.register_keras_serializable(package="deeplab_tf")
+class AtrousConv2D(keras.layers.Conv2D):
+    """A `keras.layers.Conv2D` of stride 1 that runs its dilation natively, where that works.
+
+    Keras turns a dilated convolution into space-to-batch, a plain convolution, and back, which
+    copies every map twice. The arguments, the weights and the results are those of Conv2D.
+
+    Example:
+      >>> AtrousConv2D(1024, 3, dilation_rate=12, padding="same")(x)
+    """
+
+    def convolution_op(self, inputs, kernel):
+        """Convolve `(B, H, W, C)`; called by Keras."""
+        if (
+            self.groups > 1
+            or self.data_format != "channels_last"
+            or not native_dilation_works()
+        ):
+            return super().convolution_op(inputs, kernel)
+        return tf.nn.conv2d(
+            inputs,
+            kernel,
+            strides=self.strides,
+            padding=self.padding.upper(),
+            dilations=self.dilation_rate,
+        )

@@ -1,0 +1,55 @@
+"""Trained networks on disk: a `.keras` file, or the model directory that training writes."""
+
+from pathlib import Path
+
+import keras
+
+from deeplab_tf.errors import InputError
+
+BEST, LAST = "best.keras", "last.keras"  # in a model directory
+
+
+def find_model(path):
+    """Return the `.keras` file that `path` stands for.
+
+    Args:
+      path: a `.keras` file, or a model directory: its `best.keras`, else its `last.keras`.
+
+    Returns:
+      pathlib.Path.
+
+    Raises:
+      InputError: where there is none.
+    """
+    path = Path(path)
+    if path.is_dir():
+        for name in (BEST, LAST):
+            if (path / name).is_file():
+                return path / name
+        raise InputError(
+            f"no model in {path}: expected {BEST} or {LAST}; train one with "
+            f"`python tools/train.py --model_dir={path} ...`"
+        )
+    if not path.is_file():
+        raise InputError(f"no model {path}; give a .keras file or a model directory")
+    return path
+
+
+def load_model(path):
+    """Load a trained network.
+
+    Args:
+      path: see `find_model`.
+
+    Returns:
+      keras.Model.
+
+    Raises:
+      InputError: where there is none, or the file is no model or is damaged.
+    """
+    file = find_model(path)
+    try:
+        return keras.saving.load_model(file, compile=False, safe_mode=True)
+    except Exception as error:  # a damaged archive raises whatever its reader raises
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"cannot load the model {file}: {reason}") from error

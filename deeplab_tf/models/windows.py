@@ -1,0 +1,201 @@
+"""Sliding windows on a grid that is denser than the one a network was trained on.
+
+A grid of rate r holds r x r interleaved copies of the original grid: the original cell i is the
+dense cell r * i. Everything here keeps those cells exact, borders included.
+"""
+
+import itertools
+
+import keras
+from keras import ops
+
+PADDINGS = ("valid", "same", "centred")
+
+
+def window_span(size, kernel_size, stride, rate, padding, extra=0):
+    """Where a window that has lost its stride starts, and how many dense cells it gives.
+
+    Args:
+      size: cells of the dense input along one axis, an int or an integer tensor.
+      kernel_size, stride: of the original window, in cells of the original grid.
+      rate: dense cells per original cell.
+      padding: "valid" and "same" as the original layer pads; "centred" pads (kernel_size - 1)
+        // 2 cells before, so that output cell i is centred on input cell i * stride, at every
+        size.
+      extra: cells of zeros, in the original grid, that a padding layer has already added.
+
+    Returns:
+      `(before, length)`: dense cells of padding before the first one, and dense output cells;
+      every (rate * stride)-th of them is one of the original layer's, and no other is.
+    """
+    cells = -(-size // rate)
+    if padding == "valid":
+        outputs = (cells - kernel_size) // stride + 1
+        return 0, _minimum(size - extra * rate, outputs * stride * rate)
+    if padding == "centred":
+        return (kernel_size - 1) // 2 * rate, size
+    outputs = -(-cells // stride)
+    total = _maximum((outputs - 1) * stride + kernel_size - cells, 0)
+    return total // 2 * rate, size
+
+
+def pad_window(x, kernel_size, strides, rate, padding, extra=(0, 0), keep_size=True, value=0.0):
+    """Pad so that a "valid" window of stride 1 at `rate` gives the original layer's cells.
+
+    Args:
+      x: `(B, H, W, C)` dense map.
+      kernel_size, strides, extra: a pair each, see `window_span`.
+      rate, padding: see `window_span`.
+      keep_size: True gives as many cells as exactness allows, at most H by W; False pads just
+        as the original layer does.
+      value: what the padding holds, 0 for convolutions, -inf for a maximum.
+
+    Returns:
+      `(B, H', W', C)`, H' = output height + (kernel_size - 1) * rate, W' likewise.
+    """
+    pads, lengths = [(0, 0)], [None]
+    for axis in (0, 1):
+        size, reach = ops.shape(x)[1 + axis], (kernel_size[axis] - 1) * rate
+        span = (size, kernel_size[axis], strides[axis], rate, padding, extra[axis])
+        before, cells = window_span(*span)
+        if not keep_size and padding == "valid":
+            cells = size - reach
+        length = cells + reach
+        pads.append((before, _maximum(length - before - size, 0)))
+        lengths.append(length)
+    x = ops.pad(x, (*pads, (0, 0)), constant_values=value)
+    return x[:, : lengths[1], : lengths[2]]
+
+
+def _minimum(a, b):
+    return min(a, b) if isinstance(a, int) and isinstance(b, int) else ops.minimum(a, b)
+
+
+def _maximum(a, b):
+    return max(a, b) if isinstance(a, int) and isinstance(b, int) else ops.maximum(a, b)
+
+
+class _Window(keras.layers.Layer):
+    """What the layers below share: the window of the original layer, and the rate."""
+
+    def __init__(
+        self, kernel_size, strides, dilation_rate, padding, extra, keep_size, **kwargs
+    ):
+        super().__init__(**kwargs)
+        if padding not in PADDINGS:
+            raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}")
+        self.kernel_size, self.strides = tuple(kernel_size), tuple(strides)
+        self.dilation_rate, self.padding = dilation_rate, padding
+        self.extra, self.keep_size = tuple(extra), keep_size
+
+    def _pad(self, x, value):
+        window = (self.kernel_size, self.strides, self.dilation_rate, self.padding)
+        return pad_window(x, *window, self.extra, self.keep_size, value)
+
+    def get_config(self):
+        names = ("kernel_size", "strides", "dilation_rate", "padding", "extra", "keep_size")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+@keras.saving.register_keras_serializable(package="deeplab_tf")
+class WindowPadding2D(_Window):
+    """Zeros around a map, as a window that has lost its stride needs them; see `pad_window`.
+
+    Args:
+      kernel_size, strides: the original layer's window, a pair each.
+      dilation_rate: dense cells per original cell, before this window.
+      padding: "valid", "same" or "centred".
+      extra: cells already added by a padding layer before this one, in the original grid.
+      keep_size: whether the map keeps its size where exactness allows.
+    """
+
+    def __init__(
+        self,
+        kernel_size,
+        strides=(1, 1),
+        dilation_rate=1,
+        padding="same",
+        extra=(0, 0),
+        keep_size=True,
+        **kwargs,
+    ):
+        window = (kernel_size, strides, dilation_rate, padding, extra, keep_size)
+        super().__init__(*window, **kwargs)
+
+    def call(self, x):
+        """Pad `(B, H, W, C)`."""
+        return self._pad(x, 0.0)
+
+
+@keras.saving.register_keras_serializable(package="deeplab_tf")
+class AtrousPooling2D(_Window):
+    """Pooling of stride 1 whose window takes every `dilation_rate`-th cell.
+
+    Args:
+      pool: "max" or "average"; an average leaves the padding out of its mean.
+      kernel_size, strides, dilation_rate, padding, extra, keep_size: see `WindowPadding2D`.
+    """
+
+    def __init__(
+        self,
+        pool,
+        kernel_size,
+        strides=(1, 1),
+        dilation_rate=1,
+        padding="same",
+        extra=(0, 0),
+        keep_size=True,
+        **kwargs,
+    ):
+        window = (kernel_size, strides, dilation_rate, padding, extra, keep_size)
+        super().__init__(*window, **kwargs)
+        if pool not in ("max", "average"):
+            raise ValueError(f'pool must be "max" or "average", got {pool!r}')
+        self.pool = pool
+
+    def call(self, x):
+        """Pool `(B, H, W, C)`."""
+        if self.pool == "max":
+            return self._reduce(self._pad(x, float("-inf")), ops.maximum)
+        count = self._reduce(self._pad(ops.ones_like(x[:1, :, :, :1]), 0.0), ops.add)
+        return self._reduce(self._pad(x, 0.0), ops.add) / count
+
+    def _reduce(self, x, combine):
+        """Combine the kernel's shifted views of the padded map, one after the other."""
+        sizes = [
+            ops.shape(x)[1 + axis] - (self.kernel_size[axis] - 1) * self.dilation_rate
+            for axis in (0, 1)
+        ]
+        result = None
+        for row, column in itertools.product(*map(range, self.kernel_size)):
+            top, left = row * self.dilation_rate, column * self.dilation_rate
+            view = x[:, top : top + sizes[0], left : left + sizes[1]]
+            result = view if result is None else combine(result, view)
+        return result
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "pool": self.pool}
+
+
+@keras.saving.register_keras_serializable(package="deeplab_tf")
+class SampledGlobalAveragePooling2D(keras.layers.GlobalAveragePooling2D):
+    """Global mean over every `dilation_rate`-th cell, which are the original network's.
+
+    A squeeze-and-excite block of a network made dense must see the mean it was trained on.
+
+    Args:
+      dilation_rate: dense cells per original cell.
+    """
+
+    def __init__(self, dilation_rate=1, **kwargs):
+        super().__init__(**kwargs)
+        self.dilation_rate = dilation_rate
+
+    def call(self, x):
+        """Average `(B, H, W, C)` to `(B, C)`, or `(B, 1, 1, C)` with `keepdims`."""
+        return super().call(x[:, :: self.dilation_rate, :: self.dilation_rate])
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "dilation_rate": self.dilation_rate}
