@@ -1,0 +1,11 @@
+"""DeepLab semantic segmentation for TensorFlow 2 and Keras 3.
+
+The table of contents: `build_deeplab` and `to_atrous` make networks, `segment` runs one on an
+image. Training, data and evaluation are the subpackages `training`, `data` and `evaluation`;
+the fully connected CRF is the package `crf`.
+"""
+
+from deeplab_tf.errors import InputError
+from deeplab_tf.models import build_deeplab, to_atrous
+
+__all__ = ["InputError", "build_deeplab", "to_atrous"]
