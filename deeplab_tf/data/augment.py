@@ -23,9 +23,9 @@ _SCALE, _CROP, _MIRROR = 1, 2, 3
 def random_scale(low, high, step=0.0):
     """Resize by a factor drawn uniformly from `low` to `high`.
 
-    The new height is floor(height * factor + 0.5), at least 1, and the width likewise. The image
-    is interpolated bilinearly, the label takes the nearest pixel; both align pixel centres of
-    the same grid.
+    The new height is floor(height * factor + 0.5), at least 1, and the width likewise. The
+    image is interpolated bilinearly, the label takes the nearest pixel; both align the pixel
+    centres of the same grid.
 
     Args:
       low: smallest factor, above 0.
@@ -116,11 +116,13 @@ def _draw_factor(seed, low, high, step):
 
 def _pad(image, label, crop_size):
     missing = tf.maximum(crop_size - tf.shape(label), 0)
-    before_after = tf.stack([tf.zeros_like(missing), missing], axis=1)
-    label = tf.pad(label, before_after, constant_values=VOID)
-    # Padding is one number: pad the difference from the mean with zeros, where any is needed.
-    padded = lambda: tf.pad(image - MEAN_RGB, tf.pad(before_after, [[0, 1], [0, 0]])) + MEAN_RGB
-    return tf.cond(tf.reduce_any(missing > 0), padded, lambda: image), label
+    label = tf.pad(label, [[0, missing[0]], [0, missing[1]]], constant_values=VOID)
+    # tf.pad knows one number alone, not a colour.
+    height, width = tf.unstack(tf.shape(image)[:2])
+    below = tf.broadcast_to(MEAN_RGB, [missing[0], width, 3])
+    image = tf.concat([image, below], axis=0)
+    right = tf.broadcast_to(MEAN_RGB, [height + missing[0], missing[1], 3])
+    return tf.concat([image, right], axis=1), label
 
 
 def _draw_corner(seed, positions):

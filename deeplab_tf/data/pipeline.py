@@ -109,8 +109,8 @@ def input_error_from(error):
     found = re.search(_UNUSABLE + r"(.*?)\](?:\s|$)", str(error))
     if not found:
         return error
-    # The message was written with C's escapes, which also hide any UTF-8.
-    escaped = found.group(1).encode("ascii", "backslashreplace")
+    # TensorFlow writes the message with C's escapes, in UTF-8.
+    escaped = found.group(1).encode("utf-8")
     return InputError(escaped.decode("unicode_escape").encode("latin-1").decode("utf-8"))
 
 

@@ -14,8 +14,8 @@ from deeplab_tf.errors import InputError
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, RGB, PALETTE = 0, 2, 3
 
-# A PNG starts with the signature and the header chunk: length 8:12, "IHDR" 12:16, width, height,
-# bit depth, colour type, compression, filter, interlace, and the chunk's checksum 29:33.
+# A PNG starts with the signature and the header chunk: length 8:12, "IHDR" 12:16, width,
+# height, bit depth, colour type, compression, filter, interlace, and its checksum 29:33.
 HEADER_SIZE = 33
 BIT_DEPTH, COLOR_TYPE, CHECKSUM = 24, 25, slice(29, 33)
 
@@ -95,9 +95,9 @@ def _decode(contents, colors):
     # Zeros behind a file that is too short make its header readable and wrong.
     padded = tf.strings.join([contents, b"\0" * HEADER_SIZE])
     header = tf.io.decode_raw(tf.strings.substr(padded, 0, HEADER_SIZE), tf.uint8)
-    checks = _check_header(header, contents, colors)
-    with tf.control_dependencies(checks):
-        plain = _without_palette(contents, header)
+    with tf.control_dependencies(_check_header(header, contents, colors)):
+        header = tf.identity(header)  # what follows waits for the checks
+    plain = _without_palette(contents, header)
     if colors is None:
         return _decode_indices(plain, header)
     return tf.cond(
