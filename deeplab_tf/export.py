@@ -1,0 +1,111 @@
+"""A trained network as a SavedModel that any TensorFlow serves, without this package."""
+
+import tempfile
+from pathlib import Path
+
+import tensorflow as tf
+
+import crf as crf_engines
+from deeplab_tf.data.voc import decode_image
+from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation.inference import (
+    check_settings,
+    find_output_stride,
+    fuse_scales,
+    upsampled_scores,
+)
+from deeplab_tf.files import new_folder
+
+_FLOAT = tf.TensorSpec([None, None, None, 3], tf.float32, "images")
+_UINT8 = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
+_BYTES = tf.TensorSpec([None], tf.string, "image_bytes")
+
+
+def export_saved_model(
+    model, path, label_set, crf=None, scales=(1.0,), flip=False, overwrite=False
+):
+    """Write a network, and the CRF if wanted, as a SavedModel.
+
+    Its signatures take a batch of images of one size, any height and width:
+
+        serving_default   images: float32 (B, H, W, 3) RGB, values 0..255
+        uint8             images: uint8 (B, H, W, 3) RGB
+        encoded           image_bytes: strings (B,), the contents of JPEG or PNG files
+
+    and each gives `labels`, uint8 (B, H, W), and `probabilities`, float32 (B, H, W, C), as
+    `segment` computes them. `assets/labels.json` holds the classes' names and colours.
+
+    Args:
+      model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores.
+      path: folder to write; it appears when it is complete.
+      label_set: `LabelSet` of the model's classes.
+      crf: `crf.CRFParams` of the fully connected CRF to put behind the network; None: no CRF.
+      scales, flip: as in `deeplab_tf.evaluation.inference.predict_probabilities`.
+      overwrite: whether to replace a folder that lies there.
+
+    Raises:
+      InputError: where `path` exists and is not empty (without `overwrite`), the classes are
+        not the model's, or a setting is out of its range.
+
+    Example:
+      >>> export_saved_model(model, "served", LabelSet.load("model_dir/labels.json"))
+      >>> serve = tf.saved_model.load("served").signatures["uint8"]
+      >>> serve(images=image[None])["labels"]
+    """
+    check_settings(scales, flip)
+    num_classes = model.output_shape[-1]
+    if label_set.num_classes != num_classes:
+        raise InputError(
+            f"{label_set.num_classes} class names for a model of {num_classes} classes;"
+            " give one for each"
+        )
+    with new_folder(path, overwrite) as folder, tempfile.TemporaryDirectory() as assets:
+        labels_path = Path(assets) / "labels.json"
+        label_set.save(labels_path)
+        served = _Served(model, labels_path, crf, scales, flip)
+        signatures = {
+            "serving_default": served.serve_float,
+            "uint8": served.serve_uint8,
+            "encoded": served.serve_encoded,
+        }
+        tf.saved_model.save(served, str(folder), signatures)
+
+
+class _Served(tf.Module):
+    def __init__(self, model, labels_path, crf, scales, flip):
+        super().__init__()
+        self._labels = tf.saved_model.Asset(str(labels_path))
+        # The variables alone: the model itself would add graphs of its own to the file.
+        self._weights = [variable.value for variable in model.variables]
+        stride = find_output_stride(model)
+
+        # One graph for all signatures, so that the network is in the file once.
+        @tf.function(input_signature=[_FLOAT])
+        def predict(images):
+            def score(resized):
+                return upsampled_scores(model, resized, stride, flip)
+
+            probabilities = tf.nn.softmax(fuse_scales(score, images, scales))
+            if crf is not None:
+                levels = tf.saturate_cast(tf.round(images), tf.uint8)
+                probabilities = crf_engines.dense_crf(
+                    probabilities, levels, crf, engine="lattice"
+                )
+            labels = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
+            return {"labels": tf.cast(labels, tf.uint8), "probabilities": probabilities}
+
+        self._predict = predict
+
+    @tf.function(input_signature=[_FLOAT])
+    def serve_float(self, images):
+        return self._predict(images)
+
+    @tf.function(input_signature=[_UINT8])
+    def serve_uint8(self, images):
+        return self._predict(tf.cast(images, tf.float32))
+
+    @tf.function(input_signature=[_BYTES])
+    def serve_encoded(self, image_bytes):
+        image = tf.TensorSpec([None, None, 3], tf.uint8)
+        images = tf.map_fn(decode_image, image_bytes, fn_output_signature=image)
+        return self._predict(tf.cast(images, tf.float32))

@@ -1,0 +1,93 @@
+"""Label every pixel of images with a trained network.
+
+    python tools/predict.py --model=M --out_dir=O --crf IMAGE...
+
+writes for each image O/NAME.png, a palette PNG of class indices, and O/NAME_overlay.png, the
+image tinted with the classes' colours.
+"""
+
+from pathlib import Path
+
+from absl import flags
+from app import run
+
+# app quiets TensorFlow, so it is imported before it.
+# isort: split
+import crf_flags
+import model_flags
+from tqdm import tqdm
+
+from deeplab_tf.data.png import encode_label
+from deeplab_tf.data.voc import load_image
+from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation.inference import segment
+from deeplab_tf.files import write_file
+from deeplab_tf.visualize import encode_picture, overlay
+
+FLAGS = flags.FLAGS
+
+model_flags.define_size_flags()
+flags.DEFINE_string("out_dir", None, "Folder for the results.", required=True)
+flags.DEFINE_float(
+    "overlay_alpha",
+    0.6,
+    "Share of the classes' colours in the overlay.",
+    lower_bound=0,
+    upper_bound=1,
+)
+
+
+def plan_outputs(images, out_dir):
+    """Choose the files to write for each image, and check that nothing gets in the way.
+
+    Args:
+      images: list of paths.
+      out_dir: folder for the results.
+
+    Returns:
+      List of (image path, label path, overlay path).
+
+    Raises:
+      InputError: where no image is given, one is missing, two would write the same file, or a
+        result would replace an image.
+    """
+    if not images:
+        raise InputError("no image is given; name image files after the flags")
+    plan, writers = [], {}
+    for image in map(Path, images):
+        if not image.is_file():
+            raise InputError(f"{image}: no such image; check the path")
+        outputs = [Path(out_dir) / f"{image.stem}{end}.png" for end in ("", "_overlay")]
+        plan.append((image, *outputs))
+        for output in outputs:
+            other = writers.setdefault(output, image)
+            if other is not image:
+                raise InputError(
+                    f"{image}: its result {output} would be that of {other} too; rename one"
+                )
+    inputs = {image.resolve() for image, *_ in plan}
+    for output, image in writers.items():
+        if output.resolve() in inputs:
+            raise InputError(
+                f"{image}: its result {output} would replace an input; give another --out_dir"
+            )
+    return plan
+
+
+def main(images):
+    """Label the images as the flags say."""
+    plan = plan_outputs(images, FLAGS.out_dir)
+    params = crf_flags.crf_params()
+    model, label_set = model_flags.open_model()
+    settings = model_flags.segment_settings()
+    colors = label_set.color_table()
+    for path, label_path, overlay_path in tqdm(plan, unit="image"):
+        image = load_image(path)
+        label = segment(model, image, params, **settings)
+        write_file(label_path, encode_label(label, colors))
+        tinted = overlay(image, label, colors, FLAGS.overlay_alpha)
+        write_file(overlay_path, encode_picture(tinted))
+
+
+if __name__ == "__main__":
+    run(main, takes_files=True)
