@@ -106,9 +106,7 @@ def rewrite(model, output_stride, keep_size=True, centred=False):
       InputError: see `to_atrous`.
     """
     if output_stride not in OUTPUT_STRIDES:
-        raise InputError(
-            f"output_stride must be one of {OUTPUT_STRIDES}, got {output_stride!r}"
-        )
+        raise InputError(f"output_stride must be one of {OUTPUT_STRIDES}, got {output_stride!r}")
     if not isinstance(model, keras.Model) or not hasattr(model, "_run_through_graph"):
         raise InputError(
             f"to_atrous takes a functional keras.Model, got {type(model).__name__}; "
@@ -134,7 +132,8 @@ class _Rewriter:
     def __init__(self, output_stride, keep_size, centred):
         self.output_stride, self.keep_size, self.centred = output_stride, keep_size, centred
         self._grids = {}  # id of a tensor -> (the tensor, kept alive so the id holds, its grid)
-        self._clones = {}  # id of an original layer -> it, its grid, its rewritten layers, their grid
+        # id of an original layer -> it, the grid it is called on, its rewritten layers, their grid
+        self._clones = {}
 
     def __call__(self, layer, *args, **kwargs):
         if isinstance(layer, keras.Sequential):  # ConvNeXt wraps its strided layers
@@ -195,9 +194,7 @@ class _Rewriter:
             raise _unsupported(layer, "is not channels_last")
         if grid.channels_only:
             return [_copy(layer)], grid
-        stride, other = (
-            layer.strides if isinstance(layer.strides, tuple) else (layer.strides,) * 2
-        )
+        stride, other = layer.strides if isinstance(layer.strides, tuple) else (layer.strides,) * 2
         if stride != other:
             raise _unsupported(layer, "has different strides for rows and columns")
         present = grid.stride // grid.rate  # pixels per dense cell
@@ -223,9 +220,9 @@ class _Rewriter:
         if window == (1, 1):
             return [_build(layer, config)]
         symmetric = all(size % 2 for size in window)
-        if mode != "valid" and (lose or stride == 1) and symmetric:
-            if stride == 1 or mode == "centred":  # the native "same" pads just so
-                return [_build(layer, {**config, "padding": "same"})]
+        alike = (mode == "same" and stride == 1) or (mode == "centred" and (stride == 1 or lose))
+        if alike and symmetric:  # the native "same" pads just so
+            return [_build(layer, {**config, "padding": "same"})]
         if mode == layer.padding and not (lose or (grid.rate > 1 and mode == "same")):
             return [_build(layer, {**config, "padding": mode})]
         return [

@@ -42,11 +42,7 @@ class AtrousConv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs, kernel):
         """Convolve `(B, H, W, C)`; called by Keras."""
-        if (
-            self.groups > 1
-            or self.data_format != "channels_last"
-            or not native_dilation_works()
-        ):
+        if self.groups > 1 or self.data_format != "channels_last" or not native_dilation_works():
             return super().convolution_op(inputs, kernel)
         return tf.nn.conv2d(
             inputs,

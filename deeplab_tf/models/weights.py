@@ -112,9 +112,7 @@ def _check_file(path):
     signature = path.read_bytes()[:8] if path.stat().st_size < 8 else _head(path, 8)
     expected = b"PK\x03\x04" if path.suffix == ".keras" else b"\x89HDF\r\n\x1a\n"
     if not signature.startswith(expected):
-        raise InputError(
-            f"weights {path} is no {path.suffix} file or is damaged; fetch it again"
-        )
+        raise InputError(f"weights {path} is no {path.suffix} file or is damaged; fetch it again")
 
 
 def _head(path, count):
@@ -135,9 +133,7 @@ def _read_file(constructor, path):
         except OSError as error:
             raise _damaged(path, error) from error
         return (
-            _split(constructor, network)
-            if include_top
-            else BackboneWeights(network.get_weights())
+            _split(constructor, network) if include_top else BackboneWeights(network.get_weights())
         )
     return BackboneWeights(whole=path)
 
@@ -166,9 +162,7 @@ def _split(constructor, with_top):
 
 
 def _damaged(path, error):
-    return InputError(
-        f"weights {path} cannot be read: {_first_line(error)}; fetch the file again"
-    )
+    return InputError(f"weights {path} cannot be read: {_first_line(error)}; fetch the file again")
 
 
 def _first_line(error):

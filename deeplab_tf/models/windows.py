@@ -78,9 +78,7 @@ def _maximum(a, b):
 class _Window(keras.layers.Layer):
     """What the layers below share: the window of the original layer, and the rate."""
 
-    def __init__(
-        self, kernel_size, strides, dilation_rate, padding, extra, keep_size, **kwargs
-    ):
+    def __init__(self, kernel_size, strides, dilation_rate, padding, extra, keep_size, **kwargs):
         super().__init__(**kwargs)
         if padding not in PADDINGS:
             raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}")
