@@ -1,0 +1,7 @@
+"""Fully connected CRF with Gaussian edge potentials; knows nothing of networks."""
+
+from crf.dense import ENGINES, dense_crf
+from crf.layer import DenseCRF
+from crf.params import NORMALIZATIONS, CRFParams
+
+__all__ = ["ENGINES", "NORMALIZATIONS", "CRFParams", "DenseCRF", "dense_crf"]

@@ -1,0 +1,215 @@
+"""Gaussian filter on the permutohedral lattice, in standard TensorFlow operations only.
+
+Adams, Baek and Davis, "Fast high-dimensional filtering using the permutohedral lattice",
+Eurographics 2010. Every point spreads its values over the d+1 corners of the simplex that
+encloses it (splat), the lattice is blurred along its d+1 axes, and every point reads its
+corners again (slice). Time and memory grow with the number of points, not with its square.
+
+Whatever depends on the features is worked out once, in `build_lattice`; a filter run is then
+two products with one sparse matrix and 2 (d+1) gathers. It is linear, so that TensorFlow
+differentiates it with respect to the values; the features are taken as constants.
+"""
+
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Lattice(NamedTuple):
+    """A permutohedral lattice over N points with M occupied vertices in d dimensions.
+
+    Row M of every vertex table stands for the vertices that nobody occupies, and stays zero.
+
+    Args:
+      splat: sparse float32 (M + 1, N); column n holds the d+1 barycentric weights of point n.
+      neighbors: int32 (d + 1, 2, M + 1), the vertices before and after each along each axis.
+    """
+
+    splat: tf.SparseTensor
+    neighbors: tf.Tensor
+
+    def filter(self, values):
+        """Sum of all points' values, each weighted by about exp(-|f_i - f_j|² / 2).
+
+        Args:
+          values: (N, C) float32.
+
+        Returns:
+          (N, C) float32.
+        """
+        table = tf.sparse.sparse_dense_matmul(self.splat, values)
+        axes = self.neighbors.shape[0]
+        for axis in range(axes):
+            before, after = tf.unstack(self.neighbors[axis])
+            table += 0.5 * (tf.gather(table, before) + tf.gather(table, after))
+        # The blur's taps sum to 2, not 1, along each axis: this brings the result back to the
+        # height of the Gaussian.
+        return tf.sparse.sparse_dense_matmul(self.splat, table, adjoint_a=True) * (
+            1 / (1 + 2.0 ** (1 - axes))
+        )
+
+
+def lattice_filter(features):
+    """The Gaussian filter over points with the given features, through their lattice.
+
+    Args:
+      features: (N, d) float32, scaled so that the kernel is exp(-|f_i - f_j|² / 2).
+
+    Returns:
+      A function from values (N, C) to filtered values (N, C), both float32.
+
+    Raises:
+      ValueError: as `build_lattice`.
+    """
+    return build_lattice(features).filter
+
+
+def build_lattice(features):
+    """Find the occupied vertices, the points' weights on them, and their neighbors.
+
+    Args:
+      features: (N, d) float32 with N of at least 1 and static d.
+
+    Returns:
+      `Lattice`.
+
+    Raises:
+      ValueError: where the features spread too far for vertices to be numbered in 63 bits
+        (in a graph, `tf.errors.InvalidArgumentError` when it runs).
+    """
+    features = tf.stop_gradient(features)
+    elevated = _elevate(features)
+    vertex, rank = _enclosing_simplex(elevated)
+    weights = _barycentric(elevated, vertex, rank)
+    keys, offsets = _corner_keys(vertex, rank)
+    occupied, corners = _number_vertices(keys)
+    splat = _splat_matrix(corners, weights, tf.size(occupied))
+    return Lattice(splat, _find_neighbors(occupied, offsets))
+
+
+def _elevate(features):
+    """Points (N, d) in the plane of coordinates that sum to zero, (d + 1, N)."""
+    d = features.shape[1]
+    # The lattice's own blur, splat and slice together have this standard deviation.
+    deviation = math.sqrt(2 / 3) * (d + 1)
+    scale = [deviation / math.sqrt((i + 1) * (i + 2)) for i in range(d)]
+    scaled = tf.transpose(features * tf.constant(scale, features.dtype))
+    zero = tf.zeros_like(scaled[:1])
+    later = tf.concat([tf.cumsum(scaled, axis=0, reverse=True), zero], axis=0)
+    factor = tf.range(1, d + 1, dtype=features.dtype)[:, None]
+    return later - tf.concat([zero, factor * scaled], axis=0)
+
+
+def _enclosing_simplex(elevated):
+    """The simplex around each point, as its remainder-0 vertex and an order of the axes.
+
+    Returns:
+      vertex float32 (d + 1, N), whole multiples of d+1 that sum to zero, and rank int32
+      (d + 1, N), the place of each coordinate when the offsets from the vertex are sorted in
+      descending order.
+    """
+    axes = elevated.shape[0]
+    quotient = tf.round(elevated / axes)
+    excess = tf.cast(tf.reduce_sum(quotient, axis=0), tf.int32)
+    offset = elevated - quotient * axes
+    rank = tf.stack([_place(offset, axis) for axis in range(axes)]) + excess
+    # Rounding each coordinate on its own may leave the plane; the coordinates that were
+    # rounded furthest step back by one.
+    step = tf.cast(rank < 0, tf.int32) - tf.cast(rank >= axes, tf.int32)
+    return (quotient + tf.cast(step, quotient.dtype)) * axes, rank + step * axes
+
+
+def _place(offset, axis):
+    """How many coordinates come before `axis` in descending order; of equals, the earlier."""
+    mine = offset[axis]
+    ahead = (offset[:axis] >= mine, offset[axis + 1 :] > mine)
+    return tf.reduce_sum(tf.cast(tf.concat(ahead, axis=0), tf.int32), axis=0)
+
+
+def _barycentric(elevated, vertex, rank):
+    """Weights (d + 1, N) of the corners; corner k is the one of remainder k."""
+    axes = elevated.shape[0]
+    offset = (elevated - vertex) / axes
+    ordered = [tf.reduce_sum(tf.where(rank == r, offset, 0.0), axis=0) for r in range(axes)]
+    first = 1 + ordered[-1] - ordered[0]
+    return tf.stack([first] + [ordered[r] - ordered[r + 1] for r in reversed(range(axes - 1))])
+
+
+def _corner_keys(vertex, rank):
+    """One whole number for each corner, in place of its first d coordinates.
+
+    Returns:
+      keys int64 (d + 1, N) and offsets int64 (d + 1,): the key of a vertex's neighbor along
+      an axis less its own.
+    """
+    axes = vertex.shape[0]
+    # A corner, or the neighbor of one, is at most 2 d from the vertex in each coordinate.
+    margin = 2 * (axes - 1)
+    low = tf.reduce_min(vertex[:-1], axis=1) - margin
+    extent = tf.reduce_max(vertex[:-1], axis=1) + margin - low + 1
+    with tf.control_dependencies(_check_extent(extent)):
+        stride = tf.math.cumprod(tf.cast(extent, tf.int64), exclusive=True)
+    # The last coordinate follows from the others, and has no part in the key.
+    stride = tf.concat([stride, tf.zeros([1], tf.int64)], axis=0)
+    total = tf.reduce_sum(stride)
+    place = tf.cast(vertex[:-1] - low[:, None], tf.int64)
+    keys = [tf.reduce_sum(place * stride[:-1, None], axis=0)]
+    for k in range(1, axes):
+        # From corner k-1 to corner k all coordinates grow by one, but one falls by d.
+        falling = tf.reduce_sum(tf.where(rank == axes - k, stride[:, None], 0), axis=0)
+        keys.append(keys[-1] + total - axes * falling)
+    return tf.stack(keys), axes * stride - total
+
+
+def _check_extent(extent):
+    """Control inputs that stop the graph where keys would not fit 63 bits; eagerly, raises."""
+    message = (
+        "the CRF's features spread too far to be packed into 63 bits: choose larger sigmas "
+        "(sigma_beta of at least 0.5 fits images of any usual size)"
+    )
+    fits = tf.reduce_prod(tf.cast(extent, tf.float64)) < 2.0**62
+    if not tf.executing_eagerly():
+        return [tf.debugging.Assert(fits, [message])]
+    if not fits:
+        raise ValueError(message)
+    return []
+
+
+def _number_vertices(keys):
+    """Sorted keys (M,) of the occupied vertices, and the corners (d + 1, N) as rows of it."""
+    found, corners = tf.unique(tf.reshape(keys, [-1]))
+    # In sorted order neighbors lie near each other, which makes the blur's gathers faster.
+    order = tf.argsort(found)
+    corners = tf.gather(tf.math.invert_permutation(order), corners)
+    return tf.gather(found, order), tf.reshape(corners, tf.shape(keys))
+
+
+def _splat_matrix(corners, weights, num_vertices):
+    """Sparse (M + 1, N) matrix of the weights, corner after corner, points in order."""
+    axes = corners.shape[0]
+    num_points = tf.shape(corners)[1]
+    rows = tf.reshape(corners, [-1])
+    columns = tf.tile(tf.range(num_points), [axes])
+    return tf.SparseTensor(
+        indices=tf.cast(tf.stack([rows, columns], axis=1), tf.int64),
+        values=tf.reshape(weights, [-1]),
+        dense_shape=tf.cast(tf.stack([num_vertices + 1, num_points]), tf.int64),
+    )
+
+
+def _find_neighbors(occupied, offsets):
+    """Rows int32 (d + 1, 2, M + 1) of the neighbors; row M for those nobody occupies."""
+    nobody = tf.size(occupied)
+
+    def rows_of(wanted):
+        row = tf.minimum(tf.searchsorted(occupied, wanted), nobody - 1)
+        row = tf.where(tf.gather(occupied, row) == wanted, row, nobody)
+        return tf.concat([row, [nobody]], axis=0)
+
+    return tf.stack(
+        [
+            tf.stack([rows_of(occupied + offset), rows_of(occupied - offset)])
+            for offset in tf.unstack(offsets)
+        ]
+    )
