@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 
 from deeplab_tf.data.labels import VOID
 from deeplab_tf.data.pipeline import training_batches
@@ -17,6 +18,13 @@ from deeplab_tf.training.schedules import Poly
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 SIZE = 17
+
+
+@pytest.fixture(autouse=True)
+def _event_files_in_order(monkeypatch):
+    # TensorBoard reads the files of one second in the order of this number as text, where 10
+    # comes before 9. Only tests restart a training within a second.
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
 
 
 def tiny(num_classes=2):
@@ -59,9 +67,7 @@ def validation_loss(model):
 
 
 def test_one_step_is_sgd_on_the_published_loss(tmp_path):
-    model = keras.Sequential(
-        [keras.Input((SIZE, SIZE, 3)), keras.layers.Conv2D(2, 1, strides=8)]
-    )
+    model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), keras.layers.Conv2D(2, 1, strides=8)])
     kernel = model.layers[0].kernel
     batch = batch_at(tf.constant(0, tf.int64))
     with tf.GradientTape() as tape:
@@ -210,9 +216,7 @@ def test_loss_that_is_not_finite_stops_and_names_step_and_images(tmp_path):
         return make_batches(start).map(poison)
 
     _, loop = trainer(tmp_path, make_batches=poisoned)
-    with pytest.raises(
-        InputError, match="loss is nan at step 6, images batch5, batch5"
-    ) as error:
+    with pytest.raises(InputError, match="loss is nan at step 6, images batch5, batch5") as error:
         loop.run()
     assert "\n" not in str(error.value)
     kept = keras.saving.load_model(tmp_path / "last.keras")

@@ -96,9 +96,10 @@ def test_sgd_equals_the_published_formula_over_many_steps_inside_a_graph():
     variables = model.trainable_variables
     rng = np.random.default_rng(0)
     gradients = [[rng.normal(size=v.shape).astype("f") for v in variables] for _ in range(8)]
-    rules = [multipliers(v, PUBLISHED_RULES) for v in variables]
+    more_rules = ((r"depthwise/", 3.0, 0.5), *PUBLISHED_RULES)
+    rules = [multipliers(v, more_rules) for v in variables]
     want = caffe_sgd([v.numpy() for v in variables], gradients, 1e-2, 0.9, 0.05, rules)
-    optimizer = LayerwiseSGD(1e-2, momentum=0.9, l2=0.05)
+    optimizer = LayerwiseSGD(1e-2, momentum=0.9, l2=0.05, rules=more_rules)
     optimizer.build(variables)
     step = tf.function(lambda *g: optimizer.apply(list(g), variables))
     for step_gradients in gradients:

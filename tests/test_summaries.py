@@ -2,8 +2,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 
 from deeplab_tf.training.summaries import Summaries
+
+
+@pytest.fixture(autouse=True)
+def _event_files_in_order(monkeypatch):
+    # TensorBoard reads the files of one second in the order of this number as text, where 10
+    # comes before 9. Only tests restart a training within a second.
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
 
 
 def read(folder):

@@ -34,7 +34,7 @@ TINY = [
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "synthetic"
-    write_synthetic(folder, num_train=4, num_val=2, size=(72, 80))
+    write_synthetic(folder, num_train=4, num_val=2, size=(128, 128))
     return folder
 
 
@@ -87,9 +87,7 @@ def test_killed_and_restarted_training_goes_on_to_the_end(tmp_path, data_dir):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-def test_killed_training_ends_with_the_weights_of_an_unbroken_one(
-    tmp_path, data_dir, precision
-):
+def test_killed_training_ends_with_the_weights_of_an_unbroken_one(tmp_path, data_dir, precision):
     flags = [*TINY, f"--data_dir={data_dir}", f"--precision={precision}", "--steps=12"]
     flags += ["--checkpoint_every=4", "--eval_every=6"]
     whole, cut = tmp_path / "whole", tmp_path / "cut"

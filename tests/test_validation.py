@@ -29,7 +29,7 @@ def examples(tmp_path):
         label = DARK if i == 3 else int(value > 127)
         paths = [tmp_path / f"{i}.png", tmp_path / f"{i}_label.png"]
         for path, picture in zip(
-            paths, (np.full((16, 24, 3), value), np.full((16, 24, 1), label)), strict=True
+            paths, (np.full((17, 25, 3), value), np.full((17, 25, 1), label)), strict=True
         ):
             path.write_bytes(tf.io.encode_png(picture.astype(np.uint8)).numpy())
         made.append(Example(str(i), *map(str, paths)))
@@ -61,11 +61,11 @@ def test_pictures_are_image_truth_and_prediction(examples):
     for picture, value, truth, found in zip(
         pictures, (10, 240, 10, 240), (0, 1, 0, 0), (0, 1, 0, 1), strict=True
     ):
-        assert picture.shape == (16, 72, 3)
+        assert picture.shape == (17, 75, 3)
         assert picture.dtype == np.uint8
-        assert (picture[:, :24] == value).all()
-        assert (picture[:, 24:48] == colors[truth]).all()
-        assert (picture[:, 48:] == colors[found]).all()
+        assert (picture[:, :25] == value).all()
+        assert (picture[:, 25:50] == colors[truth]).all()
+        assert (picture[:, 50:] == colors[found]).all()
 
 
 def test_unreadable_image_is_an_input_error(examples):
