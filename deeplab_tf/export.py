@@ -5,13 +5,13 @@ from pathlib import Path
 
 import tensorflow as tf
 
-import crf as crf_engines
+from crf import dense_crf
 from deeplab_tf.data.voc import decode_image
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import (
     check_settings,
     find_output_stride,
-    fuse_scales,
+    maximum_over_scales,
     upsampled_scores,
 )
 from deeplab_tf.files import new_folder
@@ -85,12 +85,10 @@ class _Served(tf.Module):
             def score(resized):
                 return upsampled_scores(model, resized, stride, flip)
 
-            probabilities = tf.nn.softmax(fuse_scales(score, images, scales))
+            probabilities = tf.nn.softmax(maximum_over_scales(score, images, scales))
             if crf is not None:
                 levels = tf.saturate_cast(tf.round(images), tf.uint8)
-                probabilities = crf_engines.dense_crf(
-                    probabilities, levels, crf, engine="lattice"
-                )
+                probabilities = dense_crf(probabilities, levels, crf, engine="lattice")
             labels = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
             return {"labels": tf.cast(labels, tf.uint8), "probabilities": probabilities}
 

@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from crf.params import NORMALIZATIONS, CRFParams
+from crf import NORMALIZATIONS, CRFParams
 from deeplab_tf.errors import InputError
 
 FLAGS = flags.FLAGS

@@ -1,8 +1,7 @@
 """From an image of any size to labels of every pixel, with the papers' test-time settings.
 
-The steps are functions of TensorFlow ops alone where they can be, so that an exported model
-computes what these do: `upsampled_scores` runs the network, `fuse_scales` repeats it at several
-scales.
+`upsampled_scores` runs the network and `maximum_over_scales` repeats it at several scales; both
+are TensorFlow ops alone, so that an exported model computes the same.
 """
 
 import math
@@ -11,9 +10,10 @@ import weakref
 import numpy as np
 import tensorflow as tf
 
-import crf as crf_engines
+from crf import dense_crf
 from deeplab_tf.data.augment import MEAN_RGB
 from deeplab_tf.errors import InputError
+from deeplab_tf.models.multiscale import resized_length
 
 _IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32)
 
@@ -80,7 +80,7 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
     if predictor is None:
         predictor = _predictors.setdefault(model, _Predictor(model))
     images = tf.cast(image[None], tf.float32)
-    scores = fuse_scales(predictor.scores(flip, tile, pad_to), images, scales)
+    scores = maximum_over_scales(predictor.scores(flip, tile, pad_to), images, scales)
     return tf.nn.softmax(scores)[0].numpy()
 
 
@@ -99,7 +99,7 @@ def refine(probabilities, image, params):
       InputError: where the CRF refuses its parameters or the image.
     """
     try:
-        refined = crf_engines.dense_crf(probabilities[None], image[None], params)
+        refined = dense_crf(probabilities[None], image[None], params)
     except ValueError as error:
         raise InputError(f"CRF: {error}") from error
     return np.asarray(refined)[0]
@@ -139,11 +139,10 @@ def upsampled_scores(model, images, output_stride, flip=False, pad_to=None):
     return _resize(scores, fine)[:, :height, :width]
 
 
-def fuse_scales(score, images, scales):
+def maximum_over_scales(score, images, scales):
     """Maximum over scales of the scores of resized images.
 
-    A scale f takes n pixels to round(f (n - 1)) + 1, as the authors' interpolation does (321
-    pixels to 241 and 161), and both the image and its scores are resized with aligned corners.
+    Both the images and their scores are resized with aligned corners, as in training.
 
     Args:
       score: function from images (B, H, W, 3) to scores (B, H, W, C), both float32.
@@ -159,8 +158,9 @@ def fuse_scales(score, images, scales):
         if scale == 1:
             scores = score(images)
         else:
-            steps = tf.cast(size - 1, tf.float32) * scale
-            resized = _resize(images, tf.cast(tf.round(steps), tf.int32) + 1)
+            resized = _resize(
+                images, [resized_length(length, scale) for length in tf.unstack(size)]
+            )
             scores = _resize(score(resized), size)
         fused = scores if fused is None else tf.maximum(fused, scores)
     return fused
@@ -221,9 +221,7 @@ class _Predictor:
         key = flip, pad_to
         if key not in self._graphs:
             self._graphs[key] = tf.function(
-                lambda images: upsampled_scores(
-                    self._model(), images, self.output_stride, *key
-                ),
+                lambda images: upsampled_scores(self._model(), images, self.output_stride, *key),
                 input_signature=[_IMAGES],
             )
         whole = self._graphs[key]

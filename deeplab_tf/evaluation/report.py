@@ -32,8 +32,7 @@ def score_table(label_set, before, after=None):
         )
     ]
     means = [
-        (title, *(getattr(column, score) for column in columns))
-        for title, score in _MEANS.items()
+        (title, *(getattr(column, score) for column in columns)) for title, score in _MEANS.items()
     ]
     width = max(len(row[0]) for row in classes + means)
     heads = ["IoU"] if after is None else ["before CRF", "after CRF", "change"]
@@ -73,9 +72,7 @@ def comparison_panel(label_set, samples):
       InputError: where there is no sample, or some have a CRF result and others not.
     """
     colors = label_set.color_table()
-    rows = [
-        [image, *(colorize(label, colors) for label in labels)] for image, *labels in samples
-    ]
+    rows = [[image, *(colorize(label, colors) for label in labels)] for image, *labels in samples]
     captions = ["image", "truth", "before CRF", "after CRF"]
     if rows and len(rows[0]) == 3:
         captions = ["image", "truth", "network"]
