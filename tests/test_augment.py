@@ -81,9 +81,7 @@ def test_scale_factors_in_steps():
     label = np.zeros((100, 1), np.uint8)
     operation = random_scale(0.5, 1.5, step=0.25)
     image = np.zeros((100, 1, 3))
-    sizes = [
-        len(_eager(operation, _example(seed, image, label))["label"]) for seed in range(60)
-    ]
+    sizes = [len(_eager(operation, _example(seed, image, label))["label"]) for seed in range(60)]
     assert set(sizes) == {50, 75, 100, 125, 150}
 
 
@@ -119,9 +117,7 @@ def test_crop_is_a_window_of_image_and_label(run):
 
 
 def test_all_windows_are_drawn_and_equally_often():
-    corners = [
-        int(_eager(random_crop(2), _example(seed))["label"][0, 0]) for seed in range(300)
-    ]
+    corners = [int(_eager(random_crop(2), _example(seed))["label"][0, 0]) for seed in range(300)]
     values, counts = np.unique(corners, return_counts=True)
     assert values.tolist() == [0, 1, 2, 4, 5, 6]
     assert counts.min() > 25

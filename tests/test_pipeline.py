@@ -68,9 +68,7 @@ def test_image_label_and_name_belong_together(examples):
     # No scaling and no room to crop: the whole image with padding below and to the right.
     options = {"crop_size": 8, "scale_range": (1, 1), "mirror": False}
     for batch in _batches(examples, 4, **options):
-        for image, label, name in zip(
-            *(batch[k] for k in ("image", "label", "name")), strict=True
-        ):
+        for image, label, name in zip(*(batch[k] for k in ("image", "label", "name")), strict=True):
             number = int(name.decode()[1:])
             np.testing.assert_array_equal(image[:6, :, 0], number)
             np.testing.assert_array_equal(image[:6, :, 1], label[:6])

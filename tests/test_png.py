@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab_tf.data.labels import voc_colors
-from deeplab_tf.data.png import decode_label, encode_label
+from deeplab_tf.data.png import HEADER_SIZE, _without_palette, decode_label, encode_label
 from deeplab_tf.errors import InputError
 
 LABEL = np.array([[0, 1, 2, 255], [3, 4, 5, 6], [7, 8, 9, 10]], np.uint8)
@@ -16,9 +16,7 @@ COLORS = [(10, 20, 30), (40, 50, 60), (70, 80, 90)]
 
 
 def _chunk(kind, data):
-    return (
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    )
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def _png(width, rows, depth, color_type, before_pixels=b"", pieces=1):
@@ -88,6 +86,14 @@ def test_chunks_before_the_pixels_do_not_matter(decode):
     np.testing.assert_array_equal(decode(contents), LABEL)
     transparent_grey = _png(4, LABEL, 8, 0, _chunk(b"tRNS", b"\0\1"))
     np.testing.assert_array_equal(decode(transparent_grey), LABEL)
+
+
+def test_a_palette_png_becomes_the_grey_png_of_its_indices():
+    # To the byte; a palette left behind would make the decoder warn of every file.
+    contents = _png(4, LABEL, 8, 3, _palette(256))
+    header = np.frombuffer(contents[:HEADER_SIZE], np.uint8)
+    plain = _without_palette(tf.constant(contents), tf.constant(header))
+    assert plain.numpy() == _png(4, LABEL, 8, 0)
 
 
 @both

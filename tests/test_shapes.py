@@ -46,9 +46,7 @@ def test_forms_differ_where_they_are_alike_in_size():
     drawn = [_draw(form, 1) >= 0.5 for form in FORMS]
     for index, first in enumerate(drawn):
         for second in drawn[:index]:
-            assert (
-                np.logical_and(first, second).sum() / np.logical_or(first, second).sum() < 0.95
-            )
+            assert np.logical_and(first, second).sum() / np.logical_or(first, second).sum() < 0.95
 
 
 def test_the_picture_cuts_forms_off():

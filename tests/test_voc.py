@@ -114,9 +114,7 @@ def test_classes_with_colors_read_rgb_labels(data_dir):
     with pytest.raises(InputError, match=r"a\.png: RGB label but no colors"):
         load_label(path, 3)
     np.testing.assert_array_equal(load_label(path, 3, labels.colors), LABEL)
-    np.testing.assert_array_equal(
-        load_pair(_example(data_dir, "a"), 3, labels.colors)[1], LABEL
-    )
+    np.testing.assert_array_equal(load_pair(_example(data_dir, "a"), 3, labels.colors)[1], LABEL)
 
 
 @pytest.mark.parametrize(

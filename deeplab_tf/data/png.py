@@ -127,8 +127,8 @@ def _check_header(header, contents, colors):
 
 def _without_palette(contents, header):
     # TensorFlow turns palette PNGs into RGB and cannot be told not to. A palette PNG whose
-    # header says grey and whose palette is gone decodes to the indices themselves. All chunks
-    # between header and pixels go, because transparency would alter a grey image too.
+    # header says grey decodes to the indices themselves. The chunks between header and pixels
+    # go, because the decoder would warn of the palette in each file.
     is_palette = header[COLOR_TYPE] == PALETTE
     patched = tf.bitwise.bitwise_xor(header, tf.cast(is_palette, tf.uint8) * _to_grey())
     start = _pixels_start(contents)
