@@ -175,6 +175,7 @@ def test_best_is_the_best_and_last_the_last_also_over_a_restart(tmp_path, capsys
     said = capsys.readouterr().out
     assert "step 8: validation score 0.9000 (best so far)" in said
     assert "step 12: validation score 0.7000\n" in said
+    assert f"12 steps done, best validation score 0.9000: {tmp_path / 'last.keras'}" in said
 
 
 def test_without_validation_only_the_last_model_is_kept(tmp_path):

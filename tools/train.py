@@ -8,7 +8,7 @@ M receives best.keras (best validation score), last.keras, labels.json, checkpoi
 
 from pathlib import Path
 
-from absl import flags
+from absl import flags, logging
 from app import run
 
 # app quiets TensorFlow, so it is imported before it.
@@ -42,13 +42,9 @@ flags.DEFINE_string(
 flags.DEFINE_string("train_split", "train", "List of the images to train on.")
 flags.DEFINE_string("val_split", "val", "List of the images to validate on.")
 
-flags.DEFINE_string(
-    "backbone", "resnet101", "keras.applications family; paper: vgg16, resnet101."
-)
+flags.DEFINE_string("backbone", "resnet101", "keras.applications family; paper: vgg16, resnet101.")
 flags.DEFINE_string("head", "aspp_l", "large_fov, aspp_s or aspp_l (all in the paper).")
-flags.DEFINE_integer(
-    "output_stride", 8, "Pixels between two score cells; paper: 8.", lower_bound=1
-)
+flags.DEFINE_integer("output_stride", 8, "Pixels between two score cells; paper: 8.", lower_bound=1)
 flags.DEFINE_string("weights", "imagenet", "imagenet, none, or a weights file.")
 flags.DEFINE_float(
     "bn_momentum",
@@ -120,6 +116,7 @@ flags.DEFINE_integer("num_threads", 0, "CPU threads; 0: all.", lower_bound=0)
 
 def set_up_tensorflow():
     """Set seed, threads and determinism, before anything is built."""
+    logging.set_verbosity(logging.WARNING)  # TensorFlow has a line about every checkpoint
     keras.utils.set_random_seed(FLAGS.seed)
     tf.config.threading.set_intra_op_parallelism_threads(FLAGS.num_threads)
     if FLAGS.deterministic:

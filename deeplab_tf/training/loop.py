@@ -97,6 +97,9 @@ class Trainer:
         if start:
             print(f"continuing from step {start} of {self.settings.steps}", flush=True)
         self._train_from(start)
+        score = self._checkpoints.best_score
+        best = f", best validation score {score:.4f}" if np.isfinite(score) else ""
+        print(f"{self.settings.steps} steps done{best}: {self._dir / 'last.keras'}", flush=True)
 
     def _finish_again(self, start):
         print(f"training is complete: {start} of {self.settings.steps} steps", flush=True)
@@ -105,9 +108,7 @@ class Trainer:
 
     def _train_from(self, start):
         settings = self.settings
-        batches = iter(
-            self._strategy.experimental_distribute_dataset(self._make_batches(start))
-        )
+        batches = iter(self._strategy.experimental_distribute_dataset(self._make_batches(start)))
         losses = []
         with (
             Progress(start, settings.steps, settings.batch_size) as progress,

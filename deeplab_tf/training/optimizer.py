@@ -82,9 +82,7 @@ class LayerwiseSGD(_LayerwiseRules, keras.optimizers.SGD):
       >>> LayerwiseSGD(Poly(1e-3, total_steps=20_000), rules=PUBLISHED_RULES)
     """
 
-    def __init__(
-        self, learning_rate=1e-3, momentum=0.9, l2=5e-4, rules=PUBLISHED_RULES, **kwargs
-    ):
+    def __init__(self, learning_rate=1e-3, momentum=0.9, l2=5e-4, rules=PUBLISHED_RULES, **kwargs):
         super().__init__(learning_rate, float(momentum), l2=l2, rules=rules, **kwargs)
 
 
