@@ -23,11 +23,13 @@ class Lattice(NamedTuple):
 
     Args:
       splat: sparse float32 (M + 1, N); column n holds the d+1 barycentric weights of point n.
-      neighbors: int32 (d + 1, 2, M + 1), the vertices before and after each along each axis.
+      before: d+1 tensors int32 (M + 1,), each vertex's neighbor one step back along an axis.
+      after: the same, one step forward.
     """
 
     splat: tf.SparseTensor
-    neighbors: tf.Tensor
+    before: list
+    after: list
 
     def filter(self, values):
         """Sum of all points' values, each weighted by about exp(-|f_i - f_j|² / 2).
@@ -39,15 +41,12 @@ class Lattice(NamedTuple):
           (N, C) float32.
         """
         table = tf.sparse.sparse_dense_matmul(self.splat, values)
-        axes = self.neighbors.shape[0]
-        for axis in range(axes):
-            before, after = tf.unstack(self.neighbors[axis])
+        for before, after in zip(self.before, self.after, strict=True):
             table += 0.5 * (tf.gather(table, before) + tf.gather(table, after))
         # The blur's taps sum to 2, not 1, along each axis: this brings the result back to the
         # height of the Gaussian.
-        return tf.sparse.sparse_dense_matmul(self.splat, table, adjoint_a=True) * (
-            1 / (1 + 2.0 ** (1 - axes))
-        )
+        height = 1 / (1 + 2.0 ** (1 - len(self.before)))
+        return height * tf.sparse.sparse_dense_matmul(self.splat, table, adjoint_a=True)
 
 
 def lattice_filter(features):
@@ -85,7 +84,7 @@ def build_lattice(features):
     keys, offsets = _corner_keys(vertex, rank)
     occupied, corners = _number_vertices(keys)
     splat = _splat_matrix(corners, weights, tf.size(occupied))
-    return Lattice(splat, _find_neighbors(occupied, offsets))
+    return Lattice(splat, _neighbors(occupied, -offsets), _neighbors(occupied, offsets))
 
 
 def _elevate(features):
@@ -198,18 +197,11 @@ def _splat_matrix(corners, weights, num_vertices):
     )
 
 
-def _find_neighbors(occupied, offsets):
-    """Rows int32 (d + 1, 2, M + 1) of the neighbors; row M for those nobody occupies."""
+def _neighbors(occupied, offsets):
+    """For each axis the rows int32 (M + 1,) of the neighbors; row M where nobody lives."""
     nobody = tf.size(occupied)
-
-    def rows_of(wanted):
-        row = tf.minimum(tf.searchsorted(occupied, wanted), nobody - 1)
-        row = tf.where(tf.gather(occupied, row) == wanted, row, nobody)
-        return tf.concat([row, [nobody]], axis=0)
-
-    return tf.stack(
-        [
-            tf.stack([rows_of(occupied + offset), rows_of(occupied - offset)])
-            for offset in tf.unstack(offsets)
-        ]
-    )
+    wanted = tf.reshape(occupied + offsets[:, None], [-1])
+    row = tf.minimum(tf.searchsorted(occupied, wanted), nobody - 1)
+    row = tf.where(tf.gather(occupied, row) == wanted, row, nobody)
+    rows = tf.reshape(row, [offsets.shape[0], nobody])
+    return tf.unstack(tf.pad(rows, [[0, 0], [0, 1]], constant_values=nobody))

@@ -1,0 +1,153 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from crf.exact import exact_filter
+from crf.lattice import build_lattice, lattice_filter
+
+
+def slow_lattice_filter(features, values):
+    """The same lattice with dictionaries and loops, in float64, one point at a time."""
+    d = features.shape[1]
+    scale = [np.sqrt(2 / 3) * (d + 1) / np.sqrt((i + 1) * (i + 2)) for i in range(d)]
+    points = []
+    for f in features.astype(np.float64) * scale:
+        y = np.array([f[i:].sum() - (i * f[i - 1] if i else 0) for i in range(d + 1)])
+        vertex = (d + 1) * np.round(y / (d + 1))
+        excess = int(vertex.sum()) // (d + 1)
+        order = sorted(range(d + 1), key=lambda i: vertex[i] - y[i])
+        for i in order[len(order) - excess :] if excess > 0 else []:
+            vertex[i] -= d + 1
+        for i in order[: -excess if excess < 0 else 0]:
+            vertex[i] += d + 1
+        order = sorted(range(d + 1), key=lambda i: vertex[i] - y[i])
+        corner, corners = vertex.astype(int), []
+        top = [(y - vertex)[i] / (d + 1) for i in order]
+        for k in range(d + 1):
+            weight = 1 + top[-1] - top[0] if k == 0 else top[d - k] - top[d + 1 - k]
+            corners.append((tuple(corner), weight))
+            corner = corner + 1
+            corner[order[d - k]] -= d + 1
+        points.append(corners)
+    table = {corner: np.zeros(values.shape[1]) for corners in points for corner, _ in corners}
+    for corners, value in zip(points, values, strict=True):
+        for corner, weight in corners:
+            table[corner] = table[corner] + weight * value
+    for axis in range(d + 1):
+        step = -np.ones(d + 1, int)
+        step[axis] = d
+        table = {
+            corner: value + sum(table.get(tuple(corner + s * step), 0) for s in (1, -1)) / 2
+            for corner, value in table.items()
+        }
+    return np.array(
+        [sum(weight * table[corner] for corner, weight in corners) for corners in points]
+    ) / (1 + 2.0**-d)
+
+
+@pytest.mark.parametrize(("d", "expected"), [(1, 5 / 6), (2, 0.9)])
+def test_single_point_at_the_origin_by_hand(d, expected):
+    # d = 1: of vertices (0, 0) and (1, -1) the first gets 1. The two blurs give 1, 1/2 and then
+    # 1 + 1/4, 1; the slice reads 5/4, over 1 + 1/2.
+    # d = 2: (0, 0, 0) gives 1/2 to (2, -1, -1), that 1/4 to (1, 1, -2), that 1/8 back to the
+    # first; the slice reads 9/8, over 1 + 1/4.
+    filtered = lattice_filter(tf.zeros([1, d]))(tf.ones([1, 1]))
+    np.testing.assert_allclose(filtered, [[expected]], rtol=1e-6)
+
+
+def test_far_points_do_not_meet():
+    features = tf.constant([[0.0, 0.0], [40.0, -30.0]])
+    filtered = lattice_filter(features)(tf.constant([[1.0, 0.0], [0.0, 1.0]])).numpy()
+    assert filtered[0, 1] == filtered[1, 0] == 0
+    assert (np.diag(filtered) > 0.5).all()
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 5])
+@pytest.mark.parametrize("spread", [0.1, 1.0, 20.0])
+def test_equals_the_slow_lattice(d, spread):
+    rng = np.random.default_rng(d)
+    features = rng.normal(scale=spread, size=(150, d)).astype(np.float32)
+    values = rng.random((150, 3)).astype(np.float32)
+    filtered = lattice_filter(tf.constant(features))(tf.constant(values))
+    np.testing.assert_allclose(
+        filtered, slow_lattice_filter(features, values), rtol=1e-4, atol=2e-4
+    )
+
+
+@pytest.mark.parametrize("d", [2, 5])
+def test_every_point_spreads_its_whole_value(d):
+    features = tf.random.normal([200, d], stddev=5.0)
+    lattice = build_lattice(features)
+    weights = lattice.splat.values.numpy()
+    assert weights.min() > -1e-5 and weights.max() < 1 + 1e-5
+    sums = tf.sparse.reduce_sum(tf.sparse.reorder(lattice.splat), axis=0)
+    np.testing.assert_allclose(sums, np.ones(200), atol=1e-5)
+
+
+def test_neighbors_answer_each_other():
+    lattice = build_lattice(tf.random.normal([200, 3]))
+    nobody = lattice.before[0].shape[0] - 1
+    for before, after in zip(np.array(lattice.before), np.array(lattice.after), strict=True):
+        vertices = np.flatnonzero(before != nobody)
+        assert len(vertices) > 10
+        np.testing.assert_array_equal(after[before[vertices]], vertices)
+        assert before[nobody] == after[nobody] == nobody
+
+
+def test_comes_near_the_gaussian():
+    y, x = np.mgrid[:30, :30]
+    features = tf.constant(np.stack([x, y], axis=-1).reshape(-1, 2) / 3, tf.float32)
+    values = tf.constant(np.random.default_rng(0).random((900, 2)), tf.float32)
+    lattice, exact = (
+        make(features)(tf.concat([values, tf.ones([900, 1])], axis=1)).numpy()
+        for make in (lattice_filter, exact_filter)
+    )
+    means, wanted = lattice[:, :2] / lattice[:, 2:], exact[:, :2] / exact[:, 2:]
+    assert np.abs(means - wanted).mean() < 0.1 * wanted.std(axis=0).mean()
+
+
+def test_order_of_the_points_does_not_matter():
+    features, values = tf.random.normal([100, 5]), tf.random.uniform([100, 2])
+    order = tf.random.shuffle(tf.range(100))
+    shuffled = lattice_filter(tf.gather(features, order))(tf.gather(values, order))
+    np.testing.assert_allclose(
+        shuffled, tf.gather(lattice_filter(features)(values), order), atol=1e-5
+    )
+
+
+def test_works_in_a_graph_of_unknown_size():
+    signature = [tf.TensorSpec([None, 5]), tf.TensorSpec([None, None])]
+    run = tf.function(lambda f, v: lattice_filter(f)(v), input_signature=signature)
+    for n in (1, 50):
+        features, values = tf.random.normal([n, 5]), tf.random.uniform([n, 4])
+        np.testing.assert_allclose(
+            run(features, values), lattice_filter(features)(values), atol=1e-5
+        )
+
+
+def test_gradient_is_the_transposed_filter():
+    run = lattice_filter(tf.random.normal([40, 2], stddev=2.0))
+    matrix = run(tf.eye(40)).numpy()
+    assert np.abs(matrix - matrix.T).max() > 1e-4  # else the transposition goes unseen
+    values, upstream = tf.random.uniform([40, 3]), tf.random.normal([40, 3])
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        filtered = run(values)
+    gradient = tape.gradient(filtered, values, output_gradients=upstream)
+    np.testing.assert_allclose(gradient, matrix.T @ upstream.numpy(), atol=1e-4)
+
+
+def test_features_too_far_apart_raise():
+    features = tf.constant(np.vstack([np.zeros(5), np.full(5, 1e5)]), tf.float32)
+    with pytest.raises(ValueError, match="63 bits: choose larger sigmas") as error:
+        build_lattice(features)
+    assert "\n" not in str(error.value)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="choose larger sigmas"):
+        tf.function(lambda f: build_lattice(f).before)(features)
+
+
+def test_vertices_stay_apart_near_the_limit_of_the_keys():
+    # Corners of a wide box: 32 points, all alone, so that none may read another's value.
+    corners = np.stack(np.meshgrid(*[[0, 600]] * 5), axis=-1).reshape(-1, 5)
+    filtered = lattice_filter(tf.constant(corners, tf.float32))(tf.eye(32)).numpy()
+    assert np.count_nonzero(filtered - np.diag(np.diag(filtered))) == 0

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from crf import CRFParams
+from crf.mean_field import infer, mean_field, normalize
+
+
+def softmax(logits):
+    e = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def matrix_filter(matrix):
+    return lambda values: tf.matmul(tf.constant(matrix, tf.float32), values)
+
+
+def test_one_update_by_hand():
+    # A filter that swaps two pixels, weight 2: logits log p + 2 p_other.
+    p = np.array([[0.9, 0.1], [0.4, 0.6]])
+    swap = matrix_filter([[0, 1], [1, 0]])
+    result = mean_field(tf.constant(-np.log(p), tf.float32), [(2.0, swap)], iterations=1)
+    np.testing.assert_allclose(result, softmax(np.log(p) + 2 * p[::-1]), atol=1e-6)
+
+
+def test_several_updates_of_two_kernels_equal_numpy():
+    rng = np.random.default_rng(0)
+    matrices = rng.random((2, 6, 6)) / 6
+    unary = rng.random((6, 4)) * 3
+    q = softmax(-unary)
+    for _ in range(7):
+        q = softmax(-unary + 3.0 * matrices[0] @ q + 0.5 * matrices[1] @ q)
+    kernels = [(3.0, matrix_filter(matrices[0])), (0.5, matrix_filter(matrices[1]))]
+    result = mean_field(tf.constant(unary, tf.float32), kernels, iterations=7)
+    np.testing.assert_allclose(result, q, atol=1e-5)
+
+
+def test_no_iterations_give_the_start():
+    unary = tf.constant([[0.5, 2.0, 1.0]])
+    result = mean_field(unary, [(9.0, tf.zeros_like)], iterations=0)
+    np.testing.assert_allclose(result, softmax(-unary.numpy()), atol=1e-6)
+
+
+@pytest.mark.parametrize("normalization", ["none", "before", "after", "symmetric"])
+def test_normalizations_by_hand(normalization):
+    matrix, values = np.array([[1.0, 3.0], [0.0, 9.0]]), np.array([[2.0], [5.0]])
+    # Row sums are 4 and 9.
+    expected = {
+        "none": [[17], [45]],
+        "before": [[2 / 4 + 3 * 5 / 9], [5]],
+        "after": [[17 / 4], [5]],
+        "symmetric": [[(2 / 2 + 3 * 5 / 3) / 2], [9 * 5 / 3 / 3]],
+    }
+    run = normalize(matrix_filter(matrix), 2, normalization)
+    np.testing.assert_allclose(
+        run(tf.constant(values, tf.float32)), expected[normalization], rtol=1e-6
+    )
+
+
+def count_builds(built):
+    def build_filter(features):
+        built.append(features.shape)
+        return tf.identity
+
+    return build_filter
+
+
+@pytest.mark.parametrize(
+    ("weights", "shapes"),
+    [((1, 1), [(6, 5), (6, 2)]), ((0, 1), [(6, 2)]), ((1, 0), [(6, 5)]), ((0, 0), [])],
+)
+def test_each_filter_is_built_once_and_only_where_it_counts(weights, shapes):
+    built = []
+    params = CRFParams(w1=weights[0], w2=weights[1], iterations=5)
+    image, probabilities = np.zeros((2, 3, 3), np.uint8), tf.fill([2, 3, 4], 0.25)
+    infer(probabilities, image, params, count_builds(built))
+    assert built == shapes
+
+
+def test_unary_is_bounded_below():
+    # Identity filters: one update by hand, with probability 0 taken as 1e-5.
+    params = CRFParams(w1=2, w2=1, iterations=1, normalization="none")
+    image = np.zeros((1, 1, 3), np.uint8)
+    result = infer(tf.constant([[[1.0, 0.0]]]), image, params, lambda features: tf.identity)
+    start = np.array([1, 1e-5]) / (1 + 1e-5)
+    expected = softmax(np.log([1, 1e-5]) + 3 * start)
+    np.testing.assert_allclose(result[0, 0], expected, rtol=1e-5)
