@@ -1,0 +1,284 @@
+import gc
+import weakref
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_model import blocks, color_model, random_model
+
+from crf import CRFParams, dense_crf
+from deeplab_tf import InputError
+from deeplab_tf.data.augment import MEAN_RGB
+from deeplab_tf.evaluation import inference
+from deeplab_tf.evaluation.inference import (
+    find_output_stride,
+    maximum_over_scales,
+    most_probable,
+    predict_probabilities,
+    refine,
+    segment,
+    upsampled_scores,
+)
+
+
+def softmax(scores):
+    return tf.nn.softmax(tf.cast(scores, tf.float32)).numpy()
+
+
+def interpolate(cells, output_stride):
+    """Aligned bilinear interpolation, one axis after the other: the oracle."""
+    for axis in (0, 1):
+        length = cells.shape[axis]
+        at = np.arange((length - 1) * output_stride + 1) / output_stride
+        cells = np.apply_along_axis(lambda v, at=at: np.interp(at, range(len(v)), v), axis, cells)
+    return cells
+
+
+def oracle_scores(image, output_stride=8):
+    """Scores of `color_model` at every pixel: padded, sampled, interpolated, cut."""
+    height, width, _ = image.shape
+    padded_size = [-(-(n - 1) // output_stride) * output_stride + 1 for n in (height, width)]
+    padded = np.tile(np.float64(MEAN_RGB), (*padded_size, 1))
+    padded[:height, :width] = image
+    cells = padded[::output_stride, ::output_stride]
+    return interpolate(cells, output_stride)[:height, :width]
+
+
+def test_padding_and_interpolation_by_hand():
+    """Pixel 9 lies one eighth of the way from cell 8 to cell 16, which is padding."""
+    image = np.full((1, 10, 3), 50, np.float32)
+    image[0, 8] = 200
+    scores = upsampled_scores(color_model(), image[None], 8)[0, 0].numpy()
+    np.testing.assert_allclose(scores[0], 50)
+    np.testing.assert_allclose(scores[4], 125)
+    np.testing.assert_allclose(scores[8], 200)
+    np.testing.assert_allclose(scores[9], 200 * 7 / 8 + np.array(MEAN_RGB) / 8, rtol=1e-6)
+
+
+def test_a_ramp_stays_a_ramp():
+    y, x = np.mgrid[0:17, 0:25].astype(np.float32)
+    ramp = np.stack([x, y, x + 2 * y], axis=-1)
+    scores = upsampled_scores(color_model(), ramp[None], 8)
+    np.testing.assert_allclose(scores[0], ramp, atol=1e-4)
+
+
+@pytest.mark.parametrize("output_stride", [4, 8, 16])
+@pytest.mark.parametrize("size", [(1, 1), (8, 9), (16, 17), (31, 45)])
+def test_any_size_equals_the_oracle(output_stride, size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    model = color_model(output_stride, factor=0.02)
+    expected = softmax(oracle_scores(image, output_stride) * 0.02)
+    np.testing.assert_allclose(predict_probabilities(model, image), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("size", "pad_to", "seen"),
+    [
+        ((8, 17), None, (9, 17)),
+        ((18, 1), None, (25, 1)),
+        ((8, 17), 33, (33, 33)),
+        ((8, 40), 33, (33, 41)),
+        ((8, 17), 30, (33, 33)),
+    ],
+)
+def test_the_network_sees_the_padded_size(size, pad_to, seen):
+    shapes = []
+
+    def network(images, training):
+        shapes.append(tuple(images.shape[1:3]))
+        assert training is False
+        np.testing.assert_allclose(images[0, : size[0], : size[1]], 7)
+        outside = images.numpy()[0, size[0] :].reshape(-1, 3)
+        np.testing.assert_allclose(outside, np.tile(np.float32(MEAN_RGB), (len(outside), 1)))
+        return images[:, ::8, ::8]
+
+    scores = upsampled_scores(network, tf.fill((2, *size, 3), 7.0), 8, pad_to=pad_to)
+    assert shapes == [seen]
+    assert scores.shape == (2, *size, 3)
+
+
+def test_scales_keep_the_maximum():
+    images = tf.random.uniform((1, 33, 41, 3))
+    sizes = []
+
+    def score(resized):
+        sizes.append(tuple(resized.shape[1:3]))
+        return resized * (-1.0 if len(sizes) == 2 else 1.0)
+
+    fused = maximum_over_scales(score, images, (1, 0.75, 0.5)).numpy()
+    assert sizes == [(33, 41), (25, 31), (17, 21)]
+    half = interpolate(images[0, ::2, ::2].numpy().astype(np.float64), 2)
+    np.testing.assert_allclose(fused[0], np.maximum(images[0], half), atol=1e-5)
+
+
+def test_scales_of_a_model():
+    """A scale of one half at odd size is every second pixel, when that is smooth."""
+    y, x = np.mgrid[0:65, 0:65]
+    image = np.stack([x, y, 64 - x], axis=-1).astype(np.uint8)
+    probabilities = predict_probabilities(color_model(), image, scales=(0.5,))
+    np.testing.assert_allclose(probabilities, softmax(image), atol=1e-3)
+
+
+def test_flip_makes_mirrored_images_equal():
+    model, image = random_model(), blocks(30, 43)
+    for flip, equal in ((True, True), (False, False)):
+        plain = predict_probabilities(model, image, flip=flip)
+        mirrored = predict_probabilities(model, image[:, ::-1].copy(), flip=flip)[:, ::-1]
+        assert np.allclose(plain, mirrored, atol=1e-5) == equal
+
+
+def test_flip_averages_scores():
+    model, images = random_model(), tf.constant(blocks(17, 25)[None], tf.float32)
+    plain = upsampled_scores(model, images, 8)
+    mirrored = upsampled_scores(model, images[:, :, ::-1], 8)[:, :, ::-1]
+    both = upsampled_scores(model, images, 8, flip=True)
+    np.testing.assert_allclose(both, (plain + mirrored) / 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("tile", [17, 40, 64, 100])
+@pytest.mark.parametrize("scales", [(1,), (1, 0.5)])
+def test_tiles_of_a_pointwise_model_join_without_a_trace(tile, scales):
+    image, model = blocks(75, 130), color_model(factor=0.02)
+    whole = predict_probabilities(model, image, scales)
+    tiled = predict_probabilities(model, image, scales, tile=tile)
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
+
+
+def test_tiles_are_small_and_overlap_by_half():
+    seen = np.zeros((150, 300))
+
+    def score(images):
+        place = images[0, ..., 0].numpy().astype(int)
+        assert max(place.shape) <= 64
+        seen.flat[place] += 1
+        return images
+
+    index = np.arange(150 * 300, dtype=np.float32).reshape(1, 150, 300, 1)
+    tiled = inference._tiled(score, tf.constant(index), 64, 8)
+    np.testing.assert_allclose(tiled, index, rtol=1e-6)
+    assert seen.min() >= 1
+    assert (seen[40:110, 40:260] >= 4).mean() > 0.8
+
+
+def test_the_border_of_a_tile_weighs_little():
+    def score(images):
+        outer = np.ones(images.shape, np.float32)
+        outer[:, 1:-1, 1:-1] = 0
+        return tf.constant(outer)
+
+    tiled = inference._tiled(score, tf.zeros((1, 200, 200, 1)), 65, 8)[0, 20:-20, 20:-20]
+    assert 0 < tiled.numpy().max() < 0.1
+
+
+def test_images_of_many_sizes_share_one_graph():
+    model = random_model()
+    for size in ((20, 30), (30, 20), (41, 41), (1, 7)):
+        predict_probabilities(model, blocks(*size))
+    (graph,) = inference._predictors[model]._graphs.values()
+    assert graph.experimental_get_tracing_count() == 1
+
+
+def test_a_model_may_be_trained_between_calls():
+    model, image = random_model(), blocks(20, 30)
+    before = predict_probabilities(model, image)
+    for variable in model.trainable_variables:
+        variable.assign(variable * 0)
+    np.testing.assert_allclose(predict_probabilities(model, image), 0.25, atol=1e-6)
+    assert before.max() > 0.5
+
+
+def test_a_model_is_freed():
+    model = random_model()
+    predict_probabilities(model, blocks(20, 30))
+    reference = weakref.ref(model)
+    del model
+    keras.backend.clear_session()
+    gc.collect()
+    assert reference() is None
+
+
+def test_half_floats_give_float32():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = random_model()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    probabilities = predict_probabilities(model, blocks(20, 30))
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("output_stride", [1, 4, 8, 16, 32])
+def test_output_stride_is_found(output_stride):
+    assert find_output_stride(color_model(output_stride)) == output_stride
+
+
+def test_other_models_are_refused():
+    images = keras.Input((None, None, 3))
+    upsampling = keras.Model(images, keras.layers.UpSampling2D(2)(images))
+    classifier = keras.Model(images, keras.layers.GlobalAveragePooling2D()(images))
+    fixed = keras.Input((64, 64, 3))
+    for model in (upsampling, classifier, keras.Model(fixed, fixed * 2)):
+        with pytest.raises(InputError, match="give a network from"):
+            find_output_stride(model)
+
+
+def test_segment_gives_the_most_probable_class():
+    model, image = random_model(), blocks(30, 43)
+    label = segment(model, image)
+    probabilities = segment(model, image, return_probabilities=True)
+    assert label.shape == (30, 43) and label.dtype == np.uint8
+    assert probabilities.shape == (30, 43, 4) and probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-5)
+    np.testing.assert_array_equal(label, probabilities.argmax(-1))
+    assert len(np.unique(label)) > 1
+
+
+def test_segment_passes_every_setting_on():
+    model, image = random_model(), blocks(60, 83)
+    settings = {"scales": (1, 0.5), "flip": True, "tile": 40, "pad_to": 65}
+    expected = predict_probabilities(model, image, **settings)
+    np.testing.assert_array_equal(
+        segment(model, image, return_probabilities=True, **settings), expected
+    )
+    for name in settings:
+        fewer = {key: value for key, value in settings.items() if key != name}
+        assert not np.array_equal(predict_probabilities(model, image, **fewer), expected), name
+
+
+def test_segment_with_crf():
+    model, image = random_model(), blocks(30, 43)
+    params = CRFParams(sigma_alpha=10, sigma_beta=20, iterations=3)
+    plain = segment(model, image, return_probabilities=True)
+    refined = segment(model, image, params, return_probabilities=True)
+    expected = dense_crf(plain[None], image[None], params)[0]
+    np.testing.assert_allclose(refined, expected, atol=1e-6)
+    assert np.abs(refined - plain).max() > 0.1
+    np.testing.assert_array_equal(segment(model, image, params), most_probable(refined))
+
+
+def test_what_the_crf_refuses_is_bad_input():
+    probabilities = np.full((3, 4, 2), 0.9, np.float32)
+    with pytest.raises(InputError, match="CRF: .*sum to one"):
+        refine(probabilities, np.zeros((3, 4, 3), np.uint8), CRFParams())
+
+
+@pytest.mark.parametrize(
+    ("image", "settings", "message"),
+    [
+        (np.zeros((4, 4, 3), np.float32), {}, "image is float32"),
+        (np.zeros((4, 4), np.uint8), {}, "give uint8 RGB"),
+        (np.zeros((4, 0, 3), np.uint8), {}, "give uint8 RGB"),
+        (np.zeros((4, 4, 4), np.uint8), {}, "give uint8 RGB"),
+        (None, {}, "image is None"),
+        (np.zeros((4, 4, 3), np.uint8), {"scales": ()}, "scales"),
+        (np.zeros((4, 4, 3), np.uint8), {"scales": (1, 0)}, "scales"),
+        (np.zeros((4, 4, 3), np.uint8), {"flip": 0.5}, "flip"),
+        (np.zeros((4, 4, 3), np.uint8), {"tile": 16}, "tile 16; .* at least 17"),
+        (np.zeros((4, 4, 3), np.uint8), {"pad_to": 0}, "pad_to"),
+    ],
+)
+def test_bad_input_is_named(image, settings, message):
+    with pytest.raises(InputError, match=message):
+        predict_probabilities(color_model(), image, **settings)
