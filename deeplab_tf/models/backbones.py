@@ -63,7 +63,8 @@ def build_backbone(name, output_stride, weights, input_shape=(None, None, 3)):
     original = constructor(weights=None, include_top=False, input_tensor=x)
     if weights is not None:
         original.set_weights(weights)
-    return rewrite(original, output_stride, centred=True)
+    dense = rewrite(original, output_stride, centred=True)
+    return keras.Model(dense.inputs[0], dense.output, name=name)
 
 
 def look_up(name):

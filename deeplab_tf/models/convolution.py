@@ -3,6 +3,7 @@
 import functools
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 
@@ -17,14 +18,19 @@ def native_dilation_works():
     """
     if keras.backend.backend() != "tensorflow":
         return False
-    with tf.init_scope():
-        x, kernel = tf.ones((1, 5, 5, 1)), tf.ones((3, 3, 1, 1))
+    window = {"strides": [1, 1, 1, 1], "padding": "SAME", "dilations": [1, 2, 2, 1]}
+    x, kernel, y = (
+        np.ones(shape, "float32") for shape in ((1, 9, 9, 3), (3, 3, 3, 2), (1, 9, 9, 2))
+    )
+    with tf.init_scope():  # at once, also while a graph is being traced
         try:
-            with tf.GradientTape() as tape:
-                tape.watch([x, kernel])
-                y = tf.nn.conv2d(x, kernel, strides=1, padding="SAME", dilations=2)
-            tape.gradient(y, [x, kernel])
-        except (tf.errors.OpError, ValueError, NotImplementedError):
+            tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=x.shape, filter=kernel, out_backprop=y, **window
+            )
+            tf.raw_ops.Conv2DBackpropFilter(
+                input=x, filter_sizes=kernel.shape, out_backprop=y, **window
+            )
+        except tf.errors.OpError:
             return False
     return True
 

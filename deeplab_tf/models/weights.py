@@ -1,5 +1,6 @@
 """Weights by name or from files in any of Keras's formats, with errors that say the remedy."""
 
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.models.heads import FC_CHANNELS
 
 SUFFIXES = (".h5", ".keras")
+_MISFITS = (ValueError, KeyError, UserWarning)  # what Keras says of another network's file
 
 
 class BackboneWeights(NamedTuple):
@@ -64,8 +66,8 @@ def load_whole(model, path, name):
         if path.suffix == ".keras":
             model.set_weights(keras.saving.load_model(path).get_weights())
         else:
-            model.load_weights(path)
-    except (ValueError, KeyError) as error:
+            _load_strictly(model, path)
+    except _MISFITS as error:
         raise InputError(
             f"weights {path} fit neither the backbone {name!r} nor the whole network "
             f"{model.name!r}: {_first_line(error)}; give the file of this network"
@@ -88,6 +90,13 @@ def subsample_classifier(fully_connected):
     kernel6 = kernel6.reshape(7, 7, 512, -1)[::3, ::3, :, ::every]
     kernel7 = kernel7[::every, ::every][np.newaxis, np.newaxis]
     return [kernel6, bias6[::every], kernel7, bias7[::every]]
+
+
+def _load_strictly(network, path):
+    """Load, taking Keras's warning of layers that it leaves as they were for what it is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        network.load_weights(path)
 
 
 def _download(constructor, name):
@@ -127,8 +136,8 @@ def _read_file(constructor, path):
     for include_top in (False, True):
         network = constructor(weights=None, include_top=include_top)
         try:
-            network.load_weights(path)
-        except (ValueError, KeyError):
+            _load_strictly(network, path)
+        except _MISFITS:
             continue
         except OSError as error:
             raise _damaged(path, error) from error

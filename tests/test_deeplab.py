@@ -1,0 +1,160 @@
+"""Whole networks: sizes, where the cells lie, parameter counts, saving, training."""
+
+import keras
+import numpy as np
+import pytest
+
+import deeplab_tf
+from deeplab_tf.errors import InputError
+
+
+def cells(size, output_stride=8):
+    return (size - 1) // output_stride + 1
+
+
+@pytest.mark.parametrize("backbone", ["vgg16", "resnet50", "mobilenetv2", "efficientnetb0"])
+def test_score_map_size_at_every_size(backbone):
+    model = deeplab_tf.build_deeplab(backbone, "large_fov", num_classes=2, weights=None)
+    for size in range(64, 81):
+        shape = model.compute_output_shape((1, size, 144 - size, 3))
+        assert tuple(shape) == (1, cells(size), cells(144 - size), 2)
+    for height, width in ((64, 65), (71, 72), (80, 79)):
+        scores = model(np.zeros((1, height, width, 3), "float32"))
+        assert scores.shape == (1, cells(height), cells(width), 2)
+
+
+@pytest.mark.parametrize("output_stride", [8, 16, 32])
+def test_other_output_strides(output_stride):
+    for backbone in ("vgg16", "mobilenetv2", "xception", "convnexttiny", "densenet121"):
+        model = deeplab_tf.build_deeplab(
+            backbone, "large_fov", 2, output_stride=output_stride, weights=None
+        )
+        shape = model.compute_output_shape((1, 90, 97, 3))
+        assert tuple(shape) == (1, cells(90, output_stride), cells(97, output_stride), 2)
+
+
+@pytest.mark.parametrize("backbone", ["vgg16", "mobilenetv2", "efficientnetb0", "resnet50"])
+def test_a_shift_by_eight_pixels_is_one_cell(backbone):
+    """Compared far from the borders, in a window that only the moved texture reaches."""
+    network = deeplab_tf.models.backbones.build_backbone(backbone, 8, None)
+    # Up to stride 8, where the borders' influence is short; global means would carry it.
+    layer = {
+        "vgg16": "block4_conv3",
+        "resnet50": "conv3_block4_out",
+        "mobilenetv2": "block_5_add",
+        "efficientnetb0": "block3a_dwconv",
+    }[backbone]
+    model = keras.Model(network.input, network.get_layer(layer).output)
+    texture = np.random.default_rng(0).uniform(0, 255, (1, 268, 277, 3)).astype("float32")
+    first = np.array(model(texture[:, 8:, 8:]))
+    moved = np.array(model(texture[:, :-8, :-8]))
+    inner = slice(13, -13)
+    a, b = first[:, :-1, :-1][:, inner, inner], moved[:, 1:, 1:][:, inner, inner]
+    np.testing.assert_allclose(a, b, atol=1e-4 * np.abs(a).max())
+
+
+@pytest.mark.parametrize("size", [64, 65, 70, 75])
+@pytest.mark.parametrize("backbone", ["resnet50", "mobilenetv2", "efficientnetb0", "xception"])
+def test_cell_is_centred_on_its_pixel(backbone, size):
+    """Odd windows that are centred see a mirrored image as a mirrored map."""
+    model = deeplab_tf.build_deeplab(backbone, "large_fov", 2, weights=None)
+    mirrored_kernels = (
+        keras.layers.Conv2D | keras.layers.SeparableConv2D | keras.layers.DepthwiseConv2D
+    )
+    for layer in model.layers:
+        if isinstance(layer, mirrored_kernels):  # each its own mirror image
+            first, *others = layer.get_weights()
+            layer.set_weights([first + first[:, ::-1], *others])
+    width = 8 * (size // 8) + 1  # mirrors onto its own cells
+    image = np.random.default_rng(0).uniform(0, 255, (1, size, width, 3)).astype("float32")
+    plain = np.array(model(image))
+    mirrored = np.array(model(image[:, :, ::-1]))
+    np.testing.assert_allclose(mirrored[:, :, ::-1], plain, atol=1e-3 * np.abs(plain).max())
+
+
+def test_even_sizes_see_the_same_pixels_as_odd_ones():
+    """Cropping the last pixel off moves no cell: only windows that reach the border change."""
+    network = deeplab_tf.models.backbones.build_backbone("mobilenetv2", 8, None)
+    model = keras.Model(network.input, network.get_layer("block_5_add").output)
+    image = np.random.default_rng(0).uniform(0, 255, (1, 161, 161, 3)).astype("float32")
+    odd = np.array(model(image))[:, :10, :10]
+    even = np.array(model(image[:, :-1, :-1]))[:, :10, :10]
+    np.testing.assert_allclose(odd, even, atol=1e-4 * np.abs(odd).max())
+
+
+def test_parameter_count_of_vgg16_large_fov():
+    model = deeplab_tf.build_deeplab("vgg16", "large_fov", num_classes=21, weights=None)
+    assert model.count_params() == 20_505_429
+
+
+def test_vgg16_is_laid_out_as_published():
+    model = deeplab_tf.build_deeplab("vgg16", "aspp_l", weights=None)
+    rates = {name: model.get_layer(name).dilation_rate[0] for name in ("block5_conv1",)}
+    assert rates == {"block5_conv1": 2}
+    assert [model.get_layer(f"fc6_rate{r}").dilation_rate[0] for r in (6, 12, 18, 24)] == [
+        6,
+        12,
+        18,
+        24,
+    ]
+    assert model.get_layer("block5_pool").strides == (1, 1)
+    assert model.get_layer("drop7_rate24").rate == 0.5
+
+
+def test_aspp_sums_its_branches():
+    model = deeplab_tf.build_deeplab("mobilenetv2", "aspp_s", 3, weights=None)
+    branches = [model.get_layer(f"fc8_rate{rate}").output for rate in (2, 4, 8, 12)]
+    parts = keras.Model(model.input, [*branches, model.output])
+    image = np.random.default_rng(0).uniform(0, 255, (1, 65, 65, 3))
+    *scores, total = [np.array(x) for x in parts(image)]
+    np.testing.assert_allclose(sum(scores), total, rtol=1e-5, atol=1e-6)
+
+
+def test_preprocessing_is_inside():
+    model = deeplab_tf.models.backbones.build_backbone("vgg16", 8, None)
+    image = np.random.default_rng(0).uniform(0, 255, (1, 16, 16, 3)).astype("float32")
+    found = keras.Model(model.input, model.get_layer("preprocessing").output)(image)
+    expected = keras.applications.vgg16.preprocess_input(image.copy())
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_predict_fit_save_load(tmp_path):
+    model = deeplab_tf.build_deeplab("mobilenetv2", "large_fov", 3, weights=None)
+    images = np.random.default_rng(0).integers(0, 256, (2, 65, 65, 3), np.uint8)
+    labels = np.zeros((2, 9, 9), "int32")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss)
+    history = model.fit(images, labels, epochs=1, verbose=0)
+    assert np.isfinite(history.history["loss"][0])
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras", safe_mode=True)
+    a, b = model.predict(images, verbose=0), loaded.predict(images, verbose=0)
+    np.testing.assert_array_equal(a, b)
+    assert a.dtype == np.float32
+
+
+def test_mixed_precision_gives_float32_scores():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = deeplab_tf.build_deeplab("mobilenetv2", "aspp_s", 3, weights=None)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert model(np.zeros((1, 33, 33, 3))).dtype == "float32"
+    assert model.get_layer("Conv1").compute_dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"backbone": "vgg17"}, "unknown backbone 'vgg17'; known: vgg16"),
+        ({"head": "aspp"}, "unknown head 'aspp'; known: large_fov"),
+        ({"num_classes": 0}, "num_classes"),
+        ({"output_stride": 5}, "output_stride"),
+        ({"scales": ()}, "scales"),
+    ],
+)
+def test_bad_arguments(change, message):
+    with pytest.raises(InputError, match=message) as error:
+        deeplab_tf.build_deeplab(**{"backbone": "mobilenetv2", "weights": None, **change})
+    assert "\n" not in str(error.value)
