@@ -133,7 +133,7 @@ def _read_file(constructor, path):
     """Try the file as the backbone's, then as the one with classifier; else leave it whole."""
     if path.suffix == ".keras":
         return _read_keras(constructor, path)
-    for include_top in (False, True):
+    for include_top in (True, False):  # first: a file with classifier also fills one without
         network = constructor(weights=None, include_top=include_top)
         try:
             _load_strictly(network, path)
