@@ -203,6 +203,7 @@ GOOD_P, GOOD_I = scene(4, 5, 3)
         (*spoiled(np.inf), "NaN or infinite"),
         (*spoiled(-0.5), "negative"),
         (GOOD_P * 1.01, GOOD_I, "sum to one"),
+        (GOOD_P * 0.99, GOOD_I, "sum to one"),
         (GOOD_P.astype(np.int32), GOOD_I, "must be floating, not int32"),
         (GOOD_P, GOOD_I.astype(np.float32), "must be uint8 .* not float32"),
         (GOOD_P, GOOD_I.astype(np.int32), "must be uint8"),
