@@ -260,7 +260,7 @@ def test_segment_with_crf():
 
 def test_what_the_crf_refuses_is_bad_input():
     probabilities = np.full((3, 4, 2), 0.9, np.float32)
-    with pytest.raises(InputError, match="CRF: .*sum to one"):
+    with pytest.raises(InputError, match=r"CRF: .*sum to one"):
         refine(probabilities, np.zeros((3, 4, 3), np.uint8), CRFParams())
 
 

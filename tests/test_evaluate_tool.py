@@ -1,0 +1,181 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+from tiny_model import random_model
+from tool_runner import run_tool
+
+from crf import CRFParams
+from deeplab_tf.data.labels import VOC, LabelSet
+from deeplab_tf.data.synthetic import write_synthetic
+from deeplab_tf.data.voc import load_pair, read_label_set, read_split
+from deeplab_tf.evaluation import ConfusionMatrix, segment
+
+# Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+CRF = ["--crf", "--crf_w1=10", "--crf_sigma_alpha=20", "--crf_sigma_beta=15", "--crf_iterations=2"]
+PARAMS = CRFParams(w1=10, sigma_alpha=20, sigma_beta=15, iterations=2)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "synthetic"
+    write_synthetic(folder, num_train=1, num_val=3, size=(128, 150))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(data_dir):
+    return random_model(read_label_set(data_dir).num_classes)
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory, model):
+    folder = tmp_path_factory.mktemp("model")
+    model.save(folder / "best.keras")
+    return folder
+
+
+def expected_scores(model, data_dir, limit=None, **settings):
+    label_set = read_label_set(data_dir)
+    confusion = ConfusionMatrix(label_set.num_classes)
+    for example in read_split(data_dir, "val")[:limit]:
+        image, truth = load_pair(example, label_set.num_classes)
+        confusion.add(truth, segment(model, image, **settings))
+    return confusion.to_dict(label_set.names)
+
+
+def assert_scores(scores, expected):
+    flat = [{**found, **found["per_class_iou"]} for found in (scores, expected)]
+    for found in flat:
+        del found["per_class_iou"]
+    # A last bit of rounding may turn single pixels.
+    assert flat[0] == pytest.approx(flat[1], abs=1e-3)
+
+
+def test_scores_before_and_after_the_crf(model, model_dir, data_dir, tmp_path):
+    json_out, panel_out = tmp_path / "new" / "scores.json", tmp_path / "panel.png"
+    done = run_tool(
+        "evaluate",
+        f"--model={model_dir}",
+        f"--data_dir={data_dir}",
+        f"--json_out={json_out}",
+        f"--panel_out={panel_out}",
+        "--panel_rows=2",
+        *CRF,
+    )
+    assert done.status == 0, done.err
+    scores = json.loads(json_out.read_text())
+    after = scores.pop("crf")
+    assert_scores(scores, expected_scores(model, data_dir))
+    assert_scores(after, expected_scores(model, data_dir, crf=PARAMS))
+    assert abs(after["pixel_accuracy"] - scores["pixel_accuracy"]) > 3e-3
+    (line,) = [line for line in done.out.splitlines() if line.startswith("mean IoU")]
+    assert line.split()[2:4] == [f"{scores['miou']:.4f}", f"{after['miou']:.4f}"]
+    assert "3/3" in done.err and "image/s" in done.err
+    picture = cv2.imread(str(panel_out))
+    assert picture.shape[1] == 6 + 4 * (150 + 6)
+    assert picture.shape[0] > 2 * (128 + 6)
+
+
+def test_settings_reach_the_network(model, model_dir, data_dir, tmp_path):
+    json_out = tmp_path / "scores.json"
+    done = run_tool(
+        "evaluate",
+        f"--model={model_dir / 'best.keras'}",
+        f"--data_dir={data_dir}",
+        "--dataset=synthetic",
+        "--limit=2",
+        "--scales=1,0.5",
+        "--flip",
+        "--tile=40",
+        "--pad_to=65",
+        f"--json_out={json_out}",
+    )
+    assert done.status == 0, done.err
+    settings = {"scales": (1, 0.5), "flip": True, "tile": 40, "pad_to": 65}
+    expected = expected_scores(model, data_dir, limit=2, **settings)
+    assert_scores(json.loads(json_out.read_text()), expected)
+    plain = expected_scores(model, data_dir, limit=2)
+    assert abs(plain["pixel_accuracy"] - expected["pixel_accuracy"]) > 3e-3
+
+
+def test_synthetic_data_is_written_on_first_use(tmp_path, model_dir, monkeypatch):
+    """Only that it is written: the whole set is too large to score here."""
+    data_dir = tmp_path / "first"
+    written = []
+
+    def write_small(folder):
+        written.append(folder)
+        write_synthetic(folder, num_train=1, num_val=1, size=(128, 128))
+
+    monkeypatch.setattr("deeplab_tf.data.datasets.ensure_synthetic", write_small)
+    done = run_tool(
+        "evaluate", f"--model={model_dir}", "--dataset=synthetic", f"--data_dir={data_dir}"
+    )
+    assert done.status == 0, done.err
+    assert written == [str(data_dir)]
+
+
+def test_rgb_labels_are_read_by_the_colors_of_the_classes(tmp_path):
+    label_set = LabelSet(("a", "b"), ((10, 20, 30), (200, 100, 0)))
+    data_dir = tmp_path / "data"
+    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (data_dir / folder).mkdir(parents=True)
+    truth = np.random.default_rng(0).integers(0, 2, (9, 9))
+    colors = np.uint8(label_set.colors)[truth]
+    cv2.imwrite(str(data_dir / "SegmentationClass" / "x.png"), colors[..., ::-1])
+    cv2.imwrite(str(data_dir / "JPEGImages" / "x.png"), colors)
+    (data_dir / "ImageSets" / "Segmentation" / "val.txt").write_text("x\n")
+    (data_dir / "classes.txt").write_text("a 10 20 30\nb 200 100 0\n")
+    random_model(2).save(tmp_path / "best.keras")
+    json_out = tmp_path / "scores.json"
+    done = run_tool(
+        "evaluate", f"--model={tmp_path}", f"--data_dir={data_dir}", f"--json_out={json_out}"
+    )
+    assert done.status == 0, done.err
+    assert set(json.loads(json_out.read_text())["per_class_iou"]) == {"a", "b"}
+
+
+def test_number_of_classes_must_agree(data_dir, tmp_path):
+    random_model(len(VOC)).save(tmp_path / "best.keras")
+    done = run_tool("evaluate", f"--model={tmp_path}", f"--data_dir={data_dir}")
+    assert "has 21 classes but the data set" in done.error
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--split=test"], "test.txt: no such list"),
+        (["--data_dir=nowhere"], "nowhere: no such folder"),
+        (["--model=nowhere"], "nowhere"),
+        (["--scales=1,x"], "--scales=1,x"),
+        (["--scales=0"], "scales (0.0,)"),
+        (["--tile=9"], "tile 9"),
+        (["--crf", "--crf_sigma_beta=0"], "sigma_beta"),
+        (["--crf", "--crf_sigma_beta=1e-30"], "CRF"),
+        (["stray"], "unexpected argument 'stray'"),
+    ],
+)
+def test_bad_input_is_one_clear_line(model_dir, data_dir, flags, message, tmp_path):
+    json_out = tmp_path / "scores.json"
+    done = run_tool(
+        "evaluate",
+        f"--model={model_dir}",
+        f"--data_dir={data_dir}",
+        f"--json_out={json_out}",
+        *flags,
+    )
+    assert message in done.error
+    assert not json_out.exists()
+
+
+def test_a_wrong_label_names_its_file(model_dir, data_dir, tmp_path):
+    copy = tmp_path / "copy"
+    write_synthetic(copy, num_train=1, num_val=1, size=(128, 128))
+    (label,) = [e.label for e in read_split(copy, "val")]
+    cv2.imwrite(label, np.full((128, 128), 77, np.uint8))
+    done = run_tool("evaluate", f"--model={model_dir}", f"--data_dir={copy}")
+    assert f"{label}: label value 77" in done.error
