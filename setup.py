@@ -1,4 +1,4 @@
-"""Installs the `crf` and `deeplab_tf` packages; versions that were tested are in requirements.txt."""
+"""Installs `crf` and `deeplab_tf`; requirements.txt has the versions that were tested."""
 
 from setuptools import find_packages, setup
 
@@ -17,6 +17,7 @@ setup(
         "tensorboard",
         "tensorflow>=2.18",
         "tensorflow-datasets",
+        "tqdm",
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.18"],

@@ -6,6 +6,7 @@ the fully connected CRF is the package `crf`.
 """
 
 from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation.inference import segment
 from deeplab_tf.models import build_deeplab, to_atrous
 
-__all__ = ["InputError", "build_deeplab", "to_atrous"]
+__all__ = ["InputError", "build_deeplab", "segment", "to_atrous"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from crf import dense_crf
+from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.data.voc import decode_image
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import (
@@ -69,6 +70,39 @@ def export_saved_model(
             "encoded": served.serve_encoded,
         }
         tf.saved_model.save(served, str(folder), signatures)
+
+
+def is_saved_model(path):
+    """Whether `path` is the folder of a SavedModel."""
+    return (Path(path) / "saved_model.pb").is_file()
+
+
+def open_saved_model(path):
+    """Open what `export_saved_model` wrote.
+
+    Args:
+      path: its folder.
+
+    Returns:
+      (function from an image (H, W, 3) uint8 to labels (H, W) uint8, `LabelSet`).
+
+    Raises:
+      InputError: where the folder cannot be read, or holds another kind of SavedModel.
+    """
+    try:
+        served = tf.saved_model.load(str(path))
+        signature = served.signatures["uint8"]
+        label_set = LabelSet.load(Path(path) / "assets" / "labels.json")
+    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{path}: no SavedModel of tools/export.py ({reason}); export it again"
+        ) from error
+
+    def label_of(image, served=served):  # holds `served`, which owns the variables
+        return signature(images=tf.constant(image[None]))["labels"][0].numpy()
+
+    return label_of, label_set
 
 
 class _Served(tf.Module):

@@ -18,9 +18,7 @@ def test_shrink_labels_by_hand():
     np.testing.assert_array_equal(shrink_labels(labels, 2), [[[0, 2, 4], [10, 12, 14]]])
 
 
-@pytest.mark.parametrize(
-    "size, cells", [(321, 41), (320, 40), (322, 41), (1, 1), (8, 1), (9, 2)]
-)
+@pytest.mark.parametrize("size, cells", [(321, 41), (320, 40), (322, 41), (1, 1), (8, 1), (9, 2)])
 def test_shrink_labels_has_the_score_maps_size(size, cells):
     assert shrink_labels(tf.zeros((2, size, size), tf.uint8)).shape == (2, cells, cells)
 

@@ -5,6 +5,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 from tiny_model import blocks, random_model
 from tool_runner import TOOLS, run_tool
 
@@ -12,6 +13,7 @@ from crf import CRFParams
 from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.data.voc import load_image, load_label
 from deeplab_tf.evaluation import segment
+from deeplab_tf.export import export_saved_model
 from deeplab_tf.visualize import overlay
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
@@ -162,3 +164,25 @@ def test_a_process_ends_with_status_1_and_one_line(tmp_path):
     assert done.stderr.splitlines()[-1] == "error: gone.jpg: no such image; check the path"
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_saved_model_predicts_what_it_was_exported_from(model, photos, tmp_path):
+    export_saved_model(model, tmp_path / "served", LABELS, CRFParams(iterations=2))
+    done = predict(tmp_path / "served", tmp_path / "out", photos[0])
+    assert done.status == 0, done.err
+    expected = segment(model, load_image(photos[0]), CRFParams(iterations=2))
+    found = load_label(tmp_path / "out" / "one.png", LABELS.num_classes)
+    assert np.mean(found == expected) > 0.999
+
+
+def test_a_saved_model_has_its_settings_inside(model, photos, tmp_path):
+    export_saved_model(model, tmp_path / "served", LABELS)
+    error = predict(tmp_path / "served", tmp_path / "out", "--crf", photos[0]).error
+    assert "--crf" in error and "tools/export.py" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_foreign_saved_model(photos, tmp_path):
+    tf.saved_model.save(tf.Module(), str(tmp_path / "served"))
+    error = predict(tmp_path / "served", tmp_path / "out", photos[0]).error
+    assert "no SavedModel of tools/export.py" in error

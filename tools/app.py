@@ -1,13 +1,40 @@
 """What every tool shares: one clear line for what a user can mend, and a quiet TensorFlow."""
 
+import contextlib
 import os
 import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is first imported
 
-from absl import app
+@contextlib.contextmanager
+def _quiet_start():
+    """Keep TensorFlow's notices about the processor and absent GPUs off the user's terminal.
+
+    They are written past Python, before its log level is read. TF_CPP_MIN_LOG_LEVEL=0 in the
+    environment brings them back.
+    """
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
+        yield
+        return
+    stderr, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nothing)
+
+
+with _quiet_start():
+    import tensorflow as tf
+
+    tf.config.list_physical_devices()  # looks for GPUs
+
+from absl import app, logging
 
 from deeplab_tf.errors import InputError
+
+logging.set_verbosity(logging.WARNING)  # TensorFlow has a line about every file it writes
 
 
 def run(main, takes_files=False):

@@ -8,7 +8,7 @@ The SavedModel needs nothing but TensorFlow:
     labels = serve(images=images)["labels"]    # images: uint8 (B, H, W, 3) RGB, any H and W
 """
 
-from absl import flags, logging
+from absl import flags
 from app import run
 
 # app quiets TensorFlow, so it is imported before it.
@@ -27,8 +27,6 @@ flags.DEFINE_bool("overwrite", False, "Replace what lies there.")
 
 def main():
     """Export as the flags say."""
-    # TensorFlow would report the temporary folder as the place of the result.
-    logging.set_verbosity(logging.WARNING)
     check_new_folder(FLAGS.out, FLAGS.overwrite)
     params, scales = crf_flags.crf_params(), model_flags.scales()
     model, label_set = model_flags.open_model()

@@ -1,6 +1,7 @@
 """Label every pixel of images with a trained network.
 
     python tools/predict.py --model=M --out_dir=O --crf IMAGE...
+    python tools/predict.py --model=SAVED_MODEL --out_dir=O IMAGE...
 
 writes for each image O/NAME.png, a palette PNG of class indices, and O/NAME_overlay.png, the
 image tinted with the classes' colours.
@@ -21,6 +22,7 @@ from deeplab_tf.data.png import encode_label
 from deeplab_tf.data.voc import load_image
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import segment
+from deeplab_tf.export import is_saved_model, open_saved_model
 from deeplab_tf.files import write_file
 from deeplab_tf.visualize import encode_picture, overlay
 
@@ -74,16 +76,34 @@ def plan_outputs(images, out_dir):
     return plan
 
 
-def main(images):
-    """Label the images as the flags say."""
-    plan = plan_outputs(images, FLAGS.out_dir)
+def open_labeller():
+    """Open the model of --model: a function from an image to its labels, and the classes.
+
+    Raises:
+      InputError: where it cannot be opened, or a flag would change what an export has fixed.
+    """
+    if is_saved_model(FLAGS.model):
+        for name in ("crf", "scales", "flip", "tile", "pad_to"):
+            if FLAGS[name].present:
+                raise InputError(
+                    f"--{name}: {FLAGS.model} is a SavedModel, in whose graph this is fixed;"
+                    " give it to tools/export.py, or give a .keras model"
+                )
+        return open_saved_model(FLAGS.model)
     params = crf_flags.crf_params()
     model, label_set = model_flags.open_model()
     settings = model_flags.segment_settings()
+    return lambda image: segment(model, image, params, **settings), label_set
+
+
+def main(images):
+    """Label the images as the flags say."""
+    plan = plan_outputs(images, FLAGS.out_dir)
+    label_of, label_set = open_labeller()
     colors = label_set.color_table()
     for path, label_path, overlay_path in tqdm(plan, unit="image"):
         image = load_image(path)
-        label = segment(model, image, params, **settings)
+        label = label_of(image)
         write_file(label_path, encode_label(label, colors))
         tinted = overlay(image, label, colors, FLAGS.overlay_alpha)
         write_file(overlay_path, encode_picture(tinted))

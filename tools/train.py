@@ -8,7 +8,7 @@ M receives best.keras (best validation score), last.keras, labels.json, checkpoi
 
 from pathlib import Path
 
-from absl import flags, logging
+from absl import flags
 from app import run
 
 # app quiets TensorFlow, so it is imported before it.
@@ -116,7 +116,6 @@ flags.DEFINE_integer("num_threads", 0, "CPU threads; 0: all.", lower_bound=0)
 
 def set_up_tensorflow():
     """Set seed, threads and determinism, before anything is built."""
-    logging.set_verbosity(logging.WARNING)  # TensorFlow has a line about every checkpoint
     keras.utils.set_random_seed(FLAGS.seed)
     tf.config.threading.set_intra_op_parallelism_threads(FLAGS.num_threads)
     if FLAGS.deterministic:
