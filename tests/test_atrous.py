@@ -90,14 +90,13 @@ def test_what_follows_a_lost_stride_gets_its_holes():
 @pytest.mark.parametrize("size", [8, 9, 10, 11, 12, 13, 17])
 def test_every_window_at_every_size(size, kernel_size, padding):
     """A lost stride, then a window with padding of its own, which sees where the map ends."""
+    size += 4 * (padding == "valid")  # leaves something after both windows
     model = conv_network(
         keras.layers.Conv2D(3, kernel_size, strides=2, padding=padding),
         keras.layers.MaxPooling2D(2, strides=2, padding=padding),
         keras.layers.Conv2D(2, 3, padding="same"),
         size=size,
     )
-    if 0 in model.output_shape:
-        pytest.skip("the window is larger than the map")
     image = np.random.default_rng(0).normal(size=(2, size, size, 2))
     for keep_size in (True, False):
         sampled = np.array(to_atrous(model, 1, keep_size)(image))[:, ::4, ::4]
@@ -160,8 +159,8 @@ def test_the_same_weights_in_a_copy():
             layer.get_weights(), dense.get_layer(layer.name).get_weights(), strict=True
         ):
             np.testing.assert_array_equal(a, b)
-    dense.layers[2].kernel.assign(dense.layers[2].kernel * 0)
-    assert np.any(np.array(model.layers[1].kernel))
+    dense.get_layer("Conv1").kernel.assign(dense.get_layer("Conv1").kernel * 0)
+    assert np.any(np.array(model.get_layer("Conv1").kernel))
 
 
 def test_saved_and_loaded(tmp_path):
@@ -190,10 +189,10 @@ def test_centred_windows_sit_on_their_pixels(kernel_size, size):
 
 def test_pooling_by_hand():
     x = np.array([[1.0, 5, 2, 4], [3, 0, 9, 1], [7, 2, 6, 8], [4, 4, 1, 0]])[None, :, :, None]
-    dense = AtrousPooling2D("max", (2, 2), (2, 2), dilation_rate=2, padding="same")(x)
-    expected = [[7, 8, 6, 8], [4, 9, 9, 1], [7, 8, 6, 8], [4, 4, 1, 0]]
+    dense = AtrousPooling2D("max", (2, 2), strides=(2, 2), dilation_rate=2)(x)
+    expected = [[7, 8, 6, 8], [9, 4, 9, 1], [7, 8, 6, 8], [4, 4, 1, 0]]
     np.testing.assert_array_equal(dense[0, :, :, 0], expected)
-    mean = AtrousPooling2D("average", (1, 2), (1, 1), padding="same")(x)
+    mean = AtrousPooling2D("average", (1, 2))(x)
     np.testing.assert_array_equal(mean[0, 0, :, 0], [3, 3.5, 3, 4])
 
 

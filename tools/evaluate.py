@@ -15,11 +15,11 @@ from app import run
 # app quiets TensorFlow, so it is imported before it.
 # isort: split
 import crf_flags
+import data_flags
 import model_flags
 from tqdm import tqdm
 
-from deeplab_tf.data.datasets import DATASETS, open_dataset
-from deeplab_tf.data.voc import load_pair, read_colors
+from deeplab_tf.data.voc import load_pair
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import most_probable, predict_probabilities, refine
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
@@ -30,13 +30,6 @@ from deeplab_tf.visualize import encode_picture
 FLAGS = flags.FLAGS
 
 model_flags.define_size_flags()
-flags.DEFINE_enum(
-    "dataset",
-    "voc",
-    DATASETS,
-    "voc: any folder in VOC layout; synthetic: drawn into --data_dir on first use.",
-)
-flags.DEFINE_string("data_dir", None, "Folder of the data set.", required=True)
 flags.DEFINE_string("split", "val", "List of the images to score.")
 flags.DEFINE_integer("limit", None, "Score only the first so many images.", lower_bound=1)
 flags.DEFINE_string("json_out", None, "File for the scores, as JSON.")
@@ -46,13 +39,13 @@ flags.DEFINE_integer("panel_rows", 4, "Images in that picture.", lower_bound=1)
 
 def open_examples(num_classes):
     """Open the data set of the flags: examples, classes, and the colours of RGB labels."""
-    examples, label_set = open_dataset(FLAGS.dataset, FLAGS.data_dir, FLAGS.split)
+    examples, label_set, colors = data_flags.open_split(FLAGS.split)
     if label_set.num_classes != num_classes:
         raise InputError(
             f"model {FLAGS.model} has {num_classes} classes but the data set {FLAGS.data_dir}"
             f" has {label_set.num_classes}; give the data set that the model was trained for"
         )
-    return examples[: FLAGS.limit], label_set, read_colors(FLAGS.data_dir)
+    return examples[: FLAGS.limit], label_set, colors
 
 
 def label_images(model, pairs, params):

@@ -13,13 +13,12 @@ from app import run
 
 # app quiets TensorFlow, so it is imported before it.
 # isort: split
+import data_flags
 import keras
 import tensorflow as tf
 
 from deeplab_tf import build_deeplab
-from deeplab_tf.data.datasets import DATASETS, open_dataset
 from deeplab_tf.data.pipeline import check_examples, training_batches
-from deeplab_tf.data.voc import read_colors
 from deeplab_tf.training.batch_norm import freeze_bn, set_bn_momentum
 from deeplab_tf.training.loop import LoopSettings, Trainer
 from deeplab_tf.training.optimizer import PUBLISHED_RULES, LayerwiseAdam, LayerwiseSGD
@@ -29,13 +28,6 @@ from deeplab_tf.training.validation import Validation
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_enum(
-    "dataset",
-    "voc",
-    DATASETS,
-    "voc: any folder in VOC layout; synthetic: drawn into --data_dir on first use.",
-)
-flags.DEFINE_string("data_dir", None, "Folder of the data set.", required=True)
 flags.DEFINE_string(
     "model_dir", None, "Folder for models, checkpoints and TensorBoard.", required=True
 )
@@ -155,8 +147,7 @@ def make_optimizer():
 
 def open_split(split):
     """Open a split of the data set; its examples, label set and label colours, checked."""
-    examples, label_set = open_dataset(FLAGS.dataset, FLAGS.data_dir, split)
-    colors = read_colors(FLAGS.data_dir)
+    examples, label_set, colors = data_flags.open_split(split)
     check_examples(examples, label_set.num_classes, colors)
     return examples, label_set, colors
 

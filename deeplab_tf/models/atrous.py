@@ -107,14 +107,20 @@ def rewrite(model, output_stride, keep_size=True, centred=False):
     """
     if output_stride not in OUTPUT_STRIDES:
         raise InputError(f"output_stride must be one of {OUTPUT_STRIDES}, got {output_stride!r}")
-    if not isinstance(model, keras.Model) or not hasattr(model, "_run_through_graph"):
+    functional = hasattr(model, "_run_through_graph") and len(model.inputs) == 1
+    if not functional:
         raise InputError(
-            f"to_atrous takes a functional keras.Model, got {type(model).__name__}; "
+            f"to_atrous takes a functional keras.Model of one input, got {type(model).__name__}; "
             f"supported families: {SUPPORTED_FAMILIES}"
         )
     rewriter = _Rewriter(output_stride, keep_size, centred)
+    (entry,) = (layer for layer in model.layers if isinstance(layer, keras.layers.InputLayer))
+    images = keras.Input(batch_shape=entry.batch_shape, dtype=entry.dtype, name=entry.name)
     dense = keras.models.clone_model(
-        model, clone_function=lambda layer: layer, call_function=rewriter
+        model,
+        input_tensors=keras.tree.map_structure(lambda _: images, model.input),
+        clone_function=lambda layer: layer,
+        call_function=rewriter,
     )
     rewriter.copy_weights()
     reached = rewriter.pixels_per_cell(dense.output)
@@ -225,22 +231,21 @@ class _Rewriter:
             return [_build(layer, {**config, "padding": "same"})]
         if mode == layer.padding and not (lose or (grid.rate > 1 and mode == "same")):
             return [_build(layer, {**config, "padding": mode})]
-        return [
-            self._pad_before(layer, grid, window, stride, lose, mode),
-            _build(layer, config),
-        ]
-
-    def _pad_before(self, layer, grid, window, stride, lose, mode):
-        # A window that keeps its stride is padded on its own grid: then rate is 1.
-        return WindowPadding2D(
+        padding = WindowPadding2D(
             window,
-            strides=(stride, stride),
-            dilation_rate=grid.rate,
-            padding=mode,
-            extra=grid.extra,
-            keep_size=self.keep_size,
+            **self._window_arguments(grid, stride, mode),
             name=f"{layer.name}_window_padding",
         )
+        return [padding, _build(layer, config)]
+
+    def _window_arguments(self, grid, stride, mode):
+        return {
+            "strides": (stride, stride),
+            "dilation_rate": grid.rate,
+            "padding": mode,
+            "extra": grid.extra,
+            "keep_size": self.keep_size,
+        }
 
     def _pooling(self, layer, grid, kernel_size, stride, lose):
         mode = self._padding_mode(layer, grid)
@@ -249,16 +254,9 @@ class _Rewriter:
         if not lose and kernel_size == (2, 2) == layer.strides and mode == "centred":
             # "same" puts a 2x2 window's padding after it and leaves it out of an average.
             return [type(layer).from_config({**layer.get_config(), "padding": "same"})]
-        pooling = AtrousPooling2D(
-            "max" if isinstance(layer, keras.layers.MaxPooling2D) else "average",
-            kernel_size,
-            strides=(stride, stride),
-            dilation_rate=grid.rate,
-            padding=mode,
-            extra=grid.extra,
-            keep_size=self.keep_size,
-            name=layer.name,
-        )
+        kind = "max" if isinstance(layer, keras.layers.MaxPooling2D) else "average"
+        arguments = self._window_arguments(grid, stride, mode)
+        pooling = AtrousPooling2D(kind, kernel_size, **arguments, name=layer.name)
         if lose or stride == 1:
             return [pooling]
         # A centred window that keeps its stride: every cell, of which the stride takes some.

@@ -78,7 +78,16 @@ def _maximum(a, b):
 class _Window(keras.layers.Layer):
     """What the layers below share: the window of the original layer, and the rate."""
 
-    def __init__(self, kernel_size, strides, dilation_rate, padding, extra, keep_size, **kwargs):
+    def __init__(
+        self,
+        kernel_size,
+        strides=(1, 1),
+        dilation_rate=1,
+        padding="same",
+        extra=(0, 0),
+        keep_size=True,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if padding not in PADDINGS:
             raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}")
@@ -107,19 +116,6 @@ class WindowPadding2D(_Window):
       keep_size: whether the map keeps its size where exactness allows.
     """
 
-    def __init__(
-        self,
-        kernel_size,
-        strides=(1, 1),
-        dilation_rate=1,
-        padding="same",
-        extra=(0, 0),
-        keep_size=True,
-        **kwargs,
-    ):
-        window = (kernel_size, strides, dilation_rate, padding, extra, keep_size)
-        super().__init__(*window, **kwargs)
-
     def call(self, x):
         """Pad `(B, H, W, C)`."""
         return self._pad(x, 0.0)
@@ -134,19 +130,8 @@ class AtrousPooling2D(_Window):
       kernel_size, strides, dilation_rate, padding, extra, keep_size: see `WindowPadding2D`.
     """
 
-    def __init__(
-        self,
-        pool,
-        kernel_size,
-        strides=(1, 1),
-        dilation_rate=1,
-        padding="same",
-        extra=(0, 0),
-        keep_size=True,
-        **kwargs,
-    ):
-        window = (kernel_size, strides, dilation_rate, padding, extra, keep_size)
-        super().__init__(*window, **kwargs)
+    def __init__(self, pool, kernel_size, **window):
+        super().__init__(kernel_size, **window)
         if pool not in ("max", "average"):
             raise ValueError(f'pool must be "max" or "average", got {pool!r}')
         self.pool = pool
