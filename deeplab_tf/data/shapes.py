@@ -61,13 +61,6 @@ def _triangle(rng, radius):
     return [[np.stack([np.sin(corners), -np.cos(corners)], axis=1)]], np.pi
 
 
-def _star(rng, radius):
-    del radius
-    corners = np.arange(10) * np.pi / 5
-    length = np.where(np.arange(10) % 2, rng.uniform(0.46, 0.54), 1.0)
-    return [[np.stack([length * np.sin(corners), -length * np.cos(corners)], axis=1)]], np.pi
-
-
 def _cross(rng, radius):
     del radius
     width = rng.uniform(0.5, 0.62)
@@ -90,7 +83,6 @@ FORMS = {
     "ring": _ring,
     "square": _square,
     "triangle": _triangle,
-    "star": _star,
     "cross": _cross,
     "figure": _figure,
 }

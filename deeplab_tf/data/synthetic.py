@@ -21,7 +21,7 @@ from deeplab_tf.errors import InputError
 CLASSES = ("background", *FORMS)
 
 RADIUS = (26, 38)  # pixels, smallest and largest; wide enough for score maps at stride 8
-RADII = {"figure": (42, 52), "triangle": (30, 42), "star": (30, 42)}  # the slender ones
+RADII = {"figure": (42, 52), "triangle": (32, 44)}  # the slender ones
 SMALLEST_SIDE = 128  # pixels; below, the objects have no room
 JPEG_OPTIONS = [
     cv2.IMWRITE_JPEG_QUALITY,

@@ -102,7 +102,10 @@ def _load_strictly(network, path):
 def _download(constructor, name):
     top = name == "vgg16"  # the one whose classifier the heads use
     try:
-        network = constructor(weights="imagenet", include_top=top)
+        with warnings.catch_warnings():
+            # MobileNets warn that weights of 224 pixels stand for all sizes: as they should.
+            warnings.filterwarnings("ignore", "`input_shape` is undefined", UserWarning)
+            network = constructor(weights="imagenet", include_top=top)
     except Exception as error:  # Keras raises a bare Exception when it cannot download
         if "URL fetch failure" not in str(error):
             raise
