@@ -47,7 +47,8 @@ $(READY): requirements.txt setup.py
 	    sys.exit(None if (3, 10) <= v <= (3, 12) else \
 	    'error: Python %d.%d; 3.10 to 3.12 are supported: make PYTHON=python3.12' % v)"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip  # old ones resolve for an hour
+	$(BIN)/python -m pip install --quiet -r requirements.txt -e .
 	touch $@
 
 clean:  ## remove the environment and the runs
