@@ -41,15 +41,17 @@ lint: $(READY)  ## what CI checks before the tests
 bench: $(READY)  ## every benchmark, each a table of ratios against a named peer
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
-# Written last, so that an interrupted installation starts again.
+# Touched last, so that an interrupted installation starts again. Old versions of pip take an
+# hour to resolve what new ones resolve in seconds.
 $(READY): requirements.txt setup.py
-	$(PYTHON) -c "import sys; v = sys.version_info[:2]; \
+	@$(PYTHON) -c "import sys; v = sys.version_info[:2]; \
 	    sys.exit(None if (3, 10) <= v <= (3, 12) else \
 	    'error: Python %d.%d; 3.10 to 3.12 are supported: make PYTHON=python3.12' % v)"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip  # old ones resolve for an hour
-	$(BIN)/python -m pip install --quiet -r requirements.txt -e .
-	touch $@
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps -e .
+	@touch $@
 
 clean:  ## remove the environment and the runs
 	rm -rf .venv $(RUNS)

@@ -21,6 +21,6 @@ setup(
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.18"],
-        "dev": ["hypothesis", "pytest", "ruff"],
+        "dev": ["pytest", "ruff"],
     },
 )
