@@ -118,14 +118,23 @@ def test_exact_at_the_original_cells(family, size, output_stride):
     assert error_at_original_cells(model, dense, size, output_stride) < 1e-5
 
 
+@pytest.fixture
+def float64():
+    """Random networks may be ill-conditioned: float64 tells rounding from another network."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_dtype_policy(policy)
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("size", [128, 129])
 @pytest.mark.parametrize("family", MORE_FAMILIES)
-@pytest.mark.parametrize("output_stride", [8, 16])
-def test_more_families_are_exact(family, output_stride):
-    for size in (128, 129):
-        model = random_network(family, size)
+def test_more_families_are_exact(float64, family, size):
+    model = random_network.__wrapped__(family, size)
+    for output_stride in (8, 16):
         dense = to_atrous(model, output_stride)
-        assert error_at_original_cells(model, dense, size, output_stride) < 1e-5
+        assert error_at_original_cells(model, dense, size, output_stride) < 1e-12
 
 
 @pytest.mark.parametrize("family", ["VGG16", "ResNet50", "MobileNetV2", "ConvNeXtTiny"])
