@@ -38,6 +38,7 @@ def new_folder(path, overwrite=False):
     Raises:
       InputError: where `path` is a file, or a folder that holds something and may not be
         replaced.
+      OSError: where that came to be while the folder was being filled.
     """
     path = Path(path)
     check_new_folder(path, overwrite)
@@ -48,9 +49,9 @@ def new_folder(path, overwrite=False):
         filled = Path(temporary) / "new"
         filled.mkdir()
         yield filled
-        if path.exists():
+        if overwrite and path.exists():
             path.replace(Path(temporary) / "old")
-        filled.replace(path)
+        filled.replace(path)  # fails where somebody has filled `path` meanwhile
 
 
 def check_new_folder(path, overwrite=False):

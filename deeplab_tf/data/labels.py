@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from deeplab_tf.errors import InputError
+from deeplab_tf.files import write_file
 
 VOID = 255
 VOID_COLOR = (224, 224, 192)
@@ -106,10 +107,7 @@ class LabelSet:
     def save(self, path):
         """Write the names and colours to `path` as JSON."""
         content = {"names": self.names, "colors": self.colors}
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_file(path, (json.dumps(content, indent=1) + "\n").encode())
 
     @classmethod
     def load(cls, path):

@@ -5,9 +5,6 @@ distribution for all classes, and stands out from what lies behind it. So a netw
 form and context, and a CRF finds the label borders again in the colours.
 """
 
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import cv2
@@ -17,6 +14,7 @@ from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.data.png import encode_label
 from deeplab_tf.data.shapes import FORMS, draw_form
 from deeplab_tf.errors import InputError
+from deeplab_tf.files import new_folder
 
 CLASSES = ("background", *FORMS)
 
@@ -81,15 +79,13 @@ def write_synthetic(data_dir, num_train=500, num_val=60, size=(160, 192), seed=0
             f"{num_train} + {num_val} images of {size}; give at least one image for each split"
             f" and {SMALLEST_SIDE} pixels a side"
         )
-    if data_dir.exists() and (not data_dir.is_dir() or any(data_dir.iterdir())):
-        raise InputError(f"{data_dir}: exists and is not empty; give a new folder")
-    data_dir.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=data_dir.name + ".partial-", dir=data_dir.parent))
     try:
-        _write(partial, {"train": num_train, "val": num_val}, size, seed)
-        _publish(partial, data_dir)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        with new_folder(data_dir) as folder:
+            _write(folder, {"train": num_train, "val": num_val}, size, seed)
+    except OSError:
+        # Another worker that started with this one may have been faster with the same files.
+        if not _is_written(data_dir):
+            raise
 
 
 def ensure_synthetic(data_dir):
@@ -121,18 +117,6 @@ def _write(data_dir, counts, size, seed):
             (data_dir / "SegmentationClass" / f"{name}.png").write_bytes(png)
         (lists / f"{split}.txt").write_text("\n".join(names) + "\n")
     (data_dir / "classes.txt").write_text("\n".join(CLASSES) + "\n")
-
-
-def _publish(partial, data_dir):
-    mask = os.umask(0)
-    os.umask(mask)
-    partial.chmod(0o777 & ~mask)  # a temporary folder is made for its owner only
-    try:
-        partial.rename(data_dir)
-    except OSError:
-        # Another worker that started with this one may have been faster with the same files.
-        if not _is_written(data_dir):
-            raise
 
 
 def _place(rng, form, label, areas):

@@ -121,15 +121,11 @@ def _check_file(path):
         raise InputError(f"no weights file {path}; give a file, 'imagenet', or None for random")
     if path.suffix not in SUFFIXES:
         raise InputError(f"weights {path}: unknown kind; known: {', '.join(SUFFIXES)}")
-    signature = path.read_bytes()[:8] if path.stat().st_size < 8 else _head(path, 8)
+    with path.open("rb") as file:
+        signature = file.read(8)
     expected = b"PK\x03\x04" if path.suffix == ".keras" else b"\x89HDF\r\n\x1a\n"
     if not signature.startswith(expected):
         raise InputError(f"weights {path} is no {path.suffix} file or is damaged; fetch it again")
-
-
-def _head(path, count):
-    with path.open("rb") as file:
-        return file.read(count)
 
 
 def _read_file(constructor, path):
