@@ -59,3 +59,11 @@ def test_a_file_is_in_the_way(tmp_path):
     with pytest.raises(InputError, match="made: is a file"), new_folder(path, overwrite=True):
         pass
     assert path.read_text() == "1"
+
+
+def test_what_somebody_wrote_meanwhile_is_not_replaced(tmp_path):
+    with pytest.raises(OSError), new_folder(tmp_path / "new") as folder:
+        (folder / "mine").touch()
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new" / "theirs").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["new", "theirs"]
