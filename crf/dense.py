@@ -7,10 +7,11 @@ import tensorflow as tf
 
 from crf.exact import exact_filter
 from crf.lattice import lattice_filter
-from crf.mean_field import infer
+from crf.mean_field import check_compatibility, infer
 from crf.params import CRFParams
 
-# Engines take (probabilities (H, W, C), image (H, W, 3), params) to (H, W, C).
+# Engines take (probabilities (H, W, C), image (H, W, 3), params), and weights and compatibility
+# by name, to (H, W, C).
 ENGINES = {
     "lattice": partial(infer, build_filter=lattice_filter),
     "exact": partial(infer, build_filter=exact_filter),
@@ -19,7 +20,9 @@ ENGINES = {
 SUM_TOLERANCE = 1e-3
 
 
-def dense_crf(probabilities, images, params=None, engine="auto"):
+def dense_crf(
+    probabilities, images, params=None, engine="auto", *, weights=None, compatibility=None
+):
     """Refine class probabilities with the fully connected CRF of the DeepLab papers.
 
     Works eagerly and inside `tf.function`. Values are checked eagerly only; shapes and dtypes
@@ -32,13 +35,17 @@ def dense_crf(probabilities, images, params=None, engine="auto"):
       engine: "lattice" (time in proportion to the number of pixels, differentiable with
         respect to the probabilities, can be exported), "exact" (all pairs of pixels: small
         images only) or "auto", which takes the lattice.
+      weights: two scalar tensors to take in place of the params' w1 and w2, such as variables
+        that are learned: gradients flow to them.
+      compatibility: (C, C) tensor in place of the params' own; gradients flow to it.
 
     Returns:
       (B, H, W, C) float32 that sums to one over C.
 
     Raises:
-      ValueError: for an unknown engine, wrong shapes or dtypes, probabilities that are none,
-        or features that spread too far for the lattice.
+      ValueError: for an unknown engine, wrong shapes or dtypes, probabilities that are none, a
+        compatibility for another number of labels, or features that spread too far for the
+        lattice.
 
     Example:
       >>> refined = dense_crf(tf.nn.softmax(scores), images, CRFParams(w1=4, sigma_beta=5))
@@ -53,6 +60,13 @@ def dense_crf(probabilities, images, params=None, engine="auto"):
     _check_shapes(probabilities, images)
     if tf.executing_eagerly():
         _check_values(probabilities)
+    if weights is not None:
+        weights = [tf.cast(weight, tf.float32) for weight in weights]
+    if compatibility is None:
+        compatibility = params.compatibility
+    if compatibility is not None:
+        compatibility = check_compatibility(tf.cast(compatibility, tf.float32), probabilities)
+    run = partial(run, weights=weights, compatibility=compatibility)
     return _run_each(run, tf.cast(probabilities, tf.float32), images, params)
 
 

@@ -8,52 +8,96 @@ from crf.params import pixel_features
 MIN_PROBABILITY = 1e-5
 
 
-def infer(probabilities, image, params, build_filter):
-    """Run the CRF on one image.
+def infer(probabilities, image, params, build_filter, weights=None, compatibility=None):
+    """Run the CRF on one image; differentiable in probabilities, weights and compatibility.
 
     Args:
-      probabilities: (H, W, C) float32.
+      probabilities: (H, W, C) float32 or float64, which is what everything is computed in.
       image: (H, W, 3) uint8, RGB.
       params: `CRFParams`.
       build_filter: function from features (N, d) to a filter from (N, C) to (N, C); called
-        once for each kernel whose weight is not zero.
+        once for each kernel, but not for one whose weight in the params is zero.
+      weights: two scalar tensors in place of the params' w1 and w2.
+      compatibility: (C, C) tensor in place of the params' own.
 
     Returns:
-      (H, W, C) float32 that sums to one over the classes.
+      (H, W, C) of the probabilities' type that sums to one over the classes.
+
+    Raises:
+      ValueError: for a compatibility that is not C x C (`tf.errors.InvalidArgumentError` when
+        it runs, in a graph that does not know C).
     """
-    unary = -tf.math.log(tf.maximum(probabilities, MIN_PROBABILITY))
+    dtype = probabilities.dtype
+    unary = -tf.math.log(tf.maximum(probabilities, tf.constant(MIN_PROBABILITY, dtype)))
     flat = tf.reshape(unary, [-1, tf.shape(unary)[2]])
+    given = (params.w1, params.w2) if weights is None else weights
     kernels = [
-        (weight, normalize(build_filter(features), tf.shape(flat)[0], params.normalization))
-        for weight, features in zip(
-            (params.w1, params.w2), pixel_features(image, params), strict=True
+        (
+            tf.cast(weight, dtype),
+            normalize(build_filter(features), tf.ones_like(flat[:, :1]), params.normalization),
         )
-        if weight != 0
+        for weight, features in zip(given, pixel_features(image, params, dtype), strict=True)
+        if weights is not None or weight != 0
     ]
-    return tf.reshape(mean_field(flat, kernels, params.iterations), tf.shape(unary))
+    if compatibility is None:
+        compatibility = params.compatibility
+    if compatibility is not None:
+        compatibility = check_compatibility(tf.cast(compatibility, dtype), unary)
+    marginals = mean_field(flat, kernels, params.iterations, compatibility)
+    return tf.reshape(marginals, tf.shape(unary))
 
 
-def mean_field(unary, kernels, iterations):
-    """Mean field updates of all pixels at once, with Potts compatibility.
+def check_compatibility(compatibility, probabilities):
+    """Give a compatibility back that fits the labels of the probabilities (..., C).
 
-    Each iteration computes Q = softmax(-unary + sum_m w_m filter_m(Q)), Algorithm 1 of
-    Krähenbühl and Koltun 2011, from the start Q = softmax(-unary). A pixel's message to itself
-    is kept, as the published code does.
+    Raises:
+      ValueError: where it is not C x C (`tf.errors.InvalidArgumentError` when it runs, in a
+        graph that does not know C).
+    """
+    labels = probabilities.shape[-1]
+    compatibility = tf.convert_to_tensor(compatibility)
+    if not compatibility.shape.is_compatible_with([labels, labels]):
+        raise ValueError(
+            f"CRF: the compatibility is {compatibility.shape}, but there are {labels} labels"
+        )
+    message = "CRF: the compatibility must have one row and one column for each label"
+    wanted = tf.repeat(tf.shape(probabilities)[-1], 2)
+    with tf.control_dependencies(
+        [tf.debugging.assert_equal(tf.shape(compatibility), wanted, message)]
+    ):
+        return tf.identity(compatibility)
+
+
+def mean_field(unary, kernels, iterations, compatibility=None):
+    """Mean field updates of all pixels at once.
+
+    Each iteration computes, from the start Q = softmax(-unary),
+
+        Q_l = softmax_l(-unary_l - sum_k compatibility_lk sum_m w_m filter_m(Q_k)),
+
+    Algorithm 1 of Krähenbühl and Koltun 2011. A pixel's message to itself is kept, as the
+    published code does.
 
     Args:
-      unary: (N, C) float32, the negative logarithm of the probabilities.
+      unary: (N, C) floating, the negative logarithm of the probabilities.
       kernels: list of (weight, filter) with filters from (N, C) to (N, C).
       iterations: number of updates.
+      compatibility: (C, C) tensor, the cost of each label (row) next to each (column); None is
+        the Potts model.
 
     Returns:
-      (N, C) float32 Q, which sums to one over the classes.
+      (N, C) Q of the same type, which sums to one over the classes.
     """
 
     def update(marginals):
-        logits = -unary
+        messages = tf.zeros_like(unary)
         for weight, apply in kernels:
-            logits += weight * apply(marginals)
-        return [tf.nn.softmax(logits)]
+            messages += weight * apply(marginals)
+        if compatibility is None:
+            # Potts costs are one less than the identity, and what they add for all labels of a
+            # pixel alike the softmax takes away.
+            return [tf.nn.softmax(messages - unary)]
+        return [tf.nn.softmax(-unary - tf.matmul(messages, compatibility, transpose_b=True))]
 
     return tf.while_loop(
         lambda marginals: tf.constant(True),
@@ -64,12 +108,12 @@ def mean_field(unary, kernels, iterations):
     )[0]
 
 
-def normalize(apply, num_points, normalization):
+def normalize(apply, ones, normalization):
     """Divide a filter by its kernel's row sums.
 
     Args:
       apply: filter from (N, C) to (N, C).
-      num_points: N.
+      ones: (N, 1) of ones, of the values' type.
       normalization: "none", "before" (the values are divided), "after" (the result is) or
         "symmetric" (both, by the square root).
 
@@ -78,7 +122,7 @@ def normalize(apply, num_points, normalization):
     """
     if normalization == "none":
         return apply
-    row_sums = apply(tf.ones([num_points, 1])) + 1e-20
+    row_sums = apply(ones) + 1e-20
     if normalization == "before":
         return lambda values: apply(values / row_sums)
     if normalization == "after":

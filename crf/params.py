@@ -1,8 +1,11 @@
 """Parameters of the fully connected CRF, and the pixel features its two kernels compare."""
 
+import json
 import math
 import operator
-from dataclasses import dataclass
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 import tensorflow as tf
 
@@ -13,7 +16,7 @@ NORMALIZATIONS = ("none", "before", "after", "symmetric")
 class CRFParams:
     """Parameters of the pairwise term, under the names of the DeepLab papers.
 
-    The pairwise term is the Potts model weighted by (DeepLab v2, equation 3)
+    The pairwise term is the labels' compatibility weighted by (DeepLab v2, equation 3)
 
         w1 exp(-|p_i - p_j|² / 2 sigma_alpha² - |I_i - I_j|² / 2 sigma_beta²)
       + w2 exp(-|p_i - p_j|² / 2 sigma_gamma²)
@@ -29,12 +32,16 @@ class CRFParams:
       iterations: number of mean field iterations, at least 0.
       normalization: how a kernel is divided by its row sums: "after" the filter, "before" it,
         "symmetric" (the square root of the row sums on both sides), or "none".
+      compatibility: C rows of C numbers; entry [l][k] is the cost of label l at a pixel next to
+        label k. None is the Potts model of the papers for any number of labels: 0 for equal
+        labels, 1 for different ones.
 
     Raises:
       ValueError: naming the parameter that is out of its range.
 
     Example:
       >>> CRFParams(w1=4, sigma_alpha=49, sigma_beta=5, w2=3, sigma_gamma=3)
+      >>> CRFParams(compatibility=((0, 1.5), (0.5, 0)))  # two labels, one harder to leave
     """
 
     w1: float = 4
@@ -44,6 +51,7 @@ class CRFParams:
     sigma_gamma: float = 3
     iterations: int = 10
     normalization: str = "symmetric"
+    compatibility: tuple | None = None
 
     def __post_init__(self):
         for name in ("w1", "w2"):
@@ -56,27 +64,67 @@ class CRFParams:
                 f"CRFParams: unknown normalization {self.normalization!r}; choose one of "
                 + ", ".join(NORMALIZATIONS)
             )
+        if self.compatibility is not None:
+            self._set("compatibility", _square(self.compatibility))
+
+    def save(self, path):
+        """Write all parameters as JSON, through a temporary file, so that none is half written.
+
+        Args:
+          path: the file to write; its folder is made where it is missing.
+        """
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        try:
+            temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path):
+        """Read what `save` wrote.
+
+        Args:
+          path: a JSON file that holds every parameter by its name, and nothing else.
+
+        Raises:
+          ValueError: one line that names the file and says what is wrong with it.
+        """
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ValueError(f"CRFParams: cannot read {path}: {error.strerror}") from error
+        except ValueError as error:
+            raise ValueError(f"CRFParams: {path} is no JSON file: {error}") from error
+        _check_names(values, {field.name for field in fields(cls)}, path)
+        try:
+            return cls(**values)
+        except ValueError as error:
+            raise ValueError(f"{error} (in {path})") from error
 
     def _set(self, name, value):
         # Plain Python numbers whatever came in, so that configurations can be written as JSON.
         object.__setattr__(self, name, value)
 
 
-def pixel_features(image, params):
+def pixel_features(image, params, dtype=tf.float32):
     """What the two kernels compare, scaled so that each kernel is exp(-|f_i - f_j|² / 2).
 
     Args:
       image: (H, W, 3) uint8 tensor, RGB.
       params: `CRFParams`.
+      dtype: of the features.
 
     Returns:
-      Two float32 tensors, one row per pixel in row-major order: bilateral features (H W, 5)
+      Two tensors of that type, one row per pixel in row-major order: bilateral features (H W, 5)
       in the order x, y, red, green, blue, and spatial features (H W, 2) in the order x, y.
     """
     height, width = tf.unstack(tf.shape(image)[:2])
     y, x = tf.meshgrid(tf.range(height), tf.range(width), indexing="ij")
-    position = tf.cast(tf.reshape(tf.stack([x, y], axis=-1), [-1, 2]), tf.float32)
-    color = tf.cast(tf.reshape(image, [-1, 3]), tf.float32)
+    position = tf.cast(tf.reshape(tf.stack([x, y], axis=-1), [-1, 2]), dtype)
+    color = tf.cast(tf.reshape(image, [-1, 3]), dtype)
     bilateral = tf.concat([position / params.sigma_alpha, color / params.sigma_beta], axis=1)
     return bilateral, position / params.sigma_gamma
 
@@ -84,12 +132,18 @@ def pixel_features(image, params):
 def _number(name, params, wanted, holds):
     given = getattr(params, name)
     try:
-        value = math.nan if isinstance(given, (bool, str)) else float(given)
+        value = _plain_float(given)
     except (TypeError, ValueError):
         value = math.nan
     if not (math.isfinite(value) and holds(value)):
         raise ValueError(f"CRFParams: {name} must be a finite number {wanted}, not {given!r}")
     return value
+
+
+def _plain_float(given):
+    if isinstance(given, (bool, str)):
+        raise TypeError(given)
+    return float(given)
 
 
 def _count(name, params):
@@ -101,3 +155,38 @@ def _count(name, params):
     if value < 0:
         raise ValueError(f"CRFParams: {name} must be a whole number of at least 0, not {given!r}")
     return value
+
+
+def _square(given):
+    """The compatibility as a tuple of tuples of plain floats."""
+    try:
+        rows = tuple(tuple(_plain_float(value) for value in row) for row in given)
+    except (TypeError, ValueError):
+        rows = ()
+    if not rows or any(len(row) != len(rows) for row in rows):
+        raise ValueError(
+            f"CRFParams: compatibility must be C rows of C numbers, not {_shortened(given)}"
+        )
+    for label, row in enumerate(rows):
+        if not all(map(math.isfinite, row)):
+            raise ValueError(
+                f"CRFParams: compatibility must be finite, but row {label} is {_shortened(row)}"
+            )
+    return rows
+
+
+def _shortened(value, length=80):
+    text = " ".join(repr(value).split())
+    return text if len(text) <= length else text[:length] + "..."
+
+
+def _check_names(values, wanted, path):
+    """Raise where a parameter file lacks a name, or holds one that no parameter has."""
+    if not isinstance(values, dict):
+        raise ValueError(f"CRFParams: {path} must hold one JSON object, as CRFParams.save writes")
+    for problem, names in (
+        ("lacks", wanted - values.keys()),
+        ("holds unknown", values.keys() - wanted),
+    ):
+        if names:
+            raise ValueError(f"CRFParams: {path} {problem} parameters: {', '.join(sorted(names))}")

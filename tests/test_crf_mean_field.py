@@ -1,8 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from crf import CRFParams
+from crf.exact import exact_filter
 from crf.mean_field import infer, mean_field, normalize
 
 
@@ -35,6 +38,29 @@ def test_several_updates_of_two_kernels_equal_numpy():
     np.testing.assert_allclose(result, q, atol=1e-5)
 
 
+def test_compatibility_by_hand():
+    # Label 0 dislikes label 1 beside it with 5, label 1 dislikes label 0 with 7.
+    p = np.array([[0.9, 0.1], [0.4, 0.6]])
+    costs = tf.constant([[0.0, 5.0], [7.0, 0.0]])
+    swap = matrix_filter([[0, 1], [1, 0]])
+    result = mean_field(tf.constant(-np.log(p), tf.float32), [(2.0, swap)], 1, costs)
+    penalties = 2 * np.array([[5 * 0.6, 7 * 0.4], [5 * 0.1, 7 * 0.9]])
+    np.testing.assert_allclose(result, softmax(np.log(p) - penalties), atol=1e-6)
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_potts_is_the_matrix_of_ones_off_the_diagonal(in_graph):
+    rng = np.random.default_rng(0)
+    unary = tf.constant(rng.random((6, 4)) * 3)
+    first, second = rng.random((2, 6, 6)) / 6
+    kernels = [(3.0, lambda q: tf.matmul(first, q)), (0.5, lambda q: tf.matmul(second, q))]
+    run = tf.function(mean_field) if in_graph else mean_field
+    plain = run(unary, kernels, 5)
+    np.testing.assert_allclose(run(unary, kernels, 5, 1 - np.eye(4)), plain, rtol=1e-12)
+    other = run(unary, kernels, 5, np.triu(np.ones((4, 4)), 1))
+    assert np.abs(other - plain).max() > 0.01
+
+
 def test_no_iterations_give_the_start():
     unary = tf.constant([[0.5, 2.0, 1.0]])
     result = mean_field(unary, [(9.0, tf.zeros_like)], iterations=0)
@@ -51,7 +77,7 @@ def test_normalizations_by_hand(normalization):
         "after": [[17 / 4], [5]],
         "symmetric": [[(2 / 2 + 3 * 5 / 3) / 2], [9 * 5 / 3 / 3]],
     }
-    run = normalize(matrix_filter(matrix), 2, normalization)
+    run = normalize(matrix_filter(matrix), tf.ones([2, 1]), normalization)
     np.testing.assert_allclose(
         run(tf.constant(values, tf.float32)), expected[normalization], rtol=1e-6
     )
@@ -75,6 +101,37 @@ def test_each_filter_is_built_once_and_only_where_it_counts(weights, shapes):
     image, probabilities = np.zeros((2, 3, 3), np.uint8), tf.fill([2, 3, 4], 0.25)
     infer(probabilities, image, params, count_builds(built))
     assert built == shapes
+
+
+def test_given_weights_and_compatibility_replace_those_of_the_params():
+    rng = np.random.default_rng(0)
+    probabilities = tf.constant(rng.dirichlet(np.ones(3), (4, 5)), tf.float32)
+    image = rng.integers(0, 40, (4, 5, 3)).astype(np.uint8)
+    costs = ((0.0, 1.0, 2.0), (0.5, 0.0, 0.5), (3.0, 1.0, 0.0))
+    own = CRFParams(w1=1.5, w2=0.5, sigma_alpha=5, sigma_beta=20, compatibility=costs)
+    other = CRFParams(w1=0, w2=9, sigma_alpha=5, sigma_beta=20, compatibility=np.eye(3))
+    result = infer(
+        probabilities, image, other, exact_filter, tf.constant([1.5, 0.5]), tf.constant(costs)
+    )
+    expected = infer(probabilities, image, own, exact_filter)
+    np.testing.assert_allclose(result, expected, atol=1e-6)
+    potts = infer(probabilities, image, dataclasses.replace(own, compatibility=None), exact_filter)
+    assert np.abs(potts - expected).max() > 0.01
+
+
+def test_compatibility_of_another_size_raises():
+    params = CRFParams(compatibility=np.eye(3))
+    image, probabilities = np.zeros((2, 3, 3), np.uint8), tf.fill([2, 3, 4], 0.25)
+    with pytest.raises(ValueError, match=r"compatibility is \(3, 3\), but there are 4") as error:
+        infer(probabilities, image, params, exact_filter)
+    assert "\n" not in str(error.value)
+    run = tf.function(
+        lambda p: infer(p, image, params, exact_filter),
+        input_signature=[tf.TensorSpec([2, 3, None])],
+    )
+    run(tf.fill([2, 3, 3], 1 / 3))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="one row and one column for each"):
+        run(probabilities)
 
 
 def test_unary_is_bounded_below():

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ def test_defaults_are_the_published_ones():
         "sigma_gamma": 3,
         "iterations": 10,
         "normalization": "symmetric",
+        "compatibility": None,
     }
 
 
@@ -49,6 +51,13 @@ def test_takes_every_normalization(normalization):
         ("iterations", 2.5),
         ("iterations", True),
         ("normalization", "both"),
+        ("compatibility", ()),
+        ("compatibility", 3),
+        ("compatibility", "ab"),
+        ("compatibility", ((0, 1),)),
+        ("compatibility", ((0, 1), (1,))),
+        ("compatibility", ((0, "1"), (1, 0))),
+        ("compatibility", ((0, None), (1, 0))),
     ],
 )
 def test_bad_value_is_named_in_one_line(name, value):
@@ -67,3 +76,82 @@ def test_pixel_features_by_hand():
     np.testing.assert_allclose(bilateral[1], [0.5, 0, 30, 40, 50])
     np.testing.assert_allclose(bilateral[4], [0.5, 0.5, 1, 2, 3])
     np.testing.assert_allclose(spatial[5], [0.5, 0.25])
+
+
+def test_compatibility_becomes_tuples_of_plain_floats():
+    params = CRFParams(compatibility=np.array([[0, 1], [2, 3]], np.int32))
+    assert params.compatibility == ((0.0, 1.0), (2.0, 3.0))
+    assert {type(value) for row in params.compatibility for value in row} == {float}
+    assert hash(params) == hash(CRFParams(compatibility=[[0, 1], [2, 3]]))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_compatibility_that_is_not_finite_names_its_row(value):
+    with pytest.raises(ValueError, match="compatibility must be finite, but row 1"):
+        CRFParams(compatibility=((0, 1), (value, 0)))
+
+
+def test_a_large_bad_compatibility_still_makes_a_short_line():
+    with pytest.raises(ValueError, match="C rows of C numbers") as error:
+        CRFParams(compatibility=np.zeros((30, 31)))
+    assert "\n" not in str(error.value) and len(str(error.value)) < 200
+
+
+LEARNED = CRFParams(
+    w1=0.1, sigma_beta=3.7, iterations=5, normalization="after", compatibility=((0, 1 / 3), (2, 0))
+)
+
+
+@pytest.mark.parametrize("params", [CRFParams(), LEARNED])
+def test_saved_parameters_come_back_to_the_last_bit(tmp_path, params):
+    path = tmp_path / "new" / "crf.json"
+    params.save(path)
+    assert CRFParams.load(path) == params
+    assert [entry.name for entry in path.parent.iterdir()] == ["crf.json"]
+
+
+def test_saving_fails_whole(tmp_path, monkeypatch):
+    path = tmp_path / "crf.json"
+    LEARNED.save(path)
+    monkeypatch.setattr("pathlib.Path.replace", lambda *paths: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        CRFParams().save(path)
+    assert CRFParams.load(path) == LEARNED
+    assert [entry.name for entry in tmp_path.iterdir()] == ["crf.json"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("{", "is no JSON"),
+        ("[1]", "must hold one JSON object"),
+        ({"w1": None}, "w1 must be a finite number"),
+        ({"w1": "4"}, "w1 must be a finite number"),
+        ({"sigma_alpha": float("nan")}, "sigma_alpha must be a finite number"),
+        ({"normalization": ["after"]}, "unknown normalization"),
+        ({"compatibility": [[0, 1]]}, "C rows of C numbers"),
+        ({"w3": 1, "sigma": 2}, "holds unknown parameters: sigma, w3"),
+    ],
+)
+def test_a_bad_file_is_named_in_one_line(tmp_path, change, message):
+    path = tmp_path / "crf.json"
+    good = dataclasses.asdict(LEARNED)
+    path.write_text(change if isinstance(change, str) else json.dumps({**good, **change}))
+    with pytest.raises(ValueError, match=message) as error:
+        CRFParams.load(path)
+    assert "\n" not in str(error.value) and str(path) in str(error.value)
+
+
+def test_a_file_that_lacks_a_parameter_is_refused(tmp_path):
+    path = tmp_path / "crf.json"
+    path.write_text('{"w1": 3}')
+    with pytest.raises(ValueError, match=r"crf.json lacks parameters: compatibility, iterations"):
+        CRFParams.load(path)
+
+
+def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"cannot read .*crf.json: No such file"):
+        CRFParams.load(tmp_path / "crf.json")
+    (tmp_path / "crf.png").write_bytes(b"\x89PNG\xff")
+    with pytest.raises(ValueError, match=r"crf.png is no JSON"):
+        CRFParams.load(tmp_path / "crf.png")
