@@ -10,6 +10,12 @@ FLAGS = flags.FLAGS
 _DEFAULTS = CRFParams()
 
 flags.DEFINE_bool("crf", False, "Refine the network's result with the fully connected CRF.")
+flags.DEFINE_string(
+    "crf_params",
+    None,
+    "JSON file with all parameters, as best_crf.json of train.py --crf_train; it replaces the "
+    "other --crf_* values.",
+)
 flags.DEFINE_float("crf_w1", _DEFAULTS.w1, "Weight of the appearance kernel.")
 flags.DEFINE_float("crf_sigma_alpha", _DEFAULTS.sigma_alpha, "Its range in pixels.")
 flags.DEFINE_float("crf_sigma_beta", _DEFAULTS.sigma_beta, "Its range in 8-bit intensities.")
@@ -23,24 +29,67 @@ flags.DEFINE_enum(
     "How a kernel is divided by its row sums.",
 )
 
+# The flags that give single parameters, by the names `CRFParams` has for them.
+_SINGLE = {
+    name: f"crf_{name}"
+    for name in (
+        "w1",
+        "sigma_alpha",
+        "sigma_beta",
+        "w2",
+        "sigma_gamma",
+        "iterations",
+        "normalization",
+    )
+}
 
-def crf_params():
+
+def crf_params(num_classes):
     """`CRFParams` of the flags; None without --crf.
 
+    Args:
+      num_classes: of the model.
+
     Raises:
-      InputError: where a parameter is out of its range.
+      InputError: as `given_params`.
     """
-    if not FLAGS.crf:
-        return None
+    return given_params(num_classes) if FLAGS.crf else None
+
+
+def given_params(num_classes):
+    """`CRFParams` of the flags, whether or not --crf is among them.
+
+    Args:
+      num_classes: of the model.
+
+    Raises:
+      InputError: where a parameter is out of its range, the file of --crf_params cannot be
+        read or contradicts another flag, or its compatibility is for other classes.
+    """
+    if FLAGS.crf_params is None:
+        try:
+            return CRFParams(**{name: FLAGS[flag].value for name, flag in _SINGLE.items()})
+        except ValueError as error:
+            raise InputError(f"--crf_*: {error}") from None
     try:
-        return CRFParams(
-            w1=FLAGS.crf_w1,
-            sigma_alpha=FLAGS.crf_sigma_alpha,
-            sigma_beta=FLAGS.crf_sigma_beta,
-            w2=FLAGS.crf_w2,
-            sigma_gamma=FLAGS.crf_sigma_gamma,
-            iterations=FLAGS.crf_iterations,
-            normalization=FLAGS.crf_normalization,
-        )
+        params = CRFParams.load(FLAGS.crf_params)
     except ValueError as error:
-        raise InputError(f"--crf_*: {error}") from None
+        raise InputError(f"--crf_params: {error}") from None
+    _check_single_flags(params)
+    classes = num_classes if params.compatibility is None else len(params.compatibility)
+    if classes != num_classes:
+        raise InputError(
+            f"--crf_params={FLAGS.crf_params}: its compatibility is for {classes} classes but "
+            f"the model has {num_classes}; give the file that was trained with the model"
+        )
+    return params
+
+
+def _check_single_flags(params):
+    for name, flag in _SINGLE.items():
+        given, stored = FLAGS[flag].value, getattr(params, name)
+        if FLAGS[flag].present and given != stored:
+            raise InputError(
+                f"--{flag}={given}, but {FLAGS.crf_params} has {stored}; leave out one of "
+                f"--{flag} and --crf_params"
+            )

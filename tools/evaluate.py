@@ -71,8 +71,8 @@ def write_results(label_set, confusions, shown):
 
 def main():
     """Evaluate as the flags say."""
-    params = crf_flags.crf_params()
     model, _ = model_flags.open_model()
+    params = crf_flags.crf_params(model.output_shape[-1])
     examples, label_set, colors = open_examples(model.output_shape[-1])
     for path in filter(None, (FLAGS.json_out, FLAGS.panel_out)):
         Path(path).parent.mkdir(parents=True, exist_ok=True)  # fails now, not after an hour

@@ -28,8 +28,9 @@ flags.DEFINE_bool("overwrite", False, "Replace what lies there.")
 def main():
     """Export as the flags say."""
     check_new_folder(FLAGS.out, FLAGS.overwrite)
-    params, scales = crf_flags.crf_params(), model_flags.scales()
+    scales = model_flags.scales()
     model, label_set = model_flags.open_model()
+    params = crf_flags.crf_params(label_set.num_classes)
     export_saved_model(model, FLAGS.out, label_set, params, scales, FLAGS.flip, FLAGS.overwrite)
     print(f"SavedModel: {FLAGS.out}")
 

@@ -83,15 +83,15 @@ def open_labeller():
       InputError: where it cannot be opened, or a flag would change what an export has fixed.
     """
     if is_saved_model(FLAGS.model):
-        for name in ("crf", "scales", "flip", "tile", "pad_to"):
+        for name in ("crf", "crf_params", "scales", "flip", "tile", "pad_to"):
             if FLAGS[name].present:
                 raise InputError(
                     f"--{name}: {FLAGS.model} is a SavedModel, in whose graph this is fixed;"
                     " give it to tools/export.py, or give a .keras model"
                 )
         return open_saved_model(FLAGS.model)
-    params = crf_flags.crf_params()
     model, label_set = model_flags.open_model()
+    params = crf_flags.crf_params(label_set.num_classes)
     settings = model_flags.segment_settings()
     return lambda image: segment(model, image, params, **settings), label_set
 
