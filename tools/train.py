@@ -3,9 +3,12 @@
     python tools/train.py --flagfile=configs/demo.flags --data_dir=D --model_dir=M
 
 M receives best.keras (best validation score), last.keras, labels.json, checkpoints/ and train/
-(for `tensorboard --logdir=M`).
+(for `tensorboard --logdir=M`). With --crf_train the fully connected CRF is trained with the
+network; its parameters are then in best_crf.json and last_crf.json, for --crf_params of the
+other tools.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from absl import flags
@@ -13,13 +16,17 @@ from app import run
 
 # app quiets TensorFlow, so it is imported before it.
 # isort: split
+import crf_flags
 import data_flags
 import keras
 import tensorflow as tf
 
 from deeplab_tf import build_deeplab
 from deeplab_tf.data.pipeline import check_examples, training_batches
+from deeplab_tf.errors import InputError
+from deeplab_tf.models import refined
 from deeplab_tf.training.batch_norm import freeze_bn, set_bn_momentum
+from deeplab_tf.training.crf_training import CRFTraining, crf_rules
 from deeplab_tf.training.loop import LoopSettings, Trainer
 from deeplab_tf.training.optimizer import PUBLISHED_RULES, LayerwiseAdam, LayerwiseSGD
 from deeplab_tf.training.precision import build_with_precision
@@ -87,6 +94,23 @@ flags.DEFINE_bool(
     "Learning rate x10 for the classifier, x2 for biases; paper: yes. Off: all layers alike.",
 )
 
+flags.DEFINE_bool(
+    "crf_train",
+    False,
+    "Train the fully connected CRF behind the network, from --crf_params or the --crf_* values: "
+    "w1, w2 and a compatibility of the labels; the network learns through it.",
+)
+flags.DEFINE_bool("crf_only", False, "With --crf_train: leave the network as --weights has it.")
+flags.DEFINE_integer(
+    "crf_train_iterations",
+    5,
+    "Mean field iterations in training; --crf_iterations are those of validation and use.",
+    lower_bound=1,
+)
+flags.DEFINE_float(
+    "crf_rate", 1.0, "Learning rate of the CRF's variables over --learning_rate.", lower_bound=0
+)
+
 flags.DEFINE_integer("checkpoint_every", 500, "Steps between checkpoints.", lower_bound=1)
 flags.DEFINE_integer("eval_every", 500, "Steps between validations.", lower_bound=1)
 flags.DEFINE_integer(
@@ -114,7 +138,29 @@ def set_up_tensorflow():
         tf.config.experimental.enable_op_determinism()
 
 
+def check_crf_flags():
+    """Refuse flags that would do nothing.
+
+    Raises:
+      InputError: naming the flag.
+    """
+    for flag in ("crf", "crf_only"):
+        if FLAGS[flag].value and not FLAGS.crf_train:
+            raise InputError(f"--{flag} does nothing in a training without --crf_train; add it")
+
+
 def build_model(num_classes):
+    """Build what is trained: the network, and with --crf_train the CRF behind it."""
+    network = build_network(num_classes)
+    if not FLAGS.crf_train:
+        return network
+    if FLAGS.crf_only:
+        network.trainable = False
+    params = replace(crf_flags.given_params(num_classes), iterations=FLAGS.crf_train_iterations)
+    return refined(network, params, trainable=True, output_stride=FLAGS.output_stride)
+
+
+def build_network(num_classes):
     """Build the network of the flags, with its batch normalisation set."""
     model = build_deeplab(
         FLAGS.backbone,
@@ -138,7 +184,7 @@ def make_optimizer():
         schedule = StepDecay(FLAGS.learning_rate, FLAGS.decay_every, FLAGS.decay_factor)
     settings = {
         "l2": FLAGS.weight_decay,
-        "rules": PUBLISHED_RULES if FLAGS.layer_rates else (),
+        "rules": crf_rules(FLAGS.crf_rate) + (PUBLISHED_RULES if FLAGS.layer_rates else ()),
     }
     if FLAGS.optimizer == "adam":
         return LayerwiseAdam(schedule, **settings)
@@ -173,11 +219,20 @@ def make_batches_from(examples, num_classes, colors):
 
 
 def make_validation():
-    """Give the loop's validation arguments; none where no image is to be scored."""
+    """Open what is scored while training; None where no image is to be."""
     if not FLAGS.eval_images:
-        return {}
+        return None
     examples, label_set, colors = open_split(FLAGS.val_split)
-    validation = Validation(examples, label_set, FLAGS.eval_images, colors=colors)
+    return Validation(examples, label_set, FLAGS.eval_images, colors=colors)
+
+
+def make_hooks(num_classes, validation):
+    """Give the loop's arguments that depend on whether the CRF is trained."""
+    if FLAGS.crf_train:
+        iterations = crf_flags.given_params(num_classes).iterations
+        return CRFTraining(iterations, validation, not FLAGS.crf_only).hooks()
+    if validation is None:
+        return {}
     return {"validate": validation.score, "draw": validation.draw}
 
 
@@ -196,6 +251,7 @@ def loop_settings():
 
 def main():
     """Train as the flags say."""
+    check_crf_flags()
     set_up_tensorflow()
     examples, label_set, colors = open_split(FLAGS.train_split)
     validation = make_validation()
@@ -211,7 +267,7 @@ def main():
         make_batches_from(examples, label_set.num_classes, colors),
         settings,
         float32_model=float32_model,
-        **validation,
+        **make_hooks(label_set.num_classes, validation),
     ).run()
 
 

@@ -5,6 +5,7 @@ from deeplab_tf.models.backbones import backbone_names
 from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.files import find_model, load_model
 from deeplab_tf.models.heads import head_names
+from deeplab_tf.models.refined import refined, refined_parts
 
 __all__ = [
     "backbone_names",
@@ -12,5 +13,7 @@ __all__ = [
     "find_model",
     "head_names",
     "load_model",
+    "refined",
+    "refined_parts",
     "to_atrous",
 ]

@@ -43,15 +43,22 @@ class Trainer:
     """Trains a segmentation network; made again with the same arguments, it goes on.
 
     Args:
-      model: Keras model from RGB images `(B, H, W, 3)` to scores `(B, h, w, C)`.
+      model: Keras model from RGB images `(B, H, W, 3)` to what `loss_sum` takes.
       optimizer: Keras optimizer, not yet built.
       make_batches: function from the number of batches to skip to an endless
         `tf.data.Dataset` of dicts with "image", "label" and "name".
       settings: `LoopSettings`.
+      loss_sum: function from labels `(B, H, W)` and the model's output to the loss summed over
+        the labelled pixels, and their number; None: the published cross-entropy of scores
+        `(B, h, w, C)` at the settings' output stride.
       validate: function from a model to its score, where more is better, or None.
       draw: function from a model to a list of `(H, W, 3)` uint8 pictures, or None.
       float32_model: the model that is scored and saved after copying the weights into it;
         None where `model` itself is kept.
+      training_mode: whether the model is called as in training, with dropout and with the
+        batch's statistics; False suits a frozen network of which the last layers learn.
+      save: function from a model and the path of a `.keras` file that writes them, and what
+        else belongs beside them first.
       strategy: `tf.distribute.Strategy` the model was built under; None for the current one.
 
     Example:
@@ -65,15 +72,19 @@ class Trainer:
         make_batches,
         settings,
         *,
+        loss_sum=None,
         validate=None,
         draw=None,
         float32_model=None,
+        training_mode=True,
+        save=save_model,
         strategy=None,
     ):
         self.settings = settings
         self._model, self._optimizer = model, optimizer
-        self._make_batches = make_batches
-        self._validate, self._draw = validate, draw
+        self._make_batches, self._training_mode = make_batches, training_mode
+        self._loss_sum = loss_sum or self._score_map_loss_sum
+        self._validate, self._draw, self._save_model = validate, draw, save
         self._kept_model = model if float32_model is None else float32_model
         self._strategy = strategy or tf.distribute.get_strategy()
         self._dir = Path(settings.model_dir)
@@ -160,7 +171,7 @@ class Trainer:
 
     def _save(self, name):
         self._update_kept_model()
-        save_model(self._kept_model, self._dir / f"{name}.keras")
+        self._save_model(self._kept_model, self._dir / f"{name}.keras")
 
     def _checked_step(self, step, batch):
         """Make one step and give its loss and learning rate, if it can be made."""
@@ -194,9 +205,8 @@ class Trainer:
         """One update from this replica's part of the batch; its share of the loss."""
         model, optimizer = self._model, self._optimizer
         learning_rate = tf.convert_to_tensor(optimizer.learning_rate)
-        labels = shrink_labels(labels, self.settings.output_stride)
         with tf.GradientTape() as tape:
-            total, count = cross_entropy_sum(labels, model(images, training=True))
+            total, count = self._loss_sum(labels, model(images, training=self._training_mode))
             # Divided by the valid pixels of all replicas: the gradients, which the optimizer
             # sums, are then those of the mean over the whole batch, however it is split.
             count = tf.distribute.get_replica_context().all_reduce("SUM", count)
@@ -204,6 +214,9 @@ class Trainer:
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply(gradients, model.trainable_variables)
         return loss, learning_rate
+
+    def _score_map_loss_sum(self, labels, scores):
+        return cross_entropy_sum(shrink_labels(labels, self.settings.output_stride), scores)
 
 
 def next_batch(batches):

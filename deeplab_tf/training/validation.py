@@ -3,7 +3,7 @@
 import numpy as np
 
 from deeplab_tf.data.voc import load_pair
-from deeplab_tf.evaluation.inference import predict_probabilities
+from deeplab_tf.evaluation.inference import segment
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
 
 
@@ -23,21 +23,26 @@ class Validation:
         self._drawn = spread(self._examples, num_pictures)
         self._label_set, self._colors = label_set, colors
 
-    def score(self, model):
-        """Mean intersection over union, 0 to 1, of a model's own labels."""
+    def score(self, model, crf=None):
+        """Mean intersection over union, 0 to 1, of a network's labels.
+
+        Args:
+          model: Keras model from images to scores.
+          crf: `crf.CRFParams` of the CRF that refines its result; None: no CRF.
+        """
         confusion = ConfusionMatrix(self._label_set.num_classes)
         for example in self._examples:
             image, label = self._load(example)
-            confusion.add(label, _predict(model, image))
+            confusion.add(label, segment(model, image, crf))
         return float(confusion.miou)
 
-    def draw(self, model):
-        """Pictures `(H, 3 W, 3)` uint8: image, truth and prediction side by side."""
+    def draw(self, model, crf=None):
+        """Pictures `(H, 3 W, 3)` uint8: image, truth and prediction; arguments as `score`."""
         colors = self._label_set.color_table()
         pictures = []
         for example in self._drawn:
             image, label = self._load(example)
-            prediction = _predict(model, image)
+            prediction = segment(model, image, crf)
             pictures.append(np.concatenate([image, colors[label], colors[prediction]], axis=1))
         return pictures
 
@@ -50,7 +55,3 @@ def spread(items, count):
     if count is None or count >= len(items):
         return list(items)
     return [items[i * len(items) // count] for i in range(count)]
-
-
-def _predict(model, image):
-    return np.argmax(predict_probabilities(model, image), axis=-1).astype(np.uint8)
