@@ -1,0 +1,123 @@
+"""What a search for CRF parameters found: as a table, as a flagfile, and as a picture."""
+
+import cv2
+import numpy as np
+
+from crf.search import SearchGrid, best_trial, rank_trials
+
+CELL = (72, 30)  # width and height in pixels of one point in the picture
+TITLE_CELLS = 7  # as wide as the title of a block
+MARGIN = 6
+WHITE, BLACK, GREY = (255, 255, 255), (0, 0, 0), (225, 225, 225)
+
+
+def trial_table(trials, before, rows=10):
+    """The best points of a search, as text.
+
+    Args:
+      trials: list of `crf.search.Trial` with the mean IoU as score.
+      before: mean IoU without the CRF.
+      rows: number of points listed.
+
+    Returns:
+      Lines of text; the change is against `before`.
+    """
+    names = SearchGrid.names()
+    heads = [*names, "round", "mean IoU", "change"]
+    lines = ["".join(head.rjust(13) for head in heads)]
+    lines.append("-" * len(lines[0]))
+    for params, score, number in rank_trials(trials)[:rows]:
+        cells = [f"{getattr(params, name):g}" for name in names]
+        cells += [str(number), f"{score:.4f}", f"{score - before:+.4f}"]
+        lines.append("".join(cell.rjust(13) for cell in cells))
+    return "\n".join(lines)
+
+
+def params_flagfile(params, comments=()):
+    """Flags that make evaluate, predict and export use these CRF parameters.
+
+    Args:
+      params: `CRFParams` with Potts compatibility.
+      comments: lines of text to put above.
+
+    Returns:
+      The text of a file for --flagfile.
+    """
+    names = (*SearchGrid.names(), "iterations", "normalization")
+    flags = [f"--crf_{name}={_exact(getattr(params, name))}" for name in names]
+    return "\n".join([*(f"# {line}" for line in comments), "--crf", *flags, ""])
+
+
+def search_picture(trials):
+    """A picture of the scores: a block for each w1, sigma_alpha to the right, sigma_beta down.
+
+    Bright is good, on one scale for all blocks; the best point has a frame. Where w2 or
+    sigma_gamma were searched too, each of their values has blocks of its own.
+
+    Args:
+      trials: list of `crf.search.Trial`, at least one.
+
+    Returns:
+      (H, W, 3) uint8 RGB.
+    """
+    best, blocks = best_trial(trials), {}
+    for trial in trials:
+        params = trial.params
+        blocks.setdefault((params.w2, params.sigma_gamma, params.w1), []).append(trial)
+    scores = [trial.score for trial in trials]
+    pictures = [_block(blocks[key], best, min(scores), max(scores)) for key in sorted(blocks)]
+    width = max(picture.shape[1] for picture in pictures)
+    padding = [(0, 0), (0, 0), (0, 0)]
+    for index, picture in enumerate(pictures):
+        padding[1] = (0, width - picture.shape[1])
+        pictures[index] = np.pad(picture, padding, constant_values=255)
+    return np.concatenate(pictures)
+
+
+def _block(trials, best, low, high):
+    # One cell for each pair of values tried with this w1; some pairs may not have been tried.
+    alphas = sorted({trial.params.sigma_alpha for trial in trials})
+    betas = sorted({trial.params.sigma_beta for trial in trials})
+    columns = max(len(alphas) + 1, TITLE_CELLS)
+    shape = (len(betas) + 2) * CELL[1] + 2 * MARGIN, columns * CELL[0] + 2 * MARGIN, 3
+    block = np.full(shape, WHITE, np.uint8)
+    params = trials[0].params
+    title = f"w1 {params.w1:g}   w2 {params.w2:g}   sigma_gamma {params.sigma_gamma:g}"
+    _write(block, f"{title}   right: sigma_alpha   down: sigma_beta", 0, 0)
+    for column, alpha in enumerate(alphas):
+        _write(block, f"{alpha:g}", 1, column + 1)
+    for row, beta in enumerate(betas):
+        _write(block, f"{beta:g}", row + 2, 0)
+        cv2.rectangle(block, *_corners(row + 2, 1, len(alphas)), GREY, cv2.FILLED)
+    for trial in trials:
+        row, column = betas.index(trial.params.sigma_beta), alphas.index(trial.params.sigma_alpha)
+        _draw_trial(block, row + 2, column + 1, trial.score, low, high)
+    if best in trials:
+        row, column = betas.index(best.params.sigma_beta), alphas.index(best.params.sigma_alpha)
+        cv2.rectangle(block, *_corners(row + 2, column + 1), BLACK, 3)
+    return block
+
+
+def _draw_trial(block, row, column, score, low, high):
+    share = (score - low) / (high - low) if high > low else 1.0
+    shade = np.full((1, 1), round(255 * share), np.uint8)
+    blue, green, red = cv2.applyColorMap(shade, cv2.COLORMAP_VIRIDIS)[0, 0].tolist()
+    cv2.rectangle(block, *_corners(row, column), (red, green, blue), cv2.FILLED)
+    _write(block, f"{score:.4f}", row, column, BLACK if share > 0.5 else WHITE)
+
+
+def _corners(row, column, cells=1):
+    # Of cells side by side; the rectangles of OpenCV include both corners.
+    left, top = MARGIN + column * CELL[0], MARGIN + row * CELL[1]
+    return (left, top), (left + cells * CELL[0] - 1, top + CELL[1] - 1)
+
+
+def _write(block, text, row, column, color=BLACK):
+    (left, _), (_, bottom) = _corners(row, column)
+    origin = left + MARGIN, bottom - 9
+    cv2.putText(block, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
+
+
+def _exact(value):
+    # repr gives every digit that tells a float from its neighbours.
+    return repr(value).removesuffix(".0") if isinstance(value, float) else value
