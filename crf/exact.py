@@ -12,25 +12,31 @@ def exact_filter(features):
     Takes time in proportion to N²; meant for images of at most some 20,000 pixels.
 
     Args:
-      features: (N, d) float32, scaled so that the kernel is exp(-|f_i - f_j|² / 2).
+      features: (N, d) float32 or float64, scaled so that the kernel is exp(-|f_i - f_j|² / 2).
 
     Returns:
-      A function from values (N, C) to filtered values (N, C), both float32.
+      A function from values (N, C) to filtered values (N, C), both of the features' type.
     """
     rows, columns = _exponent_factors(tf.cast(features, tf.float64))
     blocks = _blocks(rows)
 
-    def apply(values):
+    def filter_all(values):
         def filter_rows(block):
             exponent = tf.matmul(block, columns, transpose_b=True)
-            return tf.matmul(tf.exp(tf.cast(exponent, tf.float32)), values)
+            return tf.matmul(tf.exp(tf.cast(exponent, values.dtype)), values)
 
-        signature = tf.TensorSpec([BLOCK, values.shape[1]], tf.float32)
+        signature = tf.TensorSpec([BLOCK, values.shape[1]], values.dtype)
         filtered = tf.map_fn(
             filter_rows, blocks, fn_output_signature=signature, parallel_iterations=1
         )
         filtered = tf.reshape(filtered, [-1, tf.shape(values)[1]])
         return filtered[: tf.shape(values)[0]]
+
+    @tf.custom_gradient
+    def apply(values):
+        # The kernel is symmetric, so that its filter is its own gradient; without this, the
+        # whole N x N matrix would be kept for it.
+        return filter_all(values), apply
 
     return apply
 

@@ -6,8 +6,9 @@ encloses it (splat), the lattice is blurred along its d+1 axes, and every point 
 corners again (slice). Time and memory grow with the number of points, not with its square.
 
 Whatever depends on the features is worked out once, in `build_lattice`; a filter run is then
-two products with one sparse matrix and 2 (d+1) gathers. It is linear, so that TensorFlow
-differentiates it with respect to the values; the features are taken as constants.
+two products with one sparse matrix and 2 (d+1) gathers. It is linear; its gradient with respect
+to the values is the transposed filter, which is the same one with the axes blurred in reverse
+order. The features are taken as constants.
 """
 
 import math
@@ -22,7 +23,7 @@ class Lattice(NamedTuple):
     Row M of every vertex table stands for the vertices that nobody occupies, and stays zero.
 
     Args:
-      splat: sparse float32 (M + 1, N); column n holds the d+1 barycentric weights of point n.
+      splat: sparse floating (M + 1, N); column n holds the d+1 barycentric weights of point n.
       before: d+1 tensors int32 (M + 1,), each vertex's neighbor one step back along an axis.
       after: the same, one step forward.
     """
@@ -35,11 +36,24 @@ class Lattice(NamedTuple):
         """Sum of all points' values, each weighted by about exp(-|f_i - f_j|² / 2).
 
         Args:
-          values: (N, C) float32.
+          values: (N, C) of the weights' type.
 
         Returns:
-          (N, C) float32.
+          (N, C) of the same type.
         """
+
+        @tf.custom_gradient
+        def run(values):
+            return self._filter(values), self.transposed().filter
+
+        return run(values)
+
+    def transposed(self):
+        """The lattice whose filter is the transposed, or adjoint, one of this."""
+        # Slicing is the transpose of splatting, and the blur along one axis its own.
+        return Lattice(self.splat, self.before[::-1], self.after[::-1])
+
+    def _filter(self, values):
         table = tf.sparse.sparse_dense_matmul(self.splat, values)
         for before, after in zip(self.before, self.after, strict=True):
             table += 0.5 * (tf.gather(table, before) + tf.gather(table, after))
@@ -53,10 +67,10 @@ def lattice_filter(features):
     """The Gaussian filter over points with the given features, through their lattice.
 
     Args:
-      features: (N, d) float32, scaled so that the kernel is exp(-|f_i - f_j|² / 2).
+      features: (N, d) float32 or float64, scaled so that the kernel is exp(-|f_i - f_j|² / 2).
 
     Returns:
-      A function from values (N, C) to filtered values (N, C), both float32.
+      A function from values (N, C) to filtered values (N, C), both of the features' type.
 
     Raises:
       ValueError: as `build_lattice`.
@@ -68,7 +82,7 @@ def build_lattice(features):
     """Find the occupied vertices, the points' weights on them, and their neighbors.
 
     Args:
-      features: (N, d) float32 with N of at least 1 and static d.
+      features: (N, d) float32 or float64 with N of at least 1 and static d.
 
     Returns:
       `Lattice`.
@@ -104,7 +118,7 @@ def _enclosing_simplex(elevated):
     """The simplex around each point, as its remainder-0 vertex and an order of the axes.
 
     Returns:
-      vertex float32 (d + 1, N), whole multiples of d+1 that sum to zero, and rank int32
+      vertex floating (d + 1, N), whole multiples of d+1 that sum to zero, and rank int32
       (d + 1, N), the place of each coordinate when the offsets from the vertex are sorted in
       descending order.
     """
