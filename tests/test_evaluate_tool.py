@@ -38,10 +38,10 @@ def model_dir(tmp_path_factory, model):
     return folder
 
 
-def expected_scores(model, data_dir, limit=None, **settings):
+def expected_scores(model, data_dir, limit=None, skip=0, **settings):
     label_set = read_label_set(data_dir)
     confusion = ConfusionMatrix(label_set.num_classes)
-    for example in read_split(data_dir, "val")[:limit]:
+    for example in read_split(data_dir, "val")[skip:][:limit]:
         image, truth = load_pair(example, label_set.num_classes)
         confusion.add(truth, segment(model, image, **settings))
     return confusion.to_dict(label_set.names)
@@ -102,6 +102,25 @@ def test_settings_reach_the_network(model, model_dir, data_dir, tmp_path):
     assert abs(plain["pixel_accuracy"] - expected["pixel_accuracy"]) > 3e-3
 
 
+@pytest.mark.parametrize("chosen", [{"skip": 1}, {"skip": 1, "limit": 1}, {"skip": 0}])
+def test_images_left_out(model, model_dir, data_dir, tmp_path, chosen):
+    json_out = tmp_path / "scores.json"
+    done = run_tool(
+        "evaluate",
+        f"--model={model_dir}",
+        f"--data_dir={data_dir}",
+        f"--json_out={json_out}",
+        *(f"--{name}={value}" for name, value in chosen.items()),
+    )
+    assert done.status == 0, done.err
+    scores = json.loads(json_out.read_text())
+    assert_scores(scores, expected_scores(model, data_dir, **chosen))
+    for other in ({}, {"skip": 1}, {"limit": 1}, {"skip": 1, "limit": 1}):
+        if other != {name: value for name, value in chosen.items() if value}:
+            differs = expected_scores(model, data_dir, **other)
+            assert abs(differs["pixel_accuracy"] - scores["pixel_accuracy"]) > 1e-3
+
+
 def test_synthetic_data_is_written_on_first_use(tmp_path, model_dir, monkeypatch):
     """Only that it is written: the whole set is too large to score here."""
     data_dir = tmp_path / "first"
@@ -151,6 +170,7 @@ def test_number_of_classes_must_agree(data_dir, tmp_path):
         (["--split=test"], "test.txt: no such list"),
         (["--data_dir=nowhere"], "nowhere: no such folder"),
         (["--model=nowhere"], "nowhere"),
+        (["--skip=3"], "--skip=3: nothing is left of the 3 images of val"),
         (["--scales=1,x"], "--scales=1,x"),
         (["--scales=0"], "scales (0.0,)"),
         (["--tile=9"], "tile 9"),

@@ -31,7 +31,10 @@ FLAGS = flags.FLAGS
 
 model_flags.define_size_flags()
 flags.DEFINE_string("split", "val", "List of the images to score.")
-flags.DEFINE_integer("limit", None, "Score only the first so many images.", lower_bound=1)
+flags.DEFINE_integer("skip", 0, "Leave out the first so many images.", lower_bound=0)
+flags.DEFINE_integer(
+    "limit", None, "Score only the first so many images, after those of --skip.", lower_bound=1
+)
 flags.DEFINE_string("json_out", None, "File for the scores, as JSON.")
 flags.DEFINE_string("panel_out", None, "PNG file for a picture of some images and results.")
 flags.DEFINE_integer("panel_rows", 4, "Images in that picture.", lower_bound=1)
@@ -45,7 +48,11 @@ def open_examples(num_classes):
             f"model {FLAGS.model} has {num_classes} classes but the data set {FLAGS.data_dir}"
             f" has {label_set.num_classes}; give the data set that the model was trained for"
         )
-    return examples[: FLAGS.limit], label_set, colors
+    if FLAGS.skip >= len(examples):
+        raise InputError(
+            f"--skip={FLAGS.skip}: nothing is left of the {len(examples)} images of {FLAGS.split}"
+        )
+    return examples[FLAGS.skip :][: FLAGS.limit], label_set, colors
 
 
 def label_images(model, pairs, params):

@@ -27,8 +27,9 @@ class PointScorer:
         all threads, for every point anew.
       num_classes: C.
       num_threads: number of images that are worked on at a time.
-      progress: function from an iterable and its keywords `total` and `desc` to an iterable of
-        the same items, such as `tqdm`; sees an item for each point and image.
+      progress: function from a generator and the keywords `total` and `desc` to an iterable of
+        the same items that is a generator too, such as `tqdm`; sees an item for each point and
+        image.
 
     Example:
       >>> scorer = PointScorer(pairs, cache.load, 11, num_threads=2)
@@ -54,10 +55,9 @@ class PointScorer:
         """
         tasks = [(params, *pair) for params in points for pair in self._pairs]
         executor = ThreadPoolExecutor(self._num_threads)
+        counted = executor.map(lambda task: self._count(*task), tasks)
+        matrices = iter(self._progress(counted, total=len(tasks), desc=f"{len(points)} points"))
         try:
-            counted = executor.map(lambda task: self._count(*task), tasks)
-            desc = f"{len(points)} points"
-            matrices = iter(self._progress(counted, total=len(tasks), desc=desc))
             for _ in points:
                 confusion = ConfusionMatrix(self._num_classes)
                 for _ in self._pairs:
@@ -67,7 +67,8 @@ class PointScorer:
                 yield confusion.miou
             next(matrices, None)  # lets the progress bar finish
         finally:
-            # Whoever stops early does not wait for what has not begun.
+            # Whoever stops early does not wait for what has not begun, and sees no open bar.
+            matrices.close()
             executor.shutdown(cancel_futures=True)
 
     def _count(self, params, image, truth):
