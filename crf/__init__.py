@@ -1,7 +1,7 @@
 """Fully connected CRF with Gaussian edge potentials; knows nothing of networks."""
 
-from crf.dense import ENGINES, dense_crf
+from crf.dense import ENGINES, dense_crf, warm_up
 from crf.layer import DenseCRF
 from crf.params import NORMALIZATIONS, CRFParams
 
-__all__ = ["ENGINES", "NORMALIZATIONS", "CRFParams", "DenseCRF", "dense_crf"]
+__all__ = ["ENGINES", "NORMALIZATIONS", "CRFParams", "DenseCRF", "dense_crf", "warm_up"]

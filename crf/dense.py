@@ -1,156 +1,193 @@
 """The fully connected CRF as one function on batches, with a choice of engine."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import tensorflow as tf
 
+from crf import cpu
+from crf.checks import check_shapes, check_types, check_values, graph_checks
 from crf.exact import exact_filter
 from crf.lattice import lattice_filter
 from crf.mean_field import check_compatibility, infer
 from crf.params import CRFParams
 
-# Engines take (probabilities (H, W, C), image (H, W, 3), params), and weights and compatibility
-# by name, to (H, W, C).
-ENGINES = {
-    "lattice": partial(infer, build_filter=lattice_filter),
-    "exact": partial(infer, build_filter=exact_filter),
-}
+# The filters of the engines made of TensorFlow operations; the numba engine is not.
+_FILTERS = {"lattice": lattice_filter, "exact": exact_filter}
 
-SUM_TOLERANCE = 1e-3
+ENGINES = ("numba", *_FILTERS)
 
 
 def dense_crf(
-    probabilities, images, params=None, engine="auto", *, weights=None, compatibility=None
+    probabilities,
+    images,
+    params=None,
+    engine="auto",
+    *,
+    weights=None,
+    compatibility=None,
+    num_threads=None,
+    prune_below=0.0,
 ):
     """Refine class probabilities with the fully connected CRF of the DeepLab papers.
 
-    Works eagerly and inside `tf.function`. Values are checked eagerly only; shapes and dtypes
-    always, as far as they are known.
+    Works eagerly and inside `tf.function`, and is differentiable with respect to the
+    probabilities, the weights and the compatibility, with every engine.
 
     Args:
       probabilities: (B, H, W, C) floating, not negative, summing to one over C.
       images: (B, H, W, 3) uint8, RGB.
       params: `CRFParams`; None takes its defaults.
-      engine: "lattice" (time in proportion to the number of pixels, differentiable with
-        respect to the probabilities, can be exported), "exact" (all pairs of pixels: small
-        images only) or "auto", which takes the lattice.
+      engine: "numba" (compiled for the CPU, all its cores; cannot be exported), "lattice"
+        (TensorFlow operations alone: in graphs, on GPUs, in SavedModels), "exact" (all pairs
+        of pixels: small images only) or "auto", which takes numba outside of graphs where
+        there is no GPU, else the lattice.
       weights: two scalar tensors to take in place of the params' w1 and w2, such as variables
-        that are learned: gradients flow to them.
-      compatibility: (C, C) tensor in place of the params' own; gradients flow to it.
+        that are learned.
+      compatibility: (C, C) tensor in place of the params' own.
+      num_threads: threads of the numba engine; None takes all processors.
+      prune_below: labels whose probability is below this at every pixel of an image exchange no
+        messages there, which saves their share of the time; numba engine and Potts model only.
+        0 leaves none out.
 
     Returns:
       (B, H, W, C) float32 that sums to one over C.
 
     Raises:
-      ValueError: for an unknown engine, wrong shapes or dtypes, probabilities that are none, a
-        compatibility for another number of labels, or features that spread too far for the
-        lattice.
+      ValueError: for an unknown engine or an option it does not have, wrong shapes or types,
+        values that are no probabilities, a compatibility for another number of labels,
+        features that spread too far for the lattice, or too little memory. In a graph what is
+        only known when it runs is a `tf.errors.InvalidArgumentError`.
 
     Example:
       >>> refined = dense_crf(tf.nn.softmax(scores), images, CRFParams(w1=4, sigma_beta=5))
     """
-    run = ENGINES[resolve_engine(engine)]
     params = CRFParams() if params is None else params
     if not isinstance(params, CRFParams):
         raise ValueError(f"dense_crf: params must be a CRFParams, not {params!r}")
+    engine = resolve_engine(engine, prune_below)
     probabilities = tf.convert_to_tensor(probabilities)
     images = tf.convert_to_tensor(images)
-    _check_dtypes(probabilities, images)
-    _check_shapes(probabilities, images)
-    if tf.executing_eagerly():
-        _check_values(probabilities)
+    check_types(probabilities, images)
+    check_shapes(probabilities, images)
+    probabilities = tf.cast(probabilities, tf.float32)
     if weights is not None:
         weights = [tf.cast(weight, tf.float32) for weight in weights]
     if compatibility is None:
         compatibility = params.compatibility
     if compatibility is not None:
         compatibility = check_compatibility(tf.cast(compatibility, tf.float32), probabilities)
-    run = partial(run, weights=weights, compatibility=compatibility)
-    return _run_each(run, tf.cast(probabilities, tf.float32), images, params)
+    _check_options(prune_below, num_threads, compatibility)
+    if engine == "numba":
+        options = {"num_threads": num_threads, "prune_below": prune_below}
+        run = partial(_refine_by_numba, options=options)
+    else:
+        run = partial(_refine_by_filter, build_filter=_FILTERS[engine])
+    with tf.control_dependencies(_value_checks(probabilities, images)):
+        probabilities = tf.identity(probabilities)
+    return run(probabilities, images, params, weights, compatibility)
 
 
-def resolve_engine(engine):
+def resolve_engine(engine, prune_below=0.0):
     """The name of an engine that exists; "auto" gives the one that is best here.
 
     Args:
-      engine: "auto" or a key of `ENGINES`.
+      engine: "auto" or one of `ENGINES`.
+      prune_below: as for `dense_crf`; only the numba engine has it.
 
     Raises:
-      ValueError: listing the engines there are.
+      ValueError: listing the engines there are, or naming the one that prunes.
     """
     if engine == "auto":
-        return "lattice"
+        in_tensorflow = not tf.executing_eagerly() or tf.config.list_physical_devices("GPU")
+        engine = "lattice" if in_tensorflow and not prune_below else "numba"
     if engine not in ENGINES:
         raise ValueError(
             f"dense_crf: unknown engine {engine!r}; choose one of auto, " + ", ".join(ENGINES)
         )
+    if prune_below and engine != "numba":
+        raise ValueError(
+            f"dense_crf: the engine {engine!r} cannot prune labels; take numba, or prune_below=0"
+        )
     return engine
 
 
-def _run_each(run, probabilities, images, params):
-    """Run the engine on every image of the batch, each with filters of its own."""
-    with tf.control_dependencies(_same_size(probabilities, images)):
-        # One after another: the filters are parallel inside, and memory stays that of one.
-        refined = tf.map_fn(
-            lambda pair: run(*pair, params),
-            (tf.identity(probabilities), images),
-            fn_output_signature=tf.TensorSpec(probabilities.shape[1:], tf.float32),
-            parallel_iterations=1,
+def warm_up():
+    """Compile the numba engine, or read what was compiled before, ahead of the first image."""
+    probabilities = np.full((1, 2, 2, 2), 0.5, np.float32)
+    dense_crf(probabilities, np.zeros((1, 2, 2, 3), np.uint8), engine="numba")
+
+
+def _check_options(prune_below, num_threads, compatibility):
+    if not 0 <= prune_below <= 1:
+        raise ValueError(f"dense_crf: prune_below must be a probability, not {prune_below!r}")
+    if prune_below and compatibility is not None:
+        raise ValueError(
+            "dense_crf: labels can only be pruned in the Potts model; with a compatibility give "
+            "prune_below=0"
         )
+    if num_threads is not None and num_threads < 1:
+        raise ValueError(f"dense_crf: num_threads must be at least 1, not {num_threads!r}")
+
+
+def _value_checks(probabilities, images):
+    """Check the values now where they are known; else control inputs that will."""
+    if not tf.executing_eagerly():
+        return graph_checks(probabilities, images)
+    check_values(np.asarray(probabilities))
+    return []
+
+
+def _refine_by_filter(probabilities, images, params, weights, compatibility, build_filter):
+    """Refine every image of the batch with TensorFlow operations."""
+
+    def refine(pair):
+        return infer(*pair, params, build_filter, weights, compatibility)
+
+    # One after another: the filters are parallel inside, and memory stays that of one.
+    refined = tf.map_fn(
+        refine,
+        (probabilities, images),
+        fn_output_signature=tf.TensorSpec(probabilities.shape[1:], tf.float32),
+        parallel_iterations=1,
+    )
     return tf.ensure_shape(refined, probabilities.shape)
 
 
-def _same_size(probabilities, images):
-    """Control inputs that compare sizes only known when the graph runs."""
-    if images.shape[:3].is_fully_defined() and probabilities.shape[:3].is_fully_defined():
-        return []
-    return [
-        tf.debugging.assert_equal(
-            tf.shape(probabilities)[:3],
-            tf.shape(images)[:3],
-            "dense_crf: probabilities and images differ in size",
-        )
-    ]
+def _refine_by_numba(probabilities, images, params, weights, compatibility, options):
+    """Refine with the numba engine; its gradient is that of the lattice engine."""
+    weights = weights or [tf.constant(weight) for weight in (params.w1, params.w2)]
+    learned = compatibility is not None
+    compute = partial(_compute_by_numba, params=params, options=options)
+
+    @tf.custom_gradient
+    def refine(probabilities, w1, w2, *compatibility):
+        arguments = probabilities, images, w1, w2, *compatibility
+        if tf.executing_eagerly():
+            refined = tf.convert_to_tensor(compute(*map(np.asarray, arguments)))
+        else:
+            refined = tf.numpy_function(compute, arguments, tf.float32, stateful=False)
+
+        def gradient(upstream):
+            inputs = probabilities, w1, w2, *compatibility
+            with tf.GradientTape() as tape:
+                tape.watch(inputs)
+                matrix = compatibility[0] if learned else None
+                again = _refine_by_filter(
+                    probabilities, images, params, (w1, w2), matrix, lattice_filter
+                )
+            return tape.gradient(again, inputs, upstream)
+
+        return tf.ensure_shape(refined, probabilities.shape), gradient
+
+    return refine(probabilities, *weights, *([compatibility] if learned else []))
 
 
-def _check_dtypes(probabilities, images):
-    if not probabilities.dtype.is_floating:
-        raise ValueError(
-            f"dense_crf: probabilities must be floating, not {probabilities.dtype.name}"
-        )
-    if images.dtype != tf.uint8:
-        raise ValueError(
-            f"dense_crf: images must be uint8 RGB with values 0 to 255, not "
-            f"{images.dtype.name}; convert them with tf.cast(images, tf.uint8)"
-        )
-
-
-def _check_shapes(probabilities, images):
-    shapes = f"probabilities are {probabilities.shape} and images {images.shape}"
-    if probabilities.shape.rank != 4 or images.shape.rank != 4:
-        raise ValueError(f"dense_crf: needs (B, H, W, C) and (B, H, W, 3), but {shapes}")
-    if images.shape[3] != 3:
-        raise ValueError(f"dense_crf: images must have 3 channels, but {shapes}")
-    if not probabilities.shape[:3].is_compatible_with(images.shape[:3]):
-        raise ValueError(f"dense_crf: batch, height and width must agree, but {shapes}")
-    if 0 in [*probabilities.shape, *images.shape]:
-        raise ValueError(f"dense_crf: nothing to do, {shapes}")
-
-
-def _check_values(probabilities):
-    values = probabilities.numpy()
-    if not np.isfinite(values).all():
-        raise ValueError("dense_crf: probabilities hold NaN or infinite values")
-    if values.min() < 0:
-        raise ValueError(
-            f"dense_crf: probabilities must not be negative, the least is {values.min():g}; "
-            "scores need a softmax first"
-        )
-    sums = values.sum(axis=3, dtype=np.float64)
-    furthest = sums.flat[np.abs(sums - 1).argmax()]
-    if abs(furthest - 1) > SUM_TOLERANCE:
-        raise ValueError(
-            f"dense_crf: probabilities must sum to one over the last axis, one pixel's sum is "
-            f"{furthest:g}; scores need a softmax first"
-        )
+def _compute_by_numba(probabilities, images, w1, w2, compatibility=None, *, params, options):
+    """The numba engine on arrays, image after image."""
+    params = replace(params, w1=w1, w2=w2, compatibility=compatibility)
+    refined = np.empty_like(probabilities)
+    for image, given, out in zip(images, probabilities, refined, strict=True):
+        cpu.infer(given, image, params, out, **options)
+    return refined

@@ -226,7 +226,7 @@ def test_sums_within_the_tolerance_are_taken():
 
 
 def test_unknown_engine_lists_those_there_are():
-    with pytest.raises(ValueError, match="'fast'; choose one of auto, lattice, exact"):
+    with pytest.raises(ValueError, match="'fast'; choose one of auto, numba, lattice, exact"):
         dense_crf(GOOD_P, GOOD_I, PARAMS, engine="fast")
 
 

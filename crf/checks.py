@@ -1,0 +1,133 @@
+"""What the CRF refuses, each with one line that names the remedy."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from crf.cpu.crew import Crew
+from crf.cpu.kernels import survey
+from crf.cpu.mean_field import read_only
+
+SUM_TOLERANCE = 1e-3
+
+_SCORES = "scores need a softmax first"
+
+
+def check_types(probabilities, images):
+    """Refuse tensors of other types than probabilities and 8-bit images have.
+
+    Raises:
+      ValueError: naming the type and the remedy.
+    """
+    if not probabilities.dtype.is_floating:
+        raise ValueError(
+            f"dense_crf: probabilities must be floating, not {probabilities.dtype.name}"
+        )
+    if images.dtype != tf.uint8:
+        raise ValueError(
+            f"dense_crf: images must be uint8 RGB with values 0 to 255, not "
+            f"{images.dtype.name}; convert them with tf.cast(images, tf.uint8)"
+        )
+
+
+def check_shapes(probabilities, images):
+    """Refuse shapes other than (B, H, W, C) and (B, H, W, 3), as far as they are known.
+
+    Raises:
+      ValueError: naming both shapes.
+    """
+    shapes = f"probabilities are {probabilities.shape} and images {images.shape}"
+    if probabilities.shape.rank != 4 or images.shape.rank != 4:
+        raise ValueError(f"dense_crf: needs (B, H, W, C) and (B, H, W, 3), but {shapes}")
+    if images.shape[3] != 3:
+        raise ValueError(f"dense_crf: images must have 3 channels, but {shapes}")
+    if not probabilities.shape[:3].is_compatible_with(images.shape[:3]):
+        raise ValueError(f"dense_crf: batch, height and width must agree, but {shapes}")
+    if 0 in [*probabilities.shape, *images.shape]:
+        raise ValueError(f"dense_crf: nothing to do, {shapes}")
+
+
+def check_values(probabilities):
+    """Refuse values that are no probabilities.
+
+    Args:
+      probabilities: (B, H, W, C) float32 array.
+
+    Raises:
+      ValueError: naming a value or a sum that is wrong.
+    """
+    num_classes = probabilities.shape[-1]
+    values = read_only(probabilities)
+    with Crew() as crew:
+        pixels = crew.shares(len(values) // num_classes)
+        good = crew.run(survey, pixels, values, num_classes, np.float32(SUM_TOLERANCE))
+    if all(good):
+        return
+    if not np.isfinite(values).all():
+        raise ValueError(
+            "dense_crf: probabilities hold NaN or infinite values; look at what made them"
+        )
+    if values.min() < 0:
+        raise ValueError(
+            f"dense_crf: probabilities must not be negative, the least is {values.min():g}; "
+            f"{_SCORES}"
+        )
+    sums = probabilities.sum(axis=-1, dtype=np.float64)
+    furthest = sums.flat[np.abs(sums - 1).argmax()]
+    raise ValueError(
+        f"dense_crf: probabilities must sum to one over the last axis, one pixel's sum is "
+        f"{furthest:g}; {_SCORES}"
+    )
+
+
+def graph_checks(probabilities, images):
+    """Control inputs that stop a graph on sizes or values which are only known when it runs."""
+    least = tf.reduce_min(probabilities)
+    error = tf.reduce_max(tf.abs(tf.reduce_sum(probabilities, axis=-1) - 1))
+    # Written so that NaN fails.
+    good = tf.logical_and(least >= 0, error <= SUM_TOLERANCE)
+    return [
+        tf.debugging.assert_equal(
+            tf.shape(probabilities)[:3],
+            tf.shape(images)[:3],
+            "dense_crf: probabilities and images differ in size",
+        ),
+        tf.debugging.Assert(
+            good,
+            [
+                "dense_crf: probabilities must be finite, not negative, and sum to one over "
+                f"the last axis; {_SCORES}. The least, and the largest error of a sum:",
+                least,
+                error,
+            ],
+        ),
+    ]
+
+
+def check_memory(size, what):
+    """Refuse what this machine has no memory for, where that is known beforehand.
+
+    Args:
+      size: bytes that are going to be used.
+      what: what they are for, to begin the message with.
+
+    Raises:
+      ValueError: naming both sizes and the remedy.
+    """
+    available = _available_memory()
+    if available is not None and size > available:
+        raise ValueError(
+            f"dense_crf: {what} take {size / 1e9:.1f} GB, but {available / 1e9:.1f} GB of memory "
+            "are available; refine tiles of the image, or the image at a smaller size"
+        )
+
+
+def _available_memory():
+    """Bytes that can be had without swapping; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    sizes = dict(line.split(":", 1) for line in lines)
+    return int(sizes["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in sizes else None
