@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from crf import CRFParams
 from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.data.voc import Example
 from deeplab_tf.errors import InputError
@@ -66,6 +67,17 @@ def test_pictures_are_image_truth_and_prediction(examples):
         assert (picture[:, :25] == value).all()
         assert (picture[:, 25:50] == colors[truth]).all()
         assert (picture[:, 50:] == colors[found]).all()
+
+
+def test_score_and_pictures_are_those_after_the_crf_where_one_is_given(examples):
+    # A compatibility that overrules every image: bright costs nothing, dark costs a lot.
+    crf = CRFParams(w1=0, w2=60, sigma_gamma=2, compatibility=((5, 5), (0, 0)))
+    validation = Validation(examples, LabelSet.generic(2))
+    # All is called bright: dark is never found, 0/3; bright is right in one image of four.
+    assert validation.score(bright_or_dark(), crf) == pytest.approx((0 + 1 / 4) / 2)
+    bright = LabelSet.generic(2).color_table()[BRIGHT]
+    for picture in validation.draw(bright_or_dark(), crf):
+        assert (picture[:, 50:] == bright).all()
 
 
 def test_unreadable_image_is_an_input_error(examples):

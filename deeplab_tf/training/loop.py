@@ -1,5 +1,6 @@
 """The training loop: steps, checkpoints, validation, and going on where it was killed."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,13 +183,22 @@ class Trainer:
             raise InputError(
                 f"out of memory at step {step}: lower --batch_size or --crop_size"
             ) from error
+        except tf.errors.InvalidArgumentError as error:
+            # A check inside the graph, such as the CRF's of what the network gives it.
+            found = re.search(r"assertion failed: \[(.*?)\]", str(error), re.DOTALL)
+            if not found:
+                raise
+            raise self._not_usable(found[1], step, batch) from error
         if not np.isfinite(loss):
-            names = ", ".join(self._names(batch))
-            raise InputError(
-                f"the loss is {loss} at step {step}, images {names}: lower --learning_rate, "
-                "or look at these images and their labels"
-            )
+            raise self._not_usable(f"the loss is {loss}", step, batch)
         return loss, float(learning_rate)
+
+    def _not_usable(self, what, step, batch):
+        names = ", ".join(self._names(batch))
+        return InputError(
+            f"{what} at step {step}, images {names}: lower --learning_rate, or look at these "
+            "images and their labels"
+        )
 
     def _names(self, batch):
         parts = self._strategy.experimental_local_results(batch["name"])
