@@ -95,7 +95,10 @@ def test_who_stops_early_does_not_wait_for_the_rest():
         time.sleep(0.01)
         return probabilities_of(image)
 
-    scores = PointScorer(PAIRS, slow, 3, 1)([None] * 50)
+    def progress(items, total, desc):
+        yield from items
+
+    scores = PointScorer(PAIRS, slow, 3, 1, progress)([None] * 50)
     next(scores)
     scores.close()
     assert len(begun) < 20

@@ -63,9 +63,17 @@ def test_another_image_is_not_found(tmp_path):
     changed = IMAGE.copy()
     changed[19, 29, 2] ^= 1
     assert changed not in cache
-    assert IMAGE.reshape(30, 20, 3) not in cache
     with pytest.raises(InputError, match="no probabilities of this image"):
         cache.load(changed)
+
+
+def test_images_of_the_same_bytes_in_another_shape(tmp_path):
+    cache = make_cache(tmp_path)
+    turned = IMAGE.reshape(30, 20, 3), PROBABILITIES.reshape(30, 20, 4)
+    cache.save(IMAGE, PROBABILITIES)
+    cache.save(*turned)
+    assert cache.load(IMAGE).shape == (20, 30, 4)
+    assert cache.load(turned[0]).shape == (30, 20, 4)
 
 
 def test_the_order_of_settings_is_no_difference(tmp_path):
