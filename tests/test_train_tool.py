@@ -1,5 +1,7 @@
 """The tool as a user runs it: in a process of its own, which may be killed."""
 
+import json
+import re
 import subprocess
 import sys
 import time
@@ -9,7 +11,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tool_runner import run_tool
 
+from crf import CRFParams
+from deeplab_tf import build_deeplab
+from deeplab_tf.data.datasets import open_dataset
 from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.data.synthetic import write_synthetic
 
@@ -86,10 +92,15 @@ def test_killed_and_restarted_training_goes_on_to_the_end(tmp_path, data_dir):
     assert all(np.isfinite(w).all() for w in weights(model_dir / "last.keras"))
 
 
+CRF = ["--crf_train", "--crf_sigma_alpha=20", "--crf_sigma_beta=10", "--crf_rate=20"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-def test_killed_training_ends_with_the_weights_of_an_unbroken_one(tmp_path, data_dir, precision):
-    flags = [*TINY, f"--data_dir={data_dir}", f"--precision={precision}", "--steps=12"]
+@pytest.mark.parametrize(
+    "more", [[], ["--precision=mixed_bfloat16"], CRF, [*CRF, "--precision=mixed_bfloat16"]]
+)
+def test_killed_training_ends_with_the_weights_of_an_unbroken_one(tmp_path, data_dir, more):
+    flags = [*TINY, *more, f"--data_dir={data_dir}", "--steps=12"]
     flags += ["--checkpoint_every=4", "--eval_every=6"]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert run(*flags, f"--model_dir={whole}").returncode == 0
@@ -101,10 +112,45 @@ def test_killed_training_ends_with_the_weights_of_an_unbroken_one(tmp_path, data
     for name in ("best.keras", "last.keras"):
         for a, b in zip(weights(whole / name), weights(cut / name), strict=True):
             np.testing.assert_array_equal(a, b)
+    if "--crf_train" in more:
+        for name in ("best_crf.json", "last_crf.json"):
+            assert CRFParams.load(whole / name) == CRFParams.load(cut / name)
+
+
+def test_crf_train_goes_on_from_a_network_and_feeds_the_other_tools(tmp_path, data_dir):
+    start, joint = tmp_path / "start.keras", tmp_path / "joint"
+    num_classes = open_dataset("synthetic", data_dir, "train")[1].num_classes
+    build_deeplab("mobilenetv2", "large_fov", num_classes, weights=None).save(start)
+    flags = [f"--data_dir={data_dir}", f"--weights={start}", "--freeze_bn", "--steps=2"]
+    flags += ["--eval_every=2", "--learning_rate=1e-5"]
+    done = run(*TINY, *CRF, *flags, f"--model_dir={joint}")
+    assert done.returncode == 0, done.stderr
+    said = re.search(r"step 2: validation score (\S+)", done.stdout)
+    learned = CRFParams.load(joint / "best_crf.json")
+    assert (learned.sigma_alpha, learned.sigma_beta, learned.iterations) == (20, 10, 10)
+    assert np.shape(learned.compatibility) == (num_classes, num_classes)
+    assert not np.array_equal(learned.compatibility, 1 - np.eye(num_classes))
+    # Two steps at a small rate: all layers, the classifier too, are still much as they came.
+    for a, b in zip(weights(start), weights(joint / "best.keras"), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-3)
+    evaluate = [f"--model={joint}", "--dataset=synthetic", f"--data_dir={data_dir}", "--limit=1"]
+    file = tmp_path / "scores.json"
+    done = run_tool(
+        "evaluate", *evaluate, "--crf", f"--crf_params={joint / 'best_crf.json'}",
+        f"--json_out={file}",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    score = json.loads(file.read_text())["crf"]["miou"]
+    assert float(said[1]) == pytest.approx(score, abs=1e-3)
 
 
 @pytest.mark.parametrize(
-    "flag, said", [("--backbone=vgg61", "vgg61"), ("--train_split=trian", "trian")]
+    "flag, said",
+    [
+        ("--backbone=vgg61", "vgg61"),
+        ("--train_split=trian", "trian"),
+        ("--crf_only", "--crf_only does nothing in a training without --crf_train"),
+    ],
 )
 def test_bad_input_is_one_line_and_status_1(tmp_path, data_dir, flag, said):
     result = run(*TINY, "--steps=1", f"--data_dir={data_dir}", f"--model_dir={tmp_path}", flag)
