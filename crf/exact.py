@@ -15,30 +15,44 @@ def exact_filter(features):
       features: (N, d) float32 or float64, scaled so that the kernel is exp(-|f_i - f_j|² / 2).
 
     Returns:
-      A function from values (N, C) to filtered values (N, C), both of the features' type.
+      `ExactFilter`, a function from values (N, C) to filtered values (N, C), both of the
+      features' type.
     """
-    rows, columns = _exponent_factors(tf.cast(features, tf.float64))
-    blocks = _blocks(rows)
+    return ExactFilter(features)
 
-    def filter_all(values):
+
+class ExactFilter:
+    """Sums over all points' values, each weighted by exp(-|f_i - f_j|² / 2).
+
+    Args:
+      features: (N, d) floating.
+    """
+
+    def __init__(self, features):
+        rows, self._columns = _exponent_factors(tf.cast(features, tf.float64))
+        self._blocks = _blocks(rows)
+
+    def __call__(self, values):
+        """Filter values (N, C) of the features' type."""
+        # The kernel is symmetric, so that its filter is its own gradient; without this, the
+        # whole N x N matrix would be kept for it.
+        return tf.custom_gradient(lambda values: (self._run(values), self))(values)
+
+    def scaled(self, inner, outer):
+        """The filter that multiplies the values by `inner`, and its result by `outer`, (N, 1)."""
+        return lambda values: outer * self(inner * values)
+
+    def _run(self, values):
         def filter_rows(block):
-            exponent = tf.matmul(block, columns, transpose_b=True)
+            exponent = tf.matmul(block, self._columns, transpose_b=True)
             return tf.matmul(tf.exp(tf.cast(exponent, values.dtype)), values)
 
         signature = tf.TensorSpec([BLOCK, values.shape[1]], values.dtype)
         filtered = tf.map_fn(
-            filter_rows, blocks, fn_output_signature=signature, parallel_iterations=1
+            filter_rows, self._blocks, fn_output_signature=signature, parallel_iterations=1
         )
         filtered = tf.reshape(filtered, [-1, tf.shape(values)[1]])
         return filtered[: tf.shape(values)[0]]
-
-    @tf.custom_gradient
-    def apply(values):
-        # The kernel is symmetric, so that its filter is its own gradient; without this, the
-        # whole N x N matrix would be kept for it.
-        return filter_all(values), apply
-
-    return apply
 
 
 def _exponent_factors(points):

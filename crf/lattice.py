@@ -5,10 +5,10 @@ Eurographics 2010. Every point spreads its values over the d+1 corners of the si
 encloses it (splat), the lattice is blurred along its d+1 axes, and every point reads its
 corners again (slice). Time and memory grow with the number of points, not with its square.
 
-Whatever depends on the features is worked out once, in `build_lattice`; a filter run is then
-two products with one sparse matrix and 2 (d+1) gathers. It is linear; its gradient with respect
-to the values is the transposed filter, which is the same one with the axes blurred in reverse
-order. The features are taken as constants.
+Whatever depends on the features is worked out once, in `build_lattice`; a filter run is then d+3
+products with sparse matrices. It is linear; its gradient with respect to the values is the
+transposed filter, which is the same one with the axes blurred in reverse order. The features are
+taken as constants.
 """
 
 import math
@@ -16,51 +16,72 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+# TensorFlow's product of a sparse matrix takes one thread, and from 32 columns on several times as
+# long for each. Groups of labels run side by side.
+LABELS_AT_ONCE = 11
+
 
 class Lattice(NamedTuple):
     """A permutohedral lattice over N points with M occupied vertices in d dimensions.
 
-    Row M of every vertex table stands for the vertices that nobody occupies, and stays zero.
+    It is a function from values (N, C) to filtered values (N, C), both of the weights' type: sums
+    over all points' values, each weighted by about exp(-|f_i - f_j|² / 2).
 
     Args:
-      splat: sparse floating (M + 1, N); column n holds the d+1 barycentric weights of point n.
-      before: d+1 tensors int32 (M + 1,), each vertex's neighbor one step back along an axis.
-      after: the same, one step forward.
+      splat: sparse floating (M, N); column n holds how much of point n's value each of its d+1
+        corners gets. Its values are in the order of the corners, then of the points.
+      slicing: the same places; column n holds how much of its corners point n reads.
+      blurs: for each axis sparse floating (M, M), a vertex with half of its two neighbors.
     """
 
     splat: tf.SparseTensor
-    before: list
-    after: list
+    slicing: tf.SparseTensor
+    blurs: list
 
-    def filter(self, values):
-        """Sum of all points' values, each weighted by about exp(-|f_i - f_j|² / 2).
-
-        Args:
-          values: (N, C) of the weights' type.
-
-        Returns:
-          (N, C) of the same type.
-        """
+    def __call__(self, values):
+        """Filter values (N, C)."""
 
         @tf.custom_gradient
         def run(values):
-            return self._filter(values), self.transposed().filter
+            return self._filter(values), self.transposed()
 
         return run(values)
 
     def transposed(self):
         """The lattice whose filter is the transposed, or adjoint, one of this."""
-        # Slicing is the transpose of splatting, and the blur along one axis its own.
-        return Lattice(self.splat, self.before[::-1], self.after[::-1])
+        # The blur along one axis is its own transpose.
+        return Lattice(splat=self.slicing, slicing=self.splat, blurs=self.blurs[::-1])
+
+    def scaled(self, inner, outer):
+        """The lattice that multiplies the values by `inner`, and its result by `outer`.
+
+        Args:
+          inner: (N, 1) of the weights' type.
+          outer: the same.
+
+        Returns:
+          `Lattice`, which takes no longer to run than this one.
+        """
+
+        def scale(matrix, factor):
+            return matrix.with_values(matrix.values * tf.tile(factor[:, 0], [len(self.blurs)]))
+
+        return Lattice(scale(self.splat, inner), scale(self.slicing, outer), self.blurs)
 
     def _filter(self, values):
+        labels = values.shape[1]
+        groups = 1 if labels is None else math.ceil(labels / LABELS_AT_ONCE)
+        if groups == 1:
+            return self._filter_group(values)
+        sizes = [(labels + group) // groups for group in range(groups)]
+        parts = [self._filter_group(part) for part in tf.split(values, sizes, axis=1)]
+        return tf.concat(parts, axis=1)
+
+    def _filter_group(self, values):
         table = tf.sparse.sparse_dense_matmul(self.splat, values)
-        for before, after in zip(self.before, self.after, strict=True):
-            table += 0.5 * (tf.gather(table, before) + tf.gather(table, after))
-        # The blur's taps sum to 2, not 1, along each axis: this brings the result back to the
-        # height of the Gaussian.
-        height = 1 / (1 + 2.0 ** (1 - len(self.before)))
-        return height * tf.sparse.sparse_dense_matmul(self.splat, table, adjoint_a=True)
+        for blur in self.blurs:
+            table = tf.sparse.sparse_dense_matmul(blur, table)
+        return tf.sparse.sparse_dense_matmul(self.slicing, table, adjoint_a=True)
 
 
 def lattice_filter(features):
@@ -70,12 +91,13 @@ def lattice_filter(features):
       features: (N, d) float32 or float64, scaled so that the kernel is exp(-|f_i - f_j|² / 2).
 
     Returns:
-      A function from values (N, C) to filtered values (N, C), both of the features' type.
+      `Lattice`, a function from values (N, C) to filtered values (N, C), both of the features'
+      type.
 
     Raises:
       ValueError: as `build_lattice`.
     """
-    return build_lattice(features).filter
+    return build_lattice(features)
 
 
 def build_lattice(features):
@@ -98,7 +120,11 @@ def build_lattice(features):
     keys, offsets = _corner_keys(vertex, rank)
     occupied, corners = _number_vertices(keys)
     splat = _splat_matrix(corners, weights, tf.size(occupied))
-    return Lattice(splat, _neighbors(occupied, -offsets), _neighbors(occupied, offsets))
+    blurs = [_blur_matrix(occupied, offset, weights.dtype) for offset in tf.unstack(offsets)]
+    # The blur's taps sum to 2, not 1, along each axis: this brings the result back to the
+    # height of the Gaussian.
+    height = 1 / (1 + 2.0 ** (1 - len(blurs)))
+    return Lattice(splat, splat.with_values(height * splat.values), blurs)
 
 
 def _elevate(features):
@@ -199,23 +225,31 @@ def _number_vertices(keys):
 
 
 def _splat_matrix(corners, weights, num_vertices):
-    """Sparse (M + 1, N) matrix of the weights, corner after corner, points in order."""
+    """Sparse (M, N) matrix of the weights, corner after corner, points in order."""
     axes = corners.shape[0]
     num_points = tf.shape(corners)[1]
-    rows = tf.reshape(corners, [-1])
     columns = tf.tile(tf.range(num_points), [axes])
-    return tf.SparseTensor(
-        indices=tf.cast(tf.stack([rows, columns], axis=1), tf.int64),
-        values=tf.reshape(weights, [-1]),
-        dense_shape=tf.cast(tf.stack([num_vertices + 1, num_points]), tf.int64),
+    shape = [num_vertices, num_points]
+    return _sparse(tf.reshape(corners, [-1]), columns, tf.reshape(weights, [-1]), shape)
+
+
+def _blur_matrix(occupied, offset, dtype):
+    """Sparse (M, M) matrix: each vertex with half of its two neighbors along an axis."""
+    num_vertices = tf.size(occupied)
+    wanted = occupied + offset
+    row = tf.minimum(tf.searchsorted(occupied, wanted), num_vertices - 1)
+    vertex = tf.cast(tf.where(tf.gather(occupied, row) == wanted)[:, 0], tf.int32)
+    neighbor = tf.gather(row, vertex)
+    itself = tf.range(num_vertices)
+    taps = tf.concat(
+        [tf.ones_like(itself, dtype), tf.fill([2 * tf.size(vertex)], tf.constant(0.5, dtype))],
+        axis=0,
     )
+    rows = tf.concat([itself, vertex, neighbor], axis=0)
+    columns = tf.concat([itself, neighbor, vertex], axis=0)
+    return _sparse(rows, columns, taps, [num_vertices, num_vertices])
 
 
-def _neighbors(occupied, offsets):
-    """For each axis the rows int32 (M + 1,) of the neighbors; row M where nobody lives."""
-    nobody = tf.size(occupied)
-    wanted = tf.reshape(occupied + offsets[:, None], [-1])
-    row = tf.minimum(tf.searchsorted(occupied, wanted), nobody - 1)
-    row = tf.where(tf.gather(occupied, row) == wanted, row, nobody)
-    rows = tf.reshape(row, [offsets.shape[0], nobody])
-    return tf.unstack(tf.pad(rows, [[0, 0], [0, 1]], constant_values=nobody))
+def _sparse(rows, columns, values, shape):
+    indices = tf.cast(tf.stack([rows, columns], axis=1), tf.int64)
+    return tf.SparseTensor(indices, values, tf.cast(tf.stack(shape), tf.int64))

@@ -15,8 +15,9 @@ def infer(probabilities, image, params, build_filter, weights=None, compatibilit
       probabilities: (H, W, C) float32 or float64, which is what everything is computed in.
       image: (H, W, 3) uint8, RGB.
       params: `CRFParams`.
-      build_filter: function from features (N, d) to a filter from (N, C) to (N, C); called
-        once for each kernel, but not for one whose weight in the params is zero.
+      build_filter: function from features (N, d) to a filter from (N, C) to (N, C), as
+        `normalize` takes it; called once for each kernel, but not for one whose weight in the
+        params is zero.
       weights: two scalar tensors in place of the params' w1 and w2.
       compatibility: (C, C) tensor in place of the params' own.
 
@@ -112,7 +113,8 @@ def normalize(apply, ones, normalization):
     """Divide a filter by its kernel's row sums.
 
     Args:
-      apply: filter from (N, C) to (N, C).
+      apply: filter from (N, C) to (N, C); its method `scaled` takes what values are multiplied
+        by before it and after it, both (N, 1), and gives the filter that does all of it.
       ones: (N, 1) of ones, of the values' type.
       normalization: "none", "before" (the values are divided), "after" (the result is) or
         "symmetric" (both, by the square root).
@@ -124,8 +126,8 @@ def normalize(apply, ones, normalization):
         return apply
     row_sums = apply(ones) + 1e-20
     if normalization == "before":
-        return lambda values: apply(values / row_sums)
+        return apply.scaled(1 / row_sums, ones)
     if normalization == "after":
-        return lambda values: apply(values) / row_sums
-    roots = tf.sqrt(row_sums)
-    return lambda values: apply(values / roots) / roots
+        return apply.scaled(ones, 1 / row_sums)
+    roots = tf.sqrt(1 / row_sums)
+    return apply.scaled(roots, roots)

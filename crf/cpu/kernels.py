@@ -1,7 +1,8 @@
 """The passes of a mean field iteration over points and vertices.
 
 Every kernel works on one part of its task, from `low` to `high`, so that threads can share it;
-none writes what another part reads. Arrays are flat; a row has `width` lanes, a multiple of 8.
+none writes what another part reads. Arrays are flat. Rows of points have one element a label;
+rows of vertices have `width`, the labels filled up to whole vectors.
 """
 
 import numpy as np
@@ -12,92 +13,105 @@ from crf.cpu.lanes import (
     add,
     exp_of_nonpositive,
     fill,
+    first_lanes,
     load,
+    load_some,
     maximum,
     maximum_across,
     multiply,
     multiply_add,
     store,
+    store_some,
     sum_across,
 )
-from crf.mean_field import MIN_PROBABILITY
 
-_MIN = np.float32(MIN_PROBABILITY)
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 # Corners of a point in the lattices of the smoothness and the appearance kernel, and in both.
 NEAR_CORNERS, FAR_CORNERS = 3, 6
 CORNERS = NEAR_CORNERS + FAR_CORNERS
 
+# A call would count references to every array, which takes longer than the work on one point.
+_inlined = njit(inline="always")
+
 
 @njit(nogil=True, cache=True)
-def weighted_rows(rows, weights, begin, end, table, width, out, first):
-    """Sum rows of a table: out[first:][:width] = sum of weights[e] table[rows[e]].
+def splat(low, high, starts, points, point_weights, marginals, labels, width, table):
+    """Collect at vertices low to high what their points spread.
 
-    As many lanes as fit are summed at once, because reading where the rows lie takes as long as
-    reading them.
+    As many lanes as fit are summed at once, because finding where the rows lie takes as long
+    as reading them.
     """
-    lane = 0
-    while lane + 3 * LANES <= width:
-        x, y, z = fill(_ZERO), fill(_ZERO), fill(_ZERO)
-        for entry in range(begin, end):
-            weight, row = fill(weights[entry]), rows[entry] * width + lane
-            x = multiply_add(weight, load(table, row), x)
-            y = multiply_add(weight, load(table, row + LANES), y)
-            z = multiply_add(weight, load(table, row + 2 * LANES), z)
-        store(out, first + lane, x)
-        store(out, first + lane + LANES, y)
-        store(out, first + lane + 2 * LANES, z)
-        lane += 3 * LANES
-    if lane + 2 * LANES <= width:
-        x, y = fill(_ZERO), fill(_ZERO)
-        for entry in range(begin, end):
-            weight, row = fill(weights[entry]), rows[entry] * width + lane
-            x = multiply_add(weight, load(table, row), x)
-            y = multiply_add(weight, load(table, row + LANES), y)
-        store(out, first + lane, x)
-        store(out, first + lane + LANES, y)
-        lane += 2 * LANES
-    if lane < width:
-        x = fill(_ZERO)
-        for entry in range(begin, end):
-            x = multiply_add(fill(weights[entry]), load(table, rows[entry] * width + lane), x)
-        store(out, first + lane, x)
-
-
-@njit(nogil=True, cache=True)
-def splat(low, high, starts, points, point_weights, marginals, width, table):
-    """Collect at vertices low to high what their points spread."""
+    every, tail = first_lanes(LANES), first_lanes(labels - width + LANES)
     for vertex in range(low, high):
-        weighted_rows(
-            points,
-            point_weights,
-            starts[vertex],
-            starts[vertex + 1],
-            marginals,
-            width,
-            table,
-            vertex * width,
-        )
+        begin, end, first = starts[vertex], starts[vertex + 1], vertex * width
+        lane = 0
+        while lane + 3 * LANES <= width:
+            last = tail if lane + 3 * LANES == width else every
+            x, y, z = fill(_ZERO), fill(_ZERO), fill(_ZERO)
+            for entry in range(begin, end):
+                weight, row = fill(point_weights[entry]), points[entry] * labels + lane
+                x = multiply_add(weight, load(marginals, row), x)
+                y = multiply_add(weight, load(marginals, row + LANES), y)
+                z = multiply_add(weight, load_some(marginals, row + 2 * LANES, last), z)
+            store(table, first + lane, x)
+            store(table, first + lane + LANES, y)
+            store(table, first + lane + 2 * LANES, z)
+            lane += 3 * LANES
+        if lane + 2 * LANES == width:
+            x, y = fill(_ZERO), fill(_ZERO)
+            for entry in range(begin, end):
+                weight, row = fill(point_weights[entry]), points[entry] * labels + lane
+                x = multiply_add(weight, load(marginals, row), x)
+                y = multiply_add(weight, load_some(marginals, row + LANES, tail), y)
+            store(table, first + lane, x)
+            store(table, first + lane + LANES, y)
+        elif lane + LANES == width:
+            x = fill(_ZERO)
+            for entry in range(begin, end):
+                row = points[entry] * labels + lane
+                part = load_some(marginals, row, tail)
+                x = multiply_add(fill(point_weights[entry]), part, x)
+            store(table, first + lane, x)
 
 
 @njit(nogil=True, cache=True)
 def blur(low, high, members, starts, width, table):
     """Blur along the chains low to high of an axis: v + (before + after) / 2, in place."""
-    half = fill(_HALF)
+    half, zero = fill(_HALF), fill(_ZERO)
     for chain in range(low, high):
         begin, end = starts[chain], starts[chain + 1]
-        for lane in range(0, width, LANES):
-            row = members[begin] * width + lane
-            before, here = fill(_ZERO), load(table, row)
+        lane = 0
+        while lane + 3 * LANES <= width:
+            row = np.int64(members[begin]) * width + lane
+            before_x = before_y = before_z = zero
+            x, y, z = load(table, row), load(table, row + LANES), load(table, row + 2 * LANES)
             for place in range(begin + 1, end):
-                next_row = members[place] * width + lane
-                after = load(table, next_row)
-                store(table, row, multiply_add(half, add(before, after), here))
-                before, here, row = here, after, next_row
-            store(table, row, multiply_add(half, before, here))
+                after = np.int64(members[place]) * width + lane
+                after_x = load(table, after)
+                after_y = load(table, after + LANES)
+                after_z = load(table, after + 2 * LANES)
+                store(table, row, multiply_add(half, add(before_x, after_x), x))
+                store(table, row + LANES, multiply_add(half, add(before_y, after_y), y))
+                store(table, row + 2 * LANES, multiply_add(half, add(before_z, after_z), z))
+                before_x, before_y, before_z = x, y, z
+                x, y, z, row = after_x, after_y, after_z, after
+            store(table, row, multiply_add(half, before_x, x))
+            store(table, row + LANES, multiply_add(half, before_y, y))
+            store(table, row + 2 * LANES, multiply_add(half, before_z, z))
+            lane += 3 * LANES
+        while lane < width:
+            row = np.int64(members[begin]) * width + lane
+            before, x = zero, load(table, row)
+            for place in range(begin + 1, end):
+                after = np.int64(members[place]) * width + lane
+                after_x = load(table, after)
+                store(table, row, multiply_add(half, add(before, after_x), x))
+                before, x, row = x, after_x, after
+            store(table, row, multiply_add(half, before, x))
+            lane += LANES
 
 
-@njit(nogil=True, cache=True)
+@_inlined
 def gather_messages(corners, weights, first, table, width, messages):
     """Sum the rows of a point's 9 corners, as `weighted_rows` does; the greatest sum, or 0."""
     top = fill(_ZERO)
@@ -127,7 +141,7 @@ def gather_messages(corners, weights, first, table, width, messages):
     return maximum_across(top)
 
 
-@njit(nogil=True, cache=True)
+@_inlined
 def mix(messages, num_labels, mixing, width, mixed):
     """Replace the messages by what the compatibility makes of them; the greatest."""
     mixed[:width] = _ZERO
@@ -140,6 +154,49 @@ def mix(messages, num_labels, mixing, width, mixed):
     return messages[:num_labels].max()
 
 
+@_inlined
+def believe(point, messages, top, prior, floor, labels, rest, marginals, shrinkage):
+    """Set a point's marginals: its prior times the exponential of its messages, normalized.
+
+    Args:
+      point: which.
+      messages: float32 (width,), overwritten.
+      top: float32, at least their greatest; it is taken off all, so that no exponential
+        overflows. The prior is at least 1e-5, so that what underflows has no weight.
+      prior, floor, labels, rest, marginals, shrinkage: as in `crf.cpu.mean_field.Beliefs`.
+    """
+    row, last = point * labels, len(floor) - LANES
+    down, total, tail = fill(-top), fill(_ZERO), first_lanes(labels - last)
+    for lane in range(0, last, LANES):
+        given = maximum(load(prior, row + lane), load(floor, lane))
+        value = multiply(given, exp_of_nonpositive(add(load(messages, lane), down)))
+        store(messages, lane, value)
+        total = add(total, value)
+    # The last vector of a row ends where the next row begins.
+    given = maximum(load_some(prior, row + last, tail), load(floor, last))
+    value = multiply(given, exp_of_nonpositive(add(load(messages, last), down)))
+    store(messages, last, value)
+    total = add(total, value)
+    normalizer = sum_across(total)
+    if rest is not None:
+        unmoved = maximum_across(exp_of_nonpositive(down))
+        normalizer += rest[point] * unmoved
+        shrinkage[point] = unmoved / normalizer
+    scale = fill(_ONE / normalizer)
+    for lane in range(0, last, LANES):
+        store(marginals, row + lane, multiply(scale, load(messages, lane)))
+    store_some(marginals, row + last, multiply(scale, load(messages, last)), tail)
+
+
+@njit(nogil=True, cache=True)
+def begin(low, high, prior, floor, labels, rest, marginals, shrinkage):
+    """Set the marginals of points low to high before there are messages: the prior alone."""
+    messages = np.empty(len(floor), np.float32)
+    for point in range(low, high):
+        messages[:] = _ZERO
+        believe(point, messages, _ZERO, prior, floor, labels, rest, marginals, shrinkage)
+
+
 @njit(nogil=True, cache=True)
 def update(
     low,
@@ -148,44 +205,31 @@ def update(
     weights,
     table,
     mixing,
-    width,
     prior,
+    floor,
+    labels,
     rest,
     marginals,
     shrinkage,
 ):
-    """Set the marginals of points low to high: the prior times the exponential of messages.
+    """Set the marginals of points low to high from the messages they receive.
 
     Args:
       low, high: the points.
       corners: int32 (9 N,), rows of the table where a point's messages lie.
       weights: float32 (9 N,), how much of each.
       table: float32 (M width,), what vertices hold after the blur.
-      mixing: float32 (C width,), row k what label k adds to the logits; () for Potts.
-      width, prior, rest, marginals, shrinkage: as in `crf.cpu.mean_field.Beliefs`.
+      mixing: float32 (labels width,), row k what label k adds to the logits; None for
+        Potts.
+      prior, floor, labels, rest, marginals, shrinkage: as in `crf.cpu.mean_field.Beliefs`.
     """
+    width = len(floor)
     messages, mixed = np.empty(width, np.float32), np.empty(width, np.float32)
-    num_mixed = len(mixing) // width
     for point in range(low, high):
         top = gather_messages(corners, weights, CORNERS * point, table, width, messages)
-        if num_mixed:
-            top = mix(messages, num_mixed, mixing, width, mixed)
-        # The highest message is taken off all, so that no exponential overflows. The prior is
-        # at least 1e-5, so that what underflows has no weight. (Surplus lanes have prior 0.)
-        down, total, row = fill(-top), fill(_ZERO), point * width
-        for lane in range(0, width, LANES):
-            value = exp_of_nonpositive(add(load(messages, lane), down))
-            value = multiply(load(prior, row + lane), value)
-            store(messages, lane, value)
-            total = add(total, value)
-        normalizer = sum_across(total)
-        if len(rest):
-            unmoved = np.exp(-top)
-            normalizer += rest[point] * unmoved
-            shrinkage[point] = unmoved / normalizer
-        scale = fill(_ONE / normalizer)
-        for lane in range(0, width, LANES):
-            store(marginals, row + lane, multiply(scale, load(messages, lane)))
+        if mixing is not None:
+            top = mix(messages, labels, mixing, width, mixed)
+        believe(point, messages, top, prior, floor, labels, rest, marginals, shrinkage)
 
 
 @njit(nogil=True, cache=True)
@@ -238,37 +282,28 @@ def highest(low, high, given, num_classes):
 
 
 @njit(nogil=True, cache=True)
-def begin(low, high, given, num_classes, labels, width, prior, rest, marginals, shrinkage):
-    """Set the prior of points low to high and what follows from it before any message."""
+def pick(low, high, given, num_classes, picked, floor, prior, rest):
+    """Split what is given for points low to high into picked labels and the sum of the rest."""
+    labels = len(picked)
     for point in range(low, high):
-        row, source = point * width, point * num_classes
-        total = _ZERO
-        for lane in range(len(labels)):
-            value = max(given[source + labels[lane]], _MIN)
-            prior[row + lane] = value
-            total += value
-        for lane in range(len(labels), width):
-            prior[row + lane] = _ZERO
-        if len(rest):
-            rest[point] = -total
-            for label in range(num_classes):
-                rest[point] += max(given[source + label], _MIN)
-            total += rest[point]
-        shrinkage[point] = _ONE / total
-        for lane in range(width):
-            marginals[row + lane] = prior[row + lane] * shrinkage[point]
+        source = point * num_classes
+        everything = part = _ZERO
+        for label in range(num_classes):
+            everything += max(given[source + label], floor)
+        for lane in range(labels):
+            value = max(given[source + picked[lane]], floor)
+            prior[point * labels + lane] = value
+            part += value
+        rest[point] = everything - part
 
 
 @njit(nogil=True, cache=True)
-def give_back(
-    low, high, given, num_classes, labels, width, prior, rest, marginals, shrinkage, refined
-):
+def put_back(low, high, given, num_classes, picked, floor, marginals, shrinkage, refined):
     """Write the result of points low to high: the marginals, and the other labels' share."""
+    labels = len(picked)
     for point in range(low, high):
-        row, target = point * width, point * num_classes
-        if len(rest):
-            for label in range(num_classes):
-                value = max(given[target + label], _MIN)
-                refined[target + label] = value * shrinkage[point]
-        for lane in range(len(labels)):
-            refined[target + labels[lane]] = marginals[row + lane]
+        target = point * num_classes
+        for label in range(num_classes):
+            refined[target + label] = max(given[target + label], floor) * shrinkage[point]
+        for lane in range(labels):
+            refined[target + picked[lane]] = marginals[point * labels + lane]

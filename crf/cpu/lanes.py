@@ -14,6 +14,8 @@ LANES = 8
 
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _INTS = ir.VectorType(ir.IntType(32), LANES)
+_BITS = ir.VectorType(ir.IntType(1), LANES)
+_ALIGNMENT = ir.Constant(ir.IntType(32), 4)
 # Lets a product and a sum become one instruction where the processor has it.
 _CONTRACT = ("contract",)
 
@@ -25,13 +27,27 @@ class LanesType(types.Type):
         super().__init__(f"float32 x {LANES}")
 
 
+class MaskType(types.Type):
+    """The numba type of a choice among the eight."""
+
+    def __init__(self):
+        super().__init__(f"bool x {LANES}")
+
+
 lanes = LanesType()
+mask = MaskType()
 
 
 @register_model(LanesType)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager, numba_type):
         super().__init__(manager, numba_type, _FLOATS)
+
+
+@register_model(MaskType)
+class _MaskModel(models.PrimitiveModel):
+    def __init__(self, manager, numba_type):
+        super().__init__(manager, numba_type, _BITS)
 
 
 def _constant(value):
@@ -70,13 +86,56 @@ def store(_typing, array, index, value):
 
 
 @intrinsic
+def load_some(_typing, array, index, chosen):
+    """As `load`, but only the chosen elements are read; 0 in place of the others."""
+
+    def generate(context, builder, signature, arguments):
+        pointer = _pointer(context, builder, signature, arguments)
+        kind = ir.FunctionType(_FLOATS, [pointer.type, ir.IntType(32), _BITS, _FLOATS])
+        read = builder.module.declare_intrinsic(f"llvm.masked.load.v{LANES}f32.p0", (), kind)
+        return builder.call(read, [pointer, _ALIGNMENT, arguments[2], _constant(0.0)])
+
+    return lanes(array, types.intp, mask), generate
+
+
+@intrinsic
+def store_some(_typing, array, index, value, chosen):
+    """As `store`, but only the chosen elements are written."""
+
+    def generate(context, builder, signature, arguments):
+        pointer = _pointer(context, builder, signature, arguments)
+        kind = ir.FunctionType(ir.VoidType(), [_FLOATS, pointer.type, ir.IntType(32), _BITS])
+        write = builder.module.declare_intrinsic(f"llvm.masked.store.v{LANES}f32.p0", (), kind)
+        builder.call(write, [arguments[2], pointer, _ALIGNMENT, arguments[3]])
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, lanes, mask), generate
+
+
+@intrinsic
+def first_lanes(_typing, count):
+    """The choice of the first `count` lanes, 0 to 8."""
+
+    def generate(context, builder, signature, arguments):
+        limit = _spread(builder, builder.trunc(arguments[0], ir.IntType(32)), _INTS)
+        return builder.icmp_signed("<", ir.Constant(_INTS, list(range(LANES))), limit)
+
+    return mask(types.intp), generate
+
+
+def _spread(builder, value, vector):
+    """The value in every lane of a vector type."""
+    nothing = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, nothing, ir.Constant(_INTS, [0] * LANES))
+
+
+@intrinsic
 def fill(_typing, value):
     """The same float32 value eight times."""
 
     def generate(context, builder, signature, arguments):
-        nothing = ir.Constant(_FLOATS, ir.Undefined)
-        first = builder.insert_element(nothing, arguments[0], ir.Constant(ir.IntType(32), 0))
-        return builder.shuffle_vector(first, nothing, ir.Constant(_INTS, [0] * LANES))
+        return _spread(builder, arguments[0], _FLOATS)
 
     return lanes(types.float32), generate
 

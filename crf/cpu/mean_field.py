@@ -1,8 +1,8 @@
 """Mean field inference compiled by numba: the updates of `crf.mean_field`, in few passes.
 
-Values of one point, or of one vertex, lie beside each other in rows of a whole number of
-vectors; surplus lanes hold zeros. An iteration is a splat by vertices, a blur along each axis in
-place, and one pass over the points that slices both kernels and normalizes.
+Values of one point, or of one vertex, lie beside each other. An iteration is a splat by
+vertices, a blur along each axis in place, and one pass over the points that slices both kernels
+and normalizes.
 """
 
 from typing import NamedTuple
@@ -13,6 +13,9 @@ from crf.cpu import kernels
 from crf.cpu.crew import Crew
 from crf.cpu.lanes import LANES
 from crf.cpu.lattice import absent_lattice, bilateral_lattice, spatial_lattice
+from crf.mean_field import MIN_PROBABILITY
+
+MIN = np.float32(MIN_PROBABILITY)
 
 
 def infer(probabilities, image, params, refined, num_threads=None, prune_below=0.0):
@@ -29,16 +32,22 @@ def infer(probabilities, image, params, refined, num_threads=None, prune_below=0
     Raises:
       ValueError: where the features spread too far for the lattice, or memory is short.
     """
-    given = read_only(probabilities)
-    num_classes = probabilities.shape[2]
+    given, out, num_classes = read_only(probabilities), refined.reshape(-1), refined.shape[2]
     with Crew(num_threads) as crew:
-        beliefs = _beliefs(given, num_classes, prune_below, crew)
-        plan = _plan(image, beliefs, params, crew)
-        for _ in range(params.iterations):
-            for kernel, calls in plan:
-                crew.run_each(kernel, calls)
-        pixels = crew.shares(len(beliefs.shrinkage))
-        crew.run(kernels.give_back, pixels, given, num_classes, *beliefs, refined.reshape(-1))
+        picked = _pick_labels(given, num_classes, prune_below, crew)
+        if len(picked) == num_classes:
+            beliefs = _beliefs(num_classes, given, None, out, None)
+            _iterate(beliefs, image, params, crew)
+            return
+        pixels = crew.shares(len(given) // num_classes)
+        prior, marginals = np.empty((2, pixels[-1] * len(picked)), np.float32)
+        rest, shrinkage = np.empty((2, pixels[-1]), np.float32)
+        crew.run(kernels.pick, pixels, given, num_classes, picked, MIN, prior, rest)
+        beliefs = _beliefs(len(picked), read_only(prior), rest, marginals, shrinkage)
+        _iterate(beliefs, image, params, crew)
+        crew.run(
+            kernels.put_back, pixels, given, num_classes, picked, MIN, marginals, shrinkage, out
+        )
 
 
 def read_only(array):
@@ -49,66 +58,69 @@ def read_only(array):
 
 
 class Beliefs(NamedTuple):
-    """What is given and believed about each of N points; a row has `width` lanes.
+    """What is given and believed about each of N points, over the labels that take part.
 
     Args:
-      labels: int64, those that exchange messages.
-      width: how many they are, filled up to whole vectors.
-      prior: float32 (N width,), the probabilities given, at least 1e-5; 0 in surplus lanes.
-      rest: float32 (N,), the other labels' sum, or (0,) where there are none.
-      marginals: float32 (N width,), the current Q.
-      shrinkage: float32 (N,), the other labels' Q over the probability given.
+      prior: float32 (N labels,), the probabilities given.
+      floor: float32 (width,), the least they count as; 0 in surplus lanes.
+      labels: how many take part.
+      rest: float32 (N,), the sum of the others' probabilities; None where there are none.
+      marginals: float32 (N labels,), the current Q.
+      shrinkage: float32 (N,), the others' Q over the probability given, or None.
     """
 
-    labels: np.ndarray
-    width: int
     prior: np.ndarray
-    rest: np.ndarray
+    floor: np.ndarray
+    labels: int
+    rest: np.ndarray | None
     marginals: np.ndarray
-    shrinkage: np.ndarray
+    shrinkage: np.ndarray | None
 
 
-def _beliefs(given, num_classes, prune_below, crew):
-    """The beliefs before the first iteration."""
-    num_points = len(given) // num_classes
-    pixels = crew.shares(num_points)
-    labels = np.arange(num_classes)
-    if prune_below > 0:
-        tops = crew.run(kernels.highest, pixels, given, num_classes)
-        labels = np.flatnonzero(np.max(tops, axis=0) >= prune_below)
-    width = -(-len(labels) // LANES) * LANES
-    beliefs = Beliefs(
-        labels,
-        width,
-        np.empty(num_points * width, np.float32),
-        np.empty(num_points if len(labels) < num_classes else 0, np.float32),
-        np.empty(num_points * width, np.float32),
-        np.empty(num_points, np.float32),
-    )
-    crew.run(kernels.begin, pixels, given, num_classes, *beliefs)
-    return beliefs
+def _beliefs(labels, prior, rest, marginals, shrinkage):
+    floor = np.zeros(-(-labels // LANES) * LANES, np.float32)
+    floor[:labels] = MIN
+    return Beliefs(prior, floor, labels, rest, marginals, shrinkage)
+
+
+def _pick_labels(given, num_classes, prune_below, crew):
+    """The labels that exchange messages, in order."""
+    if not prune_below:
+        return np.arange(num_classes)
+    tops = crew.run(kernels.highest, crew.shares(len(given) // num_classes), given, num_classes)
+    return np.flatnonzero(np.max(tops, axis=0) >= prune_below)
+
+
+def _iterate(beliefs, image, params, crew):
+    """Run mean field on the beliefs."""
+    num_points = image.shape[0] * image.shape[1]
+    crew.run(kernels.begin, crew.shares(num_points), *beliefs)
+    if not params.iterations or not beliefs.labels:
+        return
+    plan = _plan(image, beliefs, params, crew)
+    for _ in range(params.iterations):
+        for kernel, calls in plan:
+            crew.run_each(kernel, calls)
 
 
 def _plan(image, beliefs, params, crew):
     """The steps of one iteration: (kernel, its calls, which may run at once), in order."""
     near, far = _lattices(image, params, crew)
-    width = beliefs.width
+    width = len(beliefs.floor)
     table = np.empty((near.num_vertices + far.num_vertices) * width, np.float32)
+    far_table = table[near.num_vertices * width :]
     splat, blurs = [], [[] for _ in far.chains]
-    for lattice, rows in (
-        (near, table[: near.num_vertices * width]),
-        (far, table[near.num_vertices * width :]),
-    ):
+    for lattice, rows in ((far, far_table), (near, table)):
         entries = lattice.starts, lattice.points, lattice.point_weights
         for part in crew.parts(crew.balanced(lattice.starts)):
-            splat.append((*part, *entries, beliefs.marginals, width, rows))
+            splat.append((*part, *entries, beliefs.marginals, beliefs.labels, width, rows))
         for blur, chains in zip(blurs, lattice.chains, strict=False):
             for part in crew.parts(crew.balanced(chains[1])):
                 blur.append((*part, *chains, width, rows))
     slices = _slices(near, far, params, crew)
     mixing = _mixing_rows(params.compatibility, width)
-    pixels = crew.parts(crew.shares(len(beliefs.shrinkage)))
-    update = [(*part, *slices, table, mixing, *beliefs[1:]) for part in pixels]
+    pixels = crew.parts(crew.shares(image.shape[0] * image.shape[1]))
+    update = [(*part, *slices, table, mixing, *beliefs) for part in pixels]
     return [
         (kernels.splat, splat),
         *((kernels.blur, blur) for blur in blurs),
@@ -147,9 +159,9 @@ def _slices(near, far, params, crew):
 
 
 def _mixing_rows(compatibility, width):
-    """float32 (C width,): row k holds what label k adds to all labels' logits; () for Potts."""
+    """float32 (C width,): row k holds what label k adds to all labels' logits; None for Potts."""
     if compatibility is None:
-        return np.empty(0, np.float32)
+        return None
     costs = np.asarray(compatibility, np.float32)
     rows = np.zeros((len(costs), width), np.float32)
     rows[:, : len(costs)] = -costs.T
