@@ -1,0 +1,51 @@
+"""Runs pydensecrf for benchmarks/crf.py, in an environment that has it.
+
+Reads one line of JSON a job from standard input: the `.npz` file of a case and its parameters;
+writes one line of JSON for each: seconds, peak memory, and where the result lies. Needs numpy
+and pydensecrf alone.
+"""
+
+import json
+import resource
+import sys
+import time
+
+import numpy as np
+import pydensecrf.densecrf as binding
+
+
+def run(unary, image, job):
+    """Run the binding once; its result (C, N)."""
+    height, width = image.shape[:2]
+    model = binding.DenseCRF2D(width, height, len(unary))
+    model.setUnaryEnergy(unary)
+    model.addPairwiseGaussian(sxy=job["sigma_gamma"], compat=job["w2"])
+    model.addPairwiseBilateral(
+        sxy=job["sigma_alpha"], srgb=job["sigma_beta"], rgbim=image, compat=job["w1"]
+    )
+    return np.array(model.inference(job["iterations"]))
+
+
+def main():
+    """Answer jobs until the input ends."""
+    for line in sys.stdin:
+        job = json.loads(line)
+        with np.load(job["case"]) as case:
+            image, probabilities = case["image"], case["probabilities"]
+        height, width, num_classes = probabilities.shape
+        # The unary energy is made before the clock starts, in the binding's favour.
+        unary = -np.log(np.maximum(probabilities, 1e-5))
+        unary = np.ascontiguousarray(unary.reshape(-1, num_classes).T)
+        del probabilities
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        start = time.perf_counter()
+        result = run(unary, image, job)
+        seconds = time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if job.get("result"):
+            np.save(job["result"], result.T.reshape(height, width, num_classes))
+        print(json.dumps({"seconds": seconds, "megabytes": (after - before) / 1024}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""The CRF's engines against pydensecrf: time, building included, and peak memory.
+
+    python benchmarks/crf.py --binding_python=PATH [--data_dir=CAMVID] [--rounds=3]
+
+PATH is the Python of an environment with numpy and pydensecrf. Every case is run by all engines
+in turn, `rounds` times; the table gives the binding's best time over each engine's best. Without
+--binding_python the engines' own times alone are printed.
+
+Images: a smooth one and a textured one, both drawn, and with --data_dir a photograph. Scores:
+random, and those of a network at output stride 8 that finds 4 of 21 classes (3 of 11).
+"""
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import product
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# This script has the package's name; from its own folder it would import itself.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import cv2
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+from tqdm import tqdm
+
+from crf import CRFParams, dense_crf, warm_up
+from deeplab_tf.data.voc import load_image, read_split
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("binding_python", None, "Python of an environment with pydensecrf.")
+flags.DEFINE_string("data_dir", None, "Data set in VOC layout, for a photograph.")
+flags.DEFINE_integer("rounds", 3, "Times each case is run; the best counts.", lower_bound=1)
+flags.DEFINE_bool("large_only", False, "Leave out 480x360 with 11 labels.")
+flags.DEFINE_string("memory_of", None, "Used by the script itself: engine,case.")
+
+SIZES = [(375, 500, 21), (360, 480, 11)]
+SIGMAS = [(67, 3), (80, 13)]
+PRUNE_BELOW = 0.05
+ENGINES = {
+    "numba, 2 threads": {"engine": "numba", "num_threads": 2},
+    "numba, 1 thread": {"engine": "numba", "num_threads": 1},
+    "numba, 2 threads, pruned": {
+        "engine": "numba",
+        "num_threads": 2,
+        "prune_below": PRUNE_BELOW,
+    },
+    "lattice": {"engine": "lattice"},
+}
+
+
+def drawn_image(height, width, grain):
+    """A smooth scene of colour gradients and blurred discs, with grain of a deviation."""
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(40, 215, (3, 4, 3)).astype(np.float32)
+    scene = cv2.resize(corners, (width, height), interpolation=cv2.INTER_CUBIC)
+    for _ in range(12):
+        center = (int(rng.integers(width)), int(rng.integers(height)))
+        color = rng.uniform(20, 235, 3).tolist()
+        cv2.circle(scene, center, int(rng.integers(15, 70)), color, -1)
+    scene = cv2.GaussianBlur(scene, (0, 0), 2) + rng.normal(0, grain, scene.shape)
+    return np.clip(scene, 0, 255).astype(np.uint8)
+
+
+def images(height, width):
+    """Images by name."""
+    found = {
+        "smooth": drawn_image(height, width, grain=0),
+        "textured": drawn_image(height, width, grain=8),
+    }
+    if FLAGS.data_dir:
+        photo = load_image(read_split(FLAGS.data_dir, "val", need_labels=False)[0].image)
+        found["photograph"] = cv2.resize(photo, (width, height))
+    return found
+
+
+def softmax(scores):
+    """Probabilities (H, W, C) float32."""
+    return tf.nn.softmax(scores.astype(np.float32)).numpy()
+
+
+def random_scores(height, width, num_classes):
+    """Independent at every pixel: no label can be left out."""
+    return softmax(np.random.default_rng(1).normal(size=(height, width, num_classes)))
+
+
+def network_scores(height, width, num_classes):
+    """Scores at output stride 8, upsampled, that favour a few of the classes."""
+    rng = np.random.default_rng(2)
+    coarse = rng.normal(size=((height - 1) // 8 + 1, (width - 1) // 8 + 1, num_classes))
+    coarse = cv2.GaussianBlur(coarse.astype(np.float32), (0, 0), 3)
+    coarse *= 3 / coarse.std()
+    coarse[..., 1 + num_classes // 6 :] -= 12
+    layers = [cv2.resize(layer, (width, height)) for layer in np.moveaxis(coarse, 2, 0)]
+    return softmax(np.stack(layers, axis=2))
+
+
+def write_cases(folder):
+    """Write every case's `.npz`; their names."""
+    names = []
+    for height, width, num_classes in SIZES[: 1 if FLAGS.large_only else 2]:
+        scores = {"random": random_scores, "network": network_scores}
+        for (image_name, image), (kind, make) in product(
+            images(height, width).items(), scores.items()
+        ):
+            name = f"{width}x{height}x{num_classes} {image_name} {kind}"
+            probabilities = make(height, width, num_classes)
+            np.savez(folder / f"{name}.npz", image=image, probabilities=probabilities)
+            names.append(name)
+    return names
+
+
+class Binding:
+    """pydensecrf in a process of its own."""
+
+    def __init__(self, python):
+        worker = Path(__file__).with_name("binding_worker.py")
+        self._process = subprocess.Popen(
+            [python, str(worker)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def run(self, case, params):
+        """Seconds and peak megabytes of one inference."""
+        job = {"case": str(case), **{name: getattr(params, name) for name in PARAMETERS}}
+        print(json.dumps(job), file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline()
+        if not answer:
+            sys.exit(f"error: {FLAGS.binding_python} cannot run pydensecrf; see above")
+        return json.loads(answer)
+
+
+PARAMETERS = ("w1", "sigma_alpha", "sigma_beta", "w2", "sigma_gamma", "iterations")
+
+
+def load_case(path):
+    """Probabilities and image of a case, as a batch of one."""
+    with np.load(path) as case:
+        return case["probabilities"][None], case["image"][None]
+
+
+def make_runs(case, params):
+    """What to time of this package, by name; graphs are traced and kernels compiled already."""
+    probabilities, image = load_case(case)
+    runs = {}
+    for name, options in ENGINES.items():
+        if "prune_below" in options and "random" in case.stem:
+            continue
+
+        def run(options=options):
+            return dense_crf(probabilities, image, params, **options)
+
+        runs[name] = tf.function(run) if options["engine"] == "lattice" else run
+        runs[name]()
+    return runs
+
+
+def seconds(run):
+    """How long one call takes."""
+    start = time.perf_counter()
+    np.asarray(run())
+    return time.perf_counter() - start
+
+
+def measure(case, params, binding):
+    """Best seconds of every engine, and of the binding, over rounds in which all take turns."""
+    runs = make_runs(case, params)
+    if binding:
+        runs["pydensecrf"] = None
+    best = dict.fromkeys(runs, np.inf)
+    for _ in range(FLAGS.rounds):
+        for name, run in runs.items():
+            spent = seconds(run) if run else binding.run(case, params)["seconds"]
+            best[name] = min(best[name], spent)
+    return best
+
+
+def report_memory(case):
+    """In a fresh process: print the megabytes that one inference adds to the peak."""
+    warm_up()
+    probabilities, image = load_case(case)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    dense_crf(probabilities, image, CRFParams(), engine="numba", num_threads=2)
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def print_memory(cases):
+    """Print the peak memory of both, each case in processes of its own."""
+    print(f"\n{'peak memory, MB, 67/3':42}{'numba':>10}{'pydensecrf':>12}")
+    for case in cases:
+        command = [sys.executable, __file__, f"--memory_of={case}"]
+        ours = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        line = f"{case.stem:42}{float(ours):10.0f}"
+        if FLAGS.binding_python:
+            line += f"{Binding(FLAGS.binding_python).run(case, CRFParams())['megabytes']:12.0f}"
+        print(line, flush=True)
+
+
+def print_times(results):
+    """Print the table of milliseconds, and the ratios' medians and least values."""
+    names = list(dict.fromkeys(name for best in results.values() for name in best))
+    print(f"\n{'milliseconds':44}" + "".join(f"{name:>26}" for name in names))
+    for key, best in results.items():
+        cells = (f"{1000 * best[name]:.0f}" if name in best else "" for name in names)
+        print(f"{key:44}" + "".join(f"{cell:>26}" for cell in cells))
+    if "pydensecrf" not in names:
+        print("\nno --binding_python given: no ratios")
+        return
+    print("\npydensecrf's time over ours             median   least")
+    for size, name in product(sorted({key.split()[0] for key in results}), names[:]):
+        ratios = [
+            best["pydensecrf"] / best[name]
+            for key, best in results.items()
+            if key.startswith(size) and name in best
+        ]
+        if name != "pydensecrf":
+            print(f"{size:12}{name:26}{statistics.median(ratios):8.2f}{min(ratios):8.2f}")
+
+
+def main(_):
+    """Print the tables."""
+    if FLAGS.memory_of:
+        report_memory(FLAGS.memory_of)
+        return
+    warm_up()
+    binding = Binding(FLAGS.binding_python) if FLAGS.binding_python else None
+    with tempfile.TemporaryDirectory() as folder:
+        cases = [Path(folder) / f"{name}.npz" for name in write_cases(Path(folder))]
+        results = {}
+        for case, (alpha, beta) in tqdm(list(product(cases, SIGMAS)), unit="case"):
+            params = CRFParams(sigma_alpha=alpha, sigma_beta=beta)
+            results[f"{case.stem} {alpha}/{beta}"] = measure(case, params, binding)
+        print_times(results)
+        print_memory(cases)
+
+
+if __name__ == "__main__":
+    app.run(main)
