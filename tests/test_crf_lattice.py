@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from crf.exact import exact_filter
-from crf.lattice import build_lattice, lattice_filter
+from crf.lattice import LABELS_AT_ONCE, build_lattice, lattice_filter
 
 
 def slow_lattice_filter(features, values):
@@ -77,21 +77,28 @@ def test_equals_the_slow_lattice(d, spread):
 @pytest.mark.parametrize("d", [2, 5])
 def test_every_point_spreads_its_whole_value(d):
     features = tf.random.normal([200, d], stddev=5.0)
-    lattice = build_lattice(features)
-    weights = lattice.splat.values.numpy()
-    assert weights.min() > -1e-5 and weights.max() < 1 + 1e-5
-    sums = tf.sparse.reduce_sum(tf.sparse.reorder(lattice.splat), axis=0)
-    np.testing.assert_allclose(sums, np.ones(200), atol=1e-5)
+    splat = tf.sparse.to_dense(tf.sparse.reorder(build_lattice(features).splat)).numpy()
+    assert splat.min() > -1e-5 and splat.max() < 1 + 1e-5
+    np.testing.assert_array_equal((splat != 0).sum(axis=0), np.full(200, d + 1))
+    np.testing.assert_allclose(splat.sum(axis=0), np.ones(200), atol=1e-5)
 
 
 def test_neighbors_answer_each_other():
-    lattice = build_lattice(tf.random.normal([200, 3]))
-    nobody = lattice.before[0].shape[0] - 1
-    for before, after in zip(np.array(lattice.before), np.array(lattice.after), strict=True):
-        vertices = np.flatnonzero(before != nobody)
-        assert len(vertices) > 10
-        np.testing.assert_array_equal(after[before[vertices]], vertices)
-        assert before[nobody] == after[nobody] == nobody
+    for blur in build_lattice(tf.random.normal([200, 3])).blurs:
+        matrix = tf.sparse.to_dense(tf.sparse.reorder(blur)).numpy()
+        np.testing.assert_array_equal(matrix, matrix.T)
+        np.testing.assert_array_equal(np.diag(matrix), np.ones(len(matrix)))
+        neighbors = matrix - np.eye(len(matrix))
+        assert set(np.unique(neighbors)) == {0, 0.5} and np.count_nonzero(neighbors) > 20
+        assert np.count_nonzero(neighbors, axis=1).max() == 2
+
+
+@pytest.mark.parametrize("labels", [1, 2, LABELS_AT_ONCE, LABELS_AT_ONCE + 1, 40])
+def test_groups_of_labels_change_nothing(labels):
+    run = lattice_filter(tf.random.normal([50, 3], dtype=tf.float64))
+    values = tf.random.uniform([50, labels], dtype=tf.float64)
+    one_by_one = tf.concat([run(values[:, i : i + 1]) for i in range(labels)], axis=1)
+    np.testing.assert_allclose(run(values), one_by_one, rtol=1e-12)
 
 
 def test_comes_near_the_gaussian():
@@ -143,7 +150,7 @@ def test_features_too_far_apart_raise():
         build_lattice(features)
     assert "\n" not in str(error.value)
     with pytest.raises(tf.errors.InvalidArgumentError, match="choose larger sigmas"):
-        tf.function(lambda f: build_lattice(f).before)(features)
+        tf.function(lambda f: build_lattice(f).splat)(features)
 
 
 def test_vertices_stay_apart_near_the_limit_of_the_keys():
