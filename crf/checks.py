@@ -1,7 +1,5 @@
 """What the CRF refuses, each with one line that names the remedy."""
 
-from pathlib import Path
-
 import numpy as np
 import tensorflow as tf
 
@@ -103,31 +101,3 @@ def graph_checks(probabilities, images):
             ],
         ),
     ]
-
-
-def check_memory(size, what):
-    """Refuse what this machine has no memory for, where that is known beforehand.
-
-    Args:
-      size: bytes that are going to be used.
-      what: what they are for, to begin the message with.
-
-    Raises:
-      ValueError: naming both sizes and the remedy.
-    """
-    available = _available_memory()
-    if available is not None and size > available:
-        raise ValueError(
-            f"dense_crf: {what} take {size / 1e9:.1f} GB, but {available / 1e9:.1f} GB of memory "
-            "are available; refine tiles of the image, or the image at a smaller size"
-        )
-
-
-def _available_memory():
-    """Bytes that can be had without swapping; None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    sizes = dict(line.split(":", 1) for line in lines)
-    return int(sizes["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in sizes else None

@@ -11,6 +11,7 @@ from crf.checks import check_shapes, check_types, check_values, graph_checks
 from crf.exact import exact_filter
 from crf.lattice import lattice_filter
 from crf.mean_field import check_compatibility, infer
+from crf.memory import check_memory
 from crf.params import CRFParams
 
 # The filters of the engines made of TensorFlow operations; the numba engine is not.
@@ -141,6 +142,11 @@ def _value_checks(probabilities, images):
 
 def _refine_by_filter(probabilities, images, params, weights, compatibility, build_filter):
     """Refine every image of the batch with TensorFlow operations."""
+
+    if tf.executing_eagerly():
+        # A lattice's corners and at least one table of values, splat, blurred and sliced.
+        per_point = 300 + 16 * probabilities.shape[3]
+        check_memory(per_point * int(tf.size(images[0, ..., 0])), "the lattices of an image")
 
     def refine(pair):
         return infer(*pair, params, build_filter, weights, compatibility)

@@ -31,12 +31,12 @@ class Lattice(NamedTuple):
       splat: sparse floating (M, N); column n holds how much of point n's value each of its d+1
         corners gets. Its values are in the order of the corners, then of the points.
       slicing: the same places; column n holds how much of its corners point n reads.
-      blurs: for each axis sparse floating (M, M), a vertex with half of its two neighbors.
+      neighbors: for each axis sparse floating (M, M), one half at each vertex's two neighbors.
     """
 
     splat: tf.SparseTensor
     slicing: tf.SparseTensor
-    blurs: list
+    neighbors: list
 
     def __call__(self, values):
         """Filter values (N, C)."""
@@ -50,7 +50,7 @@ class Lattice(NamedTuple):
     def transposed(self):
         """The lattice whose filter is the transposed, or adjoint, one of this."""
         # The blur along one axis is its own transpose.
-        return Lattice(splat=self.slicing, slicing=self.splat, blurs=self.blurs[::-1])
+        return Lattice(splat=self.slicing, slicing=self.splat, neighbors=self.neighbors[::-1])
 
     def scaled(self, inner, outer):
         """The lattice that multiplies the values by `inner`, and its result by `outer`.
@@ -64,9 +64,9 @@ class Lattice(NamedTuple):
         """
 
         def scale(matrix, factor):
-            return matrix.with_values(matrix.values * tf.tile(factor[:, 0], [len(self.blurs)]))
+            return matrix.with_values(matrix.values * tf.tile(factor[:, 0], [len(self.neighbors)]))
 
-        return Lattice(scale(self.splat, inner), scale(self.slicing, outer), self.blurs)
+        return Lattice(scale(self.splat, inner), scale(self.slicing, outer), self.neighbors)
 
     def _filter(self, values):
         labels = values.shape[1]
@@ -79,8 +79,8 @@ class Lattice(NamedTuple):
 
     def _filter_group(self, values):
         table = tf.sparse.sparse_dense_matmul(self.splat, values)
-        for blur in self.blurs:
-            table = tf.sparse.sparse_dense_matmul(blur, table)
+        for halves in self.neighbors:
+            table += tf.sparse.sparse_dense_matmul(halves, table)
         return tf.sparse.sparse_dense_matmul(self.slicing, table, adjoint_a=True)
 
 
@@ -120,11 +120,11 @@ def build_lattice(features):
     keys, offsets = _corner_keys(vertex, rank)
     occupied, corners = _number_vertices(keys)
     splat = _splat_matrix(corners, weights, tf.size(occupied))
-    blurs = [_blur_matrix(occupied, offset, weights.dtype) for offset in tf.unstack(offsets)]
+    neighbors = [_neighbors(occupied, offset, weights.dtype) for offset in tf.unstack(offsets)]
     # The blur's taps sum to 2, not 1, along each axis: this brings the result back to the
     # height of the Gaussian.
-    height = 1 / (1 + 2.0 ** (1 - len(blurs)))
-    return Lattice(splat, splat.with_values(height * splat.values), blurs)
+    height = 1 / (1 + 2.0 ** (1 - len(neighbors)))
+    return Lattice(splat, splat.with_values(height * splat.values), neighbors)
 
 
 def _elevate(features):
@@ -233,21 +233,16 @@ def _splat_matrix(corners, weights, num_vertices):
     return _sparse(tf.reshape(corners, [-1]), columns, tf.reshape(weights, [-1]), shape)
 
 
-def _blur_matrix(occupied, offset, dtype):
-    """Sparse (M, M) matrix: each vertex with half of its two neighbors along an axis."""
+def _neighbors(occupied, offset, dtype):
+    """Sparse (M, M) matrix with one half at each vertex's two neighbors along an axis."""
     num_vertices = tf.size(occupied)
     wanted = occupied + offset
     row = tf.minimum(tf.searchsorted(occupied, wanted), num_vertices - 1)
     vertex = tf.cast(tf.where(tf.gather(occupied, row) == wanted)[:, 0], tf.int32)
-    neighbor = tf.gather(row, vertex)
-    itself = tf.range(num_vertices)
-    taps = tf.concat(
-        [tf.ones_like(itself, dtype), tf.fill([2 * tf.size(vertex)], tf.constant(0.5, dtype))],
-        axis=0,
-    )
-    rows = tf.concat([itself, vertex, neighbor], axis=0)
-    columns = tf.concat([itself, neighbor, vertex], axis=0)
-    return _sparse(rows, columns, taps, [num_vertices, num_vertices])
+    after = tf.gather(row, vertex)
+    rows, columns = tf.concat([vertex, after], axis=0), tf.concat([after, vertex], axis=0)
+    halves = tf.fill([tf.size(rows)], tf.constant(0.5, dtype))
+    return _sparse(rows, columns, halves, [num_vertices, num_vertices])
 
 
 def _sparse(rows, columns, values, shape):

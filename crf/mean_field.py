@@ -90,20 +90,21 @@ def mean_field(unary, kernels, iterations, compatibility=None):
       (N, C) Q of the same type, which sums to one over the classes.
     """
 
+    scores = -unary
+
     def update(marginals):
-        messages = tf.zeros_like(unary)
-        for weight, apply in kernels:
-            messages += weight * apply(marginals)
+        messages = [weight * apply(marginals) for weight, apply in kernels]
         if compatibility is None:
             # Potts costs are one less than the identity, and what they add for all labels of a
             # pixel alike the softmax takes away.
-            return [tf.nn.softmax(messages - unary)]
-        return [tf.nn.softmax(-unary - tf.matmul(messages, compatibility, transpose_b=True))]
+            return [tf.nn.softmax(tf.add_n([scores, *messages]))]
+        total = tf.add_n([tf.zeros_like(unary), *messages])
+        return [tf.nn.softmax(scores - tf.matmul(total, compatibility, transpose_b=True))]
 
     return tf.while_loop(
         lambda marginals: tf.constant(True),
         update,
-        [tf.nn.softmax(-unary)],
+        [tf.nn.softmax(scores)],
         maximum_iterations=iterations,
         parallel_iterations=1,
     )[0]

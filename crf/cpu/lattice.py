@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from crf.cpu.crew import Crew
+from crf.cpu.workspace import FreshMemory
 
 # Multiplicative hashing: the golden ratio as a fraction of 2^64.
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -50,13 +51,14 @@ class Lattice(NamedTuple):
         return len(self.chains)
 
 
-def bilateral_lattice(image, params, crew):
+def bilateral_lattice(image, params, crew, memory):
     """The lattice of the appearance kernel, normalized.
 
     Args:
       image: (H, W, 3) uint8.
       params: `CRFParams`.
       crew: `Crew` that builds it.
+      memory: `Workspace` whose arrays it takes.
 
     Returns:
       `Lattice` in 5 dimensions.
@@ -67,7 +69,7 @@ def bilateral_lattice(image, params, crew):
     height, width = image.shape[:2]
     sigmas = [params.sigma_alpha] * 2 + [params.sigma_beta] * 3
     extents = np.array([width - 1, height - 1, 255, 255, 255])
-    return _build(image, sigmas, extents, params.normalization, crew)
+    return _build(image, sigmas, extents, params.normalization, crew, memory)
 
 
 def spatial_lattice(height, width, params, crew):
@@ -105,16 +107,16 @@ def _kept_spatial(height, width, sigma, normalization, num_threads):
     nothing = np.zeros((height, width, 0), np.uint8)
     extents = np.array([width - 1, height - 1])
     with Crew(num_threads) as crew:
-        return _build(nothing, [sigma] * 2, extents, normalization, crew)
+        return _build(nothing, [sigma] * 2, extents, normalization, crew, FreshMemory)
 
 
-def _build(image, sigmas, extents, normalization, crew):
+def _build(image, sigmas, extents, normalization, crew, memory):
     """The lattice of features x, y and the image's channels, each divided by its sigma."""
     height, width, channels = image.shape
     num_points, axes = height * width, channels + 3
     scales, lows, strides = _geometry(np.asarray(sigmas), extents)
-    corners = np.empty(num_points * axes, np.int32)
-    weights = np.empty(num_points * axes, np.float32)
+    corners = memory.array("corners", num_points * axes, np.int32)
+    weights = memory.array("weights", num_points * axes, np.float32)
     shares = crew.shares(num_points)
     found = crew.run(
         _place_kernel(axes - 1),
@@ -136,8 +138,8 @@ def _build(image, sigmas, extents, normalization, crew):
         [(*part, axes, corners, own, len(keys)) for part, own in zip(parts, numbers, strict=True)],
     )
     starts = np.concatenate([[0], np.cumsum(sum(counts), dtype=np.int64)])
-    points = np.empty_like(corners)
-    point_weights = np.empty_like(weights)
+    points = memory.array("points", len(corners), np.int32)
+    point_weights = memory.array("point weights", len(corners), np.float32)
     firsts = starts[:-1].copy()
     calls = []
     for part, count in zip(parts, counts, strict=True):

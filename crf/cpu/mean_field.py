@@ -13,8 +13,12 @@ from crf.cpu import kernels
 from crf.cpu.crew import Crew
 from crf.cpu.lanes import LANES
 from crf.cpu.lattice import absent_lattice, bilateral_lattice, spatial_lattice
+from crf.cpu.workspace import borrowed_workspace
 from crf.mean_field import MIN_PROBABILITY
+from crf.memory import check_memory
 
+# Corners, weights and lists of both lattices, and what building them takes besides.
+BYTES_PER_POINT = 300
 MIN = np.float32(MIN_PROBABILITY)
 
 
@@ -33,18 +37,19 @@ def infer(probabilities, image, params, refined, num_threads=None, prune_below=0
       ValueError: where the features spread too far for the lattice, or memory is short.
     """
     given, out, num_classes = read_only(probabilities), refined.reshape(-1), refined.shape[2]
-    with Crew(num_threads) as crew:
+    with Crew(num_threads) as crew, borrowed_workspace() as memory:
         picked = _pick_labels(given, num_classes, prune_below, crew)
         if len(picked) == num_classes:
             beliefs = _beliefs(num_classes, given, None, out, None)
-            _iterate(beliefs, image, params, crew)
+            _iterate(beliefs, image, params, crew, memory)
             return
         pixels = crew.shares(len(given) // num_classes)
-        prior, marginals = np.empty((2, pixels[-1] * len(picked)), np.float32)
+        prior = memory.array("prior", pixels[-1] * len(picked), np.float32)
+        marginals = memory.array("marginals", pixels[-1] * len(picked), np.float32)
         rest, shrinkage = np.empty((2, pixels[-1]), np.float32)
         crew.run(kernels.pick, pixels, given, num_classes, picked, MIN, prior, rest)
         beliefs = _beliefs(len(picked), read_only(prior), rest, marginals, shrinkage)
-        _iterate(beliefs, image, params, crew)
+        _iterate(beliefs, image, params, crew, memory)
         crew.run(
             kernels.put_back, pixels, given, num_classes, picked, MIN, marginals, shrinkage, out
         )
@@ -91,23 +96,26 @@ def _pick_labels(given, num_classes, prune_below, crew):
     return np.flatnonzero(np.max(tops, axis=0) >= prune_below)
 
 
-def _iterate(beliefs, image, params, crew):
+def _iterate(beliefs, image, params, crew, memory):
     """Run mean field on the beliefs."""
     num_points = image.shape[0] * image.shape[1]
     crew.run(kernels.begin, crew.shares(num_points), *beliefs)
     if not params.iterations or not beliefs.labels:
         return
-    plan = _plan(image, beliefs, params, crew)
+    plan = _plan(image, beliefs, params, crew, memory)
     for _ in range(params.iterations):
         for kernel, calls in plan:
             crew.run_each(kernel, calls)
 
 
-def _plan(image, beliefs, params, crew):
+def _plan(image, beliefs, params, crew, memory):
     """The steps of one iteration: (kernel, its calls, which may run at once), in order."""
-    near, far = _lattices(image, params, crew)
+    check_memory(BYTES_PER_POINT * image.shape[0] * image.shape[1], "the lattices of an image")
+    near, far = _lattices(image, params, crew, memory)
     width = len(beliefs.floor)
-    table = np.empty((near.num_vertices + far.num_vertices) * width, np.float32)
+    size = (near.num_vertices + far.num_vertices) * width
+    check_memory(4 * size, "the lattices' vertices")
+    table = memory.array("table", size, np.float32)
     far_table = table[near.num_vertices * width :]
     splat, blurs = [], [[] for _ in far.chains]
     for lattice, rows in ((far, far_table), (near, table)):
@@ -117,7 +125,7 @@ def _plan(image, beliefs, params, crew):
         for blur, chains in zip(blurs, lattice.chains, strict=False):
             for part in crew.parts(crew.balanced(chains[1])):
                 blur.append((*part, *chains, width, rows))
-    slices = _slices(near, far, params, crew)
+    slices = _slices(near, far, params, crew, memory)
     mixing = _mixing_rows(params.compatibility, width)
     pixels = crew.parts(crew.shares(image.shape[0] * image.shape[1]))
     update = [(*part, *slices, table, mixing, *beliefs) for part in pixels]
@@ -128,22 +136,22 @@ def _plan(image, beliefs, params, crew):
     ]
 
 
-def _lattices(image, params, crew):
+def _lattices(image, params, crew, memory):
     """The lattices of the smoothness kernel (near) and of the appearance kernel (far)."""
     height, width = image.shape[:2]
     near, far = absent_lattice(height * width, 2), absent_lattice(height * width, 5)
     if params.w2:
         near = spatial_lattice(height, width, params, crew)
     if params.w1:
-        far = bilateral_lattice(image, params, crew)
+        far = bilateral_lattice(image, params, crew, memory)
     return near, far
 
 
-def _slices(near, far, params, crew):
+def _slices(near, far, params, crew, memory):
     """Corners and weights of the points in both lattices, beside each other."""
     num_points = len(near.corners) // kernels.NEAR_CORNERS
-    corners = np.empty(num_points * kernels.CORNERS, np.int32)
-    weights = np.empty(num_points * kernels.CORNERS, np.float32)
+    corners = memory.array("all corners", num_points * kernels.CORNERS, np.int32)
+    weights = memory.array("all weights", num_points * kernels.CORNERS, np.float32)
     crew.run(
         kernels.interleave,
         crew.shares(num_points),
