@@ -21,6 +21,6 @@ setup(
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.18"],
-        "dev": ["pytest", "ruff"],
+        "dev": ["hypothesis", "pytest", "ruff"],
     },
 )
