@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from crf.exact import exact_filter
-from crf.lattice import LABELS_AT_ONCE, build_lattice, lattice_filter
+from crf.lattice import build_lattice, label_groups, lattice_filter
 
 
 def slow_lattice_filter(features, values):
@@ -91,9 +91,33 @@ def test_neighbors_answer_each_other():
         assert np.count_nonzero(matrix, axis=1).max() == 2 and not np.diag(matrix).any()
 
 
-@pytest.mark.parametrize("labels", [1, 2, LABELS_AT_ONCE, LABELS_AT_ONCE + 1, 40])
-def test_groups_of_labels_change_nothing(labels):
-    run = lattice_filter(tf.random.normal([50, 3], dtype=tf.float64))
+@pytest.mark.parametrize(
+    ("labels", "axes", "bounds"),
+    [
+        (1, 6, [0, 1]),
+        (11, 6, [0, 11]),
+        (21, 6, [0, 8, 21]),
+        (21, 3, [0, 21]),
+        (60, 6, [0, 16, 32, 48, 60]),
+        (60, 3, [0, 16, 40, 60]),
+    ],
+)
+def test_label_groups_by_hand(labels, axes, bounds):
+    assert label_groups(labels, axes) == bounds
+
+
+@pytest.mark.parametrize("axes", [3, 6])
+def test_label_groups_stay_below_the_slow_size(axes):
+    for labels in range(1, 300):
+        bounds = label_groups(labels, axes)
+        sizes = np.diff(bounds)
+        assert bounds[0] == 0 and bounds[-1] == labels and 0 < sizes.min() and sizes.max() < 32
+
+
+@pytest.mark.parametrize("d", [2, 5])
+@pytest.mark.parametrize("labels", [1, 2, 17, 21, 40])
+def test_groups_of_labels_change_nothing(labels, d):
+    run = lattice_filter(tf.random.normal([50, d], dtype=tf.float64))
     values = tf.random.uniform([50, labels], dtype=tf.float64)
     one_by_one = tf.concat([run(values[:, i : i + 1]) for i in range(labels)], axis=1)
     np.testing.assert_allclose(run(values), one_by_one, rtol=1e-12)
