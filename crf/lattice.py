@@ -12,6 +12,7 @@ taken as constants.
 """
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -68,7 +69,7 @@ class Lattice(NamedTuple):
         if values.shape[1] is None:
             return self._filter_group(values)
         bounds = label_groups(values.shape[1], len(self.neighbors))
-        groups = [values[:, start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+        groups = [values[:, start:end] for start, end in pairwise(bounds)]
         return tf.concat([self._filter_group(group) for group in groups], axis=1)
 
     def _filter_group(self, values):
