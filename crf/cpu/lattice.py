@@ -94,8 +94,9 @@ def absent_lattice(num_points, d):
     """A lattice of a single vertex that passes nothing on, for a kernel of weight zero."""
     nothing = np.zeros(num_points * (d + 1), np.int32), np.zeros(num_points * (d + 1), np.float32)
     chains = [(np.empty(0, np.int32), np.zeros(1, np.int64))] * (d + 1)
-    empty = np.empty(0, np.int32), np.empty(0, np.float32)
-    return Lattice(*nothing, np.zeros(2, np.int64), *empty, chains, 1.0)
+    # It collects zero times a point, so that its row of the table is set.
+    one = np.array([0, 1]), np.zeros(1, np.int32), np.zeros(1, np.float32)
+    return Lattice(*nothing, *one, chains, 1.0)
 
 
 # Above this the lattice's memory, 50 bytes a pixel, is given back after each image.
@@ -129,23 +130,26 @@ def _build(image, sigmas, extents, normalization, crew, memory):
         corners,
         weights,
     )
-    # Each thread numbered the vertices it met in an order of its own.
-    keys, numbers = np.unique(np.concatenate(found), return_inverse=True)
-    numbers = np.split(numbers.astype(np.int32), np.cumsum([len(part) for part in found[:-1]]))
+    keys, numbers = _number(found, crew)
     parts = crew.parts(shares)
-    counts = crew.run_each(
+    firsts = np.zeros((len(parts), len(keys)), np.int32)
+    crew.run_each(
         _renumber,
-        [(*part, axes, corners, own, len(keys)) for part, own in zip(parts, numbers, strict=True)],
+        [
+            (*part, axes, corners, own, counts)
+            for part, own, counts in zip(parts, numbers, firsts, strict=True)
+        ],
     )
-    starts = np.concatenate([[0], np.cumsum(sum(counts), dtype=np.int64)])
+    starts = _starts(firsts)
     points = memory.array("points", len(corners), np.int32)
     point_weights = memory.array("point weights", len(corners), np.float32)
-    firsts = starts[:-1].copy()
-    calls = []
-    for part, count in zip(parts, counts, strict=True):
-        calls.append((*part, axes, corners, weights, firsts.copy(), points, point_weights))
-        firsts += count
-    crew.run_each(_collect, calls)
+    crew.run_each(
+        _collect,
+        [
+            (*part, axes, corners, weights, first, points, point_weights)
+            for part, first in zip(parts, firsts, strict=True)
+        ],
+    )
     offsets = axes * strides - strides.sum()
     chains = crew.run_each(_chains, [(keys, offset) for offset in offsets])
     height = 1 / (1 + 2.0 ** (1 - axes))
@@ -190,6 +194,7 @@ def _place_kernel(d):
     One for each d, so that its loops over axes have a fixed length and disappear.
     """
     axes = d + 1
+    share = np.float32(1 / axes)
 
     @njit(nogil=True, cache=True, error_model="numpy")
     def place(low, high, image, width, scales, lows, strides, corners, weights):
@@ -234,17 +239,17 @@ def _place_kernel(d):
             # The nearest vertex of remainder 0, but for rounding out of the plane.
             excess = 0
             for i in range(axes):
-                quotient = np.int64(math.floor(offset[i] / axes + np.float32(0.5)))
+                quotient = np.int64(math.floor(offset[i] * share + np.float32(0.5)))
                 excess += quotient
                 vertex[i] = quotient * axes
                 offset[i] -= np.float32(vertex[i])
                 rank[i] = 0
             for i in range(d):
                 for j in range(i + 1, axes):
-                    if offset[i] < offset[j]:
-                        rank[i] += 1
-                    else:
-                        rank[j] += 1
+                    # No branch: it could not be foreseen.
+                    behind = np.int64(offset[i] < offset[j])
+                    rank[i] += behind
+                    rank[j] += 1 - behind
             # Coordinates that were rounded furthest step back by one.
             order = np.int64(0)
             for i in range(axes):
@@ -256,7 +261,7 @@ def _place_kernel(d):
                 axis_of[place] = i
                 order = order * axes + place
             for place in range(axes):
-                ordered[place] = offset[axis_of[place]] / axes
+                ordered[place] = offset[axis_of[place]] * share
             first = point * axes
             weights[first] = 1 + ordered[d] - ordered[0]
             for k in range(1, axes):
@@ -308,15 +313,76 @@ def _grown(found, num_found):
     return longer, slots
 
 
+def _number(found, crew):
+    """Number vertices in the order of their keys.
+
+    Args:
+      found: for each part of the points the int64 keys it met, in the order of its own numbers.
+      crew: `Crew` that sorts them.
+
+    Returns:
+      All keys, ascending, and for each part the int32 final numbers of its own numbers.
+    """
+    orders = crew.run_each(np.argsort, [(keys,) for keys in found])
+    merged, numbers = found[0][orders[0]], []
+    for keys, order in zip(found[1:], orders[1:], strict=True):
+        merged, *places = _merge(merged, keys[order])
+        numbers = [places[0][number] for number in numbers or [slice(None)]] + [places[1]]
+    numbers = numbers or [np.arange(len(merged), dtype=np.int32)]
+    return merged, [_undo(order, number) for order, number in zip(orders, numbers, strict=True)]
+
+
+def _undo(order, numbers):
+    """The numbers of sorted keys, for the keys as they were before."""
+    before = np.empty_like(numbers)
+    before[order] = numbers
+    return before
+
+
 @njit(nogil=True, cache=True)
-def _renumber(low, high, axes, corners, numbers, num_vertices):
-    """Give the corners of points low to high their final numbers; how often each occurs."""
-    counts = np.zeros(num_vertices, np.int64)
+def _merge(left, right):
+    """Merge ascending keys: all of them once, and where those of either side went (int32)."""
+    keys = np.empty(len(left) + len(right), np.int64)
+    left_places = np.empty(len(left), np.int32)
+    right_places = np.empty(len(right), np.int32)
+    count = i = j = 0
+    while i < len(left) or j < len(right):
+        from_left = j == len(right) or (i < len(left) and left[i] <= right[j])
+        key = left[i] if from_left else right[j]
+        if from_left:
+            left_places[i] = count
+            i += 1
+        if j < len(right) and right[j] == key:
+            right_places[j] = count
+            j += 1
+        keys[count] = key
+        count += 1
+    return keys[:count].copy(), left_places, right_places
+
+
+@njit(nogil=True, cache=True)
+def _renumber(low, high, axes, corners, numbers, counts):
+    """Give the corners of points low to high their final numbers; count how often each occurs."""
     for corner in range(low * axes, high * axes):
         number = numbers[corners[corner]]
         corners[corner] = number
         counts[number] += 1
-    return counts
+
+
+@njit(nogil=True, cache=True)
+def _starts(counts):
+    """Turn the counts of each part into where its entries begin; where each vertex begins."""
+    num_parts, num_vertices = counts.shape
+    starts = np.empty(num_vertices + 1, np.int64)
+    total = 0
+    for vertex in range(num_vertices):
+        starts[vertex] = total
+        for part in range(num_parts):
+            count = counts[part, vertex]
+            counts[part, vertex] = total
+            total += count
+    starts[num_vertices] = total
+    return starts
 
 
 @njit(nogil=True, cache=True)
@@ -366,7 +432,9 @@ def _normalize(lattice, normalization, crew):
     if normalization == "none":
         return
     axes, num_points = lattice.num_corners, len(lattice.corners) // lattice.num_corners
-    table = np.add.reduceat(lattice.point_weights, lattice.starts[:-1])
+    table = np.empty(lattice.num_vertices, np.float32)
+    entries = crew.balanced(lattice.starts)
+    crew.run(_splat_ones, entries, lattice.starts, lattice.point_weights, table)
     for members, starts in lattice.chains:
         crew.run(_blur_column, crew.balanced(starts), members, starts, table)
     factors = np.empty(num_points, np.float32)
@@ -388,6 +456,16 @@ def _normalize(lattice, normalization, crew):
     if normalization != "after":
         entries = crew.shares(len(lattice.points))
         crew.run(_scale_entries, entries, lattice.points, lattice.point_weights, factors)
+
+
+@njit(nogil=True, cache=True)
+def _splat_ones(low, high, starts, point_weights, table):
+    """What vertices low to high collect where every point holds one."""
+    for vertex in range(low, high):
+        total = np.float32(0)
+        for entry in range(starts[vertex], starts[vertex + 1]):
+            total += point_weights[entry]
+        table[vertex] = total
 
 
 @njit(nogil=True, cache=True)
