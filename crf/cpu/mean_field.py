@@ -83,7 +83,8 @@ class Beliefs(NamedTuple):
 
 
 def _beliefs(labels, prior, rest, marginals, shrinkage):
-    floor = np.zeros(-(-labels // LANES) * LANES, np.float32)
+    # One vector at least, where no label takes part.
+    floor = np.zeros(-(-max(labels, 1) // LANES) * LANES, np.float32)
     floor[:labels] = MIN
     return Beliefs(prior, floor, labels, rest, marginals, shrinkage)
 
