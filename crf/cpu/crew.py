@@ -32,17 +32,25 @@ class Crew:
     def __exit__(self, *_):
         self._others.shutdown()
 
-    def shares(self, size):
-        """Bounds of equal parts of `range(size)`, one for each thread."""
-        return [size * part // self.num_threads for part in range(self.num_threads + 1)]
+    def shares(self, size, each=1):
+        """Bounds of equal parts of `range(size)`.
 
-    def balanced(self, starts):
+        Args:
+          size: number of tasks.
+          each: parts for each thread; with more than one, a thread that is held up leaves
+            parts to the others.
+        """
+        count = self.num_threads * each
+        return [size * part // count for part in range(count + 1)]
+
+    def balanced(self, starts, each=1):
         """Bounds of parts of a task list that hold about as much work each.
 
         Args:
           starts: (n + 1,) how much work lies before each of n tasks, and in all.
+          each: as for `shares`.
         """
-        return np.searchsorted(starts, self.shares(int(starts[-1]))).tolist()
+        return np.searchsorted(starts, self.shares(int(starts[-1]), each)).tolist()
 
     @staticmethod
     def parts(bounds):

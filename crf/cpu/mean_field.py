@@ -19,6 +19,9 @@ from crf.memory import check_memory
 
 # Corners, weights and lists of both lattices, and what building them takes besides.
 BYTES_PER_POINT = 300
+
+# Parts of a pass for each thread: enough to even out what other programs take.
+PARTS = 4
 MIN = np.float32(MIN_PROBABILITY)
 
 
@@ -121,14 +124,14 @@ def _plan(image, beliefs, params, crew, memory):
     splat, blurs = [], [[] for _ in far.chains]
     for lattice, rows in ((far, far_table), (near, table)):
         entries = lattice.starts, lattice.points, lattice.point_weights
-        for part in crew.parts(crew.balanced(lattice.starts)):
+        for part in crew.parts(crew.balanced(lattice.starts, PARTS)):
             splat.append((*part, *entries, beliefs.marginals, beliefs.labels, width, rows))
         for blur, chains in zip(blurs, lattice.chains, strict=False):
-            for part in crew.parts(crew.balanced(chains[1])):
+            for part in crew.parts(crew.balanced(chains[1], PARTS)):
                 blur.append((*part, *chains, width, rows))
     slices = _slices(near, far, params, crew, memory)
     mixing = _mixing_rows(params.compatibility, width)
-    pixels = crew.parts(crew.shares(image.shape[0] * image.shape[1]))
+    pixels = crew.parts(crew.shares(image.shape[0] * image.shape[1], PARTS))
     update = [(*part, *slices, table, mixing, *beliefs) for part in pixels]
     return [
         (kernels.splat, splat),
