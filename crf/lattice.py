@@ -232,7 +232,7 @@ def _check_extent(extent):
 def _number_vertices(keys):
     """Sorted keys (M,) of the occupied vertices, and the corners (d + 1, N) as rows of it."""
     found, corners = tf.unique(tf.reshape(keys, [-1]))
-    # In sorted order neighbors lie near each other, which makes the blur's gathers faster.
+    # In sorted order neighbors lie near each other, which makes the blur faster.
     order = tf.argsort(found)
     corners = tf.gather(tf.math.invert_permutation(order), corners)
     return tf.gather(found, order), tf.reshape(corners, tf.shape(keys))
