@@ -48,6 +48,41 @@ def overlay(image, label, color_table, alpha=0.6):
     return np.where((label == VOID)[..., None], image, tinted)
 
 
+def colorize_probabilities(probabilities, color_table):
+    """The colour of the most probable class at every pixel, paler the less probable it is.
+
+    Args:
+      probabilities: (H, W, C) floating, from 0 to 1.
+      color_table: (256, 3) uint8, as `LabelSet.color_table()` gives it.
+
+    Returns:
+      (H, W, 3) uint8 RGB; a class of probability p has the share p of its colour, on white.
+    """
+    probabilities = np.asarray(probabilities)
+    if probabilities.ndim != 3 or probabilities.dtype.kind != "f":
+        raise InputError(
+            f"probabilities are {probabilities.dtype} {probabilities.shape}; give floats (H, W, C)"
+        )
+    color = np.take(color_table, probabilities.argmax(axis=2), axis=0)
+    share = probabilities.max(axis=2)[..., None]
+    return np.rint(WHITE + share * (color - np.float32(WHITE))).astype(np.uint8)
+
+
+def captioned(picture, caption):
+    """A picture with a line of text above it, widened with white where the text is wider.
+
+    Args:
+      picture: (H, W, 3) uint8 RGB.
+      caption: the text.
+
+    Returns:
+      (H + 22, W or more, 3) uint8 RGB.
+    """
+    band = _blank(TEXT_HEIGHT, max(picture.shape[1], _text_width(caption)))
+    _write(band, caption, 0, TEXT_HEIGHT)
+    return np.concatenate([band, _widened(picture, band.shape[1])])
+
+
 def panel(rows, captions=(), legend=None):
     """One picture of several, in rows and columns, on white.
 
@@ -79,6 +114,12 @@ def panel(rows, captions=(), legend=None):
 def encode_picture(picture):
     """The bytes of a PNG file of a picture, (H, W, 3) uint8 RGB."""
     return cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))[1].tobytes()
+
+
+def _widened(picture, width):
+    wide = _blank(picture.shape[0], width)
+    wide[:, : picture.shape[1]] = picture
+    return wide
 
 
 def _row(row, widths, width):

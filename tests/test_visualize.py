@@ -4,7 +4,14 @@ import pytest
 
 from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.errors import InputError
-from deeplab_tf.visualize import colorize, encode_picture, overlay, panel
+from deeplab_tf.visualize import (
+    captioned,
+    colorize,
+    colorize_probabilities,
+    encode_picture,
+    overlay,
+    panel,
+)
 
 RED, GREEN = (200, 0, 0), (0, 100, 0)
 LABELS = LabelSet(("red", "green"), (RED, GREEN))
@@ -46,6 +53,36 @@ def test_wrong_shapes_are_refused():
         colorize(np.zeros((2, 2, 1), np.uint8), LABELS.color_table())
     with pytest.raises(InputError, match="give \\(H, W, 3\\)"):
         overlay(flat(2, 3, 0), np.zeros((3, 2), np.uint8), LABELS.color_table())
+
+
+def test_probabilities_fade_to_white():
+    probabilities = np.float32([[[1, 0], [0.4, 0.6]]])
+    colors = colorize_probabilities(probabilities, LABELS.color_table())
+    assert colors.dtype == np.uint8
+    assert colors.tolist() == [[[*RED], [102, 162, 102]]]
+
+
+def test_what_is_no_probability_map_is_refused():
+    for wrong in (np.zeros((2, 2), np.float32), np.zeros((2, 2, 2), np.uint8)):
+        with pytest.raises(InputError, match="give floats \\(H, W, C\\)"):
+            colorize_probabilities(wrong, LABELS.color_table())
+
+
+def test_a_caption_stands_above_its_picture():
+    titled = captioned(flat(10, 80, 7), "image")
+    assert titled.shape == (22 + 10, 80, 3)
+    assert (titled[22:] == 7).all()
+    assert has_color(titled[:22], 0)
+
+
+def test_a_long_caption_widens_its_picture():
+    titled = captioned(flat(10, 20, 7), "sigma_alpha = 67")
+    text = captioned(flat(10, 400, 7), "sigma_alpha = 67")[:22]
+    width = titled.shape[1]
+    assert 20 < width < 400
+    np.testing.assert_array_equal(titled[:22], text[:, :width])
+    assert (text[:, width:] == 255).all()
+    assert (titled[22:, :20] == 7).all() and (titled[22:, 20:] == 255).all()
 
 
 def test_panel_places_pictures_of_all_sizes():
