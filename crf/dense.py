@@ -148,6 +148,8 @@ def _refine_by_filter(probabilities, images, params, weights, compatibility, bui
         per_point = 300 + 16 * probabilities.shape[3]
         check_memory(per_point * int(tf.size(images[0, ..., 0])), "the lattices of an image")
 
+    # Converted, an error of one line would become many.
+    @tf.autograph.experimental.do_not_convert
     def refine(pair):
         return infer(*pair, params, build_filter, weights, compatibility)
 

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from crf import NORMALIZATIONS, CRFParams, dense_crf
+from crf import ENGINES, NORMALIZATIONS, CRFParams, dense_crf, warm_up
 
 PARAMS = CRFParams(w1=4, sigma_alpha=20, sigma_beta=10, w2=3, sigma_gamma=2, iterations=4)
 
@@ -60,7 +62,7 @@ def test_exact_engine_equals_brute_force(normalization):
     np.testing.assert_allclose(result[0], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("engine", ["lattice", "exact"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_lone_wrong_pixel_is_put_right_and_a_border_kept(engine):
     image = np.zeros((1, 8, 8, 3), np.uint8)
     image[:, :, 4:] = 200
@@ -73,16 +75,17 @@ def test_a_lone_wrong_pixel_is_put_right_and_a_border_kept(engine):
     np.testing.assert_array_equal(result[0].argmax(-1), label)
 
 
+@pytest.mark.parametrize("engine", ["numba", "lattice"])
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_lattice_agrees_with_exact(normalization):
+def test_lattices_agree_with_exact(engine, normalization):
     probabilities, images = scene(24, 32, 4)
     weight = 0.02 if normalization == "none" else 3
     params = CRFParams(
         w1=weight, sigma_alpha=9, sigma_beta=10, w2=weight, normalization=normalization
     )
     exact, lattice = (
-        dense_crf(probabilities, images, params, engine).numpy().argmax(-1)
-        for engine in ("exact", "lattice")
+        dense_crf(probabilities, images, params, name).numpy().argmax(-1)
+        for name in ("exact", engine)
     )
     assert (exact != probabilities.argmax(-1)).mean() > 0.2  # the CRF has work to do
     # A lattice loses what its sparse vertices pass to no neighbor, here half of the bilateral
@@ -90,7 +93,7 @@ def test_lattice_agrees_with_exact(normalization):
     assert (exact == lattice).mean() > (0.8 if normalization == "none" else 0.99)
 
 
-@pytest.mark.parametrize("engine", ["lattice", "exact", "auto"])
+@pytest.mark.parametrize("engine", [*ENGINES, "auto"])
 @pytest.mark.parametrize("shape", [(1, 1, 2), (1, 9, 3), (9, 1, 3), (6, 5, 40), (3, 4, 1)])
 def test_every_shape_gives_probabilities(engine, shape):
     result = dense_crf(*scene(*shape), PARAMS, engine).numpy()
@@ -99,15 +102,16 @@ def test_every_shape_gives_probabilities(engine, shape):
     assert result.min() >= 0
 
 
-def test_one_pixel_by_hand():
+@pytest.mark.parametrize("engine", ENGINES)
+def test_one_pixel_by_hand(engine):
     # Normalised, a pixel alone gets its own Q back from both kernels, whatever the lattice.
     params = CRFParams(w1=2, w2=1, iterations=1)
-    result = dense_crf([[[[0.8, 0.2]]]], np.full((1, 1, 1, 3), 77, np.uint8), params)
+    result = dense_crf([[[[0.8, 0.2]]]], np.full((1, 1, 1, 3), 77, np.uint8), params, engine)
     expected = softmax(np.log([0.8, 0.2]) + 3 * np.array([0.8, 0.2]))
     np.testing.assert_allclose(result[0, 0, 0], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("engine", ["lattice", "exact"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_zero_weights_give_the_clamped_input_back(engine):
     probabilities, images = scene(4, 5, 3)
     probabilities[0, 0, 0] = [0, 1, 0]
@@ -117,7 +121,7 @@ def test_zero_weights_give_the_clamped_input_back(engine):
     np.testing.assert_allclose(result, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("engine", ["lattice", "exact"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_permuted_labels_permute_the_result(engine):
     probabilities, images = scene(8, 9, 5)
     order = [3, 0, 4, 1, 2]
@@ -126,17 +130,17 @@ def test_permuted_labels_permute_the_result(engine):
     np.testing.assert_allclose(permuted, straight[..., order], atol=1e-5)
 
 
-@pytest.mark.parametrize("engine", ["lattice", "exact"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_batch_equals_each_image_alone(engine):
-    probabilities, images = scene(8, 9, 3, batch=2)
-    images[1] = 255 - images[1] // 2
+    probabilities, images = scene(8, 9, 3, batch=3)
+    images[1], images[2] = 255 - images[1] // 2, np.roll(images[2], 3, axis=1)
     both = dense_crf(probabilities, images, PARAMS, engine)
-    for i in range(2):
+    for i in range(3):
         alone = dense_crf(probabilities[i : i + 1], images[i : i + 1], PARAMS, engine)
         np.testing.assert_allclose(both[i], alone[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("engine", ["lattice", "exact"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_graph_of_unknown_size_equals_eager(engine):
     signature = [tf.TensorSpec([None] * 4), tf.TensorSpec([None, None, None, 3], tf.uint8)]
     run = tf.function(lambda p, i: dense_crf(p, i, PARAMS, engine), input_signature=signature)
@@ -177,14 +181,135 @@ def test_lattice_gradient_matches_differences():
     np.testing.assert_allclose(slope, differences, rtol=1e-2)
 
 
-def test_half_and_double_precision_are_taken():
+@pytest.mark.parametrize("engine", ENGINES)
+def test_half_and_double_precision_are_taken(engine):
     probabilities, images = scene(4, 5, 3)
-    straight = dense_crf(probabilities, images, PARAMS)
-    double = dense_crf(probabilities.astype(np.float64), images, PARAMS)
-    half = dense_crf(probabilities.astype(np.float16), images, PARAMS)
+    straight = dense_crf(probabilities, images, PARAMS, engine)
+    double = dense_crf(probabilities.astype(np.float64), images, PARAMS, engine)
+    half = dense_crf(probabilities.astype(np.float16), images, PARAMS, engine)
     assert double.dtype == half.dtype == tf.float32
     np.testing.assert_allclose(double, straight, atol=1e-6)
     np.testing.assert_allclose(half, straight, atol=2e-2)
+
+
+def bits(*args, **options):
+    return dense_crf(*args, **options).numpy().tobytes()
+
+
+def test_auto_is_numba_eagerly_where_there_is_no_gpu(monkeypatch):
+    data = scene(12, 15, 5)
+    numba, lattice = (bits(*data, PARAMS, engine) for engine in ("numba", "lattice"))
+    assert numba != lattice  # else what follows could not tell them apart
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    assert bits(*data, PARAMS) == bits(*data, PARAMS, num_threads=3) == numba
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    assert bits(*data, PARAMS) == lattice
+    # The other engines cannot prune.
+    assert bits(*data, PARAMS, prune_below=1e-9) == numba
+
+
+def kinds_of_operations(**options):
+    """Kinds of the operations in a graph that refines, those in its loops among them."""
+    signature = [tf.TensorSpec([None] * 4), tf.TensorSpec([None, None, None, 3], tf.uint8)]
+    run = tf.function(lambda p, i: dense_crf(p, i, PARAMS, **options), input_signature=signature)
+    graph = run.get_concrete_function().graph.as_graph_def()
+    return {n.op for f in graph.library.function for n in f.node_def} | {n.op for n in graph.node}
+
+
+@pytest.mark.parametrize(
+    ("options", "leaves_tensorflow"),
+    [
+        ({}, False),
+        ({"engine": "lattice"}, False),
+        ({"engine": "exact"}, False),
+        ({"engine": "numba"}, True),
+        ({"prune_below": 0.01}, True),
+    ],
+)
+def test_only_numba_leaves_tensorflow_in_a_graph(options, leaves_tensorflow):
+    kinds = kinds_of_operations(**options)
+    assert {"While", "StatelessWhile", "PyFunc", "PyFuncStateless"} & kinds  # the whole graph
+    assert any("PyFunc" in kind for kind in kinds) == leaves_tensorflow
+
+
+@pytest.mark.parametrize("prune_below", [0.0, 0.3])
+def test_numba_in_a_graph_gives_the_bits_it_gives_eagerly(prune_below):
+    data, options = scene(12, 15, 5, batch=2), {"engine": "numba", "prune_below": prune_below}
+    run = tf.function(lambda p, i: dense_crf(p, i, PARAMS, **options))
+    result = run(*data)
+    assert result.shape == data[0].shape
+    assert result.numpy().tobytes() == bits(*data, PARAMS, **options)
+
+
+@pytest.mark.parametrize(("in_graph", "learned"), [(False, True), (True, False)])
+def test_numba_has_the_gradients_of_the_lattice(in_graph, learned):
+    probabilities, images = scene(7, 8, 3, batch=2)
+    readout = tf.random.normal(probabilities.shape)
+    costs = [tf.constant(1 - np.eye(3) + np.triu(np.full((3, 3), 0.3)), tf.float32)]
+    inputs = [tf.constant(probabilities), tf.constant(1.5), tf.constant(0.5)] + costs * learned
+
+    def gradients(engine, *inputs):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            options = {"weights": inputs[1:3], "compatibility": inputs[3] if learned else None}
+            refined = dense_crf(inputs[0], images, PARAMS, engine, **options)
+            value = tf.reduce_sum(readout * refined)
+        return value, *tape.gradient(value, inputs)
+
+    run = tf.function(gradients) if in_graph else gradients
+    for mine, wanted in zip(run("numba", *inputs), run("lattice", *inputs), strict=True):
+        scale = np.abs(wanted).max()
+        assert scale > 1e-3  # else there is nothing to get wrong
+        np.testing.assert_allclose(mine, wanted, atol=1e-4 * scale)
+
+
+def test_numba_learns_from_the_params_own_weights_too():
+    probabilities, images = map(tf.constant, scene(7, 8, 3))
+    found = []
+    for engine in ("numba", "lattice"):
+        with tf.GradientTape() as tape:
+            tape.watch(probabilities)
+            value = tf.reduce_sum(dense_crf(probabilities, images, PARAMS, engine)[..., 0])
+        found.append(tape.gradient(value, probabilities))
+    np.testing.assert_allclose(*found, atol=1e-4 * np.abs(found[1]).max())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_given_weights_and_compatibility_replace_those_of_the_params(engine):
+    data, costs = scene(7, 8, 3), ((0, 2, 1), (1, 0, 1), (0.5, 1, 0))
+    other = CRFParams(w1=9, sigma_alpha=20, sigma_beta=10, w2=0, sigma_gamma=2, iterations=4)
+    given = dense_crf(*data, other, engine, weights=(4, 3), compatibility=costs)
+    own = dense_crf(*data, replace(PARAMS, compatibility=costs), engine)
+    np.testing.assert_allclose(given, own, atol=1e-6)
+    assert np.abs(given - dense_crf(*data, PARAMS, engine)).max() > 0.01
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prune_below": 0.1, "engine": "lattice"}, "'lattice' cannot prune labels; take numba"),
+        ({"prune_below": 0.1, "engine": "exact"}, "'exact' cannot prune labels; take numba"),
+        ({"prune_below": 0.1, "compatibility": np.eye(3)}, "in the Potts model; .* prune_below=0"),
+        ({"prune_below": -0.1}, "prune_below must be a probability, not -0.1"),
+        ({"prune_below": 1.5}, "prune_below must be a probability, not 1.5"),
+        ({"prune_below": np.nan}, "prune_below must be a probability, not nan"),
+        ({"num_threads": 0}, "num_threads must be at least 1, not 0"),
+        ({"num_threads": -2, "engine": "numba"}, "num_threads must be at least 1, not -2"),
+        ({"compatibility": np.eye(4)}, r"the compatibility is \(4, 4\), but there are 3 labels"),
+    ],
+)
+def test_options_that_make_no_sense_raise_one_line(options, message, in_graph):
+    run = tf.function(dense_crf) if in_graph else dense_crf
+    with pytest.raises(ValueError, match=message) as error:
+        run(GOOD_P, GOOD_I, PARAMS, **options)
+    # While it traces, TensorFlow adds where in the code it was.
+    assert in_graph or "\n" not in str(error.value)
+
+
+def test_warm_up_compiles_without_a_trace(capfd):
+    warm_up()
+    assert capfd.readouterr() == ("", "")
 
 
 def spoiled(value):
@@ -196,6 +321,7 @@ def spoiled(value):
 GOOD_P, GOOD_I = scene(4, 5, 3)
 
 
+@pytest.mark.parametrize("engine", [*ENGINES, "auto"])
 @pytest.mark.parametrize(
     ("probabilities", "images", "message"),
     [
@@ -215,14 +341,45 @@ GOOD_P, GOOD_I = scene(4, 5, 3)
         (GOOD_P[:, :0], GOOD_I[:, :0], "nothing to do"),
     ],
 )
-def test_bad_input_raises_one_line(probabilities, images, message):
+def test_bad_input_raises_one_line(probabilities, images, message, engine):
     with pytest.raises(ValueError, match=message) as error:
-        dense_crf(probabilities, images, PARAMS)
+        dense_crf(probabilities, images, PARAMS, engine)
     assert "\n" not in str(error.value)
 
 
-def test_sums_within_the_tolerance_are_taken():
-    dense_crf(GOOD_P * 1.0005, GOOD_I, CRFParams(iterations=0))
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_graph_stops_on_values_that_are_no_probabilities(engine):
+    signature = [tf.TensorSpec([None] * 4), tf.TensorSpec([None, None, None, 3], tf.uint8)]
+    run = tf.function(lambda p, i: dense_crf(p, i, PARAMS, engine), input_signature=signature)
+    assert run(GOOD_P, GOOD_I).shape == GOOD_P.shape
+    for probabilities in (*(spoiled(value)[0] for value in (np.nan, np.inf, -0.5)), GOOD_P * 1.01):
+        message = "must be finite, not negative, and sum to one"
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            run(probabilities, GOOD_I)
+
+
+@pytest.mark.parametrize("engine", ["numba", "lattice"])
+def test_features_too_far_apart_raise(engine):
+    images = np.random.default_rng(0).integers(0, 256, (1, 8, 9, 3)).astype(np.uint8)
+    probabilities, params = scene(8, 9, 3)[0], CRFParams(sigma_beta=1e-4)
+    with pytest.raises(ValueError, match="63 bits: choose larger sigmas") as error:
+        dense_crf(probabilities, images, params, engine)
+    assert "\n" not in str(error.value)
+    run = tf.function(lambda p, i: dense_crf(p, i, params, engine))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="63 bits: choose larger sigmas"):
+        run(probabilities, images)
+
+
+def test_too_little_memory_is_said_beforehand(monkeypatch):
+    monkeypatch.setattr("crf.memory._available_memory", lambda: 1000)
+    with pytest.raises(ValueError, match=r"dense_crf: .* of memory are available; refine tiles"):
+        dense_crf(GOOD_P, GOOD_I, PARAMS, engine="numba")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("factor", [0.9995, 1.0005])
+def test_sums_within_the_tolerance_are_taken(engine, factor):
+    dense_crf((factor * GOOD_P).astype(np.float32), GOOD_I, CRFParams(iterations=0), engine)
 
 
 def test_unknown_engine_lists_those_there_are():
@@ -259,18 +416,21 @@ def golden(folder, case):
     return probabilities[None], image[None], params, result
 
 
+@pytest.mark.parametrize("engine", ["numba", "lattice"])
 @pytest.mark.parametrize("case", range(6))
-def test_lattice_reproduces_the_reference(crf_golden, case):
+def test_lattices_reproduce_the_reference(crf_golden, case, engine):
     *data, expected = golden(crf_golden, case)
-    result = dense_crf(*data, engine="lattice")[0].numpy()
+    result = dense_crf(*data, engine=engine)[0].numpy()
     # One pixel in 12,000 that flips wholly is 1.5e-5 of the mean.
     assert np.abs(result - expected).mean() < 2e-5
+    assert (result.argmax(-1) == expected.argmax(-1)).mean() > 0.9998
 
 
+@pytest.mark.parametrize("engine", ["numba", "lattice"])
 @pytest.mark.parametrize("case", [4, 5])
-def test_lattice_agrees_with_exact_on_real_images(crf_golden, case):
+def test_lattices_agree_with_exact_on_real_images(crf_golden, case, engine):
     *data, _ = golden(crf_golden, case)
     exact, lattice = (
-        dense_crf(*data, engine=engine).numpy().argmax(-1) for engine in ("exact", "lattice")
+        dense_crf(*data, engine=name).numpy().argmax(-1) for name in ("exact", engine)
     )
     assert (exact == lattice).mean() > 0.99
