@@ -12,7 +12,6 @@ random, and those of a network at output stride 8 that finds 4 of 21 classes (3 
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from itertools import product
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# This script has the package's name; from its own folder it would import itself.
+# This script has the package's name: looked for beside it, the package would not be found.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import cv2
@@ -31,6 +30,7 @@ import tensorflow as tf
 from absl import app, flags
 from tqdm import tqdm
 
+from benchmarks.binding_worker import peak_megabytes
 from crf import CRFParams, dense_crf, warm_up
 from deeplab_tf.data.voc import load_image, read_split
 
@@ -186,9 +186,9 @@ def report_memory(case):
     """In a fresh process: print the megabytes that one inference adds to the peak."""
     warm_up()
     probabilities, image = load_case(case)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_megabytes(reset=True)
     dense_crf(probabilities, image, CRFParams(), engine="numba", num_threads=2)
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print(peak_megabytes() - before)
 
 
 def print_memory(cases):
@@ -201,6 +201,22 @@ def print_memory(cases):
         if FLAGS.binding_python:
             line += f"{Binding(FLAGS.binding_python).run(case, CRFParams())['megabytes']:12.0f}"
         print(line, flush=True)
+
+
+def print_pruning(cases):
+    """Print what leaving out labels changes, where a network gave the scores."""
+    print(
+        f"\n{f'pruned below {PRUNE_BELOW}, against not pruned':44}{'mean |dQ|':>12}{'labels':>10}"
+    )
+    for case, (alpha, beta) in product(cases, SIGMAS):
+        if "network" in case.stem:
+            params = CRFParams(sigma_alpha=alpha, sigma_beta=beta)
+            inputs = (*load_case(case), params, "numba")
+            every = dense_crf(*inputs).numpy()
+            some = dense_crf(*inputs, prune_below=PRUNE_BELOW).numpy()
+            changed = (every.argmax(axis=-1) != some.argmax(axis=-1)).mean()
+            error = np.abs(every - some).mean()
+            print(f"{case.stem + f' {alpha}/{beta}':44}{error:12.1e}{changed:10.2%}")
 
 
 def print_times(results):
@@ -238,6 +254,7 @@ def main(_):
             params = CRFParams(sigma_alpha=alpha, sigma_beta=beta)
             results[f"{case.stem} {alpha}/{beta}"] = measure(case, params, binding)
         print_times(results)
+        print_pruning(cases)
         print_memory(cases)
 
 
