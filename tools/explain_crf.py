@@ -46,7 +46,9 @@ model_flags.define_size_flags()
 flags.DEFINE_string("out_dir", None, "Folder for the pictures.", required=True)
 flags.DEFINE_list("belief_after", ["1", "2", "5", "10"], "Numbers of iterations to show.")
 for _name in SearchGrid.names():
-    flags.DEFINE_list(f"values_{_name}", None, f"Values of {_name} to show.")
+    flags.DEFINE_list(
+        f"values_{_name}", None, f"Values of {_name} to show. Default: multiples of its own."
+    )
 
 
 def plan_outputs(images, out_dir):
