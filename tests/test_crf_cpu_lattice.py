@@ -75,6 +75,18 @@ def test_filters_as_the_lattice_in_tensorflow(kind, shape, normalization):
 
 
 @pytest.mark.parametrize("kind", ["bilateral", "spatial"])
+@pytest.mark.parametrize("sigma", [0.5, 1, 2, 3, 4, 12])
+def test_points_on_the_border_of_two_simplices_are_no_different(kind, sigma):
+    # Every second or third row lies there for such a sigma, and an image of one color does.
+    params = CRFParams(sigma_alpha=sigma, sigma_beta=sigma, sigma_gamma=sigma)
+    image = np.full((14, 11, 3), 60, np.uint8)
+    values = np.random.default_rng(1).random((14 * 11, 3))
+    filtered = run_filter(build(kind, image, params), values)
+    expected = reference_filter(kind, image, params)(tf.constant(values))
+    np.testing.assert_allclose(filtered, expected, rtol=2e-4)
+
+
+@pytest.mark.parametrize("kind", ["bilateral", "spatial"])
 @pytest.mark.parametrize("threads", [2, 5, 100])
 def test_the_number_of_threads_changes_nothing(kind, threads):
     image = noisy_stripes(9, 8)

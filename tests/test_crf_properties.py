@@ -174,7 +174,7 @@ def test_the_same_input_gives_the_same_bits(scene, params, prune_below):
 @given(scene=scenes(), params=all_params())
 def test_numba_equals_the_lattice(scene, params):
     difference = np.abs(refine(scene, params) - refine(scene, params, "lattice"))
-    assert difference.max() < 2e-3 and difference.mean() < 1e-4
+    assert difference.max() < 1e-4 and difference.mean() < 1e-5
 
 
 @few
@@ -184,7 +184,7 @@ def test_numba_equals_the_lattice_with_a_compatibility(scene, params, data):
     costs = np.random.default_rng(data.draw(st.integers(0, 99))).random((labels, labels))
     params = replace(params, compatibility=costs)
     difference = np.abs(refine(scene, params) - refine(scene, params, "lattice"))
-    assert difference.max() < 2e-3 and difference.mean() < 1e-4
+    assert difference.max() < 1e-4 and difference.mean() < 1e-5
 
 
 @few
