@@ -243,7 +243,7 @@ def test_numba_in_a_graph_gives_the_bits_it_gives_eagerly(prune_below):
 
 @pytest.mark.parametrize(("in_graph", "learned"), [(False, True), (True, False)])
 def test_numba_has_the_gradients_of_the_lattice(in_graph, learned):
-    probabilities, images = scene(7, 8, 3, batch=2)
+    probabilities, images = scene(5, 6, 3, batch=2)
     readout = tf.random.normal(probabilities.shape)
     costs = [tf.constant(1 - np.eye(3) + np.triu(np.full((3, 3), 0.3)), tf.float32)]
     inputs = [tf.constant(probabilities), tf.constant(1.5), tf.constant(0.5)] + costs * learned
@@ -426,11 +426,12 @@ def test_lattices_reproduce_the_reference(crf_golden, case, engine):
     assert (result.argmax(-1) == expected.argmax(-1)).mean() > 0.9998
 
 
-@pytest.mark.parametrize("engine", ["numba", "lattice"])
 @pytest.mark.parametrize("case", [4, 5])
-def test_lattices_agree_with_exact_on_real_images(crf_golden, case, engine):
+def test_lattices_agree_with_exact_on_real_images(crf_golden, case):
     *data, _ = golden(crf_golden, case)
-    exact, lattice = (
-        dense_crf(*data, engine=name).numpy().argmax(-1) for name in ("exact", engine)
+    exact, numba, lattice = (
+        dense_crf(*data, engine=engine).numpy().argmax(-1)
+        for engine in ("exact", "numba", "lattice")
     )
+    assert (exact == numba).mean() > 0.99
     assert (exact == lattice).mean() > 0.99
