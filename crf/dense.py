@@ -116,8 +116,11 @@ def resolve_engine(engine, prune_below=0.0):
 
 def warm_up():
     """Compile the numba engine, or read what was compiled before, ahead of the first image."""
-    probabilities = np.full((1, 2, 2, 2), 0.5, np.float32)
-    dense_crf(probabilities, np.zeros((1, 2, 2, 3), np.uint8), engine="numba")
+    probabilities = np.broadcast_to(np.array([0.98, 0.01, 0.01], np.float32), (1, 2, 2, 3))
+    image = np.zeros((1, 2, 2, 3), np.uint8)
+    # The kernels come in three kinds: for the Potts model, for a compatibility, and pruned.
+    for options in ({}, {"compatibility": 1 - np.eye(3)}, {"prune_below": 0.1}):
+        dense_crf(probabilities, image, engine="numba", **options)
 
 
 def _check_options(prune_below, num_threads, compatibility):
@@ -142,7 +145,6 @@ def _value_checks(probabilities, images):
 
 def _refine_by_filter(probabilities, images, params, weights, compatibility, build_filter):
     """Refine every image of the batch with TensorFlow operations."""
-
     if tf.executing_eagerly():
         # A lattice's corners and at least one table of values, splat, blurred and sliced.
         per_point = 300 + 16 * probabilities.shape[3]
