@@ -199,13 +199,14 @@ def test_highest_takes_only_its_part():
 
 def test_pick_and_put_back_by_hand():
     given = np.array([[0.5, 0.1, 0.4], [0.2, 0.0, 0.8]], np.float32)
-    flat, picked = read_only(given.ravel()), np.array([0, 2])
+    source = read_only(given.ravel()), 3, np.array([0, 2]), floor_of(3)
+    others = filled_up(np.float32([[0, 1, 0]]))
     prior, rest = np.empty((2, 2), np.float32), np.empty(2, np.float32)
-    kernels.pick(0, 2, flat, 3, picked, FLOOR, prior.ravel(), rest)
+    kernels.pick(0, 2, *source, others, prior.ravel(), rest)
     np.testing.assert_array_equal(prior, given[:, [0, 2]])
     np.testing.assert_allclose(rest, [0.1, 1e-5], atol=1e-7)
     marginals = np.array([[0.7, 0.2], [0.1, 0.9]], np.float32)
     shrinkage, refined = np.float32([0.5, 0.25]), np.empty((2, 3), np.float32)
-    kernels.put_back(0, 2, flat, 3, picked, FLOOR, marginals.ravel(), shrinkage, refined.ravel())
+    kernels.put_back(0, 2, *source, marginals.ravel(), shrinkage, refined.ravel())
     np.testing.assert_array_equal(refined[:, [0, 2]], marginals)
     np.testing.assert_allclose(refined[:, 1], [0.05, 0.25e-5], rtol=1e-6)

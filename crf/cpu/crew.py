@@ -1,7 +1,7 @@
 """Threads that share the work of one kernel after another."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
 
 import numpy as np
@@ -78,7 +78,10 @@ class Crew:
 
         helpers = min(len(calls), self.num_threads) - 1
         pending = [self._others.submit(work) for _ in range(helpers)]
-        work()
+        try:
+            work()
+        finally:
+            wait(pending)
         for future in pending:
             future.result()
         return results

@@ -274,36 +274,56 @@ def survey(low, high, given, num_classes, tolerance):
 @njit(nogil=True, cache=True)
 def highest(low, high, given, num_classes):
     """The greatest probability of each label among points low to high."""
-    top = np.zeros(num_classes, np.float32)
+    width = -(-num_classes // LANES) * LANES
+    top, last = np.zeros(width, np.float32), width - LANES
+    tail = first_lanes(num_classes - last)
     for point in range(low, high):
-        for label in range(num_classes):
-            top[label] = max(top[label], given[point * num_classes + label])
-    return top
+        row = point * num_classes
+        for lane in range(0, last, LANES):
+            store(top, lane, maximum(load(given, row + lane), load(top, lane)))
+        store(top, last, maximum(load_some(given, row + last, tail), load(top, last)))
+    return top[:num_classes]
 
 
 @njit(nogil=True, cache=True)
-def pick(low, high, given, num_classes, picked, floor, prior, rest):
-    """Split what is given for points low to high into picked labels and the sum of the rest."""
-    labels = len(picked)
+def pick(low, high, given, num_classes, picked, floor, others, prior, rest):
+    """Split what is given for points low to high into picked labels and the sum of the rest.
+
+    Args:
+      low, high: the points.
+      given: float32 (N num_classes,).
+      num_classes: all labels.
+      picked: int64, those that exchange messages.
+      floor: float32 (num_classes filled up,), the least a probability counts as.
+      others: float32, the same size, 1 for each label that is not picked, else 0.
+      prior: float32 (N picked,), receives the picked ones.
+      rest: float32 (N,), receives the sum of the others.
+    """
+    last = len(floor) - LANES
+    tail = first_lanes(num_classes - last)
     for point in range(low, high):
-        source = point * num_classes
-        everything = part = _ZERO
-        for label in range(num_classes):
-            everything += max(given[source + label], floor)
-        for lane in range(labels):
-            value = max(given[source + picked[lane]], floor)
-            prior[point * labels + lane] = value
-            part += value
-        rest[point] = everything - part
+        row, target = point * num_classes, point * len(picked)
+        value = maximum(load_some(given, row + last, tail), load(floor, last))
+        total = multiply(value, load(others, last))
+        for lane in range(0, last, LANES):
+            value = maximum(load(given, row + lane), load(floor, lane))
+            total = multiply_add(value, load(others, lane), total)
+        rest[point] = sum_across(total)
+        for lane in range(len(picked)):
+            prior[target + lane] = given[row + picked[lane]]
 
 
 @njit(nogil=True, cache=True)
 def put_back(low, high, given, num_classes, picked, floor, marginals, shrinkage, refined):
     """Write the result of points low to high: the marginals, and the other labels' share."""
-    labels = len(picked)
+    last = len(floor) - LANES
+    tail = first_lanes(num_classes - last)
     for point in range(low, high):
-        target = point * num_classes
-        for label in range(num_classes):
-            refined[target + label] = max(given[target + label], floor) * shrinkage[point]
-        for lane in range(labels):
-            refined[target + picked[lane]] = marginals[point * labels + lane]
+        row, source, factor = point * num_classes, point * len(picked), fill(shrinkage[point])
+        for lane in range(0, last, LANES):
+            value = maximum(load(given, row + lane), load(floor, lane))
+            store(refined, row + lane, multiply(value, factor))
+        value = maximum(load_some(given, row + last, tail), load(floor, last))
+        store_some(refined, row + last, multiply(value, factor), tail)
+        for lane in range(len(picked)):
+            refined[row + picked[lane]] = marginals[source + lane]

@@ -22,7 +22,6 @@ BYTES_PER_POINT = 300
 
 # Parts of a pass for each thread: enough to even out what other programs take.
 PARTS = 4
-MIN = np.float32(MIN_PROBABILITY)
 
 
 def infer(probabilities, image, params, refined, num_threads=None, prune_below=0.0):
@@ -43,19 +42,10 @@ def infer(probabilities, image, params, refined, num_threads=None, prune_below=0
     with Crew(num_threads) as crew, borrowed_workspace() as memory:
         picked = _pick_labels(given, num_classes, prune_below, crew)
         if len(picked) == num_classes:
-            beliefs = _beliefs(num_classes, given, None, out, None)
+            beliefs = Beliefs(given, _floor(num_classes), num_classes, None, out, None)
             _iterate(beliefs, image, params, crew, memory)
-            return
-        pixels = crew.shares(len(given) // num_classes)
-        prior = memory.array("prior", pixels[-1] * len(picked), np.float32)
-        marginals = memory.array("marginals", pixels[-1] * len(picked), np.float32)
-        rest, shrinkage = np.empty((2, pixels[-1]), np.float32)
-        crew.run(kernels.pick, pixels, given, num_classes, picked, MIN, prior, rest)
-        beliefs = _beliefs(len(picked), read_only(prior), rest, marginals, shrinkage)
-        _iterate(beliefs, image, params, crew, memory)
-        crew.run(
-            kernels.put_back, pixels, given, num_classes, picked, MIN, marginals, shrinkage, out
-        )
+        else:
+            _iterate_picked(picked, given, out, image, params, crew, memory)
 
 
 def read_only(array):
@@ -85,11 +75,12 @@ class Beliefs(NamedTuple):
     shrinkage: np.ndarray | None
 
 
-def _beliefs(labels, prior, rest, marginals, shrinkage):
+def _floor(labels):
+    """The least that probabilities count as, for each lane of a row."""
     # One vector at least, where no label takes part.
     floor = np.zeros(-(-max(labels, 1) // LANES) * LANES, np.float32)
-    floor[:labels] = MIN
-    return Beliefs(prior, floor, labels, rest, marginals, shrinkage)
+    floor[:labels] = MIN_PROBABILITY
+    return floor
 
 
 def _pick_labels(given, num_classes, prune_below, crew):
@@ -98,6 +89,24 @@ def _pick_labels(given, num_classes, prune_below, crew):
         return np.arange(num_classes)
     tops = crew.run(kernels.highest, crew.shares(len(given) // num_classes), given, num_classes)
     return np.flatnonzero(np.max(tops, axis=0) >= prune_below)
+
+
+def _iterate_picked(picked, given, out, image, params, crew, memory):
+    """Run mean field on the picked labels; the others keep their shares among themselves."""
+    num_points, labels = image.shape[0] * image.shape[1], len(picked)
+    num_classes, pixels = len(given) // num_points, crew.shares(num_points)
+    prior = memory.array("prior", num_points * labels, np.float32)
+    marginals = memory.array("marginals", num_points * labels, np.float32)
+    rest = memory.array("rest", num_points, np.float32)
+    shrinkage = memory.array("shrinkage", num_points, np.float32)
+    floor = _floor(num_classes)
+    others = np.ones_like(floor)
+    others[picked] = 0
+    source = given, num_classes, picked, floor
+    crew.run(kernels.pick, pixels, *source, others, prior, rest)
+    beliefs = Beliefs(read_only(prior), _floor(labels), labels, rest, marginals, shrinkage)
+    _iterate(beliefs, image, params, crew, memory)
+    crew.run(kernels.put_back, pixels, *source, marginals, shrinkage, out)
 
 
 def _iterate(beliefs, image, params, crew, memory):
