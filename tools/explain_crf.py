@@ -10,7 +10,6 @@ class, paler the less probable it is.
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 from absl import flags
 from app import run
@@ -20,6 +19,7 @@ from app import run
 import crf_flags
 import model_flags
 import numpy as np
+from image_files import plan_outputs
 from tqdm import tqdm
 
 from crf.search import SearchGrid
@@ -49,38 +49,6 @@ for _name in SearchGrid.names():
     flags.DEFINE_list(
         f"values_{_name}", None, f"Values of {_name} to show. Default: multiples of its own."
     )
-
-
-def plan_outputs(images, out_dir):
-    """Choose the files to write for each image, and check that nothing gets in the way.
-
-    Args:
-      images: list of paths.
-      out_dir: folder for the pictures.
-
-    Returns:
-      List of (image path, path of the first picture, path of the second).
-
-    Raises:
-      InputError: where no image is given, one is missing, two have the same name, or a picture
-        would replace an image.
-    """
-    if not images:
-        raise InputError("no image is given; name image files after the flags")
-    plan, names = [], {}
-    inputs = {Path(image).resolve() for image in images}
-    for image in map(Path, images):
-        if not image.is_file():
-            raise InputError(f"{image}: no such image; check the path")
-        other = names.setdefault(image.stem, image)
-        if other is not image:
-            raise InputError(f"{image}: its pictures would be those of {other} too; rename one")
-        outputs = [Path(out_dir) / f"{image.stem}{ending}.png" for ending in ENDINGS]
-        for output in outputs:
-            if output.resolve() in inputs:
-                raise InputError(f"{output} would replace an input; give another --out_dir")
-        plan.append((image, *outputs))
-    return plan
 
 
 def beliefs_shown(params):
@@ -162,7 +130,7 @@ def table(rows, legend):
 
 def main(images):
     """Draw the pictures as the flags say."""
-    plan = plan_outputs(images, FLAGS.out_dir)
+    plan = plan_outputs(images, FLAGS.out_dir, ENDINGS)
     model, label_set = model_flags.open_model()
     params = crf_flags.given_params(label_set.num_classes)
     settings = model_flags.segment_settings()

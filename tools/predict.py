@@ -7,8 +7,6 @@ writes for each image O/NAME.png, a palette PNG of class indices, and O/NAME_ove
 image tinted with the classes' colours.
 """
 
-from pathlib import Path
-
 from absl import flags
 from app import run
 
@@ -16,6 +14,7 @@ from app import run
 # isort: split
 import crf_flags
 import model_flags
+from image_files import plan_outputs
 from tqdm import tqdm
 
 from deeplab_tf.data.png import encode_label
@@ -37,43 +36,6 @@ flags.DEFINE_float(
     lower_bound=0,
     upper_bound=1,
 )
-
-
-def plan_outputs(images, out_dir):
-    """Choose the files to write for each image, and check that nothing gets in the way.
-
-    Args:
-      images: list of paths.
-      out_dir: folder for the results.
-
-    Returns:
-      List of (image path, label path, overlay path).
-
-    Raises:
-      InputError: where no image is given, one is missing, two would write the same file, or a
-        result would replace an image.
-    """
-    if not images:
-        raise InputError("no image is given; name image files after the flags")
-    plan, writers = [], {}
-    for image in map(Path, images):
-        if not image.is_file():
-            raise InputError(f"{image}: no such image; check the path")
-        outputs = [Path(out_dir) / f"{image.stem}{end}.png" for end in ("", "_overlay")]
-        plan.append((image, *outputs))
-        for output in outputs:
-            other = writers.setdefault(output, image)
-            if other is not image:
-                raise InputError(
-                    f"{image}: its result {output} would be that of {other} too; rename one"
-                )
-    inputs = {image.resolve() for image, *_ in plan}
-    for output, image in writers.items():
-        if output.resolve() in inputs:
-            raise InputError(
-                f"{image}: its result {output} would replace an input; give another --out_dir"
-            )
-    return plan
 
 
 def open_labeller():
@@ -98,7 +60,7 @@ def open_labeller():
 
 def main(images):
     """Label the images as the flags say."""
-    plan = plan_outputs(images, FLAGS.out_dir)
+    plan = plan_outputs(images, FLAGS.out_dir, ("", "_overlay"))
     label_of, label_set = open_labeller()
     colors = label_set.color_table()
     for path, label_path, overlay_path in tqdm(plan, unit="image"):

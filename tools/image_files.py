@@ -1,0 +1,43 @@
+"""The files that a tool reads and writes for each image it is given."""
+
+from pathlib import Path
+
+from deeplab_tf.errors import InputError
+
+
+def plan_outputs(images, out_dir, endings):
+    """Choose the files to write for each image, and check that nothing gets in the way.
+
+    Args:
+      images: list of paths.
+      out_dir: folder for the results.
+      endings: what the names of an image's results end with, before ".png".
+
+    Returns:
+      List of (image path, path of each result).
+
+    Raises:
+      InputError: where no image is given, one is missing, two would write the same file, or a
+        result would replace an image.
+    """
+    if not images:
+        raise InputError("no image is given; name image files after the flags")
+    plan, writers = [], {}
+    for image in map(Path, images):
+        if not image.is_file():
+            raise InputError(f"{image}: no such image; check the path")
+        outputs = [Path(out_dir) / f"{image.stem}{end}.png" for end in endings]
+        plan.append((image, *outputs))
+        for output in outputs:
+            other = writers.setdefault(output, image)
+            if other is not image:
+                raise InputError(
+                    f"{image}: its result {output} would be that of {other} too; rename one"
+                )
+    inputs = {image.resolve() for image, *_ in plan}
+    for output, image in writers.items():
+        if output.resolve() in inputs:
+            raise InputError(
+                f"{image}: its result {output} would replace an input; give another --out_dir"
+            )
+    return plan
