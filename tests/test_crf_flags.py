@@ -1,6 +1,7 @@
 """The CRF's parameters as the tools take them, from single flags and from a file."""
 
 import json
+from dataclasses import fields
 
 import cv2
 import numpy as np
@@ -129,16 +130,46 @@ def test_a_flag_that_contradicts_the_file_is_refused(folder, tmp_path, flags, me
     assert not (tmp_path / "out").exists()
 
 
+def other_flags(tool, folder, tmp_path):
+    """What a tool must be given beside model and CRF."""
+    return {
+        "predict": [f"--out_dir={tmp_path / 'out'}", folder / "JPEGImages" / "x.png"],
+        "evaluate": [f"--data_dir={folder}"],
+        "export": [f"--out={tmp_path / 'out'}"],
+    }[tool]
+
+
+@pytest.mark.parametrize("tool", ["predict", "evaluate", "export"])
+@pytest.mark.parametrize("flag", ["crf_params=best_crf.json", "crf_w1=4", "crf_normalization=none"])
+def test_a_parameter_without_the_switch_is_refused(folder, tmp_path, tool, flag):
+    done = run_tool(tool, f"--model={folder}", f"--{flag}", *other_flags(tool, folder, tmp_path))
+    name = flag.split("=")[0]
+    assert f"--{name} has no effect without --crf; add --crf" in done.error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_parameter_in_a_flagfile_without_the_switch_is_refused(folder, tmp_path):
+    (tmp_path / "crf.flags").write_text("--crf_sigma_gamma=3\n")
+    done = predict(folder, tmp_path / "out", f"--flagfile={tmp_path / 'crf.flags'}")
+    assert "--crf_sigma_gamma has no effect without --crf" in done.error
+
+
+def test_no_flag_of_the_parameters_is_forgotten(folder, tmp_path):
+    values = {"normalization": "none"} | {
+        name: 2 for name in ("w1", "w2", "sigma_alpha", "sigma_beta", "sigma_gamma", "iterations")
+    }
+    assert values.keys() == {field.name for field in fields(CRFParams)} - {"compatibility"}
+    for name, value in values.items():
+        done = predict(folder, tmp_path / "out", f"--crf_{name}={value}")
+        assert f"--crf_{name} has no effect without --crf" in done.error
+
+
 @pytest.mark.parametrize("tool", ["predict", "evaluate", "export"])
 def test_a_compatibility_for_other_classes_is_refused(folder, tmp_path, tool):
     file = tmp_path / "two.json"
     CRFParams(compatibility=((0, 1), (1, 0))).save(file)
-    flags = {
-        "predict": [f"--out_dir={tmp_path}", folder / "JPEGImages" / "x.png"],
-        "evaluate": [f"--data_dir={folder}"],
-        "export": [f"--out={tmp_path / 'served'}"],
-    }
-    done = run_tool(tool, f"--model={folder}", "--crf", f"--crf_params={file}", *flags[tool])
+    more = other_flags(tool, folder, tmp_path)
+    done = run_tool(tool, f"--model={folder}", "--crf", f"--crf_params={file}", *more)
     assert f"{file}: its compatibility is for 2 classes but the model has 4" in done.error
 
 

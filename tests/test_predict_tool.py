@@ -177,8 +177,9 @@ def test_a_saved_model_predicts_what_it_was_exported_from(model, photos, tmp_pat
 
 def test_a_saved_model_has_its_settings_inside(model, photos, tmp_path):
     export_saved_model(model, tmp_path / "served", LABELS)
-    error = predict(tmp_path / "served", tmp_path / "out", "--crf", photos[0]).error
-    assert "--crf" in error and "tools/export.py" in error
+    for flag in ("--crf", "--crf_params=x.json", "--crf_w1=5", "--crf_iterations=3", "--flip"):
+        error = predict(tmp_path / "served", tmp_path / "out", flag, photos[0]).error
+        assert f"{flag.split('=')[0]} has no effect: " in error and "tools/export.py" in error
     assert not (tmp_path / "out").exists()
 
 

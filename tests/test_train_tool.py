@@ -149,7 +149,7 @@ def test_crf_train_goes_on_from_a_network_and_feeds_the_other_tools(tmp_path, da
     [
         ("--backbone=vgg61", "vgg61"),
         ("--train_split=trian", "trian"),
-        ("--crf_only", "--crf_only does nothing in a training without --crf_train"),
+        ("--crf_only", "--crf_only has no effect in a training without --crf_train"),
     ],
 )
 def test_bad_input_is_one_line_and_status_1(tmp_path, data_dir, flag, said):
@@ -159,3 +159,14 @@ def test_bad_input_is_one_line_and_status_1(tmp_path, data_dir, flag, said):
     line = result.stderr.strip().splitlines()[-1]  # TensorFlow's own notices come first
     assert line.startswith("error: ")
     assert said in line
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["crf", "crf_only", "crf_params=x.json", "crf_w1=4", "crf_train_iterations=5", "crf_rate=1.0"],
+)
+def test_flags_of_the_crf_without_its_training_are_refused(tmp_path, flag):
+    done = run_tool("train", "--data_dir=none", f"--model_dir={tmp_path / 'out'}", f"--{flag}")
+    name = flag.split("=")[0]
+    assert f"--{name} has no effect in a training without --crf_train; add it" in done.error
+    assert not (tmp_path / "out").exists()

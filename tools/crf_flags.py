@@ -43,6 +43,9 @@ _SINGLE = {
     )
 }
 
+# All flags that give parameters; --crf is the switch.
+PARAMETER_FLAGS = ("crf_params", *_SINGLE.values())
+
 
 def crf_params(num_classes):
     """`CRFParams` of the flags; None without --crf.
@@ -51,9 +54,27 @@ def crf_params(num_classes):
       num_classes: of the model.
 
     Raises:
-      InputError: as `given_params`.
+      InputError: as `given_params`, and where a parameter is given without --crf.
     """
-    return given_params(num_classes) if FLAGS.crf else None
+    if not FLAGS.crf:
+        refuse_given(PARAMETER_FLAGS, "has no effect without --crf; add --crf")
+        return None
+    return given_params(num_classes)
+
+
+def refuse_given(names, reason):
+    """Refuse flags that would be without effect.
+
+    Args:
+      names: of the flags.
+      reason: what is wrong with one that is given, and what to do.
+
+    Raises:
+      InputError: where one of them is given, on the command line or in a flagfile.
+    """
+    for name in names:
+        if FLAGS[name].present:
+            raise InputError(f"--{name} {reason}")
 
 
 def given_params(num_classes):

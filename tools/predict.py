@@ -19,7 +19,6 @@ from tqdm import tqdm
 
 from deeplab_tf.data.png import encode_label
 from deeplab_tf.data.voc import load_image
-from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import segment
 from deeplab_tf.export import is_saved_model, open_saved_model
 from deeplab_tf.files import write_file
@@ -45,12 +44,12 @@ def open_labeller():
       InputError: where it cannot be opened, or a flag would change what an export has fixed.
     """
     if is_saved_model(FLAGS.model):
-        for name in ("crf", "crf_params", "scales", "flip", "tile", "pad_to"):
-            if FLAGS[name].present:
-                raise InputError(
-                    f"--{name}: {FLAGS.model} is a SavedModel, in whose graph this is fixed;"
-                    " give it to tools/export.py, or give a .keras model"
-                )
+        fixed = ("crf", *crf_flags.PARAMETER_FLAGS, "scales", "flip", "tile", "pad_to")
+        crf_flags.refuse_given(
+            fixed,
+            f"has no effect: {FLAGS.model} is a SavedModel, in whose graph this is fixed;"
+            " give it to tools/export.py, or give a .keras model",
+        )
         return open_saved_model(FLAGS.model)
     model, label_set = model_flags.open_model()
     params = crf_flags.crf_params(label_set.num_classes)

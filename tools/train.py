@@ -144,9 +144,14 @@ def check_crf_flags():
     Raises:
       InputError: naming the flag.
     """
+    if FLAGS.crf_train:
+        return
+    reason = "has no effect in a training without --crf_train; add it"
     for flag in ("crf", "crf_only"):
-        if FLAGS[flag].value and not FLAGS.crf_train:
-            raise InputError(f"--{flag} does nothing in a training without --crf_train; add it")
+        if FLAGS[flag].value:
+            raise InputError(f"--{flag} {reason}")
+    training = ("crf_train_iterations", "crf_rate")
+    crf_flags.refuse_given(training + crf_flags.PARAMETER_FLAGS, reason)
 
 
 def build_model(num_classes):
