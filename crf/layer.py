@@ -43,6 +43,9 @@ class DenseCRF(keras.layers.Layer):
     def __init__(self, params=None, engine="auto", trainable=False, **kwargs):
         kwargs.setdefault("dtype", "float32")
         super().__init__(trainable=trainable, **kwargs)
+        # Keras compiles models with XLA on its own on a GPU, and products of sparse matrices
+        # have no XLA kernel.
+        self.supports_jit = False
         resolve_engine(engine)
         self.params = CRFParams() if params is None else params
         self.engine = engine

@@ -207,3 +207,23 @@ def test_learning_layer_names_what_it_lacks():
         DenseCRF(trainable=True).build([(None, None, None, None), (None, None, None, 3)])
     with pytest.raises(ValueError, match="is for 3 labels, but there are 4"):
         DenseCRF(LEARNING, trainable=True)(list(scene(4, 5, 4)))
+
+
+def test_keras_does_not_choose_xla_on_a_gpu(monkeypatch):
+    data, labels = corrupted_stripes(1)
+    model = learning_model(CRFParams(iterations=1))
+    gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+    with monkeypatch.context() as patch:
+        patch.setattr(tf.config, "list_physical_devices", lambda kind=None: [gpu])
+        model.compile("sgd", "sparse_categorical_crossentropy", jit_compile="auto")
+        assert model.jit_compile is False
+    assert np.isfinite(model.evaluate(data, labels, verbose=0))
+
+
+def test_keras_warns_where_xla_is_asked_for_and_goes_on_without():
+    data, labels = corrupted_stripes(1)
+    model = learning_model(CRFParams(iterations=1))
+    with pytest.warns(UserWarning, match="jit_compile"):
+        model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=True)
+    assert model.jit_compile is False
+    assert np.isfinite(model.evaluate(data, labels, verbose=0))
