@@ -118,6 +118,27 @@ def test_the_second_picture_has_a_row_for_each_parameter(model, model_dir, photo
     assert len(distinct) > 15
 
 
+@pytest.mark.parametrize(
+    ("flags", "weights"),
+    [
+        (["--crf_w1=0"], [0]),
+        (["--values_w1=2,4,2.0"], [2, 4]),
+        (["--values_w1=0.0001,0.00010000001,900"], [1e-4, 1.0000001e-4, 900]),
+    ],
+)
+def test_a_row_shows_each_value_once(model, model_dir, photos, tmp_path, flags, weights):
+    fixed = [*GIVEN_FLAGS, "--values_w2=3"]
+    fixed += [f"--values_sigma_{which}=9" for which in ("alpha", "beta", "gamma")]
+    done = explain(model_dir, tmp_path / "out", *fixed, *flags, photos[0])
+    assert done.status == 0, done.err
+    image = load_image(photos[0])
+    network = predict_probabilities(model, image)
+    expected = [labels_picture(refine(network, image, replace(GIVEN, w1=w1))) for w1 in weights]
+    columns = 3
+    found = cells(tmp_path / "out" / "one_parameters.png", columns)[columns : 2 * columns]
+    assert_pictures(found, expected + (columns - len(expected)) * [WHITE])
+
+
 def test_other_numbers_of_iterations(model, model_dir, photos, tmp_path):
     flags = ["--belief_after=0,4", *GIVEN_FLAGS, "--flip"]
     done = explain(model_dir, tmp_path / "out", *flags, photos[0])
@@ -156,6 +177,10 @@ def test_parameters_from_a_file(model, model_dir, photos, tmp_path):
         (["--belief_after=-1", "one.png"], "--belief_after=-1: CRFParams: iterations must be"),
         (["--values_w2=many", "one.png"], "--values_w2=many: "),
         (["--values_sigma_beta=3,0", "one.png"], "--values_sigma_beta=3,0: CRFParams: sigma_beta"),
+        (
+            ["--crf_w1=1e308", "one.png"],
+            "--values_w1: multiples of w1 = 1e+308 are shown: CRFParams",
+        ),
         (["--crf_sigma_beta=0.001", "one.png"], "choose larger sigmas"),
         (["--values_sigma_beta=0.001", "one.png"], "sigma_beta = 0.001: CRF: "),
     ],

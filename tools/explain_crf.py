@@ -67,6 +67,8 @@ def beliefs_shown(params):
 def values_shown(name, params):
     """The parameters with the values to show of one of them, by their captions.
 
+    Each value is shown once: all multiples of a weight of 0 are 0.
+
     Raises:
       InputError: where a value is out of the parameter's range.
     """
@@ -77,9 +79,14 @@ def values_shown(name, params):
         else:
             factors = RANGE_FACTORS if name.startswith("sigma") else WEIGHT_FACTORS
             values = [factor * given for factor in factors]
-        return {f"{name} = {value:g}": replace(params, **{name: value}) for value in values}
+        points = {value: replace(params, **{name: value}) for value in values}
     except ValueError as error:
-        raise InputError(f"--values_{name}={','.join(texts)}: {error}") from None
+        what = f"={','.join(texts)}" if texts else f": multiples of {name} = {given:g} are shown"
+        raise InputError(f"--values_{name}{what}: {error}") from None
+    short = {value: f"{value:g}" for value in points}
+    # Values that six digits cannot tell apart are written in full.
+    shown = short if len(set(short.values())) == len(points) else {v: repr(v) for v in points}
+    return {f"{name} = {shown[value]}": point for value, point in points.items()}
 
 
 def iterations_picture(image, probabilities, label_set, params, beliefs):
