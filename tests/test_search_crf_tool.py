@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -142,6 +143,37 @@ def test_a_stopped_search_goes_on_where_it_was(
     assert len(crf_calls) == 2 * 2
     assert read_scores(stopped) == read_scores(whole)
     assert (stopped / "search.png").read_bytes() == (whole / "search.png").read_bytes()
+
+
+def test_a_stopped_search_leaves_no_result_of_an_earlier_one(
+    model_dir, data_dir, tmp_path, monkeypatch
+):
+    assert search(model_dir, data_dir, tmp_path, "--rounds=0", "--limit=1").status == 0
+    assert (tmp_path / "best_crf.flags").exists() and (tmp_path / "search.png").exists()
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(parameter_scores, "write_file", stop)
+    done = search(model_dir, data_dir, tmp_path, "--rounds=0", "--limit=1", "--grid_w1=8,9")
+    assert "interrupted" in done.error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["probabilities", "search.json"]
+
+
+@pytest.mark.parametrize(("flags", "count"), [([], 3), (["--threads=2"], 2)])
+def test_number_of_threads(model_dir, data_dir, tmp_path, monkeypatch, flags, count):
+    seen = []
+
+    class Executor(ThreadPoolExecutor):
+        def __init__(self, max_workers):
+            seen.append(max_workers)
+            super().__init__(max_workers)
+
+    monkeypatch.setattr(parameter_scores, "ThreadPoolExecutor", Executor)
+    monkeypatch.setattr("crf.cpu.crew.available_threads", lambda: 3)  # the tool imports it anew
+    done = search(model_dir, data_dir, tmp_path, "--rounds=0", "--limit=1", *flags)
+    assert done.status == 0, done.err
+    assert set(seen) == {count}
 
 
 def test_settings_reach_the_network(model, model_dir, data_dir, tmp_path):

@@ -11,7 +11,6 @@ export, and R/search.png is a picture of all scores.
 """
 
 import hashlib
-import os
 import shlex
 import sys
 from dataclasses import replace
@@ -28,6 +27,7 @@ import data_flags
 import model_flags
 from tqdm import tqdm
 
+from crf.cpu.crew import available_threads
 from crf.search import GRIDS, SearchGrid, best_trial, coarse_to_fine
 from deeplab_tf.data.voc import load_pair
 from deeplab_tf.errors import InputError
@@ -51,7 +51,13 @@ flags.DEFINE_enum("grid", "v2", sorted(GRIDS), "The coarse grid, as in DeepLab v
 for _name in SearchGrid.names():
     flags.DEFINE_list(f"grid_{_name}", None, f"Values of {_name} in place of the grid's own.")
 flags.DEFINE_integer("rounds", 2, "Finer rounds, each with half the steps.", lower_bound=0)
-flags.DEFINE_integer("threads", os.cpu_count(), "Images worked on at a time.", lower_bound=1)
+flags.DEFINE_integer(
+    "threads",
+    None,
+    "Images worked on at a time. Default: as many as the processors this process may use.",
+    lower_bound=1,
+)
+RESULTS = PICTURE, FLAGFILE = "search.png", "best_crf.flags"
 
 
 def search_grid():
@@ -97,18 +103,24 @@ def fill_cache(cache, model, images):
         cache.save(image, predict_probabilities(model, image, **model_flags.segment_settings()))
 
 
+def remove_results():
+    """Remove what an earlier search has left, which would pass for the result of this one."""
+    for name in RESULTS:
+        (Path(FLAGS.out_dir) / name).unlink(missing_ok=True)
+
+
 def write_results(grid, trials, before, num_images):
     """Write the flagfile and the picture, and print what was found."""
     out_dir, (params, after, _) = Path(FLAGS.out_dir), best_trial(trials)
     change = f"{before:.4f} without the CRF, {after:.4f} with it ({after - before:+.4f})"
     found = f"mean IoU on {num_images} images of {FLAGS.split}: {change}"
     comments = ["CRF parameters found by", f"  {shlex.join(['python', *sys.argv])}", found]
-    write_file(out_dir / "search.png", encode_picture(search_picture(trials)))
-    write_file(out_dir / "best_crf.flags", params_flagfile(params, comments).encode())
+    write_file(out_dir / PICTURE, encode_picture(search_picture(trials)))
+    write_file(out_dir / FLAGFILE, params_flagfile(params, comments).encode())
     print(trial_table(trials, before), found, sep="\n\n")
     for name in grid.ends_met(params):
         print(f"The best {name} lies at an end of its grid; widen it with --grid_{name}=...")
-    print(f"flags: {out_dir / 'best_crf.flags'}\npicture: {out_dir / 'search.png'}")
+    print(f"flags: {out_dir / FLAGFILE}\npicture: {out_dir / PICTURE}")
 
 
 def main():
@@ -124,9 +136,11 @@ def main():
     record = SearchRecord(out_dir / "search.json", identity)
 
     cache = ProbabilityCache(out_dir / "probabilities", seen_by, num_classes)
+    remove_results()
     fill_cache(cache, model, [image for image, _ in pairs])
     progress = partial(tqdm, unit="image", smoothing=0.05)
-    scorer = PointScorer(pairs, cache.load, num_classes, FLAGS.threads, progress)
+    threads = FLAGS.threads or available_threads()
+    scorer = PointScorer(pairs, cache.load, num_classes, threads, progress)
     (before,) = scorer([None])
 
     def score(points):
