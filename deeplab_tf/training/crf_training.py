@@ -81,7 +81,8 @@ class CRFTraining:
     def save(self, model, path):
         """Write the network to `path` and the CRF's parameters to `crf_path(path)`.
 
-        The network comes last: where it lies, its CRF does.
+        Each file is whole at any time, but not the pair: a training that is killed between the
+        two leaves the newer CRF beside the older network.
         """
         network, params = self.parts(model)
         params.save(crf_path(path))
