@@ -7,7 +7,8 @@ from crf.cpu.crew import Crew
 from crf.cpu.kernels import survey
 from crf.cpu.mean_field import read_only
 
-SUM_TOLERANCE = 1e-3
+# Distance from one to the next number. That of the wider types is far below any tolerance.
+_HALF_EPSILONS = {tf.float16: 2.0**-10, tf.bfloat16: 2.0**-7}
 
 _SCORES = "scores need a softmax first"
 
@@ -46,11 +47,25 @@ def check_shapes(probabilities, images):
         raise ValueError(f"dense_crf: nothing to do, {shapes}")
 
 
-def check_values(probabilities):
+def sum_tolerance(dtype):
+    """How far the sum of a pixel's probabilities may be from one.
+
+    Args:
+      dtype: the floating `tf.DType` they were computed in; a softmax in half precision misses
+        one by more than its rounding of a single number.
+
+    Returns:
+      Float, 0.001 or four times the dtype's rounding, whichever is more.
+    """
+    return max(1e-3, 4 * _HALF_EPSILONS.get(dtype, 0))
+
+
+def check_values(probabilities, tolerance):
     """Refuse values that are no probabilities.
 
     Args:
       probabilities: (B, H, W, C) float32 array.
+      tolerance: of their sums, as `sum_tolerance` gives it.
 
     Raises:
       ValueError: naming a value or a sum that is wrong.
@@ -59,7 +74,7 @@ def check_values(probabilities):
     values = read_only(probabilities)
     with Crew() as crew:
         pixels = crew.shares(len(values) // num_classes)
-        good = crew.run(survey, pixels, values, num_classes, np.float32(SUM_TOLERANCE))
+        good = crew.run(survey, pixels, values, num_classes, np.float32(tolerance))
     if all(good):
         return
     if not np.isfinite(values).all():
@@ -79,13 +94,26 @@ def check_values(probabilities):
     )
 
 
-def graph_checks(probabilities, images):
-    """Control inputs that stop a graph on sizes or values which are only known when it runs."""
+def graph_checks(probabilities, images, tolerance):
+    """Control inputs that stop a graph on sizes or values which are only known when it runs.
+
+    Args:
+      probabilities: (B, H, W, C) float32 tensor.
+      images: (B, H, W, 3) uint8 tensor.
+      tolerance: of the sums, as `sum_tolerance` gives it.
+
+    Returns:
+      List of operations, which fail with `tf.errors.InvalidArgumentError`.
+    """
     least = tf.reduce_min(probabilities)
     error = tf.reduce_max(tf.abs(tf.reduce_sum(probabilities, axis=-1) - 1))
     # Written so that NaN fails.
-    good = tf.logical_and(least >= 0, error <= SUM_TOLERANCE)
+    good = tf.logical_and(least >= 0, error <= tolerance)
     return [
+        tf.debugging.Assert(
+            tf.reduce_all(tf.shape(probabilities) > 0),
+            ["dense_crf: nothing to do, probabilities are of the size", tf.shape(probabilities)],
+        ),
         tf.debugging.assert_equal(
             tf.shape(probabilities)[:3],
             tf.shape(images)[:3],

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from crf import cpu
-from crf.checks import check_shapes, check_types, check_values, graph_checks
+from crf.checks import check_shapes, check_types, check_values, graph_checks, sum_tolerance
 from crf.exact import exact_filter
 from crf.lattice import lattice_filter
 from crf.mean_field import check_compatibility, infer
@@ -72,6 +72,7 @@ def dense_crf(
     images = tf.convert_to_tensor(images)
     check_types(probabilities, images)
     check_shapes(probabilities, images)
+    tolerance = sum_tolerance(probabilities.dtype)
     probabilities = tf.cast(probabilities, tf.float32)
     if weights is not None:
         weights = [tf.cast(weight, tf.float32) for weight in weights]
@@ -85,7 +86,7 @@ def dense_crf(
         run = partial(_refine_by_numba, options=options)
     else:
         run = partial(_refine_by_filter, build_filter=_FILTERS[engine])
-    with tf.control_dependencies(_value_checks(probabilities, images)):
+    with tf.control_dependencies(_value_checks(probabilities, images, tolerance)):
         probabilities = tf.identity(probabilities)
     return run(probabilities, images, params, weights, compatibility)
 
@@ -135,11 +136,11 @@ def _check_options(prune_below, num_threads, compatibility):
         raise ValueError(f"dense_crf: num_threads must be at least 1, not {num_threads!r}")
 
 
-def _value_checks(probabilities, images):
+def _value_checks(probabilities, images, tolerance):
     """Check the values now where they are known; else control inputs that will."""
     if not tf.executing_eagerly():
-        return graph_checks(probabilities, images)
-    check_values(np.asarray(probabilities))
+        return graph_checks(probabilities, images, tolerance)
+    check_values(np.asarray(probabilities), tolerance)
     return []
 
 

@@ -3,12 +3,14 @@ import pytest
 import tensorflow as tf
 
 from crf.checks import (
-    SUM_TOLERANCE,
     check_shapes,
     check_types,
     check_values,
     graph_checks,
+    sum_tolerance,
 )
+
+SUM_TOLERANCE = sum_tolerance(tf.float32)
 
 
 def uniform(*shape):
@@ -77,8 +79,8 @@ def test_other_shapes_are_named(probabilities, images, reason):
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 5, 2), (1, 1, 300, 64)])
 def test_probabilities_are_taken(shape):
-    check_values(uniform(*shape))
-    check_values(uniform(*shape) * np.float32(1 + 0.9 * SUM_TOLERANCE))
+    check_values(uniform(*shape), SUM_TOLERANCE)
+    check_values(uniform(*shape) * np.float32(1 + 0.9 * SUM_TOLERANCE), SUM_TOLERANCE)
 
 
 # In the parts of all threads, and at their ends.
@@ -101,32 +103,34 @@ PLACES = [(0, 0, 0, 0), (0, 0, 0, 4), (0, 3, 4, 2), (1, 6, 7, 4), (1, 2, 0, 1)]
 def test_one_wrong_value_is_found_anywhere(place, value, reason):
     probabilities = uniform(2, 7, 8, 5)
     probabilities[place] = value
-    assert reason in message_of(check_values, probabilities)
+    assert reason in message_of(check_values, probabilities, SUM_TOLERANCE)
 
 
 def test_a_negative_value_in_a_row_that_sums_to_one_is_found():
     probabilities = uniform(1, 3, 4, 2)
     probabilities[0, 1, 2] = [1.5, -0.5]
-    assert "the least is -0.5" in message_of(check_values, probabilities)
+    assert "the least is -0.5" in message_of(check_values, probabilities, SUM_TOLERANCE)
 
 
 def test_scores_need_a_softmax():
     scores = np.random.default_rng(0).normal(size=(1, 3, 4, 2)).astype(np.float32)
-    assert "scores need a softmax first" in message_of(check_values, scores)
+    assert "scores need a softmax first" in message_of(check_values, scores, SUM_TOLERANCE)
 
 
 @pytest.mark.parametrize("excess", [-2, 2])
 def test_sums_beyond_the_tolerance_are_named(excess):
     probabilities = uniform(1, 3, 4, 2)
     probabilities[0, 1, 2] *= 1 + excess * SUM_TOLERANCE
-    assert f"sum is {1 + excess * SUM_TOLERANCE:g};" in message_of(check_values, probabilities)
+    assert f"sum is {1 + excess * SUM_TOLERANCE:g};" in message_of(
+        check_values, probabilities, SUM_TOLERANCE
+    )
 
 
 @tf.function(
     input_signature=[tf.TensorSpec([None] * 4), tf.TensorSpec([None] * 4, tf.uint8)],
 )
 def checked(probabilities, images):
-    with tf.control_dependencies(graph_checks(probabilities, images)):
+    with tf.control_dependencies(graph_checks(probabilities, images, SUM_TOLERANCE)):
         return tf.identity(probabilities)
 
 
@@ -148,3 +152,18 @@ def test_a_graph_stops_on_one_wrong_value_anywhere(place, value):
 def test_a_graph_stops_on_another_size(shape):
     with pytest.raises(tf.errors.InvalidArgumentError, match="differ in size"):
         checked(uniform(1, 3, 4, 2), pixels(*shape))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [(tf.float16, 4 / 1024), (tf.bfloat16, 4 / 128), (tf.float32, 1e-3), (tf.float64, 1e-3)],
+)
+def test_tolerance_grows_with_the_rounding(dtype, tolerance):
+    assert sum_tolerance(dtype) == tolerance
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4, 2), (1, 0, 4, 2), (1, 3, 0, 2), (1, 3, 4, 0)])
+def test_a_graph_stops_on_an_empty_size(shape):
+    empty = np.zeros(shape, np.float32)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="nothing to do"):
+        checked(empty, pixels(*shape[:3], 3))

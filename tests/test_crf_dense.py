@@ -192,6 +192,28 @@ def test_half_and_double_precision_are_taken(engine):
     np.testing.assert_allclose(half, straight, atol=2e-2)
 
 
+@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float32])
+def test_a_softmax_in_any_precision_is_taken(dtype, in_graph):
+    scores = tf.random.normal([1, 40, 50, 21], stddev=2)
+    probabilities = tf.nn.softmax(tf.cast(scores, dtype))
+    error = np.abs(tf.reduce_sum(tf.cast(probabilities, tf.float32), axis=-1) - 1).max()
+    assert (error > 1e-3) == (dtype != tf.float32)  # half precision needs more tolerance
+    images, params = np.zeros((1, 40, 50, 3), np.uint8), CRFParams(w1=0, w2=0, iterations=1)
+    run = tf.function(dense_crf) if in_graph else dense_crf
+    result = run(probabilities, images, params)
+    np.testing.assert_allclose(result, tf.nn.softmax(scores), atol=2e-2)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("shape", [(0, 4, 5, 3), (1, 0, 5, 3), (1, 4, 0, 3)])
+def test_a_graph_stops_on_a_size_that_turns_out_empty(engine, shape):
+    signature = [tf.TensorSpec([None] * 4), tf.TensorSpec([None, None, None, 3], tf.uint8)]
+    run = tf.function(lambda p, i: dense_crf(p, i, PARAMS, engine), input_signature=signature)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="dense_crf: nothing to do"):
+        run(np.zeros(shape, np.float32), np.zeros((*shape[:3], 3), np.uint8))
+
+
 def bits(*args, **options):
     return dense_crf(*args, **options).numpy().tobytes()
 
