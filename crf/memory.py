@@ -23,9 +23,24 @@ def check_memory(size, what):
 
 def _available_memory():
     """Bytes that can be had without swapping; None where the system does not say."""
+    known = [size for size in (_machine_memory(), _container_memory()) if size is not None]
+    return min(known, default=None)
+
+
+def _machine_memory():
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
         return None
     sizes = dict(line.split(":", 1) for line in lines)
     return int(sizes["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in sizes else None
+
+
+def _container_memory():
+    """What a container's limit leaves; the machine's figures know nothing of it."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit = int((folder / "memory.max").read_text())
+        return limit - int((folder / "memory.current").read_text())
+    except (OSError, ValueError):
+        return None

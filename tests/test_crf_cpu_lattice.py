@@ -229,11 +229,14 @@ def test_an_absent_lattice_filters_everything_to_zero(d):
         ("bilateral", CRFParams(sigma_beta=1e-3)),
         ("bilateral", CRFParams(sigma_alpha=1e-9, sigma_beta=1)),
         ("spatial", CRFParams(sigma_gamma=1e-9)),
+        ("spatial", CRFParams(sigma_gamma=5e-6)),
         ("spatial", CRFParams(sigma_gamma=1e-30)),
     ],
 )
 def test_features_too_far_apart_raise(kind, params):
-    with pytest.raises(ValueError, match="63 bits: choose larger sigmas") as error:
+    with pytest.raises(
+        ValueError, match="spread too far for the lattice: choose larger sigmas"
+    ) as error:
         build(kind, noisy_stripes(9, 8), params)
     assert "\n" not in str(error.value)
 

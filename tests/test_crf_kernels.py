@@ -1,9 +1,12 @@
 """Each pass of the numba engine against the same in plain NumPy."""
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from crf.cpu import kernels
+from crf.cpu import kernels, lanes
 from crf.cpu.lanes import LANES
 
 # One, two and three vectors at once, full and not, and several times three.
@@ -41,9 +44,8 @@ def test_splat_collects_weighted_points(labels):
     points = np.array([0, 2, 1, 0, 2, 4], np.int32)
     weights, marginals = random(6), random(5, labels)
     table = np.full((4, width_of(labels)), np.nan, np.float32)
-    kernels.splat(
-        0, 4, starts, points, weights, marginals.ravel(), labels, width_of(labels), table.ravel()
-    )
+    lists, sizes = (starts, points, weights), (labels, labels, width_of(labels))
+    kernels.splat(0, 4, *lists, marginals.ravel(), *sizes, table.ravel())
     expected = np.zeros((4, labels))
     np.add.at(
         expected, np.repeat(np.arange(4), np.diff(starts)), weights[:, None] * marginals[points]
@@ -55,8 +57,19 @@ def test_splat_collects_weighted_points(labels):
 def test_splat_leaves_other_parts_alone():
     table = np.full(4 * LANES, 9, np.float32)
     ones = np.ones(4, np.float32)
-    kernels.splat(1, 3, np.arange(5), np.arange(4, dtype=np.int32), ones, ones, 1, LANES, table)
+    points = np.arange(4, dtype=np.int32)
+    kernels.splat(1, 3, np.arange(5), points, ones, ones, 1, 1, LANES, table)
     np.testing.assert_array_equal(table[::LANES], [9, 1, 1, 9])
+
+
+@pytest.mark.parametrize("labels", [2, 9, 12])
+def test_splat_passes_over_the_last_label_where_it_is_silent(labels):
+    marginals, table = random(1, labels), np.full(width_of(labels), np.nan, np.float32)
+    point, weight = np.zeros(1, np.int32), np.ones(1, np.float32)
+    sizes = labels, labels - 1, width_of(labels)
+    kernels.splat(0, 1, np.arange(2), point, weight, marginals.ravel(), *sizes, table)
+    np.testing.assert_array_equal(table[: labels - 1], marginals[0, :-1])
+    np.testing.assert_array_equal(table[labels - 1 :], 0)
 
 
 def test_blur_by_hand():
@@ -88,9 +101,7 @@ def softmax(logits):
 def test_begin_normalizes_what_is_given_above_the_floor(labels):
     given, marginals = random(5, labels), np.full((5, labels), np.nan, np.float32)
     given[0, 0] = 0
-    kernels.begin(
-        0, 5, read_only(given.ravel()), floor_of(labels), labels, None, marginals.ravel(), None
-    )
+    kernels.begin(0, 5, read_only(given.ravel()), floor_of(labels), labels, marginals.ravel())
     clipped = np.maximum(given, FLOOR).astype(float)
     np.testing.assert_allclose(marginals, clipped / clipped.sum(-1, keepdims=True), rtol=1e-6)
 
@@ -116,7 +127,7 @@ def test_update_is_the_softmax_of_prior_and_messages(labels, mixed):
     given, marginals = random(4, labels), np.full((6, labels), 9, np.float32)
     kernels.update(
         *(0, 4, corners.ravel(), weights.ravel(), filled_up(rows), mixing),
-        *(read_only(given.ravel()), floor_of(labels), labels, None, marginals.ravel(), None),
+        *(read_only(given.ravel()), floor_of(labels), labels, marginals.ravel()),
     )
     expected = softmax(np.log(np.maximum(given, FLOOR)) + messages)
     np.testing.assert_allclose(marginals[:4], expected, atol=2e-6)
@@ -128,25 +139,9 @@ def test_update_of_great_messages_does_not_overflow():
     given, marginals = random(4, 9), np.empty((4, 9), np.float32)
     kernels.update(
         *(0, 4, corners.ravel(), weights.ravel(), filled_up(rows), None),
-        *(read_only(given.ravel()), floor_of(9), 9, None, marginals.ravel(), None),
+        *(read_only(given.ravel()), floor_of(9), 9, marginals.ravel()),
     )
     np.testing.assert_allclose(marginals, softmax(np.log(given) + messages), atol=1e-3)
-
-
-@pytest.mark.parametrize("labels", [1, 8, 11])
-def test_update_with_a_rest_is_the_softmax_over_all_labels(labels):
-    rows, corners, weights, messages = corner_case(labels)
-    given, marginals = random(4, labels), np.empty((4, labels), np.float32)
-    rest, shrinkage = random(4, seed=5), np.empty(4, np.float32)
-    kernels.update(
-        *(0, 4, corners.ravel(), weights.ravel(), filled_up(rows), None),
-        *(read_only(given.ravel()), floor_of(labels), labels, rest, marginals.ravel(), shrinkage),
-    )
-    # The rest is one more label that receives nothing.
-    logits = np.log(np.c_[given, rest]) + np.c_[messages, np.zeros(4)]
-    expected = softmax(logits)
-    np.testing.assert_allclose(marginals, expected[:, :-1], atol=2e-6)
-    np.testing.assert_allclose(shrinkage * rest, expected[:, -1], rtol=1e-5)
 
 
 def test_interleave_by_hand():
@@ -201,12 +196,25 @@ def test_pick_and_put_back_by_hand():
     given = np.array([[0.5, 0.1, 0.4], [0.2, 0.0, 0.8]], np.float32)
     source = read_only(given.ravel()), 3, np.array([0, 2]), floor_of(3)
     others = filled_up(np.float32([[0, 1, 0]]))
-    prior, rest = np.empty((2, 2), np.float32), np.empty(2, np.float32)
-    kernels.pick(0, 2, *source, others, prior.ravel(), rest)
-    np.testing.assert_array_equal(prior, given[:, [0, 2]])
-    np.testing.assert_allclose(rest, [0.1, 1e-5], atol=1e-7)
-    marginals = np.array([[0.7, 0.2], [0.1, 0.9]], np.float32)
-    shrinkage, refined = np.float32([0.5, 0.25]), np.empty((2, 3), np.float32)
-    kernels.put_back(0, 2, *source, marginals.ravel(), shrinkage, refined.ravel())
-    np.testing.assert_array_equal(refined[:, [0, 2]], marginals)
-    np.testing.assert_allclose(refined[:, 1], [0.05, 0.25e-5], rtol=1e-6)
+    prior = np.empty((2, 3), np.float32)
+    kernels.pick(0, 2, *source, others, prior.ravel())
+    np.testing.assert_array_equal(prior[:, :2], given[:, [0, 2]])
+    np.testing.assert_allclose(prior[:, 2], [0.1, 1e-5], rtol=1e-6)
+    marginals = np.array([[0.7, 0.2, 0.1], [0.1, 0.7, 0.2]], np.float32)
+    refined = np.empty((2, 3), np.float32)
+    kernels.put_back(0, 2, *source, prior.ravel(), marginals.ravel(), refined.ravel())
+    np.testing.assert_allclose(refined, [[0.7, 0.1, 0.2], [0.1, 0.2, 0.7]], rtol=1e-6)
+
+
+def test_others_share_their_marginal_as_was_given():
+    given = np.array([[0.7, 0.1, 0.2]], np.float32)
+    source = read_only(given.ravel()), 3, np.array([0]), floor_of(3)
+    prior, marginals = np.float32([0.7, 0.3]), np.float32([0.4, 0.6])
+    refined = np.empty((1, 3), np.float32)
+    kernels.put_back(0, 1, *source, prior, marginals, refined.ravel())
+    np.testing.assert_allclose(refined, [[0.4, 0.2, 0.4]], rtol=1e-6)
+
+
+def test_a_change_of_the_lanes_compiles_the_kernels_anew():
+    checksum = hashlib.sha256(Path(lanes.__file__).read_bytes()).hexdigest()
+    assert checksum.startswith(kernels.LANES_CHECKSUM), "put the new checksum into kernels.py"

@@ -8,6 +8,7 @@ rows of vertices have `width`, the labels filled up to whole vectors.
 import numpy as np
 from numba import njit
 
+from crf.cpu.compile import kernel
 from crf.cpu.lanes import (
     LANES,
     add,
@@ -25,6 +26,10 @@ from crf.cpu.lanes import (
     sum_across,
 )
 
+# Kernels are compiled anew where this file changes, which numba sees, or lanes.py, which it does
+# not: hence its checksum here.
+LANES_CHECKSUM = "2b3946a2f104e639"
+
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 # Corners of a point in the lattices of the smoothness and the appearance kernel, and in both.
 NEAR_CORNERS, FAR_CORNERS = 3, 6
@@ -34,14 +39,21 @@ CORNERS = NEAR_CORNERS + FAR_CORNERS
 _inlined = njit(inline="always")
 
 
-@njit(nogil=True, cache=True)
-def splat(low, high, starts, points, point_weights, marginals, labels, width, table):
+@kernel
+def splat(low, high, starts, points, point_weights, marginals, labels, speakers, width, table):
     """Collect at vertices low to high what their points spread.
 
     As many lanes as fit are summed at once, because finding where the rows lie takes as long
     as reading them.
+
+    Args:
+      low, high: the vertices.
+      starts, points, point_weights: as in `crf.cpu.lattice.Lattice`.
+      marginals, labels, speakers: as in `crf.cpu.mean_field.Beliefs`.
+      width: lanes of a row of the table.
+      table: float32 (M width,), receives the sums.
     """
-    every, tail = first_lanes(LANES), first_lanes(labels - width + LANES)
+    every, tail = first_lanes(LANES), first_lanes(speakers - width + LANES)
     for vertex in range(low, high):
         begin, end, first = starts[vertex], starts[vertex + 1], vertex * width
         lane = 0
@@ -74,7 +86,7 @@ def splat(low, high, starts, points, point_weights, marginals, labels, width, ta
             store(table, first + lane, x)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def blur(low, high, members, starts, width, table):
     """Blur along the chains low to high of an axis: v + (before + after) / 2, in place."""
     half, zero = fill(_HALF), fill(_ZERO)
@@ -155,7 +167,7 @@ def mix(messages, num_labels, mixing, width, mixed):
 
 
 @_inlined
-def believe(point, messages, top, prior, floor, labels, rest, marginals, shrinkage):
+def believe(point, messages, top, prior, floor, labels, marginals):
     """Set a point's marginals: its prior times the exponential of its messages, normalized.
 
     Args:
@@ -163,7 +175,7 @@ def believe(point, messages, top, prior, floor, labels, rest, marginals, shrinka
       messages: float32 (width,), overwritten.
       top: float32, at least their greatest; it is taken off all, so that no exponential
         overflows. The prior is at least 1e-5, so that what underflows has no weight.
-      prior, floor, labels, rest, marginals, shrinkage: as in `crf.cpu.mean_field.Beliefs`.
+      prior, floor, labels, marginals: as in `crf.cpu.mean_field.Beliefs`.
     """
     row, last = point * labels, len(floor) - LANES
     down, total, tail = fill(-top), fill(_ZERO), first_lanes(labels - last)
@@ -177,27 +189,23 @@ def believe(point, messages, top, prior, floor, labels, rest, marginals, shrinka
     value = multiply(given, exp_of_nonpositive(add(load(messages, last), down)))
     store(messages, last, value)
     total = add(total, value)
-    normalizer = sum_across(total)
-    if rest is not None:
-        unmoved = maximum_across(exp_of_nonpositive(down))
-        normalizer += rest[point] * unmoved
-        shrinkage[point] = unmoved / normalizer
-    scale = fill(_ONE / normalizer)
+    scale = fill(_ONE / sum_across(total))
     for lane in range(0, last, LANES):
         store(marginals, row + lane, multiply(scale, load(messages, lane)))
     store_some(marginals, row + last, multiply(scale, load(messages, last)), tail)
 
 
-@njit(nogil=True, cache=True)
-def begin(low, high, prior, floor, labels, rest, marginals, shrinkage):
+@kernel
+def begin(low, high, prior, floor, labels, marginals):
     """Set the marginals of points low to high before there are messages: the prior alone."""
     messages = np.empty(len(floor), np.float32)
     for point in range(low, high):
-        messages[:] = _ZERO
-        believe(point, messages, _ZERO, prior, floor, labels, rest, marginals, shrinkage)
+        for lane in range(0, len(floor), LANES):
+            store(messages, lane, fill(_ZERO))
+        believe(point, messages, _ZERO, prior, floor, labels, marginals)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def update(
     low,
     high,
@@ -208,9 +216,7 @@ def update(
     prior,
     floor,
     labels,
-    rest,
     marginals,
-    shrinkage,
 ):
     """Set the marginals of points low to high from the messages they receive.
 
@@ -221,7 +227,7 @@ def update(
       table: float32 (M width,), what vertices hold after the blur.
       mixing: float32 (labels width,), row k what label k adds to the logits; None for
         Potts.
-      prior, floor, labels, rest, marginals, shrinkage: as in `crf.cpu.mean_field.Beliefs`.
+      prior, floor, labels, marginals: as in `crf.cpu.mean_field.Beliefs`.
     """
     width = len(floor)
     messages, mixed = np.empty(width, np.float32), np.empty(width, np.float32)
@@ -229,10 +235,10 @@ def update(
         top = gather_messages(corners, weights, CORNERS * point, table, width, messages)
         if mixing is not None:
             top = mix(messages, labels, mixing, width, mixed)
-        believe(point, messages, top, prior, floor, labels, rest, marginals, shrinkage)
+        believe(point, messages, top, prior, floor, labels, marginals)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def interleave(low, high, near, near_strength, far, far_strength, far_row, corners, weights):
     """Put the corners of points low to high in both lattices beside each other.
 
@@ -258,7 +264,7 @@ def interleave(low, high, near, near_strength, far, far_strength, far_row, corne
 
 
 # Sums in any order, so that they can be vectors, but NaN remains NaN.
-@njit(nogil=True, cache=True, fastmath={"reassoc", "nsz", "contract"})
+@kernel(fastmath={"reassoc", "nsz", "contract"})
 def survey(low, high, given, num_classes, tolerance):
     """Whether what is given for points low to high are probabilities; NaN is none."""
     good = True
@@ -271,7 +277,7 @@ def survey(low, high, given, num_classes, tolerance):
     return good
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def highest(low, high, given, num_classes):
     """The greatest probability of each label among points low to high."""
     width = -(-num_classes // LANES) * LANES
@@ -285,8 +291,8 @@ def highest(low, high, given, num_classes):
     return top[:num_classes]
 
 
-@njit(nogil=True, cache=True)
-def pick(low, high, given, num_classes, picked, floor, others, prior, rest):
+@kernel
+def pick(low, high, given, num_classes, picked, floor, others, prior):
     """Split what is given for points low to high into picked labels and the sum of the rest.
 
     Args:
@@ -296,30 +302,37 @@ def pick(low, high, given, num_classes, picked, floor, others, prior, rest):
       picked: int64, those that exchange messages.
       floor: float32 (num_classes filled up,), the least a probability counts as.
       others: float32, the same size, 1 for each label that is not picked, else 0.
-      prior: float32 (N picked,), receives the picked ones.
-      rest: float32 (N,), receives the sum of the others.
+      prior: float32 (N (picked + 1),), receives the picked ones and the sum of the others.
     """
     last = len(floor) - LANES
     tail = first_lanes(num_classes - last)
     for point in range(low, high):
-        row, target = point * num_classes, point * len(picked)
+        row, target = point * num_classes, point * (len(picked) + 1)
         value = maximum(load_some(given, row + last, tail), load(floor, last))
         total = multiply(value, load(others, last))
         for lane in range(0, last, LANES):
             value = maximum(load(given, row + lane), load(floor, lane))
             total = multiply_add(value, load(others, lane), total)
-        rest[point] = sum_across(total)
         for lane in range(len(picked)):
             prior[target + lane] = given[row + picked[lane]]
+        prior[target + len(picked)] = sum_across(total)
 
 
-@njit(nogil=True, cache=True)
-def put_back(low, high, given, num_classes, picked, floor, marginals, shrinkage, refined):
-    """Write the result of points low to high: the marginals, and the other labels' share."""
+@kernel
+def put_back(low, high, given, num_classes, picked, floor, prior, marginals, refined):
+    """Write the result of points low to high; the others divide their marginal as was given.
+
+    Args:
+      low, high, given, num_classes, picked, floor: as for `pick`.
+      prior, marginals: float32 (N (picked + 1),), of the picked labels and all others together.
+      refined: float32 (N num_classes,), receives the marginals of all labels.
+    """
     last = len(floor) - LANES
     tail = first_lanes(num_classes - last)
     for point in range(low, high):
-        row, source, factor = point * num_classes, point * len(picked), fill(shrinkage[point])
+        row, source = point * num_classes, point * (len(picked) + 1)
+        others = source + len(picked)
+        factor = fill(marginals[others] / prior[others])
         for lane in range(0, last, LANES):
             value = maximum(load(given, row + lane), load(floor, lane))
             store(refined, row + lane, multiply(value, factor))

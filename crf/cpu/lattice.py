@@ -98,11 +98,12 @@ def absent_lattice(num_points, d):
     return Lattice(*nothing, *one, chains, 1.0)
 
 
+_LARGEST_EXTENT = 2**22
 # Above this the lattice's memory, 50 bytes a pixel, is given back after each image.
-_KEPT_PIXELS = 2**20
+_KEPT_PIXELS = 2**19
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _kept_spatial(height, width, sigma, normalization, num_threads):
     nothing = np.zeros((height, width, 0), np.uint8)
     extents = np.array([width - 1, height - 1])
@@ -175,10 +176,11 @@ def _geometry(sigmas, extents):
     highs = np.ceil(np.cumsum(reach[::-1])[::-1][:d]) + 3 * (d + 1)
     lows = -np.ceil(index * np.append(0, reach[: d - 1])) - 3 * (d + 1)
     sizes = highs - lows + 1
-    if not np.prod(sizes) < 2.0**62:
+    # Float32 coordinates beyond this would no longer sum to zero, and ranks would be wrong.
+    if not (np.prod(sizes) < 2.0**62 and np.max(sizes) < _LARGEST_EXTENT):
         raise ValueError(
-            "dense_crf: the features spread too far to be packed into 63 bits: choose larger "
-            "sigmas (sigma_beta of at least 0.5 fits images of any usual size)"
+            "dense_crf: the features spread too far for the lattice: choose larger sigmas "
+            "(sigma_alpha and sigma_gamma are in pixels, sigma_beta in levels of 0 to 255)"
         )
     strides = np.append(np.cumprod(np.append(1, sizes[:-1].astype(np.int64))), 0)
     return scales.astype(np.float32), lows.astype(np.int64), strides

@@ -17,11 +17,15 @@ from crf.cpu.workspace import borrowed_workspace
 from crf.mean_field import MIN_PROBABILITY
 from crf.memory import check_memory
 
-# Corners, weights and lists of both lattices, and what building them takes besides.
-BYTES_PER_POINT = 300
+# Corners, weights and lists of both lattices, and what building them takes besides where an image
+# is all noise.
+BYTES_PER_POINT = 600
 
 # Parts of a pass for each thread: enough to even out what other programs take.
 PARTS = 4
+
+# Elements of a table that stays in a processor's own cache.
+SMALL_TABLE = 2**20
 
 
 def infer(probabilities, image, params, refined, num_threads=None, prune_below=0.0):
@@ -42,7 +46,7 @@ def infer(probabilities, image, params, refined, num_threads=None, prune_below=0
     with Crew(num_threads) as crew, borrowed_workspace() as memory:
         picked = _pick_labels(given, num_classes, prune_below, crew)
         if len(picked) == num_classes:
-            beliefs = Beliefs(given, _floor(num_classes), num_classes, None, out, None)
+            beliefs = Beliefs(given, _floor(num_classes), num_classes, num_classes, out)
             _iterate(beliefs, image, params, crew, memory)
         else:
             _iterate_picked(picked, given, out, image, params, crew, memory)
@@ -56,29 +60,30 @@ def read_only(array):
 
 
 class Beliefs(NamedTuple):
-    """What is given and believed about each of N points, over the labels that take part.
+    """What is given and believed about each of N points.
 
     Args:
       prior: float32 (N labels,), the probabilities given.
       floor: float32 (width,), the least they count as; 0 in surplus lanes.
-      labels: how many take part.
-      rest: float32 (N,), the sum of the others' probabilities; None where there are none.
+      labels: how many there are.
+      speakers: how many of them exchange messages, from the first on.
       marginals: float32 (N labels,), the current Q.
-      shrinkage: float32 (N,), the others' Q over the probability given, or None.
     """
 
     prior: np.ndarray
     floor: np.ndarray
     labels: int
-    rest: np.ndarray | None
+    speakers: int
     marginals: np.ndarray
-    shrinkage: np.ndarray | None
+
+    def given(self):
+        """What the kernels that set the marginals take."""
+        return self.prior, self.floor, self.labels, self.marginals
 
 
 def _floor(labels):
     """The least that probabilities count as, for each lane of a row."""
-    # One vector at least, where no label takes part.
-    floor = np.zeros(-(-max(labels, 1) // LANES) * LANES, np.float32)
+    floor = np.zeros(-(-labels // LANES) * LANES, np.float32)
     floor[:labels] = MIN_PROBABILITY
     return floor
 
@@ -92,28 +97,26 @@ def _pick_labels(given, num_classes, prune_below, crew):
 
 
 def _iterate_picked(picked, given, out, image, params, crew, memory):
-    """Run mean field on the picked labels; the others keep their shares among themselves."""
-    num_points, labels = image.shape[0] * image.shape[1], len(picked)
+    """Run mean field on the picked labels; all others are one more, which stays silent."""
+    num_points, labels = image.shape[0] * image.shape[1], len(picked) + 1
     num_classes, pixels = len(given) // num_points, crew.shares(num_points)
-    prior = memory.array("prior", num_points * labels, np.float32)
-    marginals = memory.array("marginals", num_points * labels, np.float32)
-    rest = memory.array("rest", num_points, np.float32)
-    shrinkage = memory.array("shrinkage", num_points, np.float32)
     floor = _floor(num_classes)
     others = np.ones_like(floor)
     others[picked] = 0
     source = given, num_classes, picked, floor
-    crew.run(kernels.pick, pixels, *source, others, prior, rest)
-    beliefs = Beliefs(read_only(prior), _floor(labels), labels, rest, marginals, shrinkage)
+    prior = memory.array("prior", num_points * labels, np.float32)
+    marginals = memory.array("marginals", num_points * labels, np.float32)
+    crew.run(kernels.pick, pixels, *source, others, prior)
+    beliefs = Beliefs(read_only(prior), _floor(labels), labels, len(picked), marginals)
     _iterate(beliefs, image, params, crew, memory)
-    crew.run(kernels.put_back, pixels, *source, marginals, shrinkage, out)
+    crew.run(kernels.put_back, pixels, *source, prior, marginals, out)
 
 
 def _iterate(beliefs, image, params, crew, memory):
     """Run mean field on the beliefs."""
     num_points = image.shape[0] * image.shape[1]
-    crew.run(kernels.begin, crew.shares(num_points), *beliefs)
-    if not params.iterations or not beliefs.labels:
+    crew.run(kernels.begin, crew.shares(num_points), *beliefs.given())
+    if not params.iterations or not beliefs.speakers:
         return
     plan = _plan(image, beliefs, params, crew, memory)
     for _ in range(params.iterations):
@@ -123,30 +126,57 @@ def _iterate(beliefs, image, params, crew, memory):
 
 def _plan(image, beliefs, params, crew, memory):
     """The steps of one iteration: (kernel, its calls, which may run at once), in order."""
-    check_memory(BYTES_PER_POINT * image.shape[0] * image.shape[1], "the lattices of an image")
+    num_points = image.shape[0] * image.shape[1]
+    check_memory(BYTES_PER_POINT * num_points, "the lattices of an image")
     near, far = _lattices(image, params, crew, memory)
     width = len(beliefs.floor)
     size = (near.num_vertices + far.num_vertices) * width
     check_memory(4 * size, "the lattices' vertices")
     table = memory.array("table", size, np.float32)
-    far_table = table[near.num_vertices * width :]
-    splat, blurs = [], [[] for _ in far.chains]
-    for lattice, rows in ((far, far_table), (near, table)):
-        entries = lattice.starts, lattice.points, lattice.point_weights
-        for part in crew.parts(crew.balanced(lattice.starts, PARTS)):
-            splat.append((*part, *entries, beliefs.marginals, beliefs.labels, width, rows))
-        for blur, chains in zip(blurs, lattice.chains, strict=False):
-            for part in crew.parts(crew.balanced(chains[1], PARTS)):
-                blur.append((*part, *chains, width, rows))
+    # The far lattice first: the larger part of the work, which the near one's fills up.
+    tables = (far, table[near.num_vertices * width :]), (near, table)
     slices = _slices(near, far, params, crew, memory)
     mixing = _mixing_rows(params.compatibility, width)
-    pixels = crew.parts(crew.shares(image.shape[0] * image.shape[1], PARTS))
-    update = [(*part, *slices, table, mixing, *beliefs) for part in pixels]
+    pixels = crew.parts(crew.shares(num_points, PARTS))
+    update = [(*part, *slices, table, mixing, *beliefs.given()) for part in pixels]
     return [
-        (kernels.splat, splat),
-        *((kernels.blur, blur) for blur in blurs),
+        (kernels.splat, _splat_calls(tables, beliefs, width, crew)),
+        *_blur_steps(tables, width, crew),
         (kernels.update, update),
     ]
+
+
+def _splat_calls(tables, beliefs, width, crew):
+    """The calls that fill the tables of both lattices, [(lattice, table)]."""
+    senders = beliefs.marginals, beliefs.labels, beliefs.speakers
+    return [
+        (*part, lattice.starts, lattice.points, lattice.point_weights, *senders, width, rows)
+        for lattice, rows in tables
+        for part in crew.parts(crew.balanced(lattice.starts, PARTS))
+    ]
+
+
+def _blur_steps(tables, width, crew):
+    """The steps that blur the tables of both lattices.
+
+    A large table is blurred along one axis after the other, by all threads. A small one is left
+    to a single thread: to wake the others for each axis would take longer.
+    """
+    steps = [[] for _ in tables[0][0].chains]
+    for lattice, rows in tables:
+        if lattice.num_vertices * width < SMALL_TABLE:
+            steps[0].append((lattice.chains, width, rows))
+            continue
+        for step, chains in zip(steps, lattice.chains, strict=False):
+            for part in crew.parts(crew.balanced(chains[1], PARTS)):
+                step.append(([chains], width, rows, *part))
+    return [(_blur, calls) for calls in steps if calls]
+
+
+def _blur(axes, width, rows, low=0, high=None):
+    """Blur along axes, one after the other: chains low to high, or all."""
+    for members, starts in axes:
+        kernels.blur(low, len(starts) - 1 if high is None else high, members, starts, width, rows)
 
 
 def _lattices(image, params, crew, memory):

@@ -3,7 +3,8 @@
 import math
 
 import numpy as np
-from numba import njit
+
+from crf.cpu.compile import kernel
 
 
 def normalize(lattice, normalization, crew):
@@ -37,7 +38,7 @@ def normalize(lattice, normalization, crew):
         crew.run(_scale_entries, entries, lattice.points, lattice.point_weights, factors)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _splat_ones(low, high, starts, point_weights, table):
     """What vertices low to high collect where every point holds one."""
     for vertex in range(low, high):
@@ -47,7 +48,7 @@ def _splat_ones(low, high, starts, point_weights, table):
         table[vertex] = total
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _blur_column(low, high, members, starts, table):
     """Blur one number a vertex along the chains low to high of an axis, in place."""
     for chain in range(low, high):
@@ -61,7 +62,7 @@ def _blur_column(low, high, members, starts, table):
             before = here
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _row_factors(low, high, axes, corners, weights, table, height, both_sides, factors):
     """What the rows of points low to high are multiplied with: one over their sum, or its root."""
     for point in range(low, high):
@@ -72,7 +73,7 @@ def _row_factors(low, high, axes, corners, weights, table, height, both_sides, f
         factors[point] = np.float32(1) / (math.sqrt(row_sum) if both_sides else row_sum)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _scale_rows(low, high, axes, weights, factors):
     """Multiply the weights of points low to high."""
     for point in range(low, high):
@@ -80,7 +81,7 @@ def _scale_rows(low, high, axes, weights, factors):
             weights[corner] *= factors[point]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _scale_entries(low, high, points, point_weights, factors):
     """Multiply the vertices' entries low to high by their points' factors."""
     for entry in range(low, high):

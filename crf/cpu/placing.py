@@ -4,7 +4,8 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
+
+from crf.cpu.compile import kernel
 
 # Multiplicative hashing: the golden ratio as a fraction of 2^64.
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -19,7 +20,7 @@ def place_kernel(d):
     axes = d + 1
     share = np.float32(1 / axes)
 
-    @njit(nogil=True, cache=True, error_model="numpy")
+    @kernel(error_model="numpy")
     def place(low, high, image, width, scales, lows, strides, corners, weights):
         """Number the corners of points low to high by first appearance, and weigh them.
 
@@ -114,7 +115,7 @@ def place_kernel(d):
     return place
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _find(slots, found, key):
     """The slot of a key, or the free one where it belongs; slots (power of two) by hash."""
     last = len(slots) - 1
@@ -125,7 +126,7 @@ def _find(slots, found, key):
     return slot
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _grown(found, num_found):
     """Room for twice as many keys: the list of keys, and the slots that find them."""
     longer = np.empty(2 * len(found), np.int64)

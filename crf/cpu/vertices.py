@@ -1,7 +1,8 @@
 """Vertices: their final numbers, their points, and which follow each other along an axis."""
 
 import numpy as np
-from numba import njit
+
+from crf.cpu.compile import kernel
 
 
 def number_vertices(found, crew):
@@ -30,7 +31,7 @@ def _undo(order, numbers):
     return before
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _merge(left, right):
     """Merge ascending keys: all of them once, and where those of either side went (int32)."""
     keys = np.empty(len(left) + len(right), np.int64)
@@ -51,7 +52,7 @@ def _merge(left, right):
     return keys[:count].copy(), left_places, right_places
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def renumber(low, high, axes, corners, numbers, counts):
     """Give the corners of points low to high their final numbers; count how often each occurs."""
     for corner in range(low * axes, high * axes):
@@ -60,7 +61,7 @@ def renumber(low, high, axes, corners, numbers, counts):
         counts[number] += 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def first_places(counts):
     """Turn the counts of each part into where its entries begin; where each vertex begins."""
     num_parts, num_vertices = counts.shape
@@ -76,7 +77,7 @@ def first_places(counts):
     return starts
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def collect(low, high, axes, corners, weights, firsts, points, point_weights):
     """List points low to high under their vertices, from place `firsts` of each on."""
     for point in range(low, high):
@@ -87,7 +88,7 @@ def collect(low, high, axes, corners, weights, firsts, points, point_weights):
             point_weights[place] = weights[corner]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def chains_along(keys, offset):
     """Vertices that follow each other along an axis: members, and where chains begin."""
     num_vertices = len(keys)
