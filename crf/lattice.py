@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+_LARGEST_EXTENT = 2**22
+
 
 class Lattice(NamedTuple):
     """A permutohedral lattice over N points with M occupied vertices in d dimensions.
@@ -124,8 +126,8 @@ def build_lattice(features):
       `Lattice`.
 
     Raises:
-      ValueError: where the features spread too far for vertices to be numbered in 63 bits
-        (in a graph, `tf.errors.InvalidArgumentError` when it runs).
+      ValueError: where the features spread too far for vertices to be told apart (in a graph,
+        `tf.errors.InvalidArgumentError` when it runs).
     """
     features = tf.stop_gradient(features)
     elevated = _elevate(features)
@@ -216,12 +218,15 @@ def _corner_keys(vertex, rank):
 
 
 def _check_extent(extent):
-    """Control inputs that stop the graph where keys would not fit 63 bits; eagerly, raises."""
+    """Control inputs that stop the graph where vertices cannot be told apart; eagerly, raises."""
     message = (
-        "the CRF's features spread too far to be packed into 63 bits: choose larger sigmas "
-        "(sigma_beta of at least 0.5 fits images of any usual size)"
+        "dense_crf: the features spread too far for the lattice: choose larger sigmas "
+        "(sigma_alpha and sigma_gamma are in pixels, sigma_beta in levels of 0 to 255)"
     )
-    fits = tf.reduce_prod(tf.cast(extent, tf.float64)) < 2.0**62
+    # Keys have 63 bits. Float32 coordinates beyond this extent would no longer sum to zero, and
+    # ranks would be wrong.
+    packed = tf.reduce_prod(tf.cast(extent, tf.float64)) < 2.0**62
+    fits = tf.logical_and(packed, tf.reduce_max(extent) < _LARGEST_EXTENT)
     if not tf.executing_eagerly():
         return [tf.debugging.Assert(fits, [message])]
     if not fits:

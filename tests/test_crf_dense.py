@@ -384,12 +384,23 @@ def test_a_graph_stops_on_values_that_are_no_probabilities(engine):
 def test_features_too_far_apart_raise(engine):
     images = np.random.default_rng(0).integers(0, 256, (1, 8, 9, 3)).astype(np.uint8)
     probabilities, params = scene(8, 9, 3)[0], CRFParams(sigma_beta=1e-4)
-    with pytest.raises(ValueError, match="63 bits: choose larger sigmas") as error:
+    with pytest.raises(ValueError, match="too far for the lattice: choose larger sigmas") as error:
         dense_crf(probabilities, images, params, engine)
     assert "\n" not in str(error.value)
     run = tf.function(lambda p, i: dense_crf(p, i, params, engine))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="63 bits: choose larger sigmas"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="too far for the lattice: choose larger sigmas"
+    ):
         run(probabilities, images)
+
+
+@pytest.mark.parametrize("sigma_gamma", [1e-5, 1e-6])
+def test_a_tiny_spatial_sigma_on_a_whole_image_raises(sigma_gamma):
+    probabilities = np.full((1, 375, 500, 2), 0.5, np.float32)
+    images, params = np.zeros((1, 375, 500, 3), np.uint8), CRFParams(w1=0, sigma_gamma=sigma_gamma)
+    with pytest.raises(ValueError, match=r"^dense_crf: the features spread too far") as error:
+        dense_crf(probabilities, images, params, "lattice")
+    assert "\n" not in str(error.value)
 
 
 def test_too_little_memory_is_said_beforehand(monkeypatch):

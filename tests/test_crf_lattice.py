@@ -168,11 +168,25 @@ def test_gradient_is_the_transposed_filter():
 
 def test_features_too_far_apart_raise():
     features = tf.constant(np.vstack([np.zeros(5), np.full(5, 1e5)]), tf.float32)
-    with pytest.raises(ValueError, match="63 bits: choose larger sigmas") as error:
+    with pytest.raises(ValueError, match="too far for the lattice: choose larger sigmas") as error:
         build_lattice(features)
     assert "\n" not in str(error.value)
     with pytest.raises(tf.errors.InvalidArgumentError, match="choose larger sigmas"):
         tf.function(lambda f: build_lattice(f).splat)(features)
+
+
+def test_a_single_coordinate_too_far_out_raises():
+    # In two dimensions the keys would fit 63 bits, but float32 could not tell the vertices.
+    for reach, fits in ((1e6, True), (3e6, False), (1e8, False), (1e30, False)):
+        features = tf.constant([[0.0, 0.0], [reach, 0.0]])
+        if fits:
+            filtered = lattice_filter(features)(tf.eye(2)).numpy()
+            assert filtered[0, 1] == filtered[1, 0] == 0 and (np.diag(filtered) > 0.5).all()
+        else:
+            with pytest.raises(ValueError, match="too far for the lattice"):
+                build_lattice(features)
+            with pytest.raises(tf.errors.InvalidArgumentError, match="too far for the lattice"):
+                tf.function(lambda f: build_lattice(f).splat)(features)
 
 
 def test_vertices_stay_apart_near_the_limit_of_the_keys():
