@@ -167,42 +167,39 @@ def mix(messages, num_labels, mixing, width, mixed):
 
 
 @_inlined
-def believe(point, messages, top, prior, floor, labels, marginals):
+def believe(point, messages, top, prior, floor, labels, marginals, values):
     """Set a point's marginals: its prior times the exponential of its messages, normalized.
 
     Args:
       point: which.
-      messages: float32 (width,), overwritten.
+      messages: float32 (width,).
       top: float32, at least their greatest; it is taken off all, so that no exponential
         overflows. The prior is at least 1e-5, so that what underflows has no weight.
       prior, floor, labels, marginals: as in `crf.cpu.mean_field.Beliefs`.
+      values: float32 (width,), scratch.
     """
     row, last = point * labels, len(floor) - LANES
     down, total, tail = fill(-top), fill(_ZERO), first_lanes(labels - last)
     for lane in range(0, last, LANES):
         given = maximum(load(prior, row + lane), load(floor, lane))
         value = multiply(given, exp_of_nonpositive(add(load(messages, lane), down)))
-        store(messages, lane, value)
+        store(values, lane, value)
         total = add(total, value)
     # The last vector of a row ends where the next row begins.
     given = maximum(load_some(prior, row + last, tail), load(floor, last))
-    value = multiply(given, exp_of_nonpositive(add(load(messages, last), down)))
-    store(messages, last, value)
-    total = add(total, value)
-    scale = fill(_ONE / sum_across(total))
+    final = multiply(given, exp_of_nonpositive(add(load(messages, last), down)))
+    scale = fill(_ONE / sum_across(add(total, final)))
     for lane in range(0, last, LANES):
-        store(marginals, row + lane, multiply(scale, load(messages, lane)))
-    store_some(marginals, row + last, multiply(scale, load(messages, last)), tail)
+        store(marginals, row + lane, multiply(scale, load(values, lane)))
+    store_some(marginals, row + last, multiply(scale, final), tail)
 
 
 @kernel
 def begin(low, high, prior, floor, labels, marginals):
     """Set the marginals of points low to high before there are messages: the prior alone."""
-    messages = np.empty(len(floor), np.float32)
+    messages, values = np.zeros(len(floor), np.float32), np.empty(len(floor), np.float32)
     for point in range(low, high):
-        for lane in range(0, len(floor), LANES):
-            store(messages, lane, fill(_ZERO))
-        believe(point, messages, _ZERO, prior, floor, labels, marginals)
+        believe(point, messages, _ZERO, prior, floor, labels, marginals, values)
 
 
 @kernel
@@ -230,12 +227,12 @@ def update(
       prior, floor, labels, marginals: as in `crf.cpu.mean_field.Beliefs`.
     """
     width = len(floor)
-    messages, mixed = np.empty(width, np.float32), np.empty(width, np.float32)
+    messages, scratch = np.empty(width, np.float32), np.empty(width, np.float32)
     for point in range(low, high):
         top = gather_messages(corners, weights, CORNERS * point, table, width, messages)
         if mixing is not None:
-            top = mix(messages, labels, mixing, width, mixed)
-        believe(point, messages, top, prior, floor, labels, marginals)
+            top = mix(messages, labels, mixing, width, scratch)
+        believe(point, messages, top, prior, floor, labels, marginals, scratch)
 
 
 @kernel
