@@ -1,5 +1,6 @@
 """The fully connected CRF as one function on batches, with a choice of engine."""
 
+import operator
 from dataclasses import replace
 from functools import partial
 
@@ -44,13 +45,13 @@ def dense_crf(
         (TensorFlow operations alone: in graphs, on GPUs, in SavedModels), "exact" (all pairs
         of pixels: small images only) or "auto", which takes numba outside of graphs where
         there is no GPU, else the lattice.
-      weights: two scalar tensors to take in place of the params' w1 and w2, such as variables
-        that are learned.
+      weights: two scalar tensors of at least 0 to take in place of the params' w1 and w2, such
+        as variables that are learned.
       compatibility: (C, C) tensor in place of the params' own.
       num_threads: threads of the numba engine; None takes all processors.
       prune_below: labels whose probability is below this at every pixel of an image exchange no
-        messages there, which saves their share of the time; numba engine and Potts model only.
-        0 leaves none out.
+        messages there, which saves their share of the time; numba engine and Potts model only,
+        and in a graph only where the engine is given as "numba". 0 leaves none out.
 
     Returns:
       (B, H, W, C) float32 that sums to one over C.
@@ -67,6 +68,7 @@ def dense_crf(
     params = CRFParams() if params is None else params
     if not isinstance(params, CRFParams):
         raise ValueError(f"dense_crf: params must be a CRFParams, not {params!r}")
+    num_threads = _check_options(prune_below, num_threads)
     engine = resolve_engine(engine, prune_below)
     probabilities = tf.convert_to_tensor(probabilities)
     images = tf.convert_to_tensor(images)
@@ -75,12 +77,12 @@ def dense_crf(
     tolerance = sum_tolerance(probabilities.dtype)
     probabilities = tf.cast(probabilities, tf.float32)
     if weights is not None:
-        weights = [tf.cast(weight, tf.float32) for weight in weights]
+        weights = _check_weights(weights)
     if compatibility is None:
         compatibility = params.compatibility
     if compatibility is not None:
         compatibility = check_compatibility(tf.cast(compatibility, tf.float32), probabilities)
-    _check_options(prune_below, num_threads, compatibility)
+        _check_costs(compatibility, prune_below)
     if engine == "numba":
         options = {"num_threads": num_threads, "prune_below": prune_below}
         run = partial(_refine_by_numba, options=options)
@@ -102,6 +104,11 @@ def resolve_engine(engine, prune_below=0.0):
       ValueError: listing the engines there are, or naming the one that prunes.
     """
     if engine == "auto":
+        if prune_below and not tf.executing_eagerly():
+            raise ValueError(
+                'dense_crf: in a graph give engine="numba" to prune labels, which cannot be '
+                "exported, or prune_below=0"
+            )
         in_tensorflow = not tf.executing_eagerly() or tf.config.list_physical_devices("GPU")
         engine = "lattice" if in_tensorflow and not prune_below else "numba"
     if engine not in ENGINES:
@@ -124,16 +131,49 @@ def warm_up():
         dense_crf(probabilities, image, engine="numba", **options)
 
 
-def _check_options(prune_below, num_threads, compatibility):
+def _check_options(prune_below, num_threads):
+    """Refuse options out of their range; gives num_threads back as a plain number or None."""
     if not 0 <= prune_below <= 1:
         raise ValueError(f"dense_crf: prune_below must be a probability, not {prune_below!r}")
-    if prune_below and compatibility is not None:
+    if num_threads is None:
+        return None
+    try:
+        count = 0 if isinstance(num_threads, bool) else operator.index(num_threads)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise ValueError(
+            f"dense_crf: num_threads must be a whole number of at least 1, not {num_threads!r}"
+        )
+    return count
+
+
+def _check_weights(weights):
+    """The two weights as float32 scalars; refuses others, and eagerly values out of range."""
+    try:
+        weights = [tf.cast(weight, tf.float32) for weight in weights]
+    except TypeError:
+        weights = []
+    if len(weights) != 2 or not all(weight.shape.is_compatible_with([]) for weight in weights):
+        raise ValueError("dense_crf: weights must be two scalars, in place of w1 and w2")
+    if tf.executing_eagerly():
+        for name, value in zip(("w1", "w2"), map(float, weights), strict=True):
+            if not 0 <= value < np.inf:
+                raise ValueError(
+                    f"dense_crf: weights must be finite and at least 0, but {name} is {value:g}"
+                )
+    return weights
+
+
+def _check_costs(compatibility, prune_below):
+    """Refuse costs with pruning, and eagerly those that are not finite."""
+    if prune_below:
         raise ValueError(
             "dense_crf: labels can only be pruned in the Potts model; with a compatibility give "
             "prune_below=0"
         )
-    if num_threads is not None and num_threads < 1:
-        raise ValueError(f"dense_crf: num_threads must be at least 1, not {num_threads!r}")
+    if tf.executing_eagerly() and not np.isfinite(compatibility).all():
+        raise ValueError("dense_crf: the compatibility holds NaN or infinite values")
 
 
 def _value_checks(probabilities, images, tolerance):
@@ -168,36 +208,43 @@ def _refine_by_filter(probabilities, images, params, weights, compatibility, bui
 
 def _refine_by_numba(probabilities, images, params, weights, compatibility, options):
     """Refine with the numba engine; its gradient is that of the lattice engine."""
-    weights = weights or [tf.constant(weight) for weight in (params.w1, params.w2)]
-    learned = compatibility is not None
-    compute = partial(_compute_by_numba, params=params, options=options)
+    # What stands in place of the params' own; only this is differentiated, and a kernel whose
+    # weight in the params is zero is not built.
+    given = {} if weights is None else dict(zip(("w1", "w2"), weights, strict=True))
+    if compatibility is not None:
+        given["compatibility"] = compatibility
+    compute = partial(_compute_by_numba, params=params, names=tuple(given), options=options)
 
     @tf.custom_gradient
-    def refine(probabilities, w1, w2, *compatibility):
-        arguments = probabilities, images, w1, w2, *compatibility
+    def refine(probabilities, *learned):
+        arguments = probabilities, images, *learned
         if tf.executing_eagerly():
             refined = tf.convert_to_tensor(compute(*map(np.asarray, arguments)))
         else:
             refined = tf.numpy_function(compute, arguments, tf.float32, stateful=False)
 
         def gradient(upstream):
-            inputs = probabilities, w1, w2, *compatibility
+            inputs = probabilities, *learned
             with tf.GradientTape() as tape:
                 tape.watch(inputs)
-                matrix = compatibility[0] if learned else None
                 again = _refine_by_filter(
-                    probabilities, images, params, (w1, w2), matrix, lattice_filter
+                    probabilities,
+                    images,
+                    params,
+                    None if weights is None else learned[:2],
+                    None if compatibility is None else learned[-1],
+                    lattice_filter,
                 )
             return tape.gradient(again, inputs, upstream)
 
         return tf.ensure_shape(refined, probabilities.shape), gradient
 
-    return refine(probabilities, *weights, *([compatibility] if learned else []))
+    return refine(probabilities, *given.values())
 
 
-def _compute_by_numba(probabilities, images, w1, w2, compatibility=None, *, params, options):
-    """The numba engine on arrays, image after image."""
-    params = replace(params, w1=w1, w2=w2, compatibility=compatibility)
+def _compute_by_numba(probabilities, images, *learned, params, names, options):
+    """The numba engine on arrays, image after image; `learned` replaces params of those names."""
+    params = replace(params, **dict(zip(names, learned, strict=True)))
     refined = np.empty_like(probabilities)
     for image, given, out in zip(images, probabilities, refined, strict=True):
         cpu.infer(given, image, params, out, **options)

@@ -245,7 +245,7 @@ def kinds_of_operations(**options):
         ({"engine": "lattice"}, False),
         ({"engine": "exact"}, False),
         ({"engine": "numba"}, True),
-        ({"prune_below": 0.01}, True),
+        ({"engine": "numba", "prune_below": 0.01}, True),
     ],
 )
 def test_only_numba_leaves_tensorflow_in_a_graph(options, leaves_tensorflow):
@@ -296,6 +296,23 @@ def test_numba_learns_from_the_params_own_weights_too():
     np.testing.assert_allclose(*found, atol=1e-4 * np.abs(found[1]).max())
 
 
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_numba_gradient_does_not_build_a_kernel_of_weight_zero(in_graph):
+    # The spatial kernel of this sigma would be refused.
+    params = CRFParams(w1=2, sigma_alpha=9, sigma_beta=10, w2=0, sigma_gamma=1e-9, iterations=2)
+    probabilities, images = map(tf.constant, scene(7, 8, 3))
+
+    def gradient(probabilities, engine):
+        with tf.GradientTape() as tape:
+            tape.watch(probabilities)
+            value = tf.reduce_sum(dense_crf(probabilities, images, params, engine)[..., 0])
+        return tape.gradient(value, probabilities)
+
+    run = tf.function(gradient) if in_graph else gradient
+    mine, wanted = run(probabilities, "numba"), run(probabilities, "lattice")
+    np.testing.assert_allclose(mine, wanted, atol=1e-4 * np.abs(wanted).max())
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_given_weights_and_compatibility_replace_those_of_the_params(engine):
     data, costs = scene(7, 8, 3), ((0, 2, 1), (1, 0, 1), (0.5, 1, 0))
@@ -312,12 +329,22 @@ def test_given_weights_and_compatibility_replace_those_of_the_params(engine):
     [
         ({"prune_below": 0.1, "engine": "lattice"}, "'lattice' cannot prune labels; take numba"),
         ({"prune_below": 0.1, "engine": "exact"}, "'exact' cannot prune labels; take numba"),
-        ({"prune_below": 0.1, "compatibility": np.eye(3)}, "in the Potts model; .* prune_below=0"),
+        (
+            {"prune_below": 0.1, "engine": "numba", "compatibility": np.eye(3)},
+            "in the Potts model; .* prune_below=0",
+        ),
         ({"prune_below": -0.1}, "prune_below must be a probability, not -0.1"),
         ({"prune_below": 1.5}, "prune_below must be a probability, not 1.5"),
         ({"prune_below": np.nan}, "prune_below must be a probability, not nan"),
-        ({"num_threads": 0}, "num_threads must be at least 1, not 0"),
-        ({"num_threads": -2, "engine": "numba"}, "num_threads must be at least 1, not -2"),
+        ({"num_threads": 0}, "num_threads must be a whole number of at least 1, not 0"),
+        ({"num_threads": -2, "engine": "numba"}, "num_threads must be .*, not -2"),
+        ({"num_threads": True}, "num_threads must be a whole number .*, not True"),
+        ({"num_threads": 2.0}, "num_threads must be a whole number .*, not 2.0"),
+        ({"num_threads": "2"}, "num_threads must be a whole number .*, not '2'"),
+        ({"weights": (1.0,)}, "weights must be two scalars"),
+        ({"weights": (1.0, 2.0, 3.0)}, "weights must be two scalars"),
+        ({"weights": ([1.0, 2.0], 3.0)}, "weights must be two scalars"),
+        ({"weights": 1.0}, "weights must be two scalars"),
         ({"compatibility": np.eye(4)}, r"the compatibility is \(4, 4\), but there are 3 labels"),
     ],
 )
@@ -327,6 +354,29 @@ def test_options_that_make_no_sense_raise_one_line(options, message, in_graph):
         run(GOOD_P, GOOD_I, PARAMS, **options)
     # While it traces, TensorFlow adds where in the code it was.
     assert in_graph or "\n" not in str(error.value)
+
+
+def test_pruning_in_a_graph_needs_the_engine_by_name():
+    run = tf.function(lambda p, i: dense_crf(p, i, PARAMS, prune_below=0.1))
+    with pytest.raises(ValueError, match=r'in a graph give engine="numba" .* cannot be exported'):
+        run(GOOD_P, GOOD_I)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weights": (np.nan, 1)}, "weights must be finite and at least 0, but w1 is nan"),
+        ({"weights": (1, np.inf)}, "weights must be finite and at least 0, but w2 is inf"),
+        ({"weights": (1, -0.5)}, "weights must be finite and at least 0, but w2 is -0.5"),
+        ({"compatibility": np.full((3, 3), np.nan)}, "compatibility holds NaN or infinite"),
+        ({"compatibility": np.diag([0, np.inf, 0])}, "compatibility holds NaN or infinite"),
+    ],
+)
+def test_weights_and_costs_out_of_range_are_named(options, message, engine):
+    with pytest.raises(ValueError, match=rf"^dense_crf: .*{message}") as error:
+        dense_crf(GOOD_P, GOOD_I, PARAMS, engine, **options)
+    assert "\n" not in str(error.value)
 
 
 def test_warm_up_compiles_without_a_trace(capfd):
