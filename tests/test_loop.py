@@ -5,9 +5,9 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer import event_file_writer
 
+from deeplab_tf.data.examples import Example
 from deeplab_tf.data.labels import VOID
 from deeplab_tf.data.pipeline import training_batches
-from deeplab_tf.data.voc import Example
 from deeplab_tf.errors import InputError
 from deeplab_tf.training.loop import LoopSettings, Trainer, next_batch
 from deeplab_tf.training.losses import masked_cross_entropy

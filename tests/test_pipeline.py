@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 
 from deeplab_tf.data.augment import MEAN_RGB
+from deeplab_tf.data.examples import Example
 from deeplab_tf.data.labels import voc_colors
 from deeplab_tf.data.pipeline import check_examples, input_error_from, training_batches
 from deeplab_tf.data.png import encode_label
-from deeplab_tf.data.voc import Example, read_split
+from deeplab_tf.data.voc import read_split
 from deeplab_tf.errors import InputError
 
 COUNT = 7

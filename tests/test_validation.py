@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 from crf import CRFParams
+from deeplab_tf.data.examples import Example
 from deeplab_tf.data.labels import LabelSet
-from deeplab_tf.data.voc import Example
 from deeplab_tf.errors import InputError
 from deeplab_tf.training.validation import Validation, spread
 

@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
+from deeplab_tf.data.examples import Example
 from deeplab_tf.data.labels import VOC, voc_colors
 from deeplab_tf.data.png import encode_label
 from deeplab_tf.data.voc import (
-    Example,
     load_image,
     load_label,
     load_pair,

@@ -2,12 +2,12 @@
 
 from deeplab_tf.data.augment import MEAN_RGB, random_crop, random_mirror, random_scale
 from deeplab_tf.data.datasets import DATASETS, open_dataset
+from deeplab_tf.data.examples import Example, RecordExample, reader
 from deeplab_tf.data.labels import VOC, VOID, LabelSet, voc_colors
 from deeplab_tf.data.pipeline import check_examples, input_error_from, training_batches
 from deeplab_tf.data.png import decode_label, encode_label
 from deeplab_tf.data.synthetic import ensure_synthetic, write_synthetic
 from deeplab_tf.data.voc import (
-    Example,
     load_image,
     load_label,
     load_pair,
@@ -23,6 +23,7 @@ __all__ = [
     "VOID",
     "Example",
     "LabelSet",
+    "RecordExample",
     "check_examples",
     "decode_label",
     "encode_label",
@@ -38,6 +39,7 @@ __all__ = [
     "read_colors",
     "read_label_set",
     "read_split",
+    "reader",
     "training_batches",
     "voc_colors",
     "write_synthetic",

@@ -12,30 +12,16 @@ colours, labels may also be RGB PNGs in exactly these colours.
 """
 
 from pathlib import Path
-from typing import NamedTuple
 
 import tensorflow as tf
 
+from deeplab_tf.data.examples import Example, read_file
 from deeplab_tf.data.labels import VOC, VOID, LabelSet
 from deeplab_tf.data.png import decode_label
 from deeplab_tf.errors import InputError
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 LISTS = "ImageSets/Segmentation"
-
-
-class Example(NamedTuple):
-    """One image of a data set and its truth.
-
-    Args:
-      name: its name in the list, for messages and output files.
-      image: path of the JPEG or PNG image.
-      label: path of the label PNG; "" where there is none.
-    """
-
-    name: str
-    image: str
-    label: str
 
 
 def read_split(data_dir, split, need_labels=True):
@@ -95,12 +81,7 @@ def load_image(path):
     Raises:
       InputError: naming the file, where it is missing, truncated, or no JPEG or PNG.
     """
-    try:
-        return decode_image(_read(path)).numpy()
-    except tf.errors.InvalidArgumentError:
-        raise InputError(
-            f"{path}: cannot be read as JPEG or PNG image (damaged or cut off?); replace it"
-        ) from None
+    return _image_from(read_file(path), path)
 
 
 def load_label(path, num_classes, colors=None):
@@ -115,25 +96,18 @@ def load_label(path, num_classes, colors=None):
       InputError: naming the file, where it is missing, no PNG of class indices, or holds an
         index of no class.
     """
-    contents = _read(path)
-    try:
-        label = decode_label(contents, colors).numpy()
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    wrong = label[(label >= num_classes) & (label != VOID)]
-    if wrong.size:
-        raise InputError(_wrong_value(path, wrong.max(), num_classes))
-    return label
+    return _label_from(read_file(path), path, num_classes, colors)
 
 
 def load_pair(example, num_classes, colors=None):
-    """Image (H, W, 3) and label (H, W), both uint8, of an `Example`.
+    """Image (H, W, 3) and label (H, W), both uint8, of an `Example` or a `RecordExample`.
 
     Raises:
       InputError: as `load_image` and `load_label`, and where their sizes differ.
     """
-    image = load_image(example.image)
-    label = load_label(example.label, num_classes, colors)
+    image_contents, label_contents = example.read()
+    image = _image_from(image_contents, example.image)
+    label = _label_from(label_contents, example.label, num_classes, colors)
     if image.shape[:2] != label.shape:
         raise InputError(
             f"{example.label}: size {_size(label)} differs from the image's {_size(image)}"
@@ -150,6 +124,26 @@ def decode_image(contents):
     """
     # This op reads PNG as well, and can be told to be accurate about JPEG.
     return tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
+
+
+def _image_from(contents, place):
+    try:
+        return decode_image(contents).numpy()
+    except tf.errors.InvalidArgumentError:
+        raise InputError(
+            f"{place}: cannot be read as JPEG or PNG image (damaged or cut off?); replace it"
+        ) from None
+
+
+def _label_from(contents, place, num_classes, colors):
+    try:
+        label = decode_label(contents, colors).numpy()
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from None
+    wrong = label[(label >= num_classes) & (label != VOID)]
+    if wrong.size:
+        raise InputError(_wrong_value(place, wrong.max(), num_classes))
+    return label
 
 
 def _read_names(data_dir, split):
@@ -206,13 +200,6 @@ def _lines(path):
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file in UTF-8; write it anew") from None
     return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _read(path):
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; check the path") from None
 
 
 def _size(array):

@@ -11,7 +11,7 @@ class Validation:
     """Scores a network on full-size images of a split, and draws a few of them.
 
     Args:
-      examples: list of `deeplab_tf.data.voc.Example`.
+      examples: list of `deeplab_tf.data.examples.Example`.
       label_set: `deeplab_tf.data.labels.LabelSet` of the data.
       max_images: how many are scored, spread evenly over the list; None = all.
       num_pictures: how many of those are drawn.
