@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -90,3 +92,18 @@ def test_load_names_a_broken_file(tmp_path, content):
 def test_load_names_a_missing_file(tmp_path):
     with pytest.raises(InputError, match=r"none\.json: no such file"):
         LabelSet.load(tmp_path / "none.json")
+
+
+def test_void_color_is_saved_and_drawn(tmp_path):
+    label_set = LabelSet(("a",), ((1, 2, 3),), void_color=[4, 5, 6])
+    path = tmp_path / "labels.json"
+    label_set.save(path)
+    assert json.loads(path.read_text())["void"] == {"value": 255, "color": [4, 5, 6]}
+    assert LabelSet.load(path) == label_set
+    np.testing.assert_array_equal(label_set.color_table()[[0, 255]], [[1, 2, 3], [4, 5, 6]])
+
+
+def test_loads_files_from_before_they_named_void(tmp_path):
+    path = tmp_path / "labels.json"
+    path.write_text('{"names": ["a"], "colors": [[1, 2, 3]]}')
+    assert LabelSet.load(path) == LabelSet(("a",), ((1, 2, 3),))

@@ -2,8 +2,7 @@
 
 from absl import flags
 
-from deeplab_tf.data.datasets import DATASETS, open_dataset
-from deeplab_tf.data.voc import read_colors
+from deeplab_tf.data.datasets import DATASETS, label_colors, open_dataset
 
 FLAGS = flags.FLAGS
 
@@ -11,7 +10,8 @@ flags.DEFINE_enum(
     "dataset",
     "voc",
     DATASETS,
-    "voc: any folder in VOC layout; synthetic: drawn into --data_dir on first use.",
+    "voc: any folder in VOC layout; synthetic: drawn into --data_dir on first use; the others: "
+    "as tools/prepare_data.py wrote them into --data_dir.",
 )
 flags.DEFINE_string("data_dir", None, "Folder of the data set.", required=True)
 
@@ -20,10 +20,10 @@ def open_split(split):
     """Open a split of the data set of the flags.
 
     Returns:
-      (list of `Example`, `LabelSet`, the colours of RGB labels or None).
+      (list of `Example` or `RecordExample`, `LabelSet`, the colours of RGB labels or None).
 
     Raises:
       InputError: where the data set is not there or its lists are wrong.
     """
     examples, label_set = open_dataset(FLAGS.dataset, FLAGS.data_dir, split)
-    return examples, label_set, read_colors(FLAGS.data_dir)
+    return examples, label_set, label_colors(FLAGS.dataset, FLAGS.data_dir)

@@ -64,6 +64,7 @@ class LabelSet:
     Args:
       names: the class names, one for each index; they must differ.
       colors: one RGB colour (r, g, b), each 0..255, for each class.
+      void_color: the RGB colour of void, label value 255.
 
     Raises:
       InputError: where names are missing, repeated or too many, or the colours do not fit.
@@ -75,11 +76,13 @@ class LabelSet:
 
     names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
+    void_color: tuple[int, int, int] = VOID_COLOR
 
     def __post_init__(self):
         # A set made from lists must still equal one made from tuples, and be hashable.
         object.__setattr__(self, "names", tuple(self.names))
         object.__setattr__(self, "colors", tuple(_rgb(color) for color in self.colors))
+        object.__setattr__(self, "void_color", _rgb(self.void_color))
         if not 1 <= len(self.names) <= VOID:
             raise InputError(f"{len(self.names)} class names; give between 1 and {VOID}")
         repeated = sorted({name for name in self.names if self.names.count(name) > 1})
@@ -98,15 +101,17 @@ class LabelSet:
     def color_table(self):
         """Colour of every possible label value, (256, 3) uint8.
 
-        Rows beyond the classes hold the VOC palette, row 255 the void colour (224, 224, 192).
+        Rows beyond the classes hold the VOC palette, row 255 the void colour.
         """
         table = voc_colors(256)
+        table[VOID] = self.void_color
         table[: self.num_classes] = self.colors
         return table
 
     def save(self, path):
-        """Write the names and colours to `path` as JSON."""
-        content = {"names": self.names, "colors": self.colors}
+        """Write names, colours and the label value of void to `path` as JSON."""
+        void = {"value": VOID, "color": self.void_color}
+        content = {"names": self.names, "colors": self.colors, "void": void}
         write_file(path, (json.dumps(content, indent=1) + "\n").encode())
 
     @classmethod
@@ -118,10 +123,11 @@ class LabelSet:
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
-            return cls(content["names"], content["colors"])
+            void = content.get("void", {"color": VOID_COLOR})  # absent in files of old
+            return cls(content["names"], content["colors"], void["color"])
         except FileNotFoundError:
             raise InputError(f"{path}: no such file; it is written beside a model") from None
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path}: not a label set ({error}); it holds JSON with 'names' and 'colors'"
             ) from None

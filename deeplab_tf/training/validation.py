@@ -15,7 +15,7 @@ class Validation:
       label_set: `deeplab_tf.data.labels.LabelSet` of the data.
       max_images: how many are scored, spread evenly over the list; None = all.
       num_pictures: how many of those are drawn.
-      colors: the classes' colours, where labels are RGB pictures; see `read_colors`.
+      colors: the classes' colours, where labels are RGB pictures; see `label_colors`.
     """
 
     def __init__(self, examples, label_set, max_images=None, num_pictures=3, colors=None):

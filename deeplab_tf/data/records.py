@@ -1,0 +1,121 @@
+"""Opening what `tools/prepare_data.py` wrote: TFRecord files in tensorflow-datasets' layout.
+
+    DATA_DIR/NAME/VERSION/dataset_info.json         the splits and how many records they have
+                          metadata.json             what METADATA_KEYS names
+                          NAME-SPLIT.tfrecord-00000-of-00008
+
+A list such as "trainval" is a split or a union of splits; metadata.json says which. The files are
+only looked through for where each record starts, so that any record can be read at any time.
+"""
+
+import json
+import struct
+from pathlib import Path
+
+from deeplab_tf.data.examples import RECORD_FOOTER, RECORD_HEADER, RecordExample
+from deeplab_tf.data.labels import LabelSet
+from deeplab_tf.errors import InputError
+
+METADATA_KEYS = ("classes", "colors", "void_color", "names", "lists")
+
+
+def read_prepared(data_dir, dataset, split):
+    """The examples of one list of a prepared data set.
+
+    Args:
+      data_dir: the folder that was given to `tools/prepare_data.py`.
+      dataset: the data set's name.
+      split: name of a list, such as "train", "val" or "trainval".
+
+    Returns:
+      A list of `RecordExample`, in the list's order.
+
+    Raises:
+      InputError: where the data set is not there, has no such list, or a file is damaged.
+    """
+    folder = find_prepared(data_dir, dataset)
+    metadata = _read_metadata(folder)
+    splits, lists = metadata["names"], metadata["lists"]
+    parts = [split] if split in splits else lists.get(split)
+    if parts is None:
+        known = ", ".join([*splits, *lists])
+        raise InputError(f"{folder}: no list {split!r}; there are {known}")
+    examples = [found for part in parts for found in _split(folder, dataset, part, splits[part])]
+    if not examples:
+        raise InputError(f"{folder}: the list {split!r} is empty; prepare the data again")
+    return examples
+
+
+def read_prepared_labels(data_dir, dataset):
+    """The `LabelSet` of a prepared data set.
+
+    Raises:
+      InputError: where the data set is not there, or does not say its classes.
+    """
+    metadata = _read_metadata(find_prepared(data_dir, dataset))
+    return LabelSet(metadata["classes"], metadata["colors"], metadata["void_color"])
+
+
+def find_prepared(data_dir, dataset):
+    """The folder of the newest version of a prepared data set.
+
+    Raises:
+      InputError: where there is none, with the command that makes it.
+    """
+    found = [path.parent for path in Path(data_dir, dataset).glob("*.*.*/dataset_info.json")]
+    if not found:
+        raise InputError(
+            f"{Path(data_dir, dataset)}: no prepared data; make it: python tools/prepare_data.py "
+            f"--dataset={dataset} --data_dir={data_dir}"
+        )
+    return max(found, key=lambda folder: [int(number) for number in folder.name.split(".")])
+
+
+def record_extents(path):
+    """Where the records of a TFRecord file lie.
+
+    Args:
+      path: the file.
+
+    Returns:
+      A list of (offset, size) of the records' data, in bytes.
+
+    Raises:
+      InputError: where the file cannot be read, or ends within a record.
+    """
+    extents, end, start = [], Path(path).stat().st_size, 0
+    with Path(path).open("rb") as file:
+        while start < end:
+            file.seek(start)
+            header = file.read(RECORD_HEADER)
+            size = struct.unpack("<Q", header[:8])[0] if len(header) == RECORD_HEADER else end
+            extents.append((start + RECORD_HEADER, size))
+            start += RECORD_HEADER + size + RECORD_FOOTER
+    if start != end:
+        raise InputError(f"{path}: cut off or damaged; prepare the data again")
+    return extents
+
+
+def _split(folder, dataset, split, names):
+    paths = sorted(folder.glob(f"{dataset}-{split}.tfrecord-*"))
+    if not paths or not paths[-1].name.endswith(f"-of-{len(paths):05d}"):
+        raise InputError(f"{folder}: files of {split!r} are missing; prepare the data again")
+    places = [(str(path), *extent) for path in paths for extent in record_extents(path)]
+    if len(places) != len(names):
+        raise InputError(
+            f"{folder}: {len(places)} records of {split!r} but {len(names)} names; prepare the "
+            "data again"
+        )
+    return [RecordExample(name, *place) for name, place in zip(names, places, strict=True)]
+
+
+def _read_metadata(folder):
+    path = folder / "metadata.json"
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+        missing = [key for key in METADATA_KEYS if key not in metadata]
+    except (OSError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); prepare the data again") from None
+    if missing:
+        raise InputError(f"{path}: no {missing[0]!r} there; prepare the data again")
+    return metadata
