@@ -1,0 +1,143 @@
+"""The classes and colours of the data sets that `tools/prepare_data.py` knows.
+
+Each is a `LabelSet`; `LABEL_SETS` finds it by the name of the data set.
+"""
+
+from deeplab_tf.data.labels import VOC as VOC_NAMES
+from deeplab_tf.data.labels import LabelSet
+
+BLACK = (0, 0, 0)
+
+
+def _colored(colors):
+    # Street scenes: {name: colour}, and void black as their authors draw it.
+    return LabelSet(tuple(colors), tuple(colors.values()), void_color=BLACK)
+
+
+# PASCAL VOC 2012: background and 20 kinds of objects.
+VOC = LabelSet.in_voc_colors(VOC_NAMES)
+
+# PASCAL-Context: background and the 59 most frequent of its 459 classes, in the authors' order
+# (59_labels.txt), under the names that the authors' full list (labels.txt) has for them.
+PASCAL_CONTEXT = LabelSet.in_voc_colors(
+    (
+        "background",
+        "aeroplane",
+        "bicycle",
+        "bird",
+        "boat",
+        "bottle",
+        "bus",
+        "car",
+        "cat",
+        "chair",
+        "cow",
+        "table",
+        "dog",
+        "horse",
+        "motorbike",
+        "person",
+        "pottedplant",
+        "sheep",
+        "sofa",
+        "train",
+        "tvmonitor",
+        "bag",
+        "bed",
+        "bench",
+        "book",
+        "building",
+        "cabinet",
+        "ceiling",
+        "cloth",
+        "computer",
+        "cup",
+        "door",
+        "fence",
+        "floor",
+        "flower",
+        "food",
+        "grass",
+        "ground",
+        "keyboard",
+        "light",
+        "mountain",
+        "mouse",
+        "curtain",
+        "platform",
+        "sign",
+        "plate",
+        "road",
+        "rock",
+        "shelves",
+        "sidewalk",
+        "sky",
+        "snow",
+        "bedclothes",
+        "track",
+        "tree",
+        "truck",
+        "wall",
+        "water",
+        "window",
+        "wood",
+    )
+)
+
+# PASCAL-Person-Part: the parts of PASCAL-Part merged as the DeepLab papers do.
+PERSON_PART = LabelSet.in_voc_colors(
+    ("background", "head", "torso", "upper_arms", "lower_arms", "upper_legs", "lower_legs")
+)
+
+# Cityscapes: the 19 classes that are evaluated, in the order of their train ids, in the
+# official colours.
+CITYSCAPES = _colored(
+    {
+        "road": (128, 64, 128),
+        "sidewalk": (244, 35, 232),
+        "building": (70, 70, 70),
+        "wall": (102, 102, 156),
+        "fence": (190, 153, 153),
+        "pole": (153, 153, 153),
+        "traffic light": (250, 170, 30),
+        "traffic sign": (220, 220, 0),
+        "vegetation": (107, 142, 35),
+        "terrain": (152, 251, 152),
+        "sky": (70, 130, 180),
+        "person": (220, 20, 60),
+        "rider": (255, 0, 0),
+        "car": (0, 0, 142),
+        "truck": (0, 0, 70),
+        "bus": (0, 60, 100),
+        "train": (0, 80, 100),
+        "motorcycle": (0, 0, 230),
+        "bicycle": (119, 11, 32),
+    }
+)
+
+# CamVid: the 11 classes that are usually evaluated, in the order and colours of SegNet.
+CAMVID = _colored(
+    {
+        "sky": (128, 128, 128),
+        "building": (128, 0, 0),
+        "pole": (192, 192, 128),
+        "road": (128, 64, 128),
+        "pavement": (60, 40, 222),
+        "tree": (128, 128, 0),
+        "sign": (192, 128, 128),
+        "fence": (64, 64, 128),
+        "car": (64, 0, 128),
+        "pedestrian": (64, 64, 0),
+        "bicyclist": (0, 128, 192),
+    }
+)
+
+LABEL_SETS = {
+    "voc12": VOC,
+    "voc12_aug": VOC,
+    "coco_voc": VOC,
+    "pascal_context": PASCAL_CONTEXT,
+    "person_part": PERSON_PART,
+    "cityscapes": CITYSCAPES,
+    "camvid": CAMVID,
+}
