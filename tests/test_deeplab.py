@@ -98,6 +98,22 @@ def test_vgg16_is_laid_out_as_published():
     assert model.get_layer("drop7_rate24").rate == 0.5
 
 
+def test_poolings_of_three_are_centred():
+    """As in the authors' files: 3x3 windows, one cell of padding, at every size."""
+    network = deeplab_tf.models.backbones.build_backbone("vgg16", 8, None, pool_size=3)
+    names = [f"block{block}_{part}" for block in (1, 4) for part in ("conv2", "conv3", "pool")]
+    names.remove("block1_conv3"), names.remove("block4_conv2")
+    taps = keras.Model(network.input, [network.get_layer(name).output for name in names])
+    for size in (32, 33):
+        image = np.random.default_rng(0).uniform(0, 255, (1, size, size, 3))
+        conv1, pool1, conv4, pool4 = (np.array(x)[0] for x in taps(image))
+        for before, after, stride in ((conv1, pool1, 2), (conv4, pool4, 1)):
+            for i in range(after.shape[0]):
+                rows = before[max(stride * i - 1, 0) : stride * i + 2]
+                np.testing.assert_array_equal(after[i, 0], rows[:, :2].max(axis=(0, 1)))
+        assert pool4.shape[0] == cells(size)
+
+
 def test_aspp_sums_its_branches():
     model = deeplab_tf.build_deeplab("mobilenetv2", "aspp_s", 3, weights=None)
     branches = [model.get_layer(f"fc8_rate{rate}").output for rate in (2, 4, 8, 12)]

@@ -7,6 +7,7 @@ import pytest
 import deeplab_tf
 from deeplab_tf.errors import InputError
 from deeplab_tf.models import weights as weight_files
+from deeplab_tf.models.heads import HEADS
 
 CONSTRUCTOR = keras.applications.MobileNetV2
 
@@ -59,14 +60,21 @@ def test_a_whole_deeplab(tmp_path, name):
 
 def test_fc6_and_fc7_from_the_classifier():
     rng = np.random.default_rng(0)
-    kernel6 = rng.normal(size=(7, 7, 512, 4096)).astype("float32")
+    kernel6 = rng.normal(size=(7, 7, 16, 4096)).astype("float32")
     kernel7 = rng.normal(size=(4096, 4096)).astype("float32")
     bias = np.arange(4096.0)
-    made = weight_files.subsample_classifier([kernel6.reshape(25088, 4096), bias, kernel7, bias])
-    assert [w.shape for w in made] == [(3, 3, 512, 1024), (1024,), (1, 1, 1024, 1024), (1024,)]
+    classifier = [kernel6.reshape(784, 4096), bias, kernel7, bias]
+    made = weight_files.subsample_classifier(classifier, HEADS["large_fov"])
+    assert [w.shape for w in made] == [(3, 3, 16, 1024), (1024,), (1, 1, 1024, 1024), (1024,)]
     assert made[0][1, 2, 5, 7] == kernel6[3, 6, 5, 28]
     assert made[1][7] == 28
     assert made[2][0, 0, 3, 9] == kernel7[12, 36]
+    made = weight_files.subsample_classifier(classifier, HEADS["4x4"])
+    np.testing.assert_array_equal(made[0], kernel6[::2, ::2])
+    np.testing.assert_array_equal(made[2][0, 0], kernel7)
+    made = weight_files.subsample_classifier(classifier, HEADS["7x7"])
+    np.testing.assert_array_equal(made[0], kernel6)
+    np.testing.assert_array_equal(made[1], bias)
 
 
 @pytest.mark.slow

@@ -256,12 +256,11 @@ class _Rewriter:
             return [type(layer).from_config({**layer.get_config(), "padding": "same"})]
         kind = "max" if isinstance(layer, keras.layers.MaxPooling2D) else "average"
         arguments = self._window_arguments(grid, stride, mode)
-        pooling = AtrousPooling2D(kind, kernel_size, **arguments, name=layer.name)
         if lose or stride == 1:
-            return [pooling]
+            return [AtrousPooling2D(kind, kernel_size, **arguments, name=layer.name)]
         # A centred window that keeps its stride: every cell, of which the stride takes some.
-        sampling = keras.layers.MaxPooling2D(1, strides=stride, name=f"{layer.name}_stride")
-        return [pooling, sampling]
+        pooling = AtrousPooling2D(kind, kernel_size, **arguments, name=f"{layer.name}_window")
+        return [pooling, keras.layers.MaxPooling2D(1, strides=stride, name=layer.name)]
 
     def _zero_padding(self, layer, grid):
         (top, bottom), (left, right) = layer.padding

@@ -41,7 +41,7 @@ def backbone_names():
     return tuple(_BY_NAME)
 
 
-def build_backbone(name, output_stride, weights, input_shape=(None, None, 3)):
+def build_backbone(name, output_stride, weights, input_shape=(None, None, 3), pool_size=2):
     """A keras.applications network with one cell per `output_stride` pixels, centred on them.
 
     Args:
@@ -49,6 +49,7 @@ def build_backbone(name, output_stride, weights, input_shape=(None, None, 3)):
       output_stride: pixels per cell of the last map: 8, 16 or 32, or less.
       weights: list of arrays in Keras's order, or None for random ones.
       input_shape: `(H, W, 3)`, None for sizes that vary.
+      pool_size: side of the windows of VGG's poolings, which are 2x2 in keras.applications.
 
     Returns:
       A functional keras.Model: RGB images 0..255 `(B, H, W, 3)` in, its own preprocessing
@@ -63,8 +64,23 @@ def build_backbone(name, output_stride, weights, input_shape=(None, None, 3)):
     original = constructor(weights=None, include_top=False, input_tensor=x)
     if weights is not None:
         original.set_weights(weights)
+    if pool_size != 2:
+        original = _with_pool_size(original, pool_size)
     dense = rewrite(original, output_stride, centred=True)
     return keras.Model(dense.inputs[0], dense.output, name=name)
+
+
+def _with_pool_size(network, pool_size):
+    """The same layers, those of pooling with other windows."""
+
+    def resized(layer):
+        if not isinstance(layer, keras.layers.MaxPooling2D):
+            return layer
+        return keras.layers.MaxPooling2D.from_config(
+            {**layer.get_config(), "pool_size": pool_size, "padding": "same"}
+        )
+
+    return keras.models.clone_model(network, clone_function=resized)
 
 
 def look_up(name):

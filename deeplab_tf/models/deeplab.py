@@ -4,7 +4,8 @@ import keras
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.backbones import build_backbone, look_up
-from deeplab_tf.models.heads import apply_head
+from deeplab_tf.models.heads import apply_direct, apply_fully_connected, find_head
+from deeplab_tf.models.multi_scale_features import multi_scale_features
 from deeplab_tf.models.multiscale import fuse_scales
 from deeplab_tf.models.weights import load_whole, read_weights, subsample_classifier
 
@@ -17,17 +18,22 @@ def build_deeplab(
     weights="imagenet",
     scales=(1.0,),
     input_shape=(None, None, 3),
+    *,
+    fc_channels=None,
+    pool_size=2,
+    use_multi_scale_features=False,
 ):
-    """A DeepLab v2 network (LargeFOV: v1's as well), from RGB images to class scores.
+    """A DeepLab v1 or v2 network, from RGB images to class scores.
 
-    VGG-16 has the published fc6-fc7-fc8 branches, 1,024 filters wide with dropout, and its fifth
-    pooling without holes; the other backbones have ResNet-101's head, a 3x3 convolution for each
-    rate straight to the classes. Branches are summed.
+    VGG-16 has the published fc6-fc7-fc8 branches with dropout, and its fifth pooling without
+    holes; the other backbones have ResNet-101's head, a 3x3 convolution for each rate straight
+    to the classes. Branches are summed.
 
     Args:
       backbone: lower-case name of a keras.applications network, as "vgg16", "resnet101",
         "mobilenetv2"; see `backbones.backbone_names`.
-      head: "large_fov", "aspp_s" or "aspp_l".
+      head: "large_fov", "aspp_s" or "aspp_l"; for VGG-16 also the larger kernels of DeepLab v1,
+        "7x7" and "4x4" (rate 4) and "4x4_fov" (rate 8), 4,096 filters wide.
       num_classes: classes, void not counted.
       output_stride: pixels per score cell; 8 in the papers.
       weights: "imagenet" (downloaded), None (random), or the path of a file: a backbone's or a
@@ -35,6 +41,11 @@ def build_deeplab(
         ImageNet classifier's where the file has it.
       scales: input scales whose scores are fused by their maximum; (1.0,) is none.
       input_shape: `(H, W, 3)`, None for sizes that vary.
+      fc_channels: VGG-16's filters in fc6 and fc7; None: 4,096 for the larger kernels, else 1,024.
+      pool_size: VGG-16's poolings: 2 as its ImageNet weights were trained, 3 as in the authors'
+        own files.
+      use_multi_scale_features: whether VGG-16's fc8 also sees the image and the first four
+        poolings (DeepLab v1, section 4.3).
 
     Returns:
       keras.Model: images `(B, H, W, 3)`, values 0..255, preprocessing included, to float32
@@ -50,14 +61,19 @@ def build_deeplab(
       (1, 41, 41, 21)
     """
     _check(num_classes, scales)
+    has_fc = _check_vgg_options(backbone, pool_size, use_multi_scale_features)
+    branches = find_head(head, has_fc, fc_channels)
     found = read_weights(look_up(backbone)[0], backbone, weights)
-    network = build_backbone(backbone, output_stride, found.backbone, input_shape)
-    published = backbone == "vgg16"
-    features = _unholed_pool5(network, output_stride) if published else network.output
-    scores = apply_head(features, head, num_classes, fully_connected=published)
+    network = build_backbone(backbone, output_stride, found.backbone, input_shape, pool_size)
+    if has_fc:
+        features = _unholed_pool5(network, output_stride, pool_size)
+        extra = multi_scale_features(network, output_stride) if use_multi_scale_features else None
+        scores = apply_fully_connected(features, branches, num_classes, extra)
+    else:
+        scores = apply_direct(network.output, branches, num_classes)
     model = keras.Model(network.input, scores, name=f"deeplab_{backbone}_{head}")
-    if found.classifier and published:
-        _fill_branches(model, subsample_classifier(found.classifier))
+    if found.classifier and has_fc:
+        _fill_branches(model, subsample_classifier(found.classifier, branches))
     if found.whole:
         load_whole(model, found.whole, backbone)
     return fuse_scales(model, scales, output_stride) if tuple(scales) != (1.0,) else model
@@ -70,11 +86,24 @@ def _check(num_classes, scales):
         raise InputError(f"scales must be numbers above 0 and at most 4, got {scales!r}")
 
 
-def _unholed_pool5(network, output_stride):
+def _check_vgg_options(backbone, pool_size, use_multi_scale_features):
+    """Refuse what only VGG-16 has for other backbones; whether this is VGG-16."""
+    is_vgg16 = backbone == "vgg16"
+    if not is_vgg16 and (pool_size != 2 or use_multi_scale_features):
+        raise InputError(
+            f"backbone {backbone!r}: pool_size and use_multi_scale_features are options of vgg16; "
+            "leave them out"
+        )
+    if pool_size not in (2, 3):
+        raise InputError(f"pool_size must be 2 or 3, got {pool_size!r}")
+    return is_vgg16
+
+
+def _unholed_pool5(network, output_stride, pool_size):
     """VGG-16's last pooling as published: a stride of 1 and no holes, though conv5 has them."""
     if output_stride == 32:
         return network.output
-    pool5 = keras.layers.MaxPooling2D(2, strides=1, padding="same", name="block5_pool")
+    pool5 = keras.layers.MaxPooling2D(pool_size, strides=1, padding="same", name="block5_pool")
     return pool5(network.get_layer("block5_conv3").output)
 
 

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.models.heads import FC_CHANNELS
 
 SUFFIXES = (".h5", ".keras")
 _MISFITS = (ValueError, KeyError, UserWarning)  # what Keras says of another network's file
@@ -74,20 +73,22 @@ def load_whole(model, path, name):
         ) from error
 
 
-def subsample_classifier(fully_connected):
-    """fc6 and fc7 of LargeFOV and ASPP from the ImageNet VGG-16's fc1 and fc2.
+def subsample_classifier(fully_connected, head):
+    """fc6 and fc7 of a head from the ImageNet VGG-16's fc1 and fc2.
 
-    Every fourth filter is kept, and rows and columns 0, 3 and 6 of the 7x7 kernel.
+    Of 4,096 filters every fourth is kept for 1,024, all for 4,096; of the 7x7 kernel rows and
+    columns 0, 3, 6 for 3x3, and 0, 2, 4, 6 for 4x4.
 
     Args:
       fully_connected: `[(25088, 4096), (4096,), (4096, 4096), (4096,)]` arrays.
+      head: `deeplab_tf.models.heads.Head` with kernel size k and n channels.
 
     Returns:
-      `[(3, 3, 512, 1024), (1024,), (1, 1, 1024, 1024), (1024,)]`.
+      `[(k, k, 512, n), (n,), (1, 1, n, n), (n,)]`.
     """
     kernel6, bias6, kernel7, bias7 = fully_connected
-    every = len(bias6) // FC_CHANNELS
-    kernel6 = kernel6.reshape(7, 7, 512, -1)[::3, ::3, :, ::every]
+    every, step = len(bias6) // head.channels, 6 // (head.kernel_size - 1)
+    kernel6 = kernel6.reshape(7, 7, -1, len(bias6))[::step, ::step, :, ::every]
     kernel7 = kernel7[::every, ::every][np.newaxis, np.newaxis]
     return [kernel6, bias6[::every], kernel7, bias7[::every]]
 
