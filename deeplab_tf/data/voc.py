@@ -45,6 +45,35 @@ def read_split(data_dir, split, need_labels=True):
     return [_find_example(data_dir, name, need_labels) for name in names]
 
 
+def list_path(data_dir, split):
+    """Path of the file that lists the examples of a split."""
+    return Path(data_dir) / LISTS / f"{split}.txt"
+
+
+def find_files(data_dir, name):
+    """Where the image and the label of an example lie, or should lie where they are missing.
+
+    Returns:
+      (image, label), paths.
+    """
+    images = [Path(data_dir) / "JPEGImages" / (name + ending) for ending in IMAGE_ENDINGS]
+    image = next((path for path in images if path.is_file()), images[0])
+    return image, Path(data_dir) / "SegmentationClass" / f"{name}.png"
+
+
+def read_lines(path):
+    """The lines of a text file that are not blank, without the white space around them.
+
+    Raises:
+      InputError: naming the file, where it is no text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file in UTF-8; write it anew") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
 def read_label_set(data_dir):
     """The classes that `classes.txt` lists; VOC's 21 where there is no such file.
 
@@ -149,10 +178,10 @@ def _label_from(contents, place, num_classes, colors):
 def _read_names(data_dir, split):
     if not data_dir.is_dir():
         raise InputError(f"{data_dir}: no such folder; give a data set in VOC layout")
-    path = data_dir / LISTS / f"{split}.txt"
+    path = list_path(data_dir, split)
     if not path.is_file():
         raise InputError(f"{path}: no such list; write the names of the split's examples there")
-    names = _lines(path)
+    names = read_lines(path)
     if not names:
         raise InputError(f"{path}: lists no example; write one name a line")
     seen = set()
@@ -164,11 +193,9 @@ def _read_names(data_dir, split):
 
 
 def _find_example(data_dir, name, need_labels):
-    images = [data_dir / "JPEGImages" / (name + ending) for ending in IMAGE_ENDINGS]
-    image = next((path for path in images if path.is_file()), None)
-    if image is None:
-        raise InputError(f"{images[0]}: no such image; add it or take {name!r} off the list")
-    label = data_dir / "SegmentationClass" / f"{name}.png"
+    image, label = find_files(data_dir, name)
+    if not image.is_file():
+        raise InputError(f"{image}: no such image; add it or take {name!r} off the list")
     if label.is_file():
         return Example(name, str(image), str(label))
     if need_labels:
@@ -178,7 +205,7 @@ def _find_example(data_dir, name, need_labels):
 
 def _read_classes(path):
     names, colors = [], []
-    for line in _lines(path):
+    for line in read_lines(path):
         words = line.rsplit(maxsplit=3)
         if len(words) == 4 and all(word.isdecimal() for word in words[1:]):
             names.append(words[0])
@@ -192,14 +219,6 @@ def _read_classes(path):
             f"{path}: only {len(colors)} of {len(names)} classes have a color; give all or none"
         )
     return tuple(names), tuple(colors)
-
-
-def _lines(path):
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file in UTF-8; write it anew") from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _size(array):
