@@ -1,0 +1,112 @@
+"""Downloading one file: with a progress bar, and going on where an earlier run was cut off."""
+
+import http.client
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from tqdm import tqdm
+
+from deeplab_tf.errors import InputError
+
+BLOCK = 1 << 20  # bytes read at a time
+TIMEOUT = 60  # seconds without an answer
+
+
+class _Interrupted(Exception):
+    """The connection failed; the message is the reason."""
+
+
+def download(url, path):
+    """Download a file, or the rest of it where `path` holds its first part.
+
+    A connection that breaks is taken up again as long as each attempt brings something. What
+    has come stays in `path` when this raises, and the next call goes on from there.
+
+    Args:
+      url: http, https, ftp or file address.
+      path: the file to write.
+
+    Returns:
+      `path`, as Path; whether its contents are right is for the caller to check.
+
+    Raises:
+      InputError: where the address cannot be reached or the connection breaks for good.
+    """
+    path = Path(path)
+    with tqdm(desc=f"downloading {path.stem}", unit="B", unit_scale=True, leave=False) as bar:
+        while True:
+            size = _size(path)
+            try:
+                _append(url, path, bar)
+                return path
+            except _Interrupted as reason:
+                if _size(path) <= size:
+                    raise InputError(
+                        f"{path.stem}: cannot be downloaded from {url} ({reason}); download it"
+                        " yourself and give its folder as --manual_dir"
+                    ) from None
+
+
+def _append(url, path, bar):
+    with _Response(url, _size(path)) as response:
+        bar.reset(response.total)
+        bar.update(response.start)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab" if response.start else "wb") as file:
+            while block := response.read():
+                file.write(block)
+                bar.update(len(block))
+    if response.total not in (None, _size(path)):
+        raise _Interrupted(f"the connection broke after {_size(path)} of {response.total} bytes")
+
+
+class _Response:
+    """An answer from byte `start` on; every failure of the network becomes `_Interrupted`.
+
+    So an OSError that a caller sees is one of writing, such as a full disk.
+    """
+
+    def __init__(self, url, start):
+        headers = {"User-Agent": "deeplab-tf", "Accept-Encoding": "identity"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+        try:
+            request = urllib.request.Request(url, headers=headers)
+            self.answer = urllib.request.urlopen(request, timeout=TIMEOUT)
+        except urllib.error.HTTPError as error:
+            self.answer = _nothing_left(error, start)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise _Interrupted(getattr(error, "reason", None) or error) from None
+        # A server that knows no ranges answers 200 and sends everything again.
+        self.start = start if self.answer.status in (206, 416) else 0
+        length = self.answer.headers.get("Content-Length")
+        has_length = length is not None and self.answer.status != 416
+        self.total = self.start + int(length) if has_length else None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.answer.close()
+
+    def read(self):
+        """The next block of bytes; b"" at the end."""
+        if self.answer.status == 416:
+            return b""
+        try:
+            return self.answer.read(BLOCK)
+        except (OSError, http.client.HTTPException) as error:
+            raise _Interrupted(error) from None
+
+
+def _nothing_left(error, start):
+    # "Range not satisfiable" is how a server says that the file ends where our part does.
+    if error.code == 416 and error.headers.get("Content-Range") == f"bytes */{start}":
+        return error
+    with error:
+        raise _Interrupted(f"HTTP status {error.code}: {error.reason}") from None
+
+
+def _size(path):
+    return path.stat().st_size if path.is_file() else 0

@@ -1,0 +1,99 @@
+"""Tiny archives in the formats that the data sets' authors publish, for the tests of preparing.
+
+Every image is a smooth gradient of its own, so that JPEG keeps it recognizable; a label is
+striped in the classes that the test asks for.
+"""
+
+import contextlib
+import tarfile
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from deeplab_tf.data.labels import voc_colors
+from deeplab_tf.data.png import encode_label
+
+SIZE = (24, 32)  # pixels, height and width
+
+
+def gradient(seed, size=SIZE):
+    """An image (H, W, 3) uint8 RGB that differs for each seed."""
+    corners = np.random.default_rng(seed).uniform(0, 255, (2, 2, 3)).astype(np.float32)
+    return cv2.resize(corners, size[::-1], interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+
+
+def stripes(values, size=SIZE):
+    """A label map (H, W) uint8 of upright stripes of equal width, one for each value."""
+    columns = np.arange(size[1]) * len(values) // size[1]
+    return np.tile(np.array(values, np.uint8)[columns], (size[0], 1))
+
+
+def jpeg(image):
+    """The bytes of an RGB image as JPEG."""
+    return cv2.imencode(".jpg", image[..., ::-1])[1].tobytes()
+
+
+def png(image):
+    """The bytes of a grey or RGB image as PNG."""
+    return cv2.imencode(".png", image if image.ndim == 2 else image[..., ::-1])[1].tobytes()
+
+
+def palette_png(label):
+    """The bytes of a label map as palette PNG in VOC's colours."""
+    return encode_label(label, voc_colors(256))
+
+
+def write_files(folder, files):
+    """Write {relative path: bytes or text} into a folder."""
+    for name, contents in files.items():
+        path = Path(folder) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(contents.encode() if isinstance(contents, str) else contents)
+
+
+def pack(path, files):
+    """Write {member name: bytes or text} as an archive; its ending says which kind."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        scratch = path.with_name(path.name + ".contents")
+        write_files(scratch, files)
+        if path.suffix == ".zip":
+            archive = stack.enter_context(zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED))
+            add = archive.write
+        else:
+            kind = "w" if path.suffix == ".tar" else "w:gz"
+            archive = stack.enter_context(tarfile.open(path, kind))
+            add = archive.add
+        for name in files:
+            add(scratch / name, name)
+    _remove(scratch)
+    return path
+
+
+def _remove(folder):
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    folder.rmdir()
+
+
+def voc_files(names, root="VOCdevkit/VOC2012"):
+    """The files of VOC's layout for {split: {name: label map}}.
+
+    Returns:
+      {path: contents}, and the images {name: JPEG bytes}.
+    """
+    examples = {name: label for split in names.values() for name, label in split.items()}
+    images = {name: jpeg(gradient(seed)) for seed, name in enumerate(sorted(examples))}
+    files = {f"{root}/JPEGImages/{name}.jpg": image for name, image in images.items()}
+    for name, label in examples.items():
+        files[f"{root}/SegmentationClass/{name}.png"] = palette_png(label)
+    lists = {
+        split: "".join(f"{name}\n" for name in split_names) for split, split_names in names.items()
+    }
+    for split, text in lists.items():
+        files[f"{root}/ImageSets/Segmentation/{split}.txt"] = text
+    files[f"{root}/ImageSets/Segmentation/trainval.txt"] = "".join(lists.values())
+    return files, images
