@@ -79,6 +79,43 @@ def test_one_step_is_sgd_on_the_published_loss(tmp_path):
     np.testing.assert_allclose(kernel, want, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_parts_of_a_batch_add_up_to_the_whole(tmp_path, accumulate):
+    def plain():  # dropout and batch statistics would differ
+        keras.utils.set_random_seed(3)
+        image = keras.Input((None, None, 3))
+        x = keras.layers.Conv2D(8, 3, strides=8, padding="same", activation="relu")(image / 255)
+        return keras.Model(image, keras.layers.Conv2D(2, 1, name="fc8")(x))
+
+    # In the parts are different numbers of labelled pixels: a mean of means is not the mean.
+    def uneven(position):
+        batch = batch_at(position)
+        rows = tf.constant([17, 9, 4, 0])[:, None, None]
+        void = tf.range(SIZE)[None, :, None] >= rows
+        return {**batch, "label": tf.where(void, tf.constant(VOID, tf.uint8), batch["label"])}
+
+    def make_batches(start):
+        return tf.data.Dataset.range(start, 1 << 40).map(uneven)
+
+    weights, losses = [], []
+    for parts in (1, accumulate):
+        model, folder = plain(), tmp_path / str(parts)
+        settings = LoopSettings(folder, 6, 4, log_every=1, accumulate=parts)
+        Trainer(model, LayerwiseSGD(0.1), make_batches, settings).run()
+        weights.append(model.get_weights())
+        events = EventAccumulator(str(folder / "train")).Reload()
+        losses.append([event.value for event in events.Scalars("loss")])
+    for whole, added in zip(*weights, strict=True):
+        np.testing.assert_allclose(whole, added, atol=1e-5 * max(1, np.abs(whole).max()))
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    assert np.abs(plain().get_weights()[0] - weights[0][0]).max() > 1e-3
+
+
+def test_parts_must_be_equal(tmp_path):
+    with pytest.raises(InputError, match="batch of 4 cannot be gone through in 3 equal parts"):
+        LoopSettings(tmp_path, 1, batch_size=4, accumulate=3)
+
+
 def test_trains_and_leaves_what_it_promises(tmp_path):
     before = validation_loss(tiny())
     model, loop = trainer(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_tf.models.multiscale import fuse_scales, resize_aligned, resized_length
+from deeplab_tf.models.multiscale import fuse_scales, resize_aligned, resized_length, with_branches
 
 
 def test_sizes_as_published():
@@ -41,3 +41,18 @@ def test_fusion_is_the_maximum_over_scales(tmp_path):
     fused.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras", safe_mode=True)
     np.testing.assert_array_equal(loaded(image), fused(image))
+
+
+def test_branches_are_the_maps_that_were_fused():
+    images = keras.Input((None, None, 3))
+    network = keras.Model(images, keras.layers.Conv2D(2, 1, strides=8)(images))
+    model = fuse_scales(network, (1.0, 0.75, 0.5))
+    branches = with_branches(model)
+    assert [id(weight) for weight in branches.weights] == [id(weight) for weight in model.weights]
+    image = np.random.default_rng(0).uniform(0, 1, (1, 33, 49, 3)).astype("float32")
+    fused, *maps = branches(image)
+    np.testing.assert_array_equal(fused, model(image))
+    sizes = [(33, 49), (25, 37), (17, 25)]
+    for found, size in zip(maps, sizes, strict=True):
+        expected = network(resize_aligned(image, *size))
+        np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -122,3 +122,17 @@ def fuse_scales(network, scales, output_stride=8):
     ]
     scores = MaxFusion(output_stride, dtype="float32", name="fused_scores")([images, *maps])
     return keras.Model(images, scores, name=f"{network.name}_multiscale")
+
+
+def with_branches(model):
+    """A network of several scales that also gives each scale's own scores, for training.
+
+    Args:
+      model: what `fuse_scales` made; it is shared, not copied.
+
+    Returns:
+      keras.Model from images to `[fused scores, scores of the first scale, ...]`; the latter at
+      the size that each scale's image gives them.
+    """
+    _, *maps = model.get_layer("fused_scores").input
+    return keras.Model(model.input, [model.output, *maps], name=f"{model.name}_branches")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deeplab_tf.models.refined import refined_parts
 from deeplab_tf.training.checkpoints import save_model
-from deeplab_tf.training.losses import log_likelihood_sum
+from deeplab_tf.training.objectives import ProbabilityObjective
 from deeplab_tf.training.validation import Validation
 
 
@@ -57,7 +57,7 @@ class CRFTraining:
     def hooks(self):
         """The keyword arguments of `Trainer` that depend on what is trained."""
         hooks = {
-            "loss_sum": log_likelihood_sum,
+            "objective": ProbabilityObjective(),
             "save": self.save,
             "training_mode": self.network_learns,
         }

@@ -10,7 +10,7 @@ import tensorflow as tf
 from deeplab_tf.data.pipeline import input_error_from
 from deeplab_tf.errors import InputError
 from deeplab_tf.training.checkpoints import Checkpoints, copy_weights, save_model
-from deeplab_tf.training.losses import cross_entropy_sum, shrink_labels
+from deeplab_tf.training.objectives import ScoreMapObjective
 from deeplab_tf.training.progress import Progress
 from deeplab_tf.training.summaries import Summaries
 
@@ -28,6 +28,8 @@ class LoopSettings:
       eval_every: steps between two validations; one is also made at the end.
       log_every: steps between two points of the TensorBoard curves.
       keep: number of checkpoints kept.
+      accumulate: parts that a batch is gone through in, their gradients added up; for batches
+        that memory does not hold at once.
     """
 
     model_dir: Path
@@ -38,20 +40,27 @@ class LoopSettings:
     eval_every: int = 500
     log_every: int = 20
     keep: int = 3
+    accumulate: int = 1
+
+    def __post_init__(self):
+        if self.accumulate < 1 or self.batch_size % self.accumulate:
+            raise InputError(
+                f"a batch of {self.batch_size} cannot be gone through in {self.accumulate} equal "
+                "parts; give a divisor of the batch size"
+            )
 
 
 class Trainer:
     """Trains a segmentation network; made again with the same arguments, it goes on.
 
     Args:
-      model: Keras model from RGB images `(B, H, W, 3)` to what `loss_sum` takes.
+      model: Keras model from RGB images `(B, H, W, 3)` to what the objective takes.
       optimizer: Keras optimizer, not yet built.
       make_batches: function from the number of batches to skip to an endless
         `tf.data.Dataset` of dicts with "image", "label" and "name".
       settings: `LoopSettings`.
-      loss_sum: function from labels `(B, H, W)` and the model's output to the loss summed over
-        the labelled pixels, and their number; None: the published cross-entropy of scores
-        `(B, h, w, C)` at the settings' output stride.
+      objective: what is minimised, see `deeplab_tf.training.objectives`; None: the published
+        cross-entropy of scores `(B, h, w, C)` at the settings' output stride.
       validate: function from a model to its score, where more is better, or None.
       draw: function from a model to a list of `(H, W, 3)` uint8 pictures, or None.
       float32_model: the model that is scored and saved after copying the weights into it;
@@ -73,7 +82,7 @@ class Trainer:
         make_batches,
         settings,
         *,
-        loss_sum=None,
+        objective=None,
         validate=None,
         draw=None,
         float32_model=None,
@@ -84,7 +93,7 @@ class Trainer:
         self.settings = settings
         self._model, self._optimizer = model, optimizer
         self._make_batches, self._training_mode = make_batches, training_mode
-        self._loss_sum = loss_sum or self._score_map_loss_sum
+        self._objective = objective or ScoreMapObjective(settings.output_stride)
         self._validate, self._draw, self._save_model = validate, draw, save
         self._kept_model = model if float32_model is None else float32_model
         self._strategy = strategy or tf.distribute.get_strategy()
@@ -215,18 +224,35 @@ class Trainer:
         """One update from this replica's part of the batch; its share of the loss."""
         model, optimizer = self._model, self._optimizer
         learning_rate = tf.convert_to_tensor(optimizer.learning_rate)
-        with tf.GradientTape() as tape:
-            total, count = self._loss_sum(labels, model(images, training=self._training_mode))
-            # Divided by the valid pixels of all replicas: the gradients, which the optimizer
-            # sums, are then those of the mean over the whole batch, however it is split.
-            count = tf.distribute.get_replica_context().all_reduce("SUM", count)
-            loss = tf.math.divide_no_nan(total, count)
-        gradients = tape.gradient(loss, model.trainable_variables)
+        # Divided by the valid pixels of all replicas and all parts: the gradients, which add up,
+        # are then those of the mean over the whole batch, however it is split.
+        counts = tf.distribute.get_replica_context().all_reduce(
+            "SUM", self._objective.counts(labels)
+        )
+        parts = self.settings.accumulate
+        if parts == 1:
+            loss, gradients = self._loss_and_gradients(images, labels, counts)
+        else:
+            images, labels = (_in_parts(x, parts) for x in (images, labels))
+            loss = tf.zeros(())
+            gradients = [tf.zeros_like(variable) for variable in model.trainable_variables]
+            for part in tf.range(parts):
+                more = self._loss_and_gradients(images[part], labels[part], counts)
+                loss += more[0]
+                gradients = [a + b for a, b in zip(gradients, more[1], strict=True)]
         optimizer.apply(gradients, model.trainable_variables)
         return loss, learning_rate
 
-    def _score_map_loss_sum(self, labels, scores):
-        return cross_entropy_sum(shrink_labels(labels, self.settings.output_stride), scores)
+    def _loss_and_gradients(self, images, labels, counts):
+        variables = self._model.trainable_variables
+        with tf.GradientTape() as tape:
+            sums = self._objective.sums(labels, self._model(images, training=self._training_mode))
+            loss = tf.reduce_sum(tf.math.divide_no_nan(sums, counts))
+        return loss, tape.gradient(loss, variables)
+
+
+def _in_parts(x, parts):
+    return tf.reshape(x, tf.concat([[parts, -1], tf.shape(x)[1:]], axis=0))
 
 
 def next_batch(batches):
