@@ -46,7 +46,8 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
       label_set: the classes, a `LabelSet`.
       archives: {key: `Archive`}; see also `needed_archives`.
       expected: {split: number of images} of the original; other numbers are an error.
-      lists: {name: [splits]}, the unions of splits that can be read under a name of their own.
+      lists: {name: [splits]}, the unions of splits that can be read under a name of their own;
+        one of a split that there is not is left out.
       OPTIONS: {name: default} of what the user may choose; `self.options` has the choice, and
         it is kept in metadata.json.
 
@@ -76,6 +77,10 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
         self.options, self._folders, self._expected, self._bar = options, folders, expected, bar
         self._split_of = {}  # by example name
         super().__init__(data_dir=data_dir)
+
+    @classmethod
+    def check_options(cls, options):
+        """Raise `InputError` where a value of {name: value}, given for every option, is wrong."""
 
     @classmethod
     def needed_archives(cls, options):
@@ -117,7 +122,7 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
             colors=[list(color) for color in label_set.colors],
             void_color=list(label_set.void_color),
             names={},
-            lists={name: list(splits) for name, splits in self.lists.items()},
+            lists={},
             options=self.options,
         )
         return tfds.core.DatasetInfo(
@@ -139,6 +144,9 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager):
         splits = self.splits(self._folders)
         self._bar.reset(sum(len(items) for items in splits.values()))
+        self.info.metadata["lists"] = {
+            name: list(parts) for name, parts in self.lists.items() if splits.keys() >= set(parts)
+        }
         return {split: self._generate_examples(split, items) for split, items in splits.items()}
 
     def _generate_examples(self, split, items):

@@ -91,7 +91,9 @@ def _complete(builder_class, options):
                 f"--{name}: {builder_class.name} has no such option;"
                 f" it has {', '.join(f'--{option}' for option in known) or 'none'}"
             )
-    return {**known, **options}
+    options = {**known, **options}
+    builder_class.check_options(options)
+    return options
 
 
 def _earlier(folder, options):
@@ -115,7 +117,7 @@ def _temporary_folder(folder):
 
 
 def _build(builder_class, data_dir, options, folders, expected):
-    import tensorflow_datasets as tfds
+    import tensorflow_datasets as tfds  # the builders have imported it, but not all of us need it
 
     tfds.disable_progress_bar()  # ours shows the images; theirs would show steps of the writing
     with tqdm(desc=f"preparing {builder_class.name}", unit="image") as bar:
@@ -123,12 +125,10 @@ def _build(builder_class, data_dir, options, folders, expected):
             data_dir=data_dir, options=options, folders=folders, expected=expected, bar=bar
         )
         with contextlib.redirect_stdout(io.StringIO()):  # theirs: a guess of sizes, all zero
-            builder.download_and_prepare(download_dir=data_dir, download_config=_only_write(tfds))
-
-
-def _only_write(tfds):
-    # Nothing is downloaded by tensorflow-datasets itself, and nothing sent.
-    return tfds.download.DownloadConfig(try_download_gcs=False)
+            builder.download_and_prepare(
+                download_dir=data_dir / "downloads",  # it has nothing to download
+                download_config=tfds.download.DownloadConfig(try_download_gcs=False),
+            )
 
 
 def _counts(folder):

