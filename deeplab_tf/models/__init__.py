@@ -3,17 +3,21 @@
 from deeplab_tf.models.atrous import to_atrous
 from deeplab_tf.models.backbones import backbone_names
 from deeplab_tf.models.deeplab import build_deeplab
+from deeplab_tf.models.fcn import build_fcn
 from deeplab_tf.models.files import find_model, load_model
 from deeplab_tf.models.heads import head_names
+from deeplab_tf.models.init_from import start_from
 from deeplab_tf.models.refined import refined, refined_parts
 
 __all__ = [
     "backbone_names",
     "build_deeplab",
+    "build_fcn",
     "find_model",
     "head_names",
     "load_model",
     "refined",
     "refined_parts",
+    "start_from",
     "to_atrous",
 ]

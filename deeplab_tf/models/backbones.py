@@ -58,16 +58,29 @@ def build_backbone(name, output_stride, weights, input_shape=(None, None, 3), po
     Raises:
       InputError: unknown name, or an output stride that the network cannot have.
     """
-    constructor, mode = look_up(name)
-    images = keras.Input(input_shape, name="images")
-    x = ImagePreprocessing(mode, name="preprocessing")(images) if mode else images
-    original = constructor(weights=None, include_top=False, input_tensor=x)
-    if weights is not None:
-        original.set_weights(weights)
+    original = original_backbone(name, keras.Input(input_shape, name="images"), weights)
     if pool_size != 2:
         original = _with_pool_size(original, pool_size)
     dense = rewrite(original, output_stride, centred=True)
     return keras.Model(dense.inputs[0], dense.output, name=name)
+
+
+def original_backbone(name, images, weights):
+    """A keras.applications network as it is, with its preprocessing.
+
+    Args:
+      name, weights: see `build_backbone`.
+      images: symbolic tensor of RGB images 0..255 `(B, H, W, 3)`.
+
+    Returns:
+      A functional keras.Model.
+    """
+    constructor, mode = look_up(name)
+    x = ImagePreprocessing(mode, name="preprocessing")(images) if mode else images
+    network = constructor(weights=None, include_top=False, input_tensor=x)
+    if weights is not None:
+        network.set_weights(weights)
+    return network
 
 
 def _with_pool_size(network, pool_size):

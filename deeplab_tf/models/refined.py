@@ -4,9 +4,9 @@ import keras
 from keras import ops
 
 from crf import DenseCRF
-from deeplab_tf.data.augment import MEAN_RGB
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.multiscale import resize_aligned
+from deeplab_tf.models.padding import pad_with_mean
 
 CRF_LAYER = "crf"  # its variables are crf/w1, crf/w2 and crf/compatibility
 
@@ -81,9 +81,7 @@ class PadToCells(keras.layers.Layer):
     def call(self, images):
         """Pad `(B, H, W, 3)`."""
         missing = [-(length - 1) % self.output_stride for length in ops.shape(images)[1:3]]
-        widths = [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]]
-        is_padding = ops.pad(ops.zeros_like(images[:1, ..., :1]), widths, constant_values=1)
-        return ops.pad(images, widths) + is_padding * ops.convert_to_tensor(MEAN_RGB, "float32")
+        return pad_with_mean(images, *missing)
 
     def get_config(self):
         """Return the constructor's arguments."""

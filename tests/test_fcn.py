@@ -1,0 +1,169 @@
+"""FCN against a computation from the paper's description, its stages, and a small training."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab_tf import build_fcn, segment
+from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation.inference import find_output_stride
+from deeplab_tf.models import fcn
+from deeplab_tf.models.heads import Head
+from deeplab_tf.models.init_from import start_from
+
+
+@pytest.fixture(autouse=True)
+def _narrow(monkeypatch):
+    # fc6 of 4,096 filters is 411 MB, which only the parameter count needs.
+    monkeypatch.setattr(fcn, "FC", Head((1,), 7, 8))
+
+
+def random_weights(model):
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if layer.name.startswith(("fc", "score", "upscore2")) and layer.weights:
+            layer.set_weights([rng.normal(0, 0.3, w.shape) for w in layer.weights])
+
+
+def weights_of(model, name):
+    return model.get_layer(name).get_weights()
+
+
+def transposed(x, kernel, factor):
+    """Every cell adds its kernel to the result, which is cut by factor / 2 on all sides."""
+    height, width = x.shape[:2]
+    size = kernel.shape[0]
+    result = np.zeros((factor * height + factor, factor * width + factor, x.shape[2]))
+    for i, j in np.ndindex(height, width):
+        patch = kernel @ x[i, j]  # (size, size, out, in)
+        result[factor * i : factor * i + size, factor * j : factor * j + size] += patch
+    cut = factor // 2
+    return result[cut:-cut, cut:-cut]
+
+
+def bilinear(factor, channels):
+    column = [1 - abs(i - (factor - 0.5)) / factor for i in range(2 * factor)]
+    return np.outer(column, column)[:, :, None, None] * np.eye(channels)
+
+
+@pytest.mark.parametrize("stride", [32, 16, 8])
+def test_scores_as_described(stride):
+    model = build_fcn(stride=stride, num_classes=3, weights=None)
+    random_weights(model)
+    image = np.random.default_rng(1).uniform(0, 255, (1, 70, 45, 3)).astype("float32")
+    found = np.array(model(image))[0]
+    names = ["block3_pool", "block4_pool", "relu7"]
+    taps = keras.Model(model.input, [model.get_layer(name).output for name in names])
+    pool3, pool4, fc7 = (np.array(x)[0] for x in taps(image))
+    assert pool4.shape[:2] == (6, 4) and fc7.shape[:2] == (3, 2)  # of 96x64 pixels
+
+    def score(x, name):
+        kernel, bias = weights_of(model, name)
+        return x @ kernel[0, 0] + bias
+
+    scores = score(fc7, "score_fc7")
+    if stride <= 16:
+        scores = transposed(scores, weights_of(model, "upscore2_pool4")[0], 2)
+        scores = scores + score(pool4, "score_pool4")
+    if stride == 8:
+        scores = transposed(scores, weights_of(model, "upscore2_pool3")[0], 2)
+        scores = scores + score(pool3, "score_pool3")
+    expected = transposed(scores, bilinear(stride, 3), stride)[:70, :45]
+    assert found.shape == expected.shape == (70, 45, 3)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_bilinear_start_by_hand():
+    layer = fcn.upsampling(1, 2)
+    line = tf.reshape(tf.constant([0.0, 4.0, 8.0]), (1, 3, 1, 1))
+    rows = layer(tf.tile(line, (1, 1, 3, 1)))[0, :, 2, 0]
+    # Inside, a quarter of the way from cell to cell; outside the map counts as zero.
+    np.testing.assert_allclose(rows, [0, 1, 3, 5, 7, 6])
+
+
+def test_a_new_network_gives_equal_scores_and_learns_all_but_the_last_layer():
+    model = build_fcn(stride=8, num_classes=4, weights=None)
+    image = np.random.default_rng(0).uniform(0, 255, (1, 33, 40, 3))
+    np.testing.assert_array_equal(model(image), np.zeros((1, 33, 40, 4)))
+    trained = {w.path.split("/")[0] for w in model.trainable_variables}
+    assert "upscore2_pool4" in trained and "score_pool3" in trained
+    assert "upscore8" not in trained
+
+
+def test_each_stage_starts_the_next(tmp_path):
+    before = build_fcn(stride=32, num_classes=3, weights=None)
+    random_weights(before)
+    image = np.random.default_rng(1).uniform(0, 255, (1, 64, 64, 3)).astype("float32")
+    for stride in (16, 8):
+        before.save(tmp_path / f"{stride}.keras")
+        model = build_fcn(stride=stride, num_classes=3, weights=tmp_path / f"{stride}.keras")
+        for name in ("block1_conv1", "fc6", "fc7", "score_fc7"):
+            for a, b in zip(weights_of(before, name), weights_of(model, name), strict=True):
+                np.testing.assert_array_equal(a, b)
+        skip = f"score_pool{4 if stride == 16 else 3}"
+        assert not np.any(weights_of(model, skip)[0])
+        # Twice bilinear is not quite bilinear of twice the factor, least so at the borders.
+        a, b = (np.array(x(image))[0, 16:-16, 16:-16] for x in (before, model))
+        assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.95
+        before = model
+
+
+def test_segments_images_of_any_size():
+    model = build_fcn(stride=16, num_classes=3, weights=None)
+    assert find_output_stride(model) == 1
+    image = np.random.default_rng(0).integers(0, 256, (37, 61, 3), np.uint8)
+    assert segment(model, image).shape == (37, 61)
+
+
+def test_saves_and_loads(tmp_path):
+    model = build_fcn(stride=8, num_classes=2, weights=None)
+    random_weights(model)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras", safe_mode=True)
+    image = np.random.default_rng(0).uniform(0, 255, (1, 40, 33, 3)).astype("float32")
+    np.testing.assert_array_equal(loaded(image), model(image))
+
+
+def test_parameter_count(monkeypatch):
+    monkeypatch.undo()
+    with keras.StatelessScope(initialize_variables=False):
+        model = build_fcn(stride=8, num_classes=21, weights=None)
+        # VGG-16 convolutional, three scorings, two learned upsamplings and the fixed one
+        scoring = (4096 + 512 + 256) * 21 + 3 * 21
+        assert model.count_params() == 134_260_544 + scoring + 21 * 21 * (2 * 16 + 256)
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"backbone": "resnet50"}, "no FCN on backbone 'resnet50'"),
+        ({"stride": 4}, "no FCN with stride 4"),
+        ({"num_classes": 256}, "num_classes"),
+        ({"weights": "absent.h5"}, "no weights file absent.h5"),
+    ],
+)
+def test_bad_arguments(options, said):
+    with pytest.raises(InputError, match=said):
+        build_fcn(**{"weights": None, **options})
+
+
+def test_start_from_says_what_was_taken(tmp_path):
+    build_fcn(stride=32, num_classes=5, weights=None).save(tmp_path / "m.keras")
+    model = build_fcn(stride=16, num_classes=3, weights=None)
+    start = start_from(model, tmp_path / "m.keras")
+    assert start.dropped == ["score_fc7"]
+    assert set(start.new) == {"score_pool4", "upscore2_pool4", "upscore16"}
+    assert "fc6" in start.taken and "block5_conv3" in start.taken
+    assert start.summary() == (
+        "15 layers taken; left new, their shapes differ: score_fc7; "
+        "left new, not in the file: upscore2_pool4, score_pool4, upscore16"
+    )
+
+
+def test_start_from_another_network_is_refused(tmp_path):
+    other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    other.save(tmp_path / "other.keras")
+    model = build_fcn(stride=32, num_classes=3, weights=None)
+    with pytest.raises(InputError, match=r"other.keras: no layer of it fits .*fcn32s_vgg16"):
+        start_from(model, tmp_path / "other.keras")
