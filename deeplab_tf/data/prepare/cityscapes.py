@@ -1,0 +1,87 @@
+"""Cityscapes: finely annotated street scenes of 2048x1024 pixels, 19 classes.
+
+Its 34 label ids become the 19 train ids that are evaluated; all others are void. The splits are
+train (2,975 images) and val (500). The 1,525 test images are left out, because their public
+labels are dummies that call everything void.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+
+from deeplab_tf.data.examples import Example
+from deeplab_tf.data.label_sets import CITYSCAPES
+from deeplab_tf.data.labels import VOID
+from deeplab_tf.data.prepare.archives import Archive
+from deeplab_tf.data.prepare.builder import Sample, SegmentationBuilder
+from deeplab_tf.data.voc import load_label
+from deeplab_tf.errors import InputError
+
+PAGE = "https://www.cityscapes-dataset.com/downloads/ (a login is needed)"
+IMAGES = Archive(
+    "leftImg8bit_trainvaltest.zip", checksum="md5:0a6e97e94b616a514066c9e2adb0c97f", page=PAGE
+)
+LABELS = Archive(
+    "gtFine_trainvaltest.zip", checksum="md5:4237c19de34c8a376e9ba46b495d6f66", page=PAGE
+)
+IMAGE_ENDING, LABEL_ENDING = "_leftImg8bit.png", "_gtFine_labelIds.png"
+
+# Of the label ids 0..33, those that are evaluated, in the order of their train ids 0..18.
+EVALUATED_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+# License plates have the label id -1, which an 8-bit PNG keeps as 255.
+LABEL_IDS = (*range(34), 255)
+
+
+class Cityscapes(SegmentationBuilder):
+    """Cityscapes, fine annotations: 19 classes of street scenes, void elsewhere."""
+
+    label_set = CITYSCAPES
+    archives: ClassVar = {"images": IMAGES, "labels": LABELS}
+    expected: ClassVar = {"train": 2975, "val": 500}
+    lists: ClassVar = {"trainval": ["train", "val"]}
+
+    def splits(self, folders):
+        """The images of all cities, by name; an item is an `Example`."""
+        return {
+            split: [
+                _example(path, folders["labels"] / "gtFine" / split)
+                for path in sorted(
+                    (folders["images"] / "leftImg8bit" / split).glob(f"*/*{IMAGE_ENDING}")
+                )
+            ]
+            for split in ("train", "val")
+        }
+
+    def load(self, item):
+        """The image, and its label with train ids."""
+        label = convert(load_label(item.label, 256), item.label)
+        return Sample(item.name, item.image, label, item.label)
+
+
+def convert(label_ids, path):
+    """Label ids as train ids.
+
+    Args:
+      label_ids: (H, W) uint8 array of a NAME_gtFine_labelIds.png: 0..33, and 255 for id -1.
+      path: that file, for the message.
+
+    Returns:
+      (H, W) uint8 array of class indices 0..18, 255 = void.
+
+    Raises:
+      InputError: naming the file, where it holds another value.
+    """
+    unknown = label_ids[~np.isin(label_ids, LABEL_IDS)]
+    if unknown.size:
+        raise InputError(
+            f"{path}: label id {unknown[0]}, but Cityscapes has 0..33; take the original labelIds"
+        )
+    lookup = np.full(256, VOID, np.uint8)
+    lookup[list(EVALUATED_IDS)] = np.arange(len(EVALUATED_IDS))
+    return lookup[label_ids]
+
+
+def _example(image, labels):
+    # In either archive a folder for each city.
+    name = image.name.removesuffix(IMAGE_ENDING)
+    return Example(name, image, labels / image.parent.name / (name + LABEL_ENDING))

@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+from tiny_archives import pack
+from tiny_parts import prepare_tiny, read_back, write_pascal_context, write_voc2010
+
+from deeplab_tf.data.label_sets import PASCAL_CONTEXT
+from deeplab_tf.data.prepare import prepare
+from deeplab_tf.data.prepare.pascal_context import OTHER_NAMES, class_lookup, convert
+from deeplab_tf.data.records import read_prepared_labels
+from deeplab_tf.errors import InputError
+
+# As in the authors' list: alphabetic, and with classes that the 59 do not have.
+CLASS_LIST = sorted({*PASCAL_CONTEXT.names[1:], "accordion", "toy car", "unknown", "wool"})
+SHAPE = (8, 12)
+
+
+def _index(name):
+    return CLASS_LIST.index(name) + 1
+
+
+def _write_list(path, names):
+    path.write_text("".join(f"{index}: {name}\n" for index, name in enumerate(names, start=1)))
+    return path
+
+
+@pytest.fixture
+def labels_txt(tmp_path):
+    return _write_list(tmp_path / "labels.txt", CLASS_LIST)
+
+
+def test_classes_are_found_by_name_and_others_are_background(labels_txt):
+    label_map = np.array(
+        [
+            [_index("aeroplane"), _index("accordion"), 0],
+            [_index("wood"), _index("table"), _index("unknown")],
+        ],
+        np.uint16,
+    )
+    label = convert(label_map, class_lookup(labels_txt), "a.mat")
+    assert label.dtype == np.uint8
+    np.testing.assert_array_equal(label, [[1, 0, 0], [59, 11, 0]])
+
+
+def test_each_class_is_reached_by_exactly_one_index(labels_txt):
+    lookup = class_lookup(labels_txt)
+    assert sorted(lookup[lookup > 0]) == list(range(1, 60))
+    for label, name in enumerate(PASCAL_CONTEXT.names[1:], start=1):
+        assert lookup[_index(name)] == label
+
+
+def test_the_names_of_the_list_of_59_classes_are_found_too(tmp_path):
+    names = [OTHER_NAMES.get(name, name) for name in CLASS_LIST]
+    assert {"diningtable", "clothes", "bedcloth"} <= set(names)
+    expected = class_lookup(_write_list(tmp_path / "labels.txt", CLASS_LIST))
+    np.testing.assert_array_equal(
+        class_lookup(_write_list(tmp_path / "others.txt", names)), expected
+    )
+
+
+@pytest.mark.parametrize("missing", ["aeroplane", "table", "wood"])
+def test_a_class_that_the_list_lacks_is_an_error(tmp_path, missing):
+    path = _write_list(tmp_path / "labels.txt", [n for n in CLASS_LIST if n != missing])
+    with pytest.raises(InputError, match=rf"labels\.txt: has no class '{missing}'"):
+        class_lookup(path)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "aeroplane\n", "x: aeroplane\n", "3:\n"])
+def test_something_else_is_no_list_of_classes(tmp_path, text):
+    path = tmp_path / "labels.txt"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"labels\.txt: .*take the original list"):
+        class_lookup(path)
+
+
+def test_an_index_beyond_the_list_is_an_error(labels_txt):
+    lookup = class_lookup(labels_txt)
+    convert(np.full((2, 2), len(CLASS_LIST), np.uint16), lookup, "a.mat")
+    with pytest.raises(InputError, match=r"a\.mat: label 64 but labels\.txt ends at 63"):
+        convert(np.full((2, 2), 64, np.uint16), lookup, "a.mat")
+
+
+@pytest.fixture
+def archives(tmp_path):
+    """Label maps for "b" and "a" of train and "c" of val, none for "d" of val."""
+    folder = tmp_path / "archives"
+    maps = {name: np.full(SHAPE, _index("sky")) for name in "abc"}
+    maps["b"][:, 3:] = _index("table")
+    maps["b"][5:] = _index("toy car")
+    write_pascal_context(folder, CLASS_LIST, maps)
+    return write_voc2010(folder, {"train": ["b", "a"], "val": ["c", "d"]}, SHAPE)
+
+
+def test_archives_become_records(tmp_path, archives):
+    prepared = prepare_tiny("pascal_context", tmp_path)
+    assert prepared.counts == {"train": 2, "val": 1, "trainval": 3}
+    assert read_prepared_labels(tmp_path / "data", "pascal_context") == PASCAL_CONTEXT
+    train = read_back(tmp_path, "pascal_context", "train")
+    assert list(train) == ["b", "a"]
+    image, label = train["b"]
+    assert image == archives["b"]
+    sky, table = PASCAL_CONTEXT.names.index("sky"), PASCAL_CONTEXT.names.index("table")
+    np.testing.assert_array_equal(label, [[sky] * 3 + [table] * 9] * 5 + [[0] * 12] * 3)
+    assert list(read_back(tmp_path, "pascal_context", "trainval")) == ["b", "a", "c"]
+
+
+def test_originals_are_checked_by_their_checksum(tmp_path, archives):
+    with pytest.raises(InputError, match=r"VOCtrainval_03-May-2010\.tar: its md5 is"):
+        prepare("pascal_context", tmp_path / "d", tmp_path / "data", tmp_path / "archives")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_damaged_label_map_leaves_nothing(tmp_path, archives):
+    path = tmp_path / "archives" / "pascal_context_trainval.tar.gz"
+    labels = "".join(f"{index}: {name}\n" for index, name in enumerate(CLASS_LIST, start=1))
+    pack(path, {"labels.txt": labels, "trainval/a.mat": b"x" * 300, "trainval/c.mat": b""})
+    with pytest.raises(InputError, match=r"a\.mat: cut off or damaged"):
+        prepare_tiny("pascal_context", tmp_path)
+    assert not (tmp_path / "data" / "pascal_context").exists()
