@@ -1,0 +1,119 @@
+"""The check of a whole data set, or of a sample of it, before it is trained on."""
+
+import os
+from collections import Counter
+from multiprocessing.pool import ThreadPool
+
+from tqdm import tqdm
+
+from deeplab_tf.data.checks import evidence
+from deeplab_tf.data.checks.findings import ERROR, accept, is_about_label, problem, some
+from deeplab_tf.data.checks.inspection import label_file, look_at
+from deeplab_tf.data.checks.report import Report, SplitCounts
+
+
+def check_dataset(
+    splits, label_set, colors=None, *, sample=None, allow=(), known=(), progress=True
+):
+    """Look for what would spoil a training.
+
+    Args:
+      splits: dict from the name of a list to its examples (`Example` or `RecordExample`); the
+        first list is the one to train on.
+      label_set: `LabelSet`.
+      colors: the classes' colours, for RGB labels; see `decode_label`.
+      sample: how many examples of each list to read, evenly spaced; None or 0 reads all. What
+        only all of them can show, such as a class that never occurs, is then left out.
+      allow: kinds of findings that are to be warnings; see `KINDS`.
+      known: findings that are there already, from `open_lists`.
+      progress: whether to show a progress bar where it takes longer than a second.
+
+    Returns:
+      `Report`.
+
+    Raises:
+      InputError: where `allow` names no kind.
+
+    Example:
+      >>> check_dataset({"train": examples}, label_set, sample=64).raise_for_errors()
+    """
+    accept((), allow)  # a misspelt name must not cost the time of the check
+    listed = {split: list(dict.fromkeys(examples)) for split, examples in splits.items()}
+    read = {split: _sample(examples, sample) for split, examples in listed.items()}
+    looks = _look_at_all(read, label_set.num_classes, colors, progress)
+    labels = {
+        split: [(label_file(example), looks[example]) for example in examples]
+        for split, examples in read.items()
+    }
+    findings = [*known, *_list_findings(splits)]
+    findings += [finding for look in looks.values() for finding in look.findings]
+    is_complete = read == listed and not any(map(_hides_labels, findings))
+    findings += _set_findings(labels, label_set, is_complete)
+    findings = evidence.explain_values(findings, _together(labels), label_set)
+    counts = {split: SplitCounts.of(len(listed[split]), part) for split, part in labels.items()}
+    by_file = {file: e for e in looks for file in (label_file(e), e.image)}
+    return Report(tuple(accept(dict.fromkeys(findings), allow)), label_set, counts, by_file)
+
+
+def _hides_labels(finding):
+    # The label that was not read may be the one with a class that seems absent.
+    missing = ("image_missing", "list_missing", "list_unreadable")
+    return finding.severity == ERROR and (is_about_label(finding) or finding.kind in missing)
+
+
+def _sample(examples, sample):
+    count = min(sample or len(examples), len(examples))
+    return [examples[index * len(examples) // count] for index in range(count)]
+
+
+def _look_at_all(read, num_classes, colors, progress):
+    # Dict from each example to its Inspection; decoders leave Python free for other threads.
+    examples = list(dict.fromkeys(example for part in read.values() for example in part))
+    bar = {"total": len(examples), "unit": "image", "desc": "checking", "delay": 1}
+    with ThreadPool(os.cpu_count()) as pool:
+        found = pool.imap(lambda example: look_at(example, num_classes, colors), examples, 4)
+        return dict(zip(examples, tqdm(found, **bar, disable=not progress), strict=True))
+
+
+def _list_findings(splits):
+    # What the names show; a name is a name, whether its files are the same or not.
+    findings, seen = [], {}
+    for split, examples in splits.items():
+        place, names = _place(split), [example.name for example in examples]
+        if not names:
+            remedy = "write one name a line there"
+            findings.append(problem("list_empty", place, "lists no example", remedy))
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
+        if twice:
+            what = f"lists {some(map(repr, twice))} more than once"
+            findings.append(problem("list_duplicate", place, what, "remove the repetitions"))
+        for other, others in seen.items():
+            both = sorted(others.intersection(names))
+            if both:
+                what = f"has {some(map(repr, both))} in common with list {other!r}"
+                remedy = "take them off one: what was learned by heart is no test"
+                findings.append(problem("list_overlap", place, what, remedy))
+        seen[split] = set(names)
+    return findings
+
+
+def _together(labels):
+    return [pair for part in labels.values() for pair in part]
+
+
+def _place(split):
+    return f"list {split!r}"
+
+
+def _set_findings(labels, label_set, is_complete):
+    together = _together(labels)
+    pixels = evidence.sum_pixels(look for _, look in together)
+    absent = {index: name for index, name in enumerate(label_set.names) if not pixels[index]}
+    findings = evidence.mixed_labels(together, label_set.colors)
+    findings += evidence.mixed_palettes(together)
+    for part in labels.values():
+        findings += evidence.void_objects(part, absent, is_complete)
+    first = next(iter(labels), None)
+    if is_complete and labels.get(first):
+        findings += evidence.class_shares(labels[first], _place(first), label_set)
+    return findings

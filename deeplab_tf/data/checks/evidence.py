@@ -1,0 +1,186 @@
+"""What only many examples together show: void drawn as an object, mixed labels, class shares.
+
+Each function takes the labels that were looked at as a list of (file, `Inspection`), and gives a
+list of `Finding` that does not depend on their order.
+"""
+
+from collections import Counter
+
+from deeplab_tf.data.checks.findings import ERROR, WARNING, is_about_label, problem, some
+from deeplab_tf.data.checks.values import grey_shades, value_remedy
+from deeplab_tf.data.labels import VOID
+
+SOLID_SHARE = 0.5  # of the labels; in more than this, void looks drawn as an object
+HINT_SHARE = 0.1  # in more than this it may be worth a look
+DOMINANT_SHARE = 0.999  # of the pixels that are no void
+
+
+def void_objects(labels, absent, is_complete):
+    """Objects drawn with the value of void.
+
+    That 255 is all there is beside 0 in most labels with objects, or is drawn in areas in most
+    labels, is no proof alone: a class that occurs nowhere must go with it.
+
+    Args:
+      labels: list of (file, `Inspection`) of one split.
+      absent: dict from index to name of the classes that no label of any split has.
+      is_complete: whether all labels of all splits were read, so that `absent` is certain.
+
+    Returns:
+      A list of at most one `Finding`.
+    """
+    shown = [(file, look) for file, look in labels if set(look.pixels) not in ({0}, {VOID}, set())]
+    alone = [file for file, look in shown if set(look.pixels) == {0, VOID} and look.solid_void]
+    if len(alone) > SOLID_SHARE * len(shown) and set(absent) - {0}:
+        return [_void_object(alone, shown, "all there is beside 0", absent)]
+    solid = [file for file, look in labels if look.solid_void]
+    if is_complete and absent and len(solid) > HINT_SHARE * len(labels):
+        is_proof = len(solid) > SOLID_SHARE * len(labels)
+        severity = ERROR if is_proof else WARNING
+        return [_void_object(solid, labels, "drawn in areas", absent, severity)]
+    return [_void_object(alone, shown, "all there is beside 0", {}, WARNING)] if alone else []
+
+
+def _void_object(files, labels, how, absent, severity=ERROR):
+    what = f"{VOID} (void, not learned) is {how} in {len(files)} of {len(labels)} labels"
+    if absent:
+        what += f", while no label has {some(map(repr, absent.values()), 3)}"
+    remedy = f"if {VOID} is meant as a class, write that class's index in its place"
+    return problem("void_object", min(files), what, remedy, severity)
+
+
+def mixed_labels(labels, colors):
+    """Labels of which some are stored as palette indices, others as grey levels or colours.
+
+    Args:
+      labels: list of (file, `Inspection`) of all splits.
+      colors: the classes' colours, by which grey shades of colours are told from indices.
+
+    Returns:
+      A list of `Finding`: an error for each grey label that holds grey shades where palette
+      labels hold indices, or else one warning about the mix.
+    """
+    labels = [(file, look) for file, look in labels if look.pixels and not _is_refused(look)]
+    counts = Counter(look.color for _, look in labels)
+    if len(counts) < 2:
+        return []
+    indices = {v for _, look in labels if look.color == "palette" for v in look.pixels}
+    shades = grey_shades(_shown_colors(labels, colors)) - indices
+    wrong = [
+        problem(
+            "label_mix",
+            file,
+            f"grey levels {some(sorted(set(look.pixels) - {0, VOID}))} are shades of the colors"
+            " that palette labels of the same data show",
+            "write the class indices instead",
+        )
+        for file, look in labels
+        if look.color == "grey" and _is_within(look.pixels, shades)
+    ]
+    return wrong or [_mix_warning(labels, counts)]
+
+
+def _is_refused(look):
+    return any(is_about_label(finding) for finding in look.findings)
+
+
+def _shown_colors(labels, colors):
+    palettes = {tuple(color) for _, look in labels for color in look.palette}
+    return [*palettes, *colors]
+
+
+def _is_within(pixels, shades):
+    objects = set(pixels) - {0, VOID}
+    return bool(objects) and objects <= shades
+
+
+def _mix_warning(labels, counts):
+    rarest = min(counts, key=lambda color: (counts[color], color))
+    file = min(file for file, look in labels if look.color == rarest)
+    listed = ", ".join(f"{counts[color]} {color}" for color in sorted(counts))
+    what = f"{rarest} label among others ({listed})"
+    return problem("label_mix", file, what, "see that all hold the same indices", WARNING)
+
+
+def mixed_palettes(labels):
+    """Palette labels that show a colour under another index than most others do.
+
+    A program that makes a palette for each picture gives the indices in an order of its own, so
+    that they mean another class in each file.
+
+    Args:
+      labels: list of (file, `Inspection`) of all splits.
+
+    Returns:
+      A list of `Finding`, one for each such file.
+    """
+    votes = Counter(pair for _, look in labels for pair in look.palette.items())
+    usual = {}
+    for (color, index), count in sorted(votes.items(), key=lambda vote: (vote[1], -vote[0][1])):
+        usual[color] = index, count  # the most frequent comes last, of equals the lowest index
+    findings = []
+    for file, look in labels:
+        strange = sorted((v, c) for c, v in look.palette.items() if usual[c][0] != v)
+        if strange:
+            index, color = strange[0]
+            what = (
+                f"color {tuple(color)} is index {index} in its palette but {usual[color][0]} in"
+                f" {usual[color][1]} others"
+            )
+            remedy = "give all labels one palette, with each class at its index"
+            findings.append(problem("label_palette", file, what, remedy))
+    return findings
+
+
+def class_shares(labels, place, label_set):
+    """Classes that never occur, or that are nearly all there is.
+
+    Args:
+      labels: list of (file, `Inspection`): all of the list that is trained on.
+      place: what messages call the list.
+      label_set: `LabelSet`.
+
+    Returns:
+      A list of `Finding`, warnings.
+    """
+    pixels = sum_pixels(look for _, look in labels)
+    absent = [name for index, name in enumerate(label_set.names) if not pixels[index]]
+    findings = []
+    if absent:
+        what = f"no label has {some(map(repr, absent))}"
+        remedy = "a network cannot learn it: add examples or take the class out"
+        findings.append(problem("class_absent", place, what, remedy))
+    total = sum(pixels[index] for index in range(label_set.num_classes))
+    for index, name in enumerate(label_set.names):
+        if label_set.num_classes > 1 and pixels[index] > DOMINANT_SHARE * total:
+            what = f"{100 * pixels[index] / total:.3f} % of the pixels are {name!r}"
+            remedy = "a network learns to answer nothing else: add examples of the other classes"
+            findings.append(problem("class_dominates", place, what, remedy))
+    return findings
+
+
+def sum_pixels(looks):
+    """Pixels of each label value in many `Inspection`s, as a `Counter`."""
+    pixels = Counter()
+    for look in looks:
+        pixels.update(look.pixels)
+    return pixels
+
+
+def explain_values(findings, labels, label_set):
+    """The findings, with one remedy for wrong label values that fits all the labels together.
+
+    Args:
+      findings: list of `Finding`.
+      labels: list of (file, `Inspection`) of all splits.
+      label_set: `LabelSet`.
+
+    Returns:
+      A list of `Finding`.
+    """
+    if not any(finding.kind == "label_value" for finding in findings):
+        return findings
+    files = {finding.file for finding in findings if finding.kind == "label_value"}
+    values = sum_pixels(look for file, look in labels if file in files)
+    remedy = value_remedy(values, label_set.num_classes, label_set.colors)
+    return [f._replace(remedy=remedy) if f.kind == "label_value" else f for f in findings]

@@ -1,0 +1,107 @@
+"""Opening the lists of a data set for a check: what is missing becomes findings."""
+
+from pathlib import Path
+
+from deeplab_tf.data.checks.findings import WARNING, problem
+from deeplab_tf.data.datasets import PREPARED, open_dataset
+from deeplab_tf.data.examples import Example
+from deeplab_tf.data.records import read_prepared_labels
+from deeplab_tf.data.synthetic import ensure_synthetic
+from deeplab_tf.data.voc import find_files, list_path, read_label_set, read_lines
+from deeplab_tf.errors import InputError
+
+
+def open_lists(dataset, data_dir, splits, optional=()):
+    """The examples of several lists, as many as there are.
+
+    `open_dataset` stops at the first file that is missing; this one names them all.
+
+    Args:
+      dataset: name of the data set; see `open_dataset`.
+      data_dir: the data set's folder.
+      splits: names of the lists.
+      optional: those of them of which it is enough to warn where they are missing.
+
+    Returns:
+      (dict from the name of each list that could be read to its examples, `LabelSet`, list of
+      `Finding`).
+
+    Raises:
+      InputError: where `data_dir` is no folder, or does not say its classes.
+    """
+    if dataset == "synthetic":
+        ensure_synthetic(data_dir)
+    if not Path(data_dir).is_dir():
+        raise InputError(f"{data_dir}: no such folder; give the folder of a data set")
+    opened, findings = {}, []
+    for split in splits:
+        if dataset in PREPARED:
+            examples, found = _open_prepared(dataset, data_dir, split)
+        else:
+            examples, found = _open_folder(data_dir, split, split in optional)
+        findings += found
+        if examples is not None:
+            opened[split] = examples
+    return opened, _read_labels(dataset, data_dir), findings
+
+
+def _read_labels(dataset, data_dir):
+    if dataset in PREPARED:
+        return read_prepared_labels(data_dir, dataset)
+    return read_label_set(data_dir)
+
+
+def _open_prepared(dataset, data_dir, split):
+    try:
+        return open_dataset(dataset, data_dir, split)[0], []
+    except InputError as error:
+        file, _, rest = str(error).partition(": ")
+        what, _, remedy = rest.partition("; ")
+        return None, [problem("list_unreadable", file, what, remedy)]
+
+
+def _open_folder(data_dir, split, is_optional):
+    # (examples, findings); None for the examples of a list that cannot be read.
+    path = list_path(data_dir, split)
+    if not path.is_file():
+        what, remedy = "no such list", "write the names of the split's examples there"
+        severity = WARNING if is_optional else None
+        return None, [problem("list_missing", path, what, remedy, severity)]
+    try:
+        names = read_lines(path)
+    except InputError as error:
+        what, _, remedy = str(error).removeprefix(f"{path}: ").partition("; ")
+        return None, [problem("list_unreadable", path, what, remedy)]
+    found = [_find(data_dir, name) for name in names]
+    examples = [example for example, _ in found if example]
+    findings = [finding for _, some in found for finding in some]
+    return (None if findings and not examples else examples), findings
+
+
+def _find(data_dir, name):
+    # (Example, findings); None for the example where a file is missing.
+    image, label = find_files(data_dir, name)
+    findings = []
+    if not image.is_file():
+        what, remedy = "no such image", f"add it or take {name!r} off the list"
+        findings.append(problem("image_missing", image, what + _instead(image), remedy))
+    if not label.is_file():
+        findings.append(_missing_label(label, name))
+    return (None if findings else Example(name, str(image), str(label))), findings
+
+
+def _missing_label(path, name):
+    instead = _instead(path)
+    if instead.lower().endswith((".jpg", ".jpeg")):
+        what = f"no such label{instead}; but JPEG blurs the values"
+        return problem("label_jpeg", path, what, "write class indices as a palette or grey PNG")
+    remedy = f"add it or take {name!r} off the list"
+    return problem("label_missing", path, "no such label" + instead, remedy)
+
+
+def _instead(path):
+    # A file of the same name that ends otherwise tells more than that the right one is missing.
+    endings = (".jpg", ".jpeg", ".JPG", ".JPEG", ".PNG", ".bmp", ".tif", ".tiff")
+    siblings = (path.with_name(path.stem + ending) for ending in endings)
+    found = next((sibling for sibling in siblings if sibling.is_file()), None)
+    return f", only {found.name}" if found else ""

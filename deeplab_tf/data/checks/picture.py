@@ -1,0 +1,75 @@
+"""A picture of the first examples with problems: image and label, with the kind of problem."""
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from deeplab_tf.data.image_header import JPEG, read_header
+from deeplab_tf.data.png import decode_label
+from deeplab_tf.data.voc import decode_image
+from deeplab_tf.errors import InputError
+from deeplab_tf.visualize import captioned, colorize, panel
+
+OF_A_KIND = 2  # examples shown of each kind of problem
+WIDTH = 320  # pixels of an image in the picture
+UNREADABLE = np.full((60, WIDTH, 3), 200, np.uint8)
+
+
+def offenders_picture(report, most=12):
+    """The first examples of each kind of problem, errors first.
+
+    Args:
+      report: `Report`.
+      most: how many examples at most.
+
+    Returns:
+      (H, W, 3) uint8 RGB; None where no problem is about an example.
+    """
+    shown = _first_of_each_kind(report)[:most]
+    if not shown:
+        return None
+    colors = report.label_set.color_table()
+    rows = [[_row(finding, report.examples[finding.file], colors)] for finding in shown]
+    return panel(rows, legend=report.label_set)
+
+
+def _first_of_each_kind(report):
+    chosen, counts = [], {}
+    for finding in [*report.errors, *report.warnings]:
+        counts.setdefault(finding.kind, 0)
+        if finding.file in report.examples and counts[finding.kind] < OF_A_KIND:
+            counts[finding.kind] += 1
+            chosen.append(finding)
+    return chosen
+
+
+def _row(finding, example, colors):
+    try:
+        image, label = example.read()
+    except InputError:
+        image, label = b"", b""
+    pair = panel([[_scaled(_image(image)), _scaled(_label(label, colors))]])
+    return captioned(pair, f"{finding.severity} {finding.kind}: {example.name}")
+
+
+def _image(contents):
+    try:
+        return decode_image(contents).numpy()
+    except tf.errors.InvalidArgumentError:
+        return UNREADABLE
+
+
+def _label(contents, colors):
+    # Indices in the classes' colours; what holds no indices as the picture that it is.
+    try:
+        header = read_header(contents)
+        if header.format == JPEG or header.depth > 8 or header.color not in ("grey", "palette"):
+            return _image(contents)
+        return colorize(decode_label(contents).numpy(), colors)
+    except InputError:
+        return UNREADABLE
+
+
+def _scaled(picture):
+    height = max(1, round(picture.shape[0] * WIDTH / picture.shape[1]))
+    return cv2.resize(picture, (WIDTH, height), interpolation=cv2.INTER_NEAREST)
