@@ -75,8 +75,9 @@ def test_something_else_is_no_list_of_classes(tmp_path, text):
 def test_an_index_beyond_the_list_is_an_error(labels_txt):
     lookup = class_lookup(labels_txt)
     convert(np.full((2, 2), len(CLASS_LIST), np.uint16), lookup, "a.mat")
-    with pytest.raises(InputError, match=r"a\.mat: label 64 but labels\.txt ends at 63"):
-        convert(np.full((2, 2), 64, np.uint16), lookup, "a.mat")
+    for value in (64, -1, 0.5, np.nan):
+        with pytest.raises(InputError, match=rf"a\.mat: label {value} but labels\.txt ends at 63"):
+            convert(np.full((2, 2), value), lookup, "a.mat")
 
 
 @pytest.fixture

@@ -95,10 +95,10 @@ def convert(label_map, lookup, path):
       InputError: naming the file, where the map holds an index of no class.
     """
     label_map = matrix(label_map, path)
-    outside = (label_map < 0) | (label_map >= len(lookup))
-    if outside.any():
+    known = (label_map >= 0) & (label_map < len(lookup)) & (label_map % 1 == 0)
+    if not known.all():
         raise InputError(
-            f"{path}: label {label_map[outside][0]} but labels.txt ends at {len(lookup) - 1};"
+            f"{path}: label {label_map[~known][0]} but labels.txt ends at {len(lookup) - 1};"
             " label maps and list must come from the same archive"
         )
     return lookup[label_map.astype(np.int64)]
