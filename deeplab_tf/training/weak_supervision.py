@@ -1,0 +1,145 @@
+"""Training from image-level labels: which classes an image shows, not where they are.
+
+The objectives take the same pixel labels as all others, and look only at which classes occur in
+each image. They see the whole image's classes where the crop holds the whole image: train with a
+`crop_size` of the longer side and a scale of 1. Void cells, so the padding too, take no part.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from deeplab_tf.data.labels import VOID
+from deeplab_tf.training.losses import cross_entropy_sum, shrink_labels
+from deeplab_tf.training.objectives import count_labelled
+
+_NEVER = -1e30  # the score of a class that cannot win
+_MARGIN = 1e-5  # by which a class wins where its bias would only make it draw
+
+
+def image_labels(labels, num_classes):
+    """Which classes occur in each image.
+
+    Args:
+      labels: `(B, H, W)` integers, class indices and 255 for void.
+      num_classes: C.
+
+    Returns:
+      bool `(B, C)`.
+    """
+    cells = tf.reshape(tf.cast(labels, tf.int32), (tf.shape(labels)[0], -1))
+    return tf.reduce_any(cells[:, :, None] == tf.range(num_classes), axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class MILObjective:
+    """Multiple instance learning (MIL-FCN, ICLR workshop 2015).
+
+    For each class that an image shows, background included, the cell where it is most probable:
+    minus the mean over these classes of the log of that probability.
+
+    Attributes:
+      output_stride: pixels between two score cells.
+    """
+
+    output_stride: int = 8
+
+    def counts(self, labels):
+        """Images with any label, float32 `(1,)`, of labels `(B, H, W)`."""
+        labelled = tf.reduce_any(tf.cast(labels, tf.int32) != VOID, axis=(1, 2))
+        return tf.reduce_sum(tf.cast(labelled, tf.float32))[None]
+
+    def sums(self, labels, scores):
+        """The images' losses summed, float32 `(1,)`, of scores `(B, h, w, C)`."""
+        present = tf.cast(image_labels(labels, scores.shape[-1]), tf.float32)
+        void = tf.cast(shrink_labels(labels, self.output_stride), tf.int32) == VOID
+        log_p = tf.nn.log_softmax(tf.cast(scores, tf.float32))
+        highest = tf.reduce_max(tf.where(void[..., None], _NEVER, log_p), axis=(1, 2))
+        # An image that is void at every cell gives no loss, though its pixels name a class.
+        seen = tf.reduce_any(~void, axis=(1, 2))
+        loss = tf.math.divide_no_nan(
+            tf.reduce_sum(tf.where(present > 0, -highest, 0.0), axis=1),
+            tf.reduce_sum(present, axis=1),
+        )
+        return tf.reduce_sum(tf.where(seen, loss, 0.0))[None]
+
+
+@dataclasses.dataclass(frozen=True)
+class EMAdaptObjective:
+    """EM-Adapt (Papandreou et al., ICCV 2015): cross-entropy for labels that the scores give.
+
+    The labels are the most probable classes among those that the image shows, after
+    `adapted_labels` has raised each class until it wins its share of the image.
+
+    Attributes:
+      output_stride: pixels between two score cells.
+      iterations: rounds over the classes.
+      foreground, background: least portions of the image that each class gets, and that the
+        background, class 0, gets.
+    """
+
+    output_stride: int = 8
+    iterations: int = 5
+    foreground: float = 0.2
+    background: float = 0.4
+
+    def counts(self, labels):
+        """Cells that are not void, float32 `(1,)`, of labels `(B, H, W)`."""
+        return count_labelled(shrink_labels(labels, self.output_stride))[None]
+
+    def sums(self, labels, scores):
+        """Summed cross-entropy, float32 `(1,)`, of scores `(B, h, w, C)`."""
+        num_classes = scores.shape[-1]
+        valid = tf.cast(shrink_labels(labels, self.output_stride), tf.int32) != VOID
+        portions = tf.constant([self.background] + [self.foreground] * (num_classes - 1))
+        estimated = adapted_labels(
+            tf.stop_gradient(tf.cast(scores, tf.float32)),
+            image_labels(labels, num_classes),
+            valid,
+            portions,
+            self.iterations,
+        )
+        return cross_entropy_sum(tf.where(valid, estimated, VOID), scores)[0][None]
+
+
+def adapted_labels(scores, present, valid, portions, iterations):
+    """Labels in which every class that an image shows wins about its portion of the cells.
+
+    In each round the classes in turn get a bias, so that they win at least their portion of the
+    cells against the others as they then stand; later classes may take some of them back.
+
+    Args:
+      scores: `(B, h, w, C)` float32.
+      present: bool `(B, C)`, the classes that may win.
+      valid: bool `(B, h, w)`, the cells that count.
+      portions: `(C,)` float32, least portions of the valid cells.
+      iterations: rounds.
+
+    Returns:
+      `(B, h, w)` int32.
+    """
+    size = tf.shape(scores)
+    cells = tf.reshape(valid, (size[0], -1))
+    biased = tf.where(present[:, None, :], tf.reshape(scores, (size[0], -1, size[3])), _NEVER)
+    wanted = tf.cast(tf.reduce_sum(tf.cast(cells, tf.int32), axis=1), tf.float32)
+    wanted = tf.cast(tf.math.ceil(wanted[:, None] * portions), tf.int32)
+
+    def raise_class(step, biased):
+        index = step % size[3]
+        chosen = tf.one_hot(index, size[3])
+        others = tf.reduce_max(tf.where(chosen > 0, _NEVER, biased), axis=2)
+        lead = tf.where(cells, others - biased[:, :, index], -_NEVER)
+        needed = _nth_smallest(lead, wanted[:, index])
+        bias = tf.where(present[:, index], tf.maximum(needed + _MARGIN, 0.0), 0.0)
+        return step + 1, biased + bias[:, None, None] * chosen
+
+    steps = iterations * size[3]
+    _, biased = tf.while_loop(lambda step, _: step < steps, raise_class, [0, biased])
+    return tf.reshape(tf.argmax(biased, axis=2, output_type=tf.int32), size[:3])
+
+
+def _nth_smallest(values, counts):
+    """Of each row (B, N) the counts-th smallest; a very negative number where counts is 0."""
+    ranked = tf.sort(values, axis=1)
+    found = tf.gather(ranked, tf.maximum(counts - 1, 0), batch_dims=1)
+    return tf.where(counts > 0, found, _NEVER)
