@@ -169,7 +169,10 @@ def test_masks_of_other_forms_are_errors(tmp_path, mask, reason):
         _regions(tmp_path, ("tv", mask))
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"images": [', '{"images": [{}]}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", '{"images": [', '{"images": [{}]}', '{"images": [{"id": 1, "file_name": "a.jpg"}]}'],
+)
 def test_something_else_is_no_annotation_file(tmp_path, text):
     path = tmp_path / "a.json"
     path.write_text(text)

@@ -138,6 +138,7 @@ def load_source(path):
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it reports its progress by printing
             annotations = COCO(str(path))
+        _check_keys(annotations)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; is the archive complete?") from None
     except (ValueError, KeyError, TypeError, AssertionError) as error:
@@ -206,6 +207,15 @@ def _list_images(folders, split):
     return [
         CocoImage(Path(file).stem, folder / file, files[file], source) for file in sorted(files)
     ]
+
+
+def _check_keys(annotations):
+    # What is needed and COCO's own index does not ask for.
+    needed = ((annotations.imgs, {"file_name", "height", "width"}), (annotations.cats, {"name"}))
+    for entries, keys in needed:
+        for entry in entries.values():
+            if not keys <= entry.keys():
+                raise KeyError(*sorted(keys - entry.keys()))
 
 
 def _class_labels(annotations, path):
