@@ -5,12 +5,16 @@ striped in the classes that the test asks for.
 """
 
 import contextlib
+import io
 import tarfile
 import zipfile
 from pathlib import Path
 
 import cv2
 import numpy as np
+import scipy.io
+import scipy.sparse
+import tensorflow as tf
 
 from deeplab_tf.data.labels import voc_colors
 from deeplab_tf.data.png import encode_label
@@ -97,3 +101,70 @@ def voc_files(names, root="VOCdevkit/VOC2012"):
         files[f"{root}/ImageSets/Segmentation/{split}.txt"] = text
     files[f"{root}/ImageSets/Segmentation/trainval.txt"] = "".join(lists.values())
     return files, images
+
+
+def write_voc12(folder, names):
+    """Write VOC 2012's archive into a folder.
+
+    Args:
+      folder: where to.
+      names: {split: {name: label map}}.
+
+    Returns:
+      The images, {name: JPEG bytes}.
+    """
+    files, images = voc_files(names)
+    pack(Path(folder) / "VOCtrainval_11-May-2012.tar", files)
+    return images
+
+
+def sbd_mat(label):
+    """The bytes of one of SBD's class files: struct GTcls, as its authors' MATLAB wrote it."""
+    boundaries = np.empty((20, 1), object)
+    for index in range(20):
+        is_class = (label == index + 1).astype(np.uint8)
+        edge = is_class - cv2.erode(is_class, np.ones((3, 3), np.uint8))
+        boundaries[index, 0] = scipy.sparse.csc_matrix(edge.astype(bool))
+    present = np.setdiff1d(label, [0]).astype(np.uint8)[:, None]
+    truth = {"Boundaries": boundaries, "Segmentation": label, "CategoriesPresent": present}
+    file = io.BytesIO()
+    scipy.io.savemat(file, {"GTcls": truth}, do_compression=True)
+    return file.getvalue()
+
+
+def write_sbd(folder, labels, train, images=()):
+    """Write SBD's archive into a folder.
+
+    Args:
+      folder: where to.
+      labels: {name: label map}.
+      train: the names in its train.txt; the others are in val.txt.
+      images: {name: JPEG bytes} of its img.
+    """
+    root = "benchmark_RELEASE/dataset"
+    files = {f"{root}/cls/{name}.mat": sbd_mat(label) for name, label in labels.items()}
+    files |= {f"{root}/img/{name}.jpg": image for name, image in dict(images).items()}
+    files[f"{root}/train.txt"] = "".join(f"{name}\n" for name in train)
+    files[f"{root}/val.txt"] = "".join(f"{name}\n" for name in labels if name not in train)
+    pack(Path(folder) / "benchmark.tgz", files)
+
+
+def read_back(folder, split):
+    """What any reader of TFRecord files finds in a split of a prepared data set.
+
+    Returns:
+      A list of {feature: bytes}.
+    """
+    paths = sorted(map(str, Path(folder).glob(f"*-{split}.tfrecord-*")))
+    records = [tf.train.Example.FromString(r.numpy()) for r in tf.data.TFRecordDataset(paths)]
+    return [
+        {key: value.bytes_list.value[0] for key, value in record.features.feature.items()}
+        for record in records
+    ]
+
+
+def label_of(record):
+    """The label map (H, W) of a record of `read_back`, which must be an 8-bit grey PNG."""
+    contents = np.frombuffer(record["label"], np.uint8)
+    assert bytes(contents[24:26]) == bytes([8, 0])  # PNG header: bit depth, grey
+    return cv2.imdecode(contents, cv2.IMREAD_UNCHANGED)

@@ -28,18 +28,42 @@ flags.DEFINE_bool(
     "Take archives that are not the originals: any checksum, any number of images.",
 )
 
-OPTION_FLAGS = (
-    "sbd_void_border",
-    "min_pixels",
-    "camvid_form",
-    "images_dir",
-    "labels_dir",
-    "classes",
-    "train_list",
-    "val_list",
-    "val_fraction",
-    "voc_dir",
-)
+OPTIONS = [
+    flags.DEFINE_integer(
+        "sbd_void_border",
+        0,
+        "voc12_aug: make the labels of SBD void so many pixels to both sides of each border; 2 "
+        "is about what VOC's have. Paper: 0.",
+    ),
+    flags.DEFINE_integer(
+        "min_pixels",
+        1000,
+        "coco_voc: leave out images with fewer labelled pixels of objects.",
+        lower_bound=0,
+    ),
+    flags.DEFINE_enum(
+        "camvid_form",
+        "colors",
+        ["colors", "indices"],
+        "camvid: the authors' 960x720 images and 32 colors, or the SegNet tutorial's 480x360 "
+        "images and 12 indices.",
+    ),
+    flags.DEFINE_string("images_dir", None, "folder: the images, JPEG or PNG."),
+    flags.DEFINE_string("labels_dir", None, "folder: the labels, PNGs named as their images."),
+    flags.DEFINE_string(
+        "classes", None, "folder: a classes.txt, a class name a line, with its color or without."
+    ),
+    flags.DEFINE_string(
+        "train_list", None, "folder, person_part: file that lists the training images."
+    ),
+    flags.DEFINE_string(
+        "val_list", None, "folder, person_part: file that lists the validation images."
+    ),
+    flags.DEFINE_float(
+        "val_fraction", None, "folder: instead of lists, share of the images for validation."
+    ),
+    flags.DEFINE_string("voc_dir", None, "folder: instead of all these, a set in VOC layout."),
+]
 
 
 def print_result(prepared):
@@ -57,7 +81,7 @@ def print_result(prepared):
 
 def main():
     """Prepare the data set of the flags."""
-    options = {name: FLAGS[name].value for name in OPTION_FLAGS if FLAGS[name].present}
+    options = {option.name: option.value for option in OPTIONS if option.present}
     prepared = prepare(
         FLAGS.dataset,
         FLAGS.download_dir,

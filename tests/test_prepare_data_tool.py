@@ -1,0 +1,81 @@
+import pytest
+from tiny_archives import gradient, jpeg, stripes, voc_files, write_files, write_sbd, write_voc12
+from tool_runner import run_tool
+
+from deeplab_tf.data.datasets import open_dataset
+from deeplab_tf.data.prepare import BUILDERS, find_builder
+
+NAMES = {"train": {"b": stripes([0, 2]), "a": stripes([1])}, "val": {"c": stripes([255, 1])}}
+
+
+@pytest.fixture
+def archives(tmp_path):
+    write_voc12(tmp_path / "manual", NAMES)
+    labels, image = {"a": stripes([3]), "d": stripes([4])}, jpeg(gradient(9))
+    write_sbd(tmp_path / "manual", labels, train=["a"], images={"d": image})
+
+
+def prepare(tmp_path, dataset, *arguments):
+    folders = {"download_dir": "down", "data_dir": "data", "manual_dir": "manual"}
+    given = [f"--{name}={tmp_path / folder}" for name, folder in folders.items()]
+    return run_tool("prepare_data", f"--dataset={dataset}", *given, *arguments)
+
+
+def test_prepares_and_says_how_to_train(tmp_path, archives):
+    done = prepare(tmp_path, "voc12_aug", "--trust_archives", "--sbd_void_border=1")
+    assert done.status == 0, done.err
+    lines = done.out.splitlines()
+    data_dir = tmp_path / "data"
+    assert lines[0] == f"{data_dir / 'voc12_aug' / '1.0.0'}: prepared"
+    rows = {line.split()[0]: int(line.split()[1]) for line in lines[1:-1]}
+    assert rows == {
+        "train": 2,
+        "sbd": 1,
+        "val": 1,
+        "trainval": 3,
+        "train_aug": 3,
+        "trainval_aug": 4,
+    }
+    assert lines[-1] == (
+        f"python tools/train.py --dataset=voc12_aug --data_dir={data_dir}"
+        " --train_split=train_aug --model_dir=runs/voc12_aug"
+    )
+    assert "preparing voc12_aug: 100%" in done.err and "image/s" in done.err
+    assert len(open_dataset("voc12_aug", data_dir, "train_aug")[0]) == 3
+
+
+def test_a_second_time(tmp_path, archives):
+    prepare(tmp_path, "voc12", "--trust_archives")
+    done = prepare(tmp_path, "voc12", "--trust_archives")
+    assert done.status == 0 and ": was prepared before" in done.out
+
+
+def test_archives_are_not_trusted_unasked(tmp_path, archives):
+    error = prepare(tmp_path, "voc12").error
+    assert "VOCtrainval_11-May-2012.tar: " in error and "--trust_archives" in error
+    assert not (tmp_path / "data").exists() and not (tmp_path / "down").exists()
+
+
+def test_an_option_of_another_data_set(tmp_path, archives):
+    error = prepare(tmp_path, "voc12", "--sbd_void_border=1").error
+    assert error == "error: --sbd_void_border: voc12 has no such option; it has none"
+
+
+def test_a_missing_archive(tmp_path):
+    error = prepare(tmp_path, "cityscapes").error
+    assert "leftImg8bit" in error and "--manual_dir" in error
+
+
+def test_a_folder(tmp_path):
+    files, _ = voc_files(NAMES, root="mine")
+    write_files(tmp_path, files)
+    done = prepare(tmp_path, "folder", f"--voc_dir={tmp_path / 'mine'}")
+    assert done.status == 0, done.err
+    assert "--train_split=train " in done.out.splitlines()[-1]
+
+
+def test_every_option_has_its_flag():
+    done = run_tool("prepare_data", "--helpshort")
+    for dataset in BUILDERS:
+        for option in find_builder(dataset).OPTIONS:
+            assert f"--{option}:" in done.out, option

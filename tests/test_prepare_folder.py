@@ -1,0 +1,167 @@
+import json
+
+import numpy as np
+import pytest
+from tiny_archives import (
+    gradient,
+    jpeg,
+    label_of,
+    palette_png,
+    png,
+    read_back,
+    stripes,
+    voc_files,
+    write_files,
+)
+
+from deeplab_tf.data.labels import VOID
+from deeplab_tf.data.prepare import prepare
+from deeplab_tf.errors import InputError
+
+NAMES = [f"img_{index}" for index in range(6)]
+FILES = {
+    "images/img_0.jpg": jpeg(gradient(0)),
+    "images/img_1.JPEG": jpeg(gradient(1)),
+    "images/img_2.png": png(gradient(2)),
+    **{f"images/img_{index}.jpg": jpeg(gradient(index)) for index in (3, 4, 5)},
+    "images/.hidden.jpg": b"",
+    "images/notes.txt": "text",
+    **{f"labels/{name}.png": png(stripes([0, i % 3, VOID])) for i, name in enumerate(NAMES)},
+    "classes.txt": "ground\nhouse\ntree\n",
+}
+LABELS = {name: stripes([0, i % 3, VOID]) for i, name in enumerate(NAMES)}
+
+
+def options(tmp_path, **more):
+    given = {"images_dir": "images", "labels_dir": "labels", "classes": "classes.txt"}
+    return {name: str(tmp_path / value) for name, value in given.items()} | more
+
+
+def run(tmp_path, options):
+    return prepare("folder", tmp_path / "down", tmp_path / "data", options=options)
+
+
+def names_of(done, split):
+    return [record["name"].decode() for record in read_back(done.folder, split)]
+
+
+def assert_refused(tmp_path, options, message):
+    with pytest.raises(InputError, match=message) as caught:
+        run(tmp_path, options)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "data").exists()
+
+
+def test_images_and_labels_are_matched_by_name(tmp_path):
+    write_files(tmp_path, FILES)
+    done = run(tmp_path, options(tmp_path))
+    assert done.counts == {"train": 6}
+    records = read_back(done.folder, "train")
+    images = {
+        path.split("/")[1].split(".")[0]: contents
+        for path, contents in FILES.items()
+        if path.startswith("images/img")
+    }
+    for record, name in zip(records, NAMES, strict=True):
+        assert record["name"].decode() == name and record["image"] == images[name]
+        np.testing.assert_array_equal(label_of(record), LABELS[name])
+    metadata = json.loads((done.folder / "metadata.json").read_text())
+    assert metadata["classes"] == ["ground", "house", "tree"]
+
+
+@pytest.mark.parametrize(
+    ("fraction", "val"), [(0.5, [1, 3, 5]), (0.34, [2, 5]), (0.17, [5]), (0.0, [])]
+)
+def test_validation_images_are_spread_evenly(tmp_path, fraction, val):
+    write_files(tmp_path, FILES)
+    done = run(tmp_path, options(tmp_path, val_fraction=fraction))
+    assert done.counts["train"] == 6 - len(val)
+    if val:
+        assert names_of(done, "val") == [f"img_{index}" for index in val]
+        assert done.counts["trainval"] == 6
+
+
+def test_lists(tmp_path):
+    lists = {"a.txt": "img_4\n\nimg_1.JPEG\n", "b.txt": "img_3.jpg"}
+    write_files(tmp_path, {**FILES, **lists})
+    paths = {"train_list": str(tmp_path / "a.txt"), "val_list": str(tmp_path / "b.txt")}
+    done = run(tmp_path, options(tmp_path, **paths))
+    assert names_of(done, "train") == ["img_4", "img_1"]
+    assert names_of(done, "val") == ["img_3"]
+
+
+def test_rgb_labels_in_the_colors_of_the_classes(tmp_path):
+    colors = np.array([(9, 9, 9), (200, 0, 0), (0, 70, 0)], np.uint8)
+    classes = "".join(f"{n} {r} {g} {b}\n" for n, (r, g, b) in zip("abc", colors, strict=True))
+    rgb = {f"labels/{name}.png": png(colors[stripes([0, 2, 1])]) for name in NAMES}
+    write_files(tmp_path, {**FILES, **rgb, "classes.txt": classes})
+    done = run(tmp_path, options(tmp_path))
+    metadata = json.loads((done.folder / "metadata.json").read_text())
+    assert metadata["colors"] == colors.tolist()
+    for record in read_back(done.folder, "train"):
+        np.testing.assert_array_equal(label_of(record), stripes([0, 2, 1]))
+
+
+def test_voc_layout(tmp_path):
+    names = {"train": {"b": stripes([0, 2]), "a": stripes([1])}, "val": {"c": stripes([255, 1])}}
+    files, images = voc_files(names, root="mine")
+    write_files(tmp_path, {**files, "mine/classes.txt": "x\ny\nz\n"})
+    done = run(tmp_path, {"voc_dir": str(tmp_path / "mine")})
+    assert done.counts == {"train": 2, "val": 1, "trainval": 3}
+    assert names_of(done, "train") == ["b", "a"]
+    (record,) = read_back(done.folder, "val")
+    assert record["image"] == images["c"]
+    np.testing.assert_array_equal(label_of(record), stripes([255, 1]))
+
+
+def test_voc_layout_without_validation(tmp_path):
+    files, _ = voc_files({"train": {"a": stripes([1])}}, root="mine")
+    write_files(tmp_path, files)
+    assert run(tmp_path, {"voc_dir": str(tmp_path / "mine")}).counts == {"train": 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "--images_dir is missing"),
+        ({"images_dir": "x", "labels_dir": "x"}, "--classes is missing"),
+        ({"voc_dir": "x", "classes": "x"}, "--voc_dir and --classes: "),
+        ({"voc_dir": "missing"}, "missing: no such folder"),
+    ],
+)
+def test_what_is_not_given(tmp_path, given, message):
+    assert_refused(tmp_path, given, message)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"val_fraction": 0.5, "val_list": "x"}, "--val_fraction and a list"),
+        ({"val_fraction": 1.0}, "--val_fraction=1.0: give 0 or more, below 1"),
+        ({"val_fraction": 0.1}, "--val_fraction=0.1: no image of 6 is left for validation"),
+        ({"train_list": "nowhere.txt"}, "nowhere.txt: no such list"),
+        ({"classes": "names.txt"}, "--classes=names.txt: give the path of a file named"),
+        ({"images_dir": "nowhere"}, "nowhere: no such folder"),
+    ],
+)
+def test_wrong_options(tmp_path, more, message):
+    write_files(tmp_path, FILES)
+    assert_refused(tmp_path, options(tmp_path, **more), message)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels/img_3.png": None}, "labels: no label of 'img_3'"),
+        ({"images/img_3.jpg": None}, "img_3.png: no image of this name in "),
+        ({"images/img_3.png": b""}, "img_3.png: img_3.jpg has the same name"),
+        ({"labels/img_3.png": png(stripes([3]))}, "img_3.png: label value 3 but only 3 classes"),
+        ({"labels/img_3.png": palette_png(stripes([1], (5, 5)))}, "img_3.png: label uint8"),
+        ({"images/img_3.jpg": jpeg(gradient(3))[:200]}, "img_3.jpg: cannot be read"),
+        ({"classes.txt": ""}, "classes.txt: lists no class"),
+    ],
+)
+def test_wrong_files(tmp_path, changes, message):
+    files = {**FILES, **changes}
+    write_files(tmp_path, {name: data for name, data in files.items() if data is not None})
+    assert_refused(tmp_path, options(tmp_path), message)
