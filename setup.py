@@ -14,6 +14,8 @@ setup(
         "numba",
         "numpy",
         "opencv-python-headless",
+        "pycocotools",
+        "scipy",
         "tensorboard",
         "tensorflow>=2.18",
         "tensorflow-datasets",
