@@ -83,19 +83,19 @@ def _find(data_dir, name):
     image, label = find_files(data_dir, name)
     findings = []
     if not image.is_file():
-        what, remedy = "no such image", f"add it or take {name!r} off the list"
+        what, remedy = "no such image", "add it or take its name off the list"
         findings.append(problem("image_missing", image, what + _instead(image), remedy))
     if not label.is_file():
-        findings.append(_missing_label(label, name))
+        findings.append(_missing_label(label))
     return (None if findings else Example(name, str(image), str(label))), findings
 
 
-def _missing_label(path, name):
+def _missing_label(path):
     instead = _instead(path)
     if instead.lower().endswith((".jpg", ".jpeg")):
         what = f"no such label{instead}; but JPEG blurs the values"
         return problem("label_jpeg", path, what, "write class indices as a palette or grey PNG")
-    remedy = f"add it or take {name!r} off the list"
+    remedy = "add it or take its name off the list"
     return problem("label_missing", path, "no such label" + instead, remedy)
 
 

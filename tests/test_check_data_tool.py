@@ -1,0 +1,113 @@
+import json
+import shutil
+
+import cv2
+import planted
+import pytest
+from tool_runner import run_tool
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "clean"
+    planted.write_small_set(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path, clean):
+    """A copy to plant defects in."""
+    return shutil.copytree(clean, tmp_path / "data")
+
+
+def test_a_clean_set_passes(clean, tmp_path):
+    json_out, picture = tmp_path / "new" / "report.json", tmp_path / "picture.png"
+    done = run_tool(
+        "check_data", f"--data_dir={clean}", f"--json_out={json_out}", f"--picture_out={picture}"
+    )
+    assert done.status == 0, done.err
+    assert "train: 6 of 6 examples\nval: 2 of 2 examples" in done.out
+    assert "no problem found" in done.out
+    assert "no example to show: no picture written" in done.out and not picture.exists()
+    report = json.loads(json_out.read_text())
+    assert report["ok"] and report["findings"] == []
+    assert sum(report["splits"]["train"]["pixels"].values()) == 6 * 128 * 128
+
+
+@pytest.mark.parametrize("name", planted.DEFECTS)
+def test_each_planted_defect_is_found_and_no_other(folder, tmp_path, name):
+    kind, plant = planted.DEFECTS[name]
+    file, json_out = str(plant(folder)), tmp_path / "report.json"
+    done = run_tool("check_data", f"--data_dir={folder}", f"--json_out={json_out}")
+    assert done.error.startswith("error: ")
+    errors = [f for f in json.loads(json_out.read_text())["findings"] if f["severity"] == "error"]
+    assert {finding["kind"] for finding in errors} == {kind}
+    assert errors[0]["file"] == file
+    assert f"{file}: {errors[0]['what']}; {errors[0]['remedy']}" in done.error
+    assert f"error {kind}: {len(errors)}\n  {file}: " in done.out
+    accepted = run_tool("check_data", f"--data_dir={folder}", f"--allow_data={kind}")
+    assert accepted.status == 0, accepted.err
+    assert f"warning {kind}: " in accepted.out
+
+
+def test_the_picture_shows_the_first_problems(folder, tmp_path):
+    planted.DEFECTS["mask of 0 and 128"].plant(folder)
+    picture = tmp_path / "new" / "picture.png"
+    done = run_tool("check_data", f"--data_dir={folder}", f"--picture_out={picture}")
+    assert done.status == 1
+    assert f"picture: {picture}" in done.out
+    assert cv2.imread(str(picture)).shape[1] > 640
+
+
+def test_all_missing_files_are_counted(folder):
+    shutil.rmtree(folder / "SegmentationClass")
+    done = run_tool("check_data", f"--data_dir={folder}")
+    assert done.error.startswith("error: 8 problems in the data, the first: ")
+    assert "error label_missing: 8" in done.out
+    assert done.out.count("train_000") == 3
+    assert "  and 5 more" in done.out
+
+
+def test_a_default_list_that_is_missing_is_a_warning(folder):
+    planted.split_path(folder, "val").unlink()
+    done = run_tool("check_data", f"--data_dir={folder}")
+    assert done.status == 0, done.err
+    assert (
+        f"warning list_missing: 1\n  {planted.split_path(folder, 'val')}: no such list" in done.out
+    )
+    asked_for = run_tool("check_data", f"--data_dir={folder}", "--splits=train,val")
+    assert "no such list; write the names of the split's examples there" in asked_for.error
+    planted.split_path(folder).unlink()
+    assert "train.txt: no such list" in run_tool("check_data", f"--data_dir={folder}").error
+
+
+def test_a_list_that_is_no_text(folder):
+    planted.split_path(folder).write_bytes(b"\xff\xfe\x00")
+    done = run_tool("check_data", f"--data_dir={folder}", "--splits=train")
+    assert "train.txt: not a text file in UTF-8; write it anew" in done.error
+
+
+def test_a_sample(folder):
+    planted.DEFECTS["EXIF"].plant(folder)
+    done = run_tool("check_data", f"--data_dir={folder}", "--sample=2", "--splits=val,train")
+    assert "train: 2 of 6 examples" in done.out and "error image_rotated" in done.out
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--data_dir=absent"], "absent: no such folder; give the folder of a data set"),
+        (["--allow_data=void"], "no kind of finding 'void'; allow some of list_missing, "),
+        (["--dataset=voc12"], "no prepared data; make it: python tools/prepare_data.py"),
+    ],
+)
+def test_bad_flags_are_one_line(clean, flags, said):
+    assert said in run_tool("check_data", f"--data_dir={clean}", *flags).error
+
+
+@pytest.mark.parametrize("sample", [16, pytest.param(0, marks=pytest.mark.slow)])
+def test_camvid_passes(camvid, sample):
+    # A twentieth of it is void, in areas; it has no background class.
+    done = run_tool("check_data", f"--data_dir={camvid}", f"--sample={sample}")
+    assert done.status == 0, done.err
+    assert "no problem found" in done.out
