@@ -1,11 +1,14 @@
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import planted
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deeplab_tf.data.checks import KINDS, check_dataset, inspect, offenders_picture, open_lists
 from deeplab_tf.data.checks.inspection import look_at
@@ -14,7 +17,7 @@ from deeplab_tf.data.datasets import label_colors
 from deeplab_tf.data.examples import Example, RecordExample
 from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.data.png import encode_label
-from deeplab_tf.data.voc import load_label
+from deeplab_tf.data.voc import load_label, load_pair
 from deeplab_tf.errors import InputError
 
 SIDE = 32
@@ -134,6 +137,55 @@ def test_records_are_checked_as_files_are(make, tmp_path):
     assert (finding.kind, finding.file) == ("label_value", f"{path}, label of 'a'")
     (finding,) = check([example._replace(offset=3)]).errors
     assert "record of 'a' is damaged; prepare the data again" in finding.line
+
+
+class InMemory(NamedTuple):
+    """An example that is no file."""
+
+    contents: tuple[bytes, bytes]
+    name: str = "a"
+    image: str = "a.jpg"
+    label: str = "a.png"
+
+    def read(self):
+        return self.contents
+
+
+def _random_image(kind):
+    image = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
+    return cv2.imencode(kind, image)[1].tobytes()
+
+
+IMAGES = [_random_image(".jpg"), _random_image(".png")]
+LABELS = [
+    encode_label(blocks(0, 1, 2, 255), CLASSES.color_table()),
+    planted.png(blocks(0, 1, 2, 255)),
+    planted.png(CLASSES.color_table()[blocks(0, 1, 2, 255)]),
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(IMAGES),
+    st.sampled_from(LABELS),
+    st.integers(0, 1),
+    st.lists(st.tuples(st.integers(0, 2000), st.integers(1, 255)), max_size=3),
+    st.integers(0, 99),
+)
+def test_what_is_not_reported_can_be_trained_on(image, label, which, flips, percent):
+    # Bytes are turned, and the file may be cut: at 40 % or more it is left whole.
+    contents = [bytearray(image), bytearray(label)]
+    for place, bits in flips:
+        contents[which][place % len(contents[which])] ^= bits
+    if percent < 40:
+        del contents[which][len(contents[which]) * percent // 40 :]
+    example = InMemory(tuple(map(bytes, contents)))
+    found = inspect(example, 3, CLASSES.colors)
+    try:
+        load_pair(example, 3, CLASSES.colors)
+    except InputError:
+        assert any(finding.severity == "error" for finding in found)
+    assert all("\n" not in finding.line for finding in found)
 
 
 def test_void_between_objects_is_no_object(make):

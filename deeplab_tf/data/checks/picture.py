@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.data.image_header import JPEG, read_header
+from deeplab_tf.data.labels import VOID
 from deeplab_tf.data.png import decode_label
 from deeplab_tf.data.voc import decode_image
 from deeplab_tf.errors import InputError
@@ -12,6 +13,7 @@ from deeplab_tf.visualize import captioned, colorize, panel
 
 OF_A_KIND = 2  # examples shown of each kind of problem
 WIDTH = 320  # pixels of an image in the picture
+NO_CLASS = (255, 0, 255)  # the color of label values that no class has
 UNREADABLE = np.full((60, WIDTH, 3), 200, np.uint8)
 
 
@@ -29,6 +31,7 @@ def offenders_picture(report, most=12):
     if not shown:
         return None
     colors = report.label_set.color_table()
+    colors[report.label_set.num_classes : VOID] = NO_CLASS
     rows = [[_row(finding, report.examples[finding.file], colors)] for finding in shown]
     return panel(rows, legend=report.label_set)
 
