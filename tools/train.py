@@ -19,18 +19,19 @@ from app import run
 import crf_flags
 import data_flags
 import keras
+import network_flags
+import objective_flags
+import optimizer_flags
 import tensorflow as tf
 
-from deeplab_tf import build_deeplab
 from deeplab_tf.data.pipeline import check_examples, training_batches
 from deeplab_tf.errors import InputError
 from deeplab_tf.models import refined
-from deeplab_tf.training.batch_norm import freeze_bn, set_bn_momentum
+from deeplab_tf.models.multiscale import with_branches
 from deeplab_tf.training.crf_training import CRFTraining, crf_rules
 from deeplab_tf.training.loop import LoopSettings, Trainer
-from deeplab_tf.training.optimizer import PUBLISHED_RULES, LayerwiseAdam, LayerwiseSGD
+from deeplab_tf.training.objectives import MultiScaleObjective
 from deeplab_tf.training.precision import build_with_precision
-from deeplab_tf.training.schedules import Poly, StepDecay
 from deeplab_tf.training.validation import Validation
 
 FLAGS = flags.FLAGS
@@ -41,24 +42,15 @@ flags.DEFINE_string(
 flags.DEFINE_string("train_split", "train", "List of the images to train on.")
 flags.DEFINE_string("val_split", "val", "List of the images to validate on.")
 
-flags.DEFINE_string("backbone", "resnet101", "keras.applications family; paper: vgg16, resnet101.")
-flags.DEFINE_string("head", "aspp_l", "large_fov, aspp_s or aspp_l (all in the paper).")
-flags.DEFINE_integer("output_stride", 8, "Pixels between two score cells; paper: 8.", lower_bound=1)
-flags.DEFINE_string("weights", "imagenet", "imagenet, none, or a weights file.")
-flags.DEFINE_float(
-    "bn_momentum",
-    None,
-    "Share of the old batch statistics each step keeps, 0 to 1; 0.9 suits training from "
-    "scratch. Default: as the backbone has it.",
-    lower_bound=0,
-    upper_bound=1,
-)
-flags.DEFINE_bool(
-    "freeze_bn", False, "Keep all of batch normalisation as loaded; paper (ResNet-101): yes."
-)
-
 flags.DEFINE_integer("steps", 20_000, "Number of updates; paper: 20000.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 10, "Images a step; paper: 10.", lower_bound=1)
+flags.DEFINE_integer(
+    "accumulate",
+    1,
+    "Parts that a batch is gone through in, their gradients added up, where memory is short; "
+    "paper (ResNet-101): 10.",
+    lower_bound=1,
+)
 flags.DEFINE_integer("crop_size", 321, "Side of a crop in pixels; paper: 321.", lower_bound=1)
 flags.DEFINE_float("scale_low", 0.5, "Smallest random scale; paper: 0.5.", lower_bound=0)
 flags.DEFINE_float("scale_high", 1.5, "Largest random scale; paper: 1.5.", lower_bound=0)
@@ -70,29 +62,6 @@ flags.DEFINE_float(
     lower_bound=0,
 )
 flags.DEFINE_bool("mirror", True, "Mirror half of the crops left to right; paper: yes.")
-
-flags.DEFINE_enum("optimizer", "sgd", ["sgd", "adam"], "Paper: sgd.")
-flags.DEFINE_float(
-    "learning_rate",
-    1e-3,
-    "At step 0; paper: 1e-3 (VGG-16), 2.5e-4 (ResNet-101).",
-    lower_bound=0,
-)
-flags.DEFINE_enum("schedule", "poly", ["poly", "step"], "Course of the rate; paper: poly.")
-flags.DEFINE_float("poly_power", 0.9, "Exponent of the poly schedule; paper: 0.9.")
-flags.DEFINE_integer(
-    "decay_every", 2000, "Steps between drops of the step schedule; paper: 2000.", lower_bound=1
-)
-flags.DEFINE_float("decay_factor", 0.1, "Factor of each drop; paper: 0.1.")
-flags.DEFINE_float("momentum", 0.9, "Of SGD; paper: 0.9.", lower_bound=0, upper_bound=1)
-flags.DEFINE_float(
-    "weight_decay", 5e-4, "L2 added to the gradient of kernels; paper: 5e-4.", lower_bound=0
-)
-flags.DEFINE_bool(
-    "layer_rates",
-    True,
-    "Learning rate x10 for the classifier, x2 for biases; paper: yes. Off: all layers alike.",
-)
 
 flags.DEFINE_bool(
     "crf_train",
@@ -145,6 +114,8 @@ def check_crf_flags():
       InputError: naming the flag.
     """
     if FLAGS.crf_train:
+        if FLAGS.objective != "pixels":
+            raise InputError(f"--objective={FLAGS.objective} does not train a CRF; leave one out")
         return
     reason = "has no effect in a training without --crf_train; add it"
     for flag in ("crf", "crf_only"):
@@ -156,44 +127,21 @@ def check_crf_flags():
 
 def build_model(num_classes):
     """Build what is trained: the network, and with --crf_train the CRF behind it."""
-    network = build_network(num_classes)
+    network = network_flags.build_network(num_classes)
     if not FLAGS.crf_train:
         return network
     if FLAGS.crf_only:
         network.trainable = False
     params = replace(crf_flags.given_params(num_classes), iterations=FLAGS.crf_train_iterations)
-    return refined(network, params, trainable=True, output_stride=FLAGS.output_stride)
+    stride = network_flags.output_stride()
+    return refined(network, params, trainable=True, output_stride=stride)
 
 
-def build_network(num_classes):
-    """Build the network of the flags, with its batch normalisation set."""
-    model = build_deeplab(
-        FLAGS.backbone,
-        FLAGS.head,
-        num_classes=num_classes,
-        output_stride=FLAGS.output_stride,
-        weights=None if FLAGS.weights == "none" else FLAGS.weights,
-    )
-    if FLAGS.bn_momentum is not None:
-        set_bn_momentum(model, FLAGS.bn_momentum)
-    if FLAGS.freeze_bn:
-        freeze_bn(model)
-    return model
-
-
-def make_optimizer():
-    """Make the optimizer of the flags with its schedule."""
-    if FLAGS.schedule == "poly":
-        schedule = Poly(FLAGS.learning_rate, FLAGS.steps, FLAGS.poly_power)
-    else:
-        schedule = StepDecay(FLAGS.learning_rate, FLAGS.decay_every, FLAGS.decay_factor)
-    settings = {
-        "l2": FLAGS.weight_decay,
-        "rules": crf_rules(FLAGS.crf_rate) + (PUBLISHED_RULES if FLAGS.layer_rates else ()),
-    }
-    if FLAGS.optimizer == "adam":
-        return LayerwiseAdam(schedule, **settings)
-    return LayerwiseSGD(schedule, FLAGS.momentum, **settings)
+def build(num_classes):
+    """Build the model to train, and the float32 model that is kept, from the same start."""
+    model, kept = build_with_precision(lambda: build_model(num_classes), FLAGS.precision)
+    network_flags.start(model)
+    return model, kept
 
 
 def open_split(split):
@@ -236,9 +184,13 @@ def make_hooks(num_classes, validation):
     if FLAGS.crf_train:
         iterations = crf_flags.given_params(num_classes).iterations
         return CRFTraining(iterations, validation, not FLAGS.crf_only).hooks()
-    if validation is None:
-        return {}
-    return {"validate": validation.score, "draw": validation.draw}
+    objective = objective_flags.make_objective(
+        network_flags.output_stride(), network_flags.scales()
+    )
+    hooks = {"objective": objective}
+    if validation is not None:
+        hooks |= {"validate": validation.score, "draw": validation.draw}
+    return hooks
 
 
 def loop_settings():
@@ -247,7 +199,8 @@ def loop_settings():
         model_dir=Path(FLAGS.model_dir),
         steps=FLAGS.steps,
         batch_size=FLAGS.batch_size,
-        output_stride=FLAGS.output_stride,
+        output_stride=network_flags.output_stride(),
+        accumulate=FLAGS.accumulate,
         checkpoint_every=FLAGS.checkpoint_every,
         eval_every=FLAGS.eval_every,
         log_every=FLAGS.log_every,
@@ -258,22 +211,19 @@ def main():
     """Train as the flags say."""
     check_crf_flags()
     set_up_tensorflow()
+    settings = loop_settings()
     examples, label_set, colors = open_split(FLAGS.train_split)
     validation = make_validation()
-    model, float32_model = build_with_precision(
-        lambda: build_model(label_set.num_classes), FLAGS.precision
-    )
-    settings = loop_settings()
+    hooks = make_hooks(label_set.num_classes, validation)
+    model, kept = build(label_set.num_classes)
+    if isinstance(hooks["objective"], MultiScaleObjective):
+        model = with_branches(model)
     settings.model_dir.mkdir(parents=True, exist_ok=True)
     label_set.save(settings.model_dir / "labels.json")
-    Trainer(
-        model,
-        make_optimizer(),
-        make_batches_from(examples, label_set.num_classes, colors),
-        settings,
-        float32_model=float32_model,
-        **make_hooks(label_set.num_classes, validation),
-    ).run()
+    batches_from = make_batches_from(examples, label_set.num_classes, colors)
+    rules = crf_rules(FLAGS.crf_rate)
+    optimizer = optimizer_flags.make_optimizer(FLAGS.steps, rules)
+    Trainer(model, optimizer, batches_from, settings, float32_model=kept, **hooks).run()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,106 @@
+"""The published systems' options of tools/train.py, two steps each on a tiny data set."""
+
+import keras
+import numpy as np
+import pytest
+from tool_runner import run_tool
+
+from deeplab_tf import build_deeplab
+from deeplab_tf.data.synthetic import CLASSES, write_synthetic
+
+# Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+TINY = [
+    "--backbone=vgg16",  # has the fewest layers to trace
+    "--head=large_fov",
+    "--fc_channels=8",
+    "--weights=none",
+    "--learning_rate=1e-3",
+    "--batch_size=2",
+    "--crop_size=33",
+    "--steps=2",
+    "--eval_images=0",
+]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "synthetic"
+    write_synthetic(folder, num_train=4, num_val=2, size=(128, 128))
+    return folder
+
+
+def train(data_dir, model_dir, *flags):
+    return run_tool("train", f"--data_dir={data_dir}", f"--model_dir={model_dir}", *TINY, *flags)
+
+
+def load(model_dir):
+    return keras.saving.load_model(model_dir / "last.keras", safe_mode=True)
+
+
+@pytest.mark.parametrize("sizes", ["authors", "own"])
+def test_three_scales_in_parts(data_dir, tmp_path, sizes):
+    flags = ["--scales=1,0.75,0.5", f"--branch_labels={sizes}", "--accumulate=2"]
+    done = train(data_dir, tmp_path / "m", *flags)
+    assert done.status == 0, done.err
+    model = load(tmp_path / "m")
+    assert model.name.endswith("_multiscale")
+    assert model(np.zeros((1, 33, 33, 3), "float32")).shape == (1, 5, 5, len(CLASSES))
+
+
+@pytest.mark.parametrize("objective", ["mil", "em_adapt"])
+def test_weak_supervision(data_dir, tmp_path, objective):
+    done = train(data_dir, tmp_path / "m", f"--objective={objective}")
+    assert done.status == 0, done.err
+    assert all(np.isfinite(weight).all() for weight in load(tmp_path / "m").get_weights())
+
+
+def test_start_from_a_network_of_other_classes(data_dir, tmp_path):
+    start = build_deeplab("vgg16", "large_fov", 3, weights=None, fc_channels=8)
+    start.save(tmp_path / "start.keras")
+    flags = [f"--init_from={tmp_path / 'start.keras'}", "--train_layers=^fc8"]
+    done = train(data_dir, tmp_path / "m", *flags)
+    assert done.status == 0, done.err
+    assert "left new, their shapes differ: fc8" in done.out
+    model = load(tmp_path / "m")
+    for layer in start.layers:
+        if layer.weights and layer.name != "fc8":
+            for a, b in zip(
+                layer.get_weights(), model.get_layer(layer.name).get_weights(), strict=True
+            ):
+                np.testing.assert_array_equal(a, b)
+    assert np.abs(model.get_layer("fc8").get_weights()[1]).max() > 0  # the bias starts at zero
+
+
+def test_multi_scale_features_alone_are_trained(data_dir, tmp_path):
+    options = {"weights": None, "fc_channels": 8, "pool_size": 3}
+    start = build_deeplab("vgg16", "large_fov", len(CLASSES), **options)
+    start.save(tmp_path / "start.keras")
+    flags = ["--pool_size=3", "--multi_scale_features", f"--init_from={tmp_path / 'start.keras'}"]
+    done = train(data_dir, tmp_path / "m", *flags, "--train_layers=^(msf_|fc8)")
+    assert done.status == 0, done.err
+    model = load(tmp_path / "m")
+    np.testing.assert_array_equal(
+        model.get_layer("fc7").get_weights()[0], start.get_layer("fc7").get_weights()[0]
+    )
+    assert model.get_layer("fc8").kernel.shape[2] == 8 + 640
+
+
+@pytest.mark.parametrize(
+    "flags, said",
+    [
+        (["--scales=1,half"], "--scales=1,half; give numbers above 0"),
+        (["--branch_labels=own"], "--branch_labels has no effect with one scale"),
+        (["--accumulate=3"], "a batch of 2 cannot be gone through in 3 equal parts"),
+        (["--train_layers=^nothing"], "no layer's name matches '^nothing'; there are"),
+        (["--train_layers=("], "is no regular expression"),
+        (["--network=fcn"], "--head has no effect on --network=fcn"),
+        (["--init_from=absent.keras"], "no model absent.keras"),
+        (["--crf_train", "--objective=mil"], "--objective=mil does not train a CRF"),
+    ],
+)
+def test_flags_that_do_not_go_together(data_dir, tmp_path, flags, said):
+    done = train(data_dir, tmp_path / "m", *flags)
+    assert said in done.error
+    assert not (tmp_path / "m").exists()
