@@ -37,8 +37,10 @@ HEADS = {
     "7x7": Head((4,), 7, 4096),
     "4x4": Head((4,), 4, 4096),
     "4x4_fov": Head((8,), 4, 4096),
+    # DeepLab v2, table 4, the rows without LargeFOV and ASPP
+    "plain": Head((1,), 1),
 }
-DIRECT_HEADS = ("large_fov", "aspp_s", "aspp_l")  # those that other backbones have as well
+DIRECT_HEADS = ("large_fov", "aspp_s", "aspp_l", "plain")  # of backbones without fc6 and fc7
 
 
 def head_names():
@@ -65,6 +67,8 @@ def find_head(name, fully_connected, channels=None):
             f"head {name!r} with fc_channels {channels}: only vgg16 has fc6 and fc7; give one of "
             f"{', '.join(DIRECT_HEADS)} without fc_channels, or backbone vgg16"
         )
+    if fully_connected and name == "plain":
+        raise InputError("head 'plain' is not vgg16's, whose fc6 sees 3x3 cells or more")
     if channels is None:
         return HEADS[name]
     if channels < 1 or 4096 % channels:
