@@ -199,9 +199,15 @@ def test_a_trusted_archive_never_passes_for_the_original(tmp_path):
 
 def test_an_archive_that_only_a_person_can_get(tmp_path):
     archive = Archive("leftImg8bit.zip", page="https://www.example.org/login")
-    message = error_of(unpacked, archive, tmp_path / "down", tmp_path / "manual")
-    expected = "leftImg8bit.zip: no such file; download it yourself from https://www.example.org"
+    message = error_of(unpacked, archive, tmp_path / "down", tmp_path)
+    expected = f"{tmp_path}/leftImg8bit.zip: no such file; download it yourself from https://www.example.org"
     assert expected in message and "--manual_dir" in message
+    assert everything(tmp_path) == []
+
+
+def test_a_folder_of_archives_that_is_not_there(tmp_path):
+    message = error_of(unpacked, Archive("data.tar"), tmp_path / "down", tmp_path / "manual")
+    assert message == f"{tmp_path}/manual: no such folder; check --manual_dir"
     assert everything(tmp_path) == []
 
 

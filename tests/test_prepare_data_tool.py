@@ -62,6 +62,7 @@ def test_an_option_of_another_data_set(tmp_path, archives):
 
 
 def test_a_missing_archive(tmp_path):
+    (tmp_path / "manual").mkdir()
     error = prepare(tmp_path, "cityscapes").error
     assert "leftImg8bit" in error and "--manual_dir" in error
 

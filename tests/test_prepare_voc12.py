@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import shuffle
 from tiny_archives import (
     SIZE,
     label_of,
@@ -76,6 +77,8 @@ def test_opens_as_a_data_set(tmp_path, images):
         np.testing.assert_array_equal(label, LABELS[example.name])
 
 
+# tensorflow-datasets 4.9.9, the last one for Python 3.10, asks protobuf in an old way.
+@pytest.mark.filterwarnings(r"ignore:label\(\) is deprecated:DeprecationWarning")
 def test_plain_tensorflow_datasets_reads_it(tmp_path, images):
     builder = tfds.builder_from_directory(run(tmp_path).folder)
     assert builder.info.splits["train"].num_examples == 2
@@ -88,6 +91,19 @@ def test_plain_tensorflow_datasets_reads_it(tmp_path, images):
     for name, example in found.items():
         assert example["image"].shape == (*SIZE, 3)
         np.testing.assert_array_equal(example["label"][..., 0], LABELS[name])
+
+
+def test_order_where_the_records_do_not_fit_into_memory(tmp_path, monkeypatch):
+    buckets = set()
+    add = shuffle._Bucket.add
+    monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", 2000)
+    monkeypatch.setattr(shuffle._Bucket, "add", lambda *call: (buckets.add(call[0]), add(*call)))
+    names = [f"name_{index:03d}" for index in np.random.default_rng(0).permutation(150)]
+    train = {name: stripes([1, 2]) for name in names}
+    write_voc12(tmp_path / "manual", {"train": train, "val": {"last": stripes([1])}})
+    records = read_back(run(tmp_path).folder, "train")
+    assert [record["name"].decode() for record in records] == names
+    assert len(buckets) == 64  # each is sorted in memory
 
 
 def test_a_second_run_says_that_it_is_done(tmp_path, images):

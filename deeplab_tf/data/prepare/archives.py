@@ -79,6 +79,8 @@ def locate(archive, download_dir, manual_dir=None, trust=False):
     Raises:
       InputError: where it cannot be had, or is not the original.
     """
+    if manual_dir and not Path(manual_dir).is_dir():
+        raise InputError(f"{manual_dir}: no such folder; check --manual_dir")
     folders = [Path(folder) for folder in (manual_dir, download_dir) if folder]
     path = next((f / archive.file_name for f in folders if (f / archive.file_name).is_file()), None)
     if path is None:
