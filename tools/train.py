@@ -16,6 +16,7 @@ from app import run
 
 # app quiets TensorFlow, so it is imported before it.
 # isort: split
+import check_flags
 import crf_flags
 import data_flags
 import keras
@@ -24,7 +25,7 @@ import objective_flags
 import optimizer_flags
 import tensorflow as tf
 
-from deeplab_tf.data.pipeline import check_examples, training_batches
+from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.errors import InputError
 from deeplab_tf.models import refined
 from deeplab_tf.models.multiscale import with_branches
@@ -144,11 +145,18 @@ def build(num_classes):
     return model, kept
 
 
-def open_split(split):
-    """Open a split of the data set; its examples, label set and label colours, checked."""
-    examples, label_set, colors = data_flags.open_split(split)
-    check_examples(examples, label_set.num_classes, colors)
-    return examples, label_set, colors
+def open_splits():
+    """Open the lists to train and to validate on, and check them together.
+
+    Returns:
+      (dict from the name of each list to its examples, label set, label colours).
+    """
+    names = [FLAGS.train_split, *([FLAGS.val_split] if FLAGS.eval_images else [])]
+    opened = {name: data_flags.open_split(name) for name in names}
+    splits = {name: examples for name, (examples, *_) in opened.items()}
+    _, label_set, colors = opened[FLAGS.train_split]
+    check_flags.check_splits(splits, label_set, colors)
+    return splits, label_set, colors
 
 
 def make_batches_from(examples, num_classes, colors):
@@ -171,12 +179,11 @@ def make_batches_from(examples, num_classes, colors):
     return batches_from
 
 
-def make_validation():
-    """Open what is scored while training; None where no image is to be."""
+def make_validation(splits, label_set, colors):
+    """Choose what is scored while training; None where no image is to be."""
     if not FLAGS.eval_images:
         return None
-    examples, label_set, colors = open_split(FLAGS.val_split)
-    return Validation(examples, label_set, FLAGS.eval_images, colors=colors)
+    return Validation(splits[FLAGS.val_split], label_set, FLAGS.eval_images, colors=colors)
 
 
 def make_hooks(num_classes, validation):
@@ -212,15 +219,15 @@ def main():
     check_crf_flags()
     set_up_tensorflow()
     settings = loop_settings()
-    examples, label_set, colors = open_split(FLAGS.train_split)
-    validation = make_validation()
+    splits, label_set, colors = open_splits()
+    validation = make_validation(splits, label_set, colors)
     hooks = make_hooks(label_set.num_classes, validation)
     model, kept = build(label_set.num_classes)
     if isinstance(hooks["objective"], MultiScaleObjective):
         model = with_branches(model)
     settings.model_dir.mkdir(parents=True, exist_ok=True)
     label_set.save(settings.model_dir / "labels.json")
-    batches_from = make_batches_from(examples, label_set.num_classes, colors)
+    batches_from = make_batches_from(splits[FLAGS.train_split], label_set.num_classes, colors)
     rules = crf_rules(FLAGS.crf_rate)
     optimizer = optimizer_flags.make_optimizer(FLAGS.steps, rules)
     Trainer(model, optimizer, batches_from, settings, float32_model=kept, **hooks).run()

@@ -1,0 +1,75 @@
+import shutil
+
+import cv2
+import planted
+import pytest
+import tensorflow as tf
+from test_train_tool import TINY
+from tool_runner import run_tool
+
+# Without what would hold for the whole test process.
+FLAGS = [flag for flag in TINY if flag != "--deterministic"]
+
+STOP_LATER = "--backbone=vgg61"  # an error that comes after the check of the data
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "clean"
+    planted.write_small_set(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path, clean):
+    """A copy to plant defects in."""
+    return shutil.copytree(clean, tmp_path / "data")
+
+
+@pytest.fixture
+def train(folder, tmp_path, monkeypatch):
+    """A function that trains one step on the copy, writing to `tmp_path / "model"`."""
+    # The process has used TensorFlow already, which cannot change its threads then.
+    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", lambda _: None)
+    paths = f"--data_dir={folder}", f"--model_dir={tmp_path / 'model'}"
+    return lambda *flags: run_tool("train", *FLAGS, *paths, "--steps=1", *flags)
+
+
+@pytest.mark.parametrize("name", planted.DEFECTS)
+def test_training_stops_before_its_first_step_at_a_planted_defect(train, folder, tmp_path, name):
+    file = planted.DEFECTS[name].plant(folder)
+    error = train().error
+    # Lists that are wrong by themselves are found when they are read.
+    assert str(file) in error or str(planted.split_path(folder)) in error
+    assert not (tmp_path / "model").exists()
+
+
+def test_what_is_allowed_does_not_stop_it(train, folder):
+    planted.DEFECTS["EXIF"].plant(folder)
+    done = train("--allow_data=image_rotated", STOP_LATER)
+    assert "vgg61" in done.error
+    assert "warning: image_rotated: " in done.out
+    assert "no kind of finding 'exif'" in train("--allow_data=exif").error
+
+
+def test_warnings_are_printed_and_do_not_stop_it(train, folder):
+    path = planted.image_path(folder)
+    path.write_bytes(cv2.imencode(".jpg", cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))[1])
+    done = train(STOP_LATER)
+    assert "vgg61" in done.error
+    assert done.out.count("warning: ") == 1
+    assert f"warning: image_grey: {path}: grey image; " in done.out
+
+
+def test_a_sample_is_checked(train, folder):
+    path = planted.label_path(folder, "train_0001")
+    path.write_bytes(b"")
+    assert "vgg61" in train("--check_images=2", STOP_LATER).error  # the first and the fourth
+    assert str(path) in train("--check_images=0", STOP_LATER).error
+
+
+def test_the_validation_list_is_checked_where_it_is_used(train, folder):
+    planted.split_path(folder, "val").write_text("train_0000\n")
+    assert "has 'train_0000' in common with list 'train'" in train(STOP_LATER).error
+    assert "vgg61" in train("--eval_images=0", STOP_LATER).error
+    assert "vgg61" in train("--val_split=train", STOP_LATER).error  # meant so
