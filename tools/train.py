@@ -20,6 +20,7 @@ import check_flags
 import crf_flags
 import data_flags
 import keras
+import list_configs  # noqa: F401  defines --list_configs
 import network_flags
 import objective_flags
 import optimizer_flags

@@ -29,15 +29,15 @@ class Head:
 
 
 HEADS = {
-    # DeepLab v2, section 3.2 and table 3; LargeFOV is of v1 as well
+    # DeepLab v2, section 3.2; LargeFOV is of v1 as well
     "large_fov": Head((12,)),
     "aspp_s": Head((2, 4, 8, 12)),
     "aspp_l": Head((6, 12, 18, 24)),
-    # DeepLab v1, table 2
+    # DeepLab v1: the fields of view it compares
     "7x7": Head((4,), 7, 4096),
     "4x4": Head((4,), 4, 4096),
     "4x4_fov": Head((8,), 4, 4096),
-    # DeepLab v2, table 4, the rows without LargeFOV and ASPP
+    # ResNet-101 of DeepLab v2 without LargeFOV and ASPP
     "plain": Head((1,), 1),
 }
 DIRECT_HEADS = ("large_fov", "aspp_s", "aspp_l", "plain")  # of backbones without fc6 and fc7
