@@ -151,6 +151,13 @@ def test_encoded_label_is_an_8_bit_palette_png_that_others_read():
     np.testing.assert_array_equal(tf.io.decode_png(contents, channels=3), colors[LABEL])
 
 
+def test_without_colors_the_encoded_label_is_grey():
+    contents = encode_label(LABEL)
+    assert (contents[24], contents[25]) == (8, 0)
+    shown = cv2.imdecode(np.frombuffer(contents, np.uint8), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(shown, LABEL)
+
+
 @both
 @pytest.mark.parametrize("shape", [(1, 1), (7, 5), (200, 301)])
 def test_decode_undoes_encode(decode, shape):

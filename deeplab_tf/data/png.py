@@ -1,10 +1,9 @@
-"""Label maps as PNG files: reading class indices in TensorFlow ops, writing palette PNGs."""
+"""Label maps as PNG files: reading class indices in TensorFlow ops, writing PNGs."""
 
 import functools
 import struct
 import zlib
 
-import cv2
 import numpy as np
 import tensorflow as tf
 
@@ -49,12 +48,13 @@ def decode_label(contents, colors=None):
         raise InputError(f"not a readable PNG ({_first_line(error)}); replace it") from None
 
 
-def encode_label(label, color_table):
-    """An 8-bit palette PNG of a label map.
+def encode_label(label, color_table=None):
+    """An 8-bit PNG of a label map, with a palette or as grey levels.
 
     Args:
       label: (H, W) uint8 array of class indices.
-      color_table: (n, 3) uint8 array of at most 256 RGB colours, row i for index i.
+      color_table: (n, 3) uint8 array of at most 256 RGB colours, row i for index i; None: the
+        PNG is grey.
 
     Returns:
       The file's contents, bytes.
@@ -62,28 +62,34 @@ def encode_label(label, color_table):
     Raises:
       InputError: where the arrays have other shapes or types, or an index has no colour.
     """
-    label, color_table = np.asarray(label), np.asarray(color_table)
+    label = np.asarray(label)
     if label.ndim != 2 or label.dtype != np.uint8 or label.size == 0:
         raise InputError(f"label is {label.dtype} {label.shape}; give uint8 (H, W)")
+    palette = b"" if color_table is None else _palette(np.asarray(color_table), label.max())
+    height, width = label.shape
+    header = struct.pack(">IIBBBBB", width, height, 8, PALETTE if palette else GREY, 0, 0, 0)
+    # Each row is led by the number of its filter: 0, none, with which label maps are smallest.
+    rows = np.pad(label, [(0, 0), (1, 0)]).tobytes()
+    return (
+        SIGNATURE
+        + _chunk(b"IHDR", header)
+        + palette
+        + _chunk(b"IDAT", zlib.compress(rows))
+        + _chunk(b"IEND", b"")
+    )
+
+
+def _palette(color_table, highest):
     if color_table.dtype != np.uint8 or color_table.shape != (len(color_table), 3):
         raise InputError(
             f"color_table is {color_table.dtype} {color_table.shape}; give uint8 (n, 3)"
         )
-    if not label.max() < len(color_table) <= 256:
+    if not highest < len(color_table) <= 256:
         raise InputError(
-            f"color_table has {len(color_table)} rows for indices up to {label.max()};"
+            f"color_table has {len(color_table)} rows for indices up to {highest};"
             " give one row for each index, at most 256"
         )
-    grey = cv2.imencode(".png", np.ascontiguousarray(label))[1].tobytes()
-    header = bytearray(grey[12:29])
-    header[COLOR_TYPE - 12] = PALETTE
-    return (
-        grey[:12]
-        + bytes(header)
-        + struct.pack(">I", zlib.crc32(header))
-        + _chunk(b"PLTE", color_table.tobytes())
-        + grey[HEADER_SIZE:]
-    )
+    return _chunk(b"PLTE", color_table.tobytes())
 
 
 def _chunk(kind, data):
