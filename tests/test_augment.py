@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_tf.data.augment import MEAN_RGB, random_crop, random_mirror, random_scale
+from deeplab_tf.data.augment import (
+    DRAWS,
+    MEAN_RGB,
+    draw,
+    random_crop,
+    random_jitter,
+    random_mirror,
+    random_scale,
+)
 from deeplab_tf.errors import InputError
 
 LABEL = np.array([[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 255]], np.uint8)
@@ -33,6 +41,7 @@ OPERATIONS = {
     "scale": random_scale(0.5, 1.5),
     "crop": random_crop(2),
     "mirror": random_mirror(),
+    "jitter": random_jitter(0.4),
 }
 
 
@@ -149,6 +158,36 @@ def test_mirror_happens_half_of_the_time():
     assert 70 < count < 130
 
 
+@both
+def test_jitter_keeps_label_and_range(run):
+    image = np.tile(np.array([[0, 255, 128.0]], np.float32), (12, 1)).reshape(3, 4, 3)
+    seen = [run(random_jitter(1), _example(seed, image)) for seed in range(8)]
+    for result in seen:
+        np.testing.assert_array_equal(result["label"], LABEL)
+        assert result["image"].min() >= 0
+        assert result["image"].max() <= 255
+        # All pixels were alike and still are.
+        assert np.ptp(result["image"], axis=(0, 1)).max() == 0
+    assert len({result["image"].tobytes() for result in seen}) > 4
+
+
+@both
+def test_jitter_of_strength_0_changes_nothing(run):
+    image = np.minimum(np.abs(IMAGE), 255)
+    result = run(random_jitter(0), _example(image=image))
+    np.testing.assert_allclose(result["image"], image, atol=1e-4)
+
+
+def test_draws_are_uniform_and_uncorrelated():
+    drawn = np.array([draw(tf.constant([seed, 3])) for seed in range(400)])
+    assert drawn.shape == (400, DRAWS)
+    assert 0 <= drawn.min() < 0.01
+    assert 0.99 < drawn.max() < 1
+    np.testing.assert_allclose(drawn.mean(axis=0), 0.5, atol=0.07)
+    correlations = np.corrcoef(drawn.T) - np.eye(DRAWS)
+    assert np.abs(correlations).max() < 0.2
+
+
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_other_keys_pass_and_the_seed_decides(name):
     first = _eager(OPERATIONS[name], _example(3))
@@ -184,6 +223,8 @@ def _tall():
         lambda: random_scale(1.5, 0.5),
         lambda: random_scale(0.5, 1.5, step=-1),
         lambda: random_crop(0),
+        lambda: random_jitter(-0.1),
+        lambda: random_jitter(1.1),
     ],
 )
 def test_refuses_numbers_out_of_range(make):

@@ -1,10 +1,9 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_tf.data.examples import Example, RecordExample, reader
+from deeplab_tf.data.examples import Example, RecordExample
 from deeplab_tf.errors import InputError
 
 CONTENTS = [(b"first", b"image 0", b"label 0"), (b"second", b"image one", b"label 1")]
@@ -40,12 +39,6 @@ def records(tmp_path):
 def test_both_kinds_give_the_same_contents(kind, request):
     examples = request.getfixturevalue(kind)
     assert [(e.name.encode(), *e.read()) for e in examples] == CONTENTS
-    read = reader(examples)
-    assert [tuple(part.numpy() for part in read(tf.constant(i, tf.int64))) for i in (0, 1)] == (
-        CONTENTS
-    )
-    found = tf.data.Dataset.from_tensor_slices(np.array([1, 0, 1])).map(read)
-    assert list(found.as_numpy_iterator()) == [CONTENTS[1], CONTENTS[0], CONTENTS[1]]
 
 
 def test_an_example_without_label_reads_as_empty(files):
@@ -62,10 +55,3 @@ def test_missing_files_are_named(files, records):
 def test_a_wrong_offset_is_no_record(records):
     with pytest.raises(InputError, match=r"record of 'second' is damaged; prepare the data again"):
         records[1]._replace(offset=records[1].offset - 9).read()
-
-
-def test_examples_are_of_one_kind(files, records):
-    with pytest.raises(InputError, match="3 examples of 2 kinds"):
-        reader([*files, records[0]])
-    with pytest.raises(InputError, match="0 examples of 0 kinds"):
-        reader([])

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab_tf.data.augment import MEAN_RGB
-from deeplab_tf.data.examples import Example
+from deeplab_tf.data.examples import Example, RecordExample
 from deeplab_tf.data.labels import voc_colors
 from deeplab_tf.data.pipeline import check_examples, input_error_from, training_batches
 from deeplab_tf.data.png import encode_label
@@ -120,6 +120,96 @@ def test_shards_together_make_the_whole_batch(examples, start):
     _assert_same(whole, joined)
 
 
+def test_shards_read_disjoint_examples(examples):
+    # Of one pass, which has each example once, no two workers see the same one.
+    parts = [_names(_batches(examples[:6], 1, batch_size=6, shard=(i, 2))) for i in range(2)]
+    assert [len(part) for part in parts] == [3, 3]
+    assert not set(parts[0]) & set(parts[1])
+    assert sorted(parts[0] + parts[1]) == [example.name for example in examples[:6]]
+
+
+def test_a_restart_in_the_middle_of_a_pass_goes_on_with_it(examples):
+    # 7 examples in batches of 2: the second pass begins within a batch.
+    options = {"seed": 3, "jitter": 0.5, "scale_range": (0.7, 1.9)}
+    whole = _batches(examples, 9, **options)
+    for start in (1, 3, 5):
+        _assert_same(whole[start:], _batches(examples, 9 - start, start=start, **options))
+
+
+def test_the_stream_does_not_depend_on_the_size_of_batches(examples):
+    def rows(**options):
+        return [
+            {key: batch[key][i] for key in batch}
+            for batch in _batches(examples, **options)
+            for i in range(len(batch["name"]))
+        ]
+
+    _assert_same(rows(count=6, batch_size=2), rows(count=4, batch_size=3))
+
+
+def _as_records(examples, path):
+    offset, records = 0, []
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for example in examples:
+            record = tf.train.Example()
+            contents = (example.name.encode(), *example.read())
+            for key, value in zip(("name", "image", "label"), contents, strict=True):
+                record.features.feature[key].bytes_list.value.append(value)
+            data = record.SerializeToString()
+            writer.write(data)
+            records.append(RecordExample(example.name, str(path), offset + 12, len(data)))
+            offset += len(data) + 16
+    return records
+
+
+def test_files_and_records_give_the_same_batches(examples, tmp_path):
+    records = _as_records(examples, tmp_path / "a.tfrecord")
+    _assert_same(_batches(examples, 5, jitter=0.3), _batches(records, 5, jitter=0.3))
+
+
+def test_an_unusable_record_is_named(examples, tmp_path):
+    _damage(examples[4], "value")
+    records = _as_records(examples, tmp_path / "a.tfrecord")
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        _batches(records, COUNT)
+    with pytest.raises(InputError, match=r"a.tfrecord, label of 'é4': label value 3"):
+        raise input_error_from(caught.value)
+
+
+STILL = {"scale_range": (1, 1), "mirror": False}
+
+
+def test_a_pass_has_every_tile_of_every_image_once(examples):
+    # Images of 6x8 in tiles of 4x4 that overlap by 1 at least: rows 0, 2 and columns 0, 2, 4.
+    label = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    for example in examples:
+        _write_label(example, label)
+    tiles = {"num_classes": 48, "tile_size": (4, 4), "tile_overlap": 1, "crop_size": 4}
+    batches = _batches(examples, 2 * COUNT, batch_size=6, **tiles, **STILL)
+    for one in (batches[:COUNT], batches[COUNT:]):
+        seen = [
+            (name.decode(), int(cut[0, 0]))
+            for batch in one
+            for name, cut in zip(batch["name"], batch["label"], strict=True)
+        ]
+        corners = [0, 2, 4, 16, 18, 20]
+        assert sorted(seen) == [(e.name, corner) for e in examples for corner in corners]
+    for batch in batches:
+        for image, cut, name in zip(*(batch[k] for k in ("image", "label", "name")), strict=True):
+            top, left = divmod(int(cut[0, 0]), 8)
+            np.testing.assert_array_equal(cut, label[top : top + 4, left : left + 4])
+            np.testing.assert_array_equal(image[..., 0], int(name.decode()[1:]))
+
+
+def test_an_image_that_the_tiles_do_not_cover_is_named(examples):
+    _write_label(examples[3], np.zeros((6, 17), np.uint8))
+    cv2.imwrite(examples[3].image, np.zeros((6, 17, 3), np.uint8))
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        _batches(examples, 2 * COUNT, tile_size=(6, 5))
+    with pytest.raises(InputError, match=r"3\.png: 2 tiles of 5 pixels do not cover a side of 17"):
+        raise input_error_from(caught.value)
+
+
 def test_mirror_and_scale_can_be_left_out_or_stepped(examples):
     label = np.arange(48, dtype=np.uint8).reshape(6, 8)
     for example in examples:
@@ -156,6 +246,8 @@ def _damage(example, kind):
         Path(example.image).unlink()
     elif kind == "label":
         cv2.imwrite(example.label, np.zeros((6, 8, 3), np.uint8))
+    elif kind == "cut label":
+        Path(example.label).write_bytes(Path(example.label).read_bytes()[:-20])
     elif kind == "size":
         _write_label(example, np.zeros((8, 6), np.uint8))
     else:
@@ -166,10 +258,11 @@ def _damage(example, kind):
     ("kind", "file", "problem"),
     [
         ("image", "image", "cannot be read as JPEG or PNG image"),
-        ("no image", "image", "cannot be read as JPEG or PNG image"),
-        ("label", "label", "cannot be read as PNG of class indices"),
-        ("size", "label", "size differs"),
-        ("value", "label", r"label value of no class, which are 0\.\.2 and 255"),
+        ("no image", "image", "No such file or directory"),
+        ("label", "label", "RGB label but no colors are given"),
+        ("cut label", "label", "not a readable PNG"),
+        ("size", "label", "size 6x8 differs from the image's 8x6"),
+        ("value", "label", "label value 3 but only 3 classes"),
     ],
 )
 def test_an_unusable_example_is_named(examples, kind, file, problem):
@@ -185,7 +278,7 @@ def test_an_unusable_example_is_named(examples, kind, file, problem):
         raise error
 
 
-@pytest.mark.parametrize("kind", ["image", "no image", "label", "size", "value"])
+@pytest.mark.parametrize("kind", ["image", "no image", "label", "cut label", "size", "value"])
 def test_check_examples_finds_it_too(examples, kind):
     check_examples(examples, 3)
     _damage(examples[4], kind)
@@ -220,6 +313,9 @@ def test_other_errors_stay_what_they_are():
         ({"batch_size": 3, "shard": (0, 2)}, "cannot be shared by 2 workers"),
         ({"crop_size": 0}, "crop_size 0"),
         ({"scale_range": (2, 1)}, "scale range"),
+        ({"jitter": 2}, "jitter 2"),
+        ({"tile_size": (0, 9)}, "tile_size"),
+        ({"tile_size": (4, 4), "tile_overlap": 4}, "tile_overlap 4"),
     ],
 )
 def test_refuses_numbers_out_of_range(examples, changed, message):

@@ -1,8 +1,14 @@
 """Data sets: reading, writing, augmenting and batching labelled images."""
 
-from deeplab_tf.data.augment import MEAN_RGB, random_crop, random_mirror, random_scale
+from deeplab_tf.data.augment import (
+    MEAN_RGB,
+    random_crop,
+    random_jitter,
+    random_mirror,
+    random_scale,
+)
 from deeplab_tf.data.datasets import DATASETS, open_dataset
-from deeplab_tf.data.examples import Example, RecordExample, reader
+from deeplab_tf.data.examples import Example, RecordExample
 from deeplab_tf.data.labels import VOC, VOID, LabelSet, voc_colors
 from deeplab_tf.data.pipeline import check_examples, input_error_from, training_batches
 from deeplab_tf.data.png import decode_label, encode_label
@@ -34,12 +40,12 @@ __all__ = [
     "load_pair",
     "open_dataset",
     "random_crop",
+    "random_jitter",
     "random_mirror",
     "random_scale",
     "read_colors",
     "read_label_set",
     "read_split",
-    "reader",
     "training_batches",
     "voc_colors",
     "write_synthetic",

@@ -1,14 +1,18 @@
 """Random changes of an image and its label map, drawn from a seed that the example carries.
 
 Each function returns an operation on one dict
-`{"image": float32 (H, W, 3), "label": uint8 (H, W), "seed": int32 (2,)}`; other keys pass
+`{"image": float32 (H, W, 3), "label": uint8 (H, W), "seed": integer (2,)}`; other keys pass
 unchanged. The same seed gives the same change. All work eagerly and inside tf.data:
 
-    dataset.map(random_scale(0.5, 1.5)).map(random_crop(321)).map(random_mirror())
+    dataset.map(random_scale(0.5, 1.5)).map(random_jitter(0.4))
+    dataset.map(random_crop(321)).map(random_mirror())
+
+`training_batches` gives the same crops for the same seeds, without making what they leave out.
 """
 
 import tensorflow as tf
 
+from deeplab_tf.data.jitter import color_change
 from deeplab_tf.data.labels import VOID
 from deeplab_tf.errors import InputError
 
@@ -16,8 +20,21 @@ from deeplab_tf.errors import InputError
 # padding with it is padding with zeros.
 MEAN_RGB = (122.675, 116.669, 104.008)
 
-# What each operation folds into the seed, so that their draws are independent.
-_SCALE, _CROP, _MIRROR = 1, 2, 3
+# Which of a seed's random numbers each operation takes.
+_SCALE, _CROP, _MIRROR, _JITTER = 0, slice(1, 3), 3, slice(4, 8)
+DRAWS = 8
+
+
+def draw(seed):
+    """All the random numbers of one example, of which each operation takes its own.
+
+    Args:
+      seed: (2,) integer tensor.
+
+    Returns:
+      (DRAWS,) float32 tensor of numbers from 0 to below 1.
+    """
+    return tf.random.stateless_uniform((DRAWS,), seed)
 
 
 def random_scale(low, high, step=0.0):
@@ -36,13 +53,10 @@ def random_scale(low, high, step=0.0):
     Raises:
       InputError: where `low` is not above 0, `high` is below `low`, or `step` is negative.
     """
-    if not 0 < low <= high or step < 0:
-        raise InputError(
-            f"scale range {low} to {high} step {step}; give 0 < low <= high and step >= 0"
-        )
+    check_scale(low, high, step)
 
     def apply(example):
-        factor = _draw_factor(_seed(example, _SCALE), low, high, step)
+        factor = scale_factor(draw(example["seed"]), low, high, step)
         size = tf.cast(tf.shape(example["label"]), tf.float32)
         size = tf.maximum(tf.cast(tf.floor(size * factor + 0.5), tf.int32), 1)
         label = tf.image.resize(example["label"][..., None], size, method="nearest")
@@ -67,12 +81,14 @@ def random_crop(crop_size):
     Raises:
       InputError: where `crop_size` is below 1.
     """
-    if crop_size < 1:
-        raise InputError(f"crop_size {crop_size}; give at least 1 pixel")
+    check_crop_size(crop_size)
 
     def apply(example):
         image, label = _pad(example["image"], example["label"], crop_size)
-        rows, columns = _draw_corner(_seed(example, _CROP), tf.shape(label) - crop_size + 1)
+        positions = tf.shape(label) - crop_size + 1
+        drawn = corner_draws(draw(example["seed"])) * tf.cast(positions, tf.float32)
+        # The product of a number just below 1 may be rounded up to the number of positions.
+        rows, columns = tf.unstack(tf.minimum(tf.cast(drawn, tf.int32), positions - 1))
         image = image[rows : rows + crop_size, columns : columns + crop_size]
         label = label[rows : rows + crop_size, columns : columns + crop_size]
         return {
@@ -88,9 +104,8 @@ def random_mirror():
     """Swap left and right with probability one half."""
 
     def apply(example):
-        drawn = tf.random.stateless_uniform((), _seed(example, _MIRROR))
         image, label = example["image"], example["label"]
-        mirrored = drawn < 0.5
+        mirrored = is_mirrored(draw(example["seed"]))
         return {
             **example,
             "image": tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image),
@@ -100,18 +115,78 @@ def random_mirror():
     return apply
 
 
-def _seed(example, operation):
-    return tf.random.experimental.stateless_fold_in(example["seed"], operation)
+def random_jitter(strength):
+    """Change brightness, contrast, saturation and hue, each by a drawn amount.
+
+    It belongs before `random_crop`, so that padding keeps its colour. See `color_change` for what
+    the change is; values stay within 0..255.
+
+    Args:
+      strength: 0 changes nothing, 1 as much as possible; 0.4 is common.
+
+    Raises:
+      InputError: where `strength` is not within 0..1.
+    """
+    check_jitter(strength)
+
+    def apply(example):
+        change = jitter_change(draw(example["seed"]), strength)
+        image = tf.tensordot(example["image"], change[:, :3], [[2], [1]]) + change[:, 3]
+        return {**example, "image": tf.clip_by_value(image, 0, 255)}
+
+    return apply
 
 
-def _draw_factor(seed, low, high, step):
+def scale_factor(drawn, low, high, step):
+    """The factor that `random_scale` takes.
+
+    Args:
+      drawn: (..., DRAWS) float32 tensor of `draw`.
+      low, high, step: as for `random_scale`.
+
+    Returns:
+      (...) float32 tensor.
+    """
     if step == 0:
-        # The bounds may be equal, which the op's own bounds may not.
-        return low + (high - low) * tf.random.stateless_uniform((), seed)
+        return low + (high - low) * drawn[..., _SCALE]
     # A hair more than the quotient: (1.5 - 0.5) / 0.1 must count as 10 steps.
     count = int((high - low) / step + 1e-6) + 1
-    drawn = tf.random.stateless_uniform((), seed, 0, count, tf.int32)
-    return low + step * tf.cast(drawn, tf.float32)
+    return low + step * tf.minimum(tf.floor(drawn[..., _SCALE] * count), count - 1)
+
+
+def corner_draws(drawn):
+    """The two numbers 0..1 by which `random_crop` picks a row and a column."""
+    return drawn[..., _CROP]
+
+
+def is_mirrored(drawn):
+    """Whether `random_mirror` swaps left and right."""
+    return drawn[..., _MIRROR] < 0.5
+
+
+def jitter_change(drawn, strength):
+    """The change (..., 3, 4) of colours that `random_jitter` makes; see `color_change`."""
+    return color_change(drawn[..., _JITTER], strength)
+
+
+def check_scale(low, high, step):
+    """Raise `InputError` where there are no such scale factors."""
+    if not 0 < low <= high or step < 0:
+        raise InputError(
+            f"scale range {low} to {high} step {step}; give 0 < low <= high and step >= 0"
+        )
+
+
+def check_crop_size(crop_size):
+    """Raise `InputError` where there is no such crop."""
+    if crop_size < 1:
+        raise InputError(f"crop_size {crop_size}; give at least 1 pixel")
+
+
+def check_jitter(strength):
+    """Raise `InputError` where there is no such jitter."""
+    if not 0 <= strength <= 1:
+        raise InputError(f"jitter {strength}; give 0 (none) to 1")
 
 
 def _pad(image, label, crop_size):
@@ -123,13 +198,3 @@ def _pad(image, label, crop_size):
     image = tf.concat([image, below], axis=0)
     right = tf.broadcast_to(MEAN_RGB, [height + missing[0], missing[1], 3])
     return tf.concat([image, right], axis=1), label
-
-
-def _draw_corner(seed, positions):
-    # stateless_uniform takes one bound for all: draw each axis with its own.
-    seeds = tf.random.split(seed, 2)
-    drawn = [
-        tf.random.stateless_uniform((), seeds[axis], 0, positions[axis], tf.int32)
-        for axis in range(2)
-    ]
-    return drawn[0], drawn[1]

@@ -1,8 +1,7 @@
 """The examples of a data set: where the bytes of an image and of its label lie.
 
 An example is either a pair of files (`Example`), or one record of a TFRecord file
-(`RecordExample`), as `tools/prepare_data.py` writes them. Both are read the same way, one by one
-with `read`, or by their index inside tf.data with what `reader` gives.
+(`RecordExample`), as `tools/prepare_data.py` writes them. Both are read the same way, with `read`.
 """
 
 from pathlib import Path
@@ -11,8 +10,6 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from deeplab_tf.errors import InputError
-
-FEATURES = {key: tf.io.FixedLenFeature((), tf.string) for key in ("name", "image", "label")}
 
 # A record lies between its length (8 bytes) with checksum (4) and its own checksum (4).
 RECORD_HEADER, RECORD_FOOTER = 12, 4
@@ -82,57 +79,6 @@ class RecordExample(NamedTuple):
             raise InputError(
                 f"{self.path}: record of {self.name!r} is damaged; prepare the data again"
             ) from None
-
-
-def reader(examples):
-    """A function that reads one example by its index, in TensorFlow ops.
-
-    Args:
-      examples: a list of `Example`, or one of `RecordExample`; not empty.
-
-    Returns:
-      A function from a scalar int64 index tensor to (name, image contents, label contents),
-      scalar string tensors; for use inside tf.data.
-
-    Raises:
-      InputError: where there are no examples, or some of each kind.
-    """
-    kinds = {type(example) for example in examples}
-    if len(kinds) != 1:
-        raise InputError(f"{len(examples)} examples of {len(kinds)} kinds; give some of one kind")
-    columns = [tf.constant(list(column)) for column in zip(*examples, strict=True)]
-    return _file_reader(*columns) if kinds == {Example} else _record_reader(*columns)
-
-
-def _file_reader(names, images, labels):
-    def read(index):
-        paths = tf.gather(images, index), tf.gather(labels, index)
-        return tf.gather(names, index), *map(tf.io.read_file, paths)
-
-    return read
-
-
-def _record_reader(names, paths, offsets, sizes):
-    offsets, sizes = tf.cast(offsets, tf.int64), tf.cast(sizes, tf.int64)
-    footers = _file_sizes(paths.numpy()) - offsets - sizes
-
-    def read(index):
-        path, *extent = (tf.gather(part, index) for part in (paths, offsets, footers, sizes))
-        features = tf.io.parse_single_example(_read_range(path, *extent), FEATURES)
-        return tf.gather(names, index), features["image"], features["label"]
-
-    return read
-
-
-def _read_range(path, header, footer, size):
-    # The one op of TensorFlow that reads a part of a file is this data set, here of one element.
-    part = tf.data.FixedLengthRecordDataset(path, size, header, footer)
-    return part.get_single_element()
-
-
-def _file_sizes(paths):
-    sizes = {path: Path(path.decode()).stat().st_size for path in set(paths.tolist())}
-    return tf.constant([sizes[path] for path in paths.tolist()], tf.int64)
 
 
 def read_file(path):

@@ -2,15 +2,14 @@
 
 import re
 
+import numpy as np
 import tensorflow as tf
 
-from deeplab_tf.data.augment import random_crop, random_mirror, random_scale
-from deeplab_tf.data.labels import VOID
-from deeplab_tf.data.png import decode_label
-from deeplab_tf.data.voc import decode_image, load_pair
+from deeplab_tf.data import augment
+from deeplab_tf.data.crops import Change, Cropper
+from deeplab_tf.data.tiles import tile_grid
+from deeplab_tf.data.voc import load_pair
 from deeplab_tf.errors import InputError
-
-_UNUSABLE = "unusable example: "
 
 
 def training_batches(
@@ -22,6 +21,9 @@ def training_batches(
     scale_range=(0.5, 1.5),
     scale_step=0.0,
     mirror=True,
+    jitter=0.0,
+    tile_size=None,
+    tile_overlap=0,
     seed=0,
     start=0,
     shard=(0, 1),
@@ -29,18 +31,28 @@ def training_batches(
 ):
     """Endless batches of randomly scaled, cropped and mirrored examples.
 
+    They are what `random_scale`, `random_jitter`, `random_crop` and `random_mirror` make of an
+    example one after the other, except for rounding, but made at once and without what the crop
+    leaves out: of a JPEG only the part around the crop is decoded.
+
     The order is shuffled anew in each pass over the examples. Position p of the stream depends
     on the examples, `seed` and p alone: the same seed gives the same batches, and `start=k`
     gives what follows the first k batches, without reading them.
 
     Args:
-      examples: list of `Example`.
+      examples: list of `Example` or `RecordExample`.
       num_classes: label values are below this, or 255.
       batch_size: images in a batch, of all workers together.
       crop_size: height and width of the crops in pixels.
       scale_range: smallest and largest scale factor.
       scale_step: see `random_scale`; 0 draws any factor in the range.
       mirror: whether half of the examples are mirrored.
+      jitter: strength of the changes of colour, 0 (none) to 1; see `random_jitter`.
+      tile_size: (height, width) in pixels, where images are too large to be seen whole: every
+        tile of every image is then an example of its own, which is scaled and cropped. The size
+        of the first image decides how many tiles an image has; those of another size have them
+        closer together or farther apart. None: whole images.
+      tile_overlap: pixels that neighbouring tiles of the first image share at least.
       seed: of the order and of all augmentation.
       start: number of batches to skip.
       shard: (index, count): this worker's number and the number of workers, each of which gets
@@ -53,23 +65,36 @@ def training_batches(
       `tf.errors.OpError` where an example cannot be used: see `input_error_from`.
 
     Raises:
-      InputError: where there are no examples, or a number is out of its range.
+      InputError: where there are no examples, a number is out of its range, or tiles are wanted
+        and the first example cannot be read.
     """
     rows = _rows_of_worker(examples, batch_size, start, shard)
-    load = _loader(examples, num_classes, seed, colors)
-    changes = [random_scale(*scale_range, scale_step), random_crop(crop_size)]
-    changes += [random_mirror()] if mirror else []
+    augment.check_scale(*scale_range, scale_step)
+    augment.check_crop_size(crop_size)
+    augment.check_jitter(jitter)
+    grid = tile_size and _grid(examples[0], num_classes, colors, tile_size, tile_overlap)
+    tiles = grid.count if grid else 1
+    at = _stream(len(examples) * tiles, seed)
+    crops = _crop_writer(examples, Cropper(num_classes, colors, grid), crop_size)
+    names = tf.constant([example.name for example in examples])
 
-    def load_and_change(row):
-        example = load(_position(row, rows, batch_size))
-        for change in changes:
-            example = change(example)
-        return {key: example[key] for key in ("image", "label", "name")}
+    def batch_at(step):
+        positions = step * batch_size + tf.range(rows.start, rows.stop, dtype=tf.int64)
+        numbers, drawn = tf.map_fn(at, positions, fn_output_signature=(tf.int64, tf.float32))
+        indices = numbers // tiles
+        image, label = crops(
+            indices,
+            numbers % tiles,
+            augment.scale_factor(drawn, *scale_range, scale_step),
+            augment.corner_draws(drawn),
+            augment.is_mirrored(drawn) & mirror,
+            *([augment.jitter_change(drawn, jitter)] if jitter else []),
+        )
+        return {"image": image, "label": label, "name": tf.gather(names, indices)}
 
     return (
-        tf.data.Dataset.range(start * len(rows), tf.int64.max)
-        .map(load_and_change, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(len(rows), drop_remainder=True)
+        tf.data.Dataset.range(start, tf.int64.max)
+        .map(batch_at, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(tf.data.AUTOTUNE)
     )
 
@@ -78,7 +103,7 @@ def check_examples(examples, num_classes, colors=None, sample=16):
     """Read a few examples, evenly spaced, so that a wrong data set is found out at once.
 
     Args:
-      examples: list of `Example`.
+      examples: list of `Example` or `RecordExample`.
       num_classes: number of classes.
       colors: the classes' colours, for RGB labels; see `decode_label`.
       sample: how many examples to read; 0 reads all.
@@ -106,12 +131,9 @@ def input_error_from(error):
       ... except tf.errors.OpError as error:
       ...     raise input_error_from(error) from None
     """
-    found = re.search(_UNUSABLE + r"(.*?)\](?:\s|$)", str(error))
-    if not found:
-        return error
-    # TensorFlow writes the message with C's escapes, in UTF-8.
-    escaped = found.group(1).encode("utf-8")
-    return InputError(escaped.decode("unicode_escape").encode("latin-1").decode("utf-8"))
+    # TensorFlow hands on the type and the text of an exception raised in Python.
+    found = re.search(rf"{InputError.__name__}: (.*)", str(error))
+    return InputError(found.group(1)) if found else error
 
 
 def _rows_of_worker(examples, batch_size, start, shard):
@@ -130,66 +152,36 @@ def _rows_of_worker(examples, batch_size, start, shard):
     return range(index * rows, (index + 1) * rows)
 
 
-def _position(row, rows, batch_size):
-    # Place in the stream of all workers of this worker's row.
-    return row // len(rows) * batch_size + rows.start + row % len(rows)
+def _grid(example, num_classes, colors, tile_size, overlap):
+    label = load_pair(example, num_classes, colors)[1]
+    return tile_grid(label.shape, tile_size, overlap)
 
 
-def _loader(examples, num_classes, seed, colors):
-    names, images, labels = (list(column) for column in zip(*examples, strict=True))
-    count = tf.constant(len(examples), tf.int64)
-    first_seed = tf.constant(seed, tf.int64)
+def _stream(count, seed):
+    # What is at a position of the stream: the number of an example (or tile), and random numbers.
+    count, seed = tf.constant(count, tf.int64), tf.constant(seed, tf.int64)
 
-    def load(position):
-        order_seed = tf.stack([first_seed, position // count])
-        index = tf.random.experimental.index_shuffle(position % count, order_seed, count - 1)
-        image, label = _load_pair(
-            tf.gather(images, index), tf.gather(labels, index), num_classes, colors
-        )
-        return {
-            "image": tf.cast(image, tf.float32),
-            "label": label,
-            "name": tf.gather(names, index),
-            "seed": _augmentation_seed(first_seed, position),
-        }
+    def at(position):
+        order_seed = tf.stack([seed, position // count])
+        number = tf.random.experimental.index_shuffle(position % count, order_seed, count - 1)
+        return number, augment.draw(tf.stack([seed, position]))
 
-    return load
+    return at
 
 
-def _augmentation_seed(seed, position):
-    return tf.random.stateless_uniform(
-        (2,), tf.stack([seed, position]), minval=None, maxval=None, dtype=tf.int32
-    )
+def _crop_writer(examples, cropper, crop_size):
+    # A TensorFlow op from indices, tiles and changes to the images and labels of a batch.
+    def write(indices, tiles, *changes):
+        images = np.empty((len(indices), crop_size, crop_size, 3), np.float32)
+        labels = np.empty((len(indices), crop_size, crop_size), np.uint8)
+        for row, (index, tile, *change) in enumerate(zip(indices, tiles, *changes, strict=True)):
+            cropper.write(examples[index], tile, Change(*change), images[row], labels[row])
+        return images, labels
 
+    def crops(*inputs):
+        types = (tf.float32, tf.uint8)
+        images, labels = tf.numpy_function(write, inputs, types, stateful=False)
+        size = (inputs[0].shape[0], crop_size, crop_size)
+        return tf.ensure_shape(images, (*size, 3)), tf.ensure_shape(labels, size)
 
-def _load_pair(image_path, label_path, num_classes, colors):
-    # `load_pair` of voc.py once more, in TensorFlow ops.
-    image = _attempt(decode_image, image_path, tf.zeros((0, 0, 3), tf.uint8))
-    label = _attempt(
-        lambda contents: decode_label(contents, colors), label_path, tf.zeros((0, 0), tf.uint8)
-    )
-    wrong = (label >= num_classes) & (label != VOID)
-    same_size = tf.reduce_all(tf.shape(image)[:2] == tf.shape(label))
-    checks = [
-        (tf.size(image) > 0, image_path, "cannot be read as JPEG or PNG image; replace it"),
-        (tf.size(label) > 0, label_path, "cannot be read as PNG of class indices; replace it"),
-        (same_size, label_path, "size differs from the image's; make them equal"),
-        (
-            ~tf.reduce_any(wrong),
-            label_path,
-            f"label value of no class, which are 0..{num_classes - 1} and {VOID}; mend it",
-        ),
-    ]
-    for usable, path, problem in checks:
-        message = tf.strings.join([_UNUSABLE, path, ": ", problem])
-        with tf.control_dependencies([tf.debugging.Assert(usable, [message])]):
-            image, label = tf.identity(image), tf.identity(label)
-    return image, label
-
-
-def _attempt(decode, path, otherwise):
-    # A decoder's own error does not say which file it was. Inside a data set of one element
-    # errors can be ignored, and `otherwise` then comes first.
-    one = tf.data.Dataset.from_tensors(path).map(lambda path: decode(tf.io.read_file(path)))
-    other = tf.data.Dataset.from_tensors(otherwise)
-    return one.ignore_errors().concatenate(other).take(1).get_single_element()
+    return crops
