@@ -67,6 +67,4 @@ def test_list_configs_needs_no_other_flag():
 def test_every_file_says_its_command_and_figure(path):
     text = path.read_text()
     assert f"python tools/train.py --flagfile=configs/{path.name} --data_dir=D" in text
-    assert re.search(
-        r"^# Published mean IoU, val: (none|\d+\.\d+(; with the CRF: .*)?)\.$", text, re.M
-    )
+    assert "# Published mean IoU, val: none." in text or list_configs.published(text)[0]
