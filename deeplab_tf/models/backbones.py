@@ -41,7 +41,9 @@ def backbone_names():
     return tuple(_BY_NAME)
 
 
-def build_backbone(name, output_stride, weights, input_shape=(None, None, 3), pool_size=2):
+def build_backbone(
+    name, output_stride, weights, input_shape=(None, None, 3), pool_size=2, preprocessing=None
+):
     """A keras.applications network with one cell per `output_stride` pixels, centred on them.
 
     Args:
@@ -50,6 +52,7 @@ def build_backbone(name, output_stride, weights, input_shape=(None, None, 3), po
       weights: list of arrays in Keras's order, or None for random ones.
       input_shape: `(H, W, 3)`, None for sizes that vary.
       pool_size: side of the windows of VGG's poolings, which are 2x2 in keras.applications.
+      preprocessing: mode of `ImagePreprocessing` in place of the network's own.
 
     Returns:
       A functional keras.Model: RGB images 0..255 `(B, H, W, 3)` in, its own preprocessing
@@ -58,24 +61,26 @@ def build_backbone(name, output_stride, weights, input_shape=(None, None, 3), po
     Raises:
       InputError: unknown name, or an output stride that the network cannot have.
     """
-    original = original_backbone(name, keras.Input(input_shape, name="images"), weights)
+    images = keras.Input(input_shape, name="images")
+    original = original_backbone(name, images, weights, preprocessing)
     if pool_size != 2:
         original = _with_pool_size(original, pool_size)
     dense = rewrite(original, output_stride, centred=True)
     return keras.Model(dense.inputs[0], dense.output, name=name)
 
 
-def original_backbone(name, images, weights):
+def original_backbone(name, images, weights, preprocessing=None):
     """A keras.applications network as it is, with its preprocessing.
 
     Args:
-      name, weights: see `build_backbone`.
+      name, weights, preprocessing: see `build_backbone`.
       images: symbolic tensor of RGB images 0..255 `(B, H, W, 3)`.
 
     Returns:
       A functional keras.Model.
     """
     constructor, mode = look_up(name)
+    mode = preprocessing or mode
     x = ImagePreprocessing(mode, name="preprocessing")(images) if mode else images
     network = constructor(weights=None, include_top=False, input_tensor=x)
     if weights is not None:

@@ -22,6 +22,8 @@ def build_deeplab(
     fc_channels=None,
     pool_size=2,
     use_multi_scale_features=False,
+    average_pool5=False,
+    preprocessing=None,
 ):
     """A DeepLab v1 or v2 network, from RGB images to class scores.
 
@@ -46,6 +48,10 @@ def build_deeplab(
         own files.
       use_multi_scale_features: whether VGG-16's fc8 also sees the image and the first four
         poolings (DeepLab v1, section 4.3).
+      average_pool5: whether VGG-16's last pooling is followed by an average over 3x3 cells, as in
+        the authors' LargeFOV networks of DeepLab v1.
+      preprocessing: None (what the backbone's ImageNet weights were trained on), or "deeplab" for
+        VGG and ResNet: the DeepLab authors' own mean colour, as their released weights need it.
 
     Returns:
       keras.Model: images `(B, H, W, 3)`, values 0..255, preprocessing included, to float32
@@ -61,12 +67,16 @@ def build_deeplab(
       (1, 41, 41, 21)
     """
     _check(num_classes, scales)
-    has_fc = _check_vgg_options(backbone, pool_size, use_multi_scale_features)
+    has_fc = _check_vgg_options(backbone, pool_size, use_multi_scale_features, average_pool5)
+    _check_preprocessing(backbone, preprocessing)
     branches = find_head(head, has_fc, fc_channels)
     found = read_weights(look_up(backbone)[0], backbone, weights)
-    network = build_backbone(backbone, output_stride, found.backbone, input_shape, pool_size)
+    network = build_backbone(
+        backbone, output_stride, found.backbone, input_shape, pool_size, preprocessing
+    )
     if has_fc:
         features = _unholed_pool5(network, output_stride, pool_size)
+        features = _average(features) if average_pool5 else features
         extra = multi_scale_features(network, output_stride) if use_multi_scale_features else None
         scores = apply_fully_connected(features, branches, num_classes, extra)
     else:
@@ -86,17 +96,33 @@ def _check(num_classes, scales):
         raise InputError(f"scales must be numbers above 0 and at most 4, got {scales!r}")
 
 
-def _check_vgg_options(backbone, pool_size, use_multi_scale_features):
+def _check_vgg_options(backbone, pool_size, use_multi_scale_features, average_pool5):
     """Refuse what only VGG-16 has for other backbones; whether this is VGG-16."""
     is_vgg16 = backbone == "vgg16"
-    if not is_vgg16 and (pool_size != 2 or use_multi_scale_features):
+    if not is_vgg16 and (pool_size != 2 or use_multi_scale_features or average_pool5):
         raise InputError(
-            f"backbone {backbone!r}: pool_size and use_multi_scale_features are options of vgg16; "
-            "leave them out"
+            f"backbone {backbone!r}: pool_size, use_multi_scale_features and average_pool5 are "
+            "options of vgg16; leave them out"
         )
     if pool_size not in (2, 3):
         raise InputError(f"pool_size must be 2 or 3, got {pool_size!r}")
     return is_vgg16
+
+
+def _check_preprocessing(backbone, preprocessing):
+    if preprocessing not in (None, "deeplab"):
+        raise InputError(f"preprocessing must be None or 'deeplab', got {preprocessing!r}")
+    if preprocessing and look_up(backbone)[1] != "caffe":
+        raise InputError(
+            f"backbone {backbone!r} was not trained on BGR images minus their mean; leave out "
+            "preprocessing"
+        )
+
+
+def _average(features):
+    """Mean over 3x3 cells; like the authors', those outside count as zero and are counted."""
+    padded = keras.layers.ZeroPadding2D(1, name="block5_average_padding")(features)
+    return keras.layers.AveragePooling2D(3, strides=1, name="block5_average")(padded)
 
 
 def _unholed_pool5(network, output_stride, pool_size):

@@ -1,9 +1,12 @@
 """What a backbone expects of its input, as a layer, so that nobody can forget it."""
 
 import keras
+from keras import ops
 from keras.applications import imagenet_utils
 
-MODES = ("caffe", "tf", "torch")
+from deeplab_tf.data.augment import MEAN_RGB
+
+MODES = ("caffe", "deeplab", "tf", "torch")
 
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")
@@ -13,8 +16,9 @@ class ImagePreprocessing(keras.layers.Layer):
     Computed in float32 also under mixed precision: 8-bit levels minus a mean need it.
 
     Args:
-      mode: "caffe" (BGR minus the ImageNet mean), "tf" (to -1..1) or "torch" (each channel
-        normalised by the ImageNet mean and deviation).
+      mode: "caffe" (BGR minus the ImageNet mean), "deeplab" (the same with the mean of the
+        DeepLab authors, so that padding with `MEAN_RGB` is exactly zero), "tf" (to -1..1) or
+        "torch" (each channel normalised by the ImageNet mean and deviation).
 
     Raises:
       ValueError: for another mode.
@@ -28,6 +32,9 @@ class ImagePreprocessing(keras.layers.Layer):
 
     def call(self, images):
         """Preprocess `(B, H, W, 3)`."""
+        if self.mode == "deeplab":
+            images = ops.cast(images, "float32")
+            return ops.flip(images - ops.convert_to_tensor(MEAN_RGB, "float32"), axis=-1)
         return imagenet_utils.preprocess_input(images, "channels_last", self.mode)
 
     def compute_output_shape(self, input_shape):
