@@ -11,6 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from deeplab_tf.data.examples import Example
 from deeplab_tf.data.labels import VOID, LabelSet
 from deeplab_tf.data.png import encode_label
 from deeplab_tf.data.synthetic import CLASSES, write_synthetic
@@ -18,6 +19,31 @@ from deeplab_tf.data.voc import load_image, load_label
 
 FIRST = "train_0000"  # in the order of the list, and of names
 COLORS = LabelSet.in_voc_colors(CLASSES).color_table()
+
+SIDE = 32
+THREE = LabelSet.in_voc_colors(("sky", "road", "car"))
+
+
+def blocks(*values):
+    """A label of equally wide upright stripes, `SIDE` pixels high and wide."""
+    return np.repeat(np.repeat(np.uint8([values]), SIDE, 0), SIDE // len(values), 1)
+
+
+def write_example(folder, name, label, image=None):
+    """An example of two files: black image, and label as array (H, W), or both as contents."""
+    if isinstance(label, np.ndarray):
+        label = encode_label(label, THREE.color_table())
+    if image is None:
+        image = cv2.imencode(".jpg", np.zeros((SIDE, SIDE, 3), np.uint8))[1].tobytes()
+    example = Example(name, f"{folder}/{name}.jpg", f"{folder}/{name}.png")
+    Path(example.image).write_bytes(image)
+    Path(example.label).write_bytes(label)
+    return example
+
+
+def kinds(findings):
+    """What was found, in short."""
+    return [(finding.severity, finding.kind) for finding in findings]
 
 
 class Defect(NamedTuple):

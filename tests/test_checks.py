@@ -1,127 +1,29 @@
+import functools
 import shutil
-from pathlib import Path
-from typing import NamedTuple
 
-import cv2
 import numpy as np
 import planted
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from planted import SIDE, THREE, blocks, kinds, write_example
 
-from deeplab_tf.data.checks import KINDS, check_dataset, inspect, offenders_picture, open_lists
-from deeplab_tf.data.checks.inspection import look_at
-from deeplab_tf.data.checks.values import grey_shades, value_remedy
+from deeplab_tf.data.checks import KINDS, check_dataset, offenders_picture, open_lists
 from deeplab_tf.data.datasets import label_colors
-from deeplab_tf.data.examples import Example, RecordExample
-from deeplab_tf.data.labels import LabelSet
+from deeplab_tf.data.examples import RecordExample
 from deeplab_tf.data.png import encode_label
-from deeplab_tf.data.voc import load_label, load_pair
 from deeplab_tf.errors import InputError
 
-SIDE = 32
-CLASSES = LabelSet.in_voc_colors(("sky", "road", "car"))
 PLAIN = np.zeros((SIDE, SIDE), np.uint8)
-
-
-def blocks(*values):
-    """A label of equally wide upright stripes."""
-    return np.repeat(np.repeat(np.uint8([values]), SIDE, 0), SIDE // len(values), 1)
 
 
 @pytest.fixture
 def make(tmp_path):
-    """A function that writes an example: image, and label as array (H, W) or as file contents."""
-
-    def write(name, label, image=None):
-        if isinstance(label, np.ndarray):
-            label = encode_label(label, CLASSES.color_table())
-        if image is None:
-            image = cv2.imencode(".jpg", np.dstack([PLAIN] * 3))[1].tobytes()
-        example = Example(name, f"{tmp_path}/{name}.jpg", f"{tmp_path}/{name}.png")
-        for path, contents in ((example.image, image), (example.label, label)):
-            Path(path).write_bytes(contents)
-        return example
-
-    return write
-
-
-def kinds(findings):
-    return [(finding.severity, finding.kind) for finding in findings]
+    """`write_example` into a new folder."""
+    return functools.partial(write_example, tmp_path)
 
 
 def check(examples, **options):
-    return check_dataset({"train": examples}, CLASSES, progress=False, **options)
-
-
-def test_nothing_is_found_in_a_good_example(make):
-    assert inspect(make("a", blocks(0, 1, 2, 255)), 3) == []
-
-
-def test_a_finding_says_file_fault_and_remedy(make):
-    example = make("a", blocks(0, 1, 3, 60))
-    (finding,) = inspect(example, 3)
-    assert finding.line == (
-        f"{example.label}: label values 3, 60 of no class (3 classes: 0..2, 255 = void); if there"
-        " are 61 classes and not 3, name them all in classes.txt; otherwise mend the label"
-    )
-
-
-@pytest.mark.parametrize(
-    ("values", "kind"),
-    [
-        ((0, 128), "label_mask"),
-        ((128, 255), "label_mask"),
-        ((0, 128, 255, 0), "label_mask"),
-        ((0, 1, 128, 0), "label_value"),
-        ((0, 127), "label_value"),
-        ((255, 255), "void_only"),
-    ],
-)
-def test_values(make, values, kind):
-    assert kinds(inspect(make("a", blocks(*values)), 3)) == [("error", kind)]
-
-
-def test_128_is_no_mask_where_it_is_a_class(make):
-    assert inspect(make("a", blocks(0, 128)), 129) == []
-
-
-def test_labels_are_read_as_the_training_reads_them(make):
-    rng = np.random.default_rng(0)
-    label = rng.integers(0, 3, (SIDE, SIDE)).astype(np.uint8)
-    table = CLASSES.color_table()
-    for contents in (encode_label(label, table), planted.png(label), planted.png(table[label])):
-        example = make("a", contents)
-        read = load_label(example.label, 3, CLASSES.colors)
-        expected = dict(enumerate(np.bincount(read.ravel()).tolist()))
-        assert look_at(example, 3, CLASSES.colors).pixels == expected
-
-
-def test_grey_and_alpha_images_are_warnings(make):
-    grey, alpha = planted.png(PLAIN), planted.png(np.dstack([PLAIN] * 4))
-    assert kinds(inspect(make("a", PLAIN, grey), 3)) == [("warning", "image_grey")]
-    assert kinds(inspect(make("a", PLAIN, alpha), 3)) == [("warning", "image_alpha")]
-
-
-def test_an_image_that_exif_turns_is_not_reported_for_its_size_as_well(make):
-    tall = cv2.imencode(".jpg", np.zeros((2 * SIDE, SIDE, 3), np.uint8))[1].tobytes()
-    wide = np.zeros((SIDE, 2 * SIDE), np.uint8)
-    turned = make("a", wide, planted.with_orientation(tall, 6))
-    assert kinds(inspect(turned, 3)) == [("error", "image_rotated")]
-    assert kinds(inspect(make("b", wide, tall), 3)) == [("error", "label_size")]
-
-
-def test_a_file_that_cannot_be_opened_is_named(make):
-    example = make("a", PLAIN)
-    (finding,) = inspect(example._replace(label="absent.png"), 3)
-    assert (finding.kind, finding.line) == (
-        "label_missing", "absent.png: No such file or directory; check the path",
-    )  # fmt: skip
-    (finding,) = inspect(example._replace(image="absent.jpg"), 3)
-    assert (finding.kind, finding.file) == ("image_missing", "absent.jpg")
-    (finding,) = inspect(example._replace(label=""), 3)
-    assert (finding.kind, finding.file) == ("label_missing", "label of 'a'")
+    return check_dataset({"train": examples}, THREE, progress=False, **options)
 
 
 def test_records_are_checked_as_files_are(make, tmp_path):
@@ -137,55 +39,6 @@ def test_records_are_checked_as_files_are(make, tmp_path):
     assert (finding.kind, finding.file) == ("label_value", f"{path}, label of 'a'")
     (finding,) = check([example._replace(offset=3)]).errors
     assert "record of 'a' is damaged; prepare the data again" in finding.line
-
-
-class InMemory(NamedTuple):
-    """An example that is no file."""
-
-    contents: tuple[bytes, bytes]
-    name: str = "a"
-    image: str = "a.jpg"
-    label: str = "a.png"
-
-    def read(self):
-        return self.contents
-
-
-def _random_image(kind):
-    image = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
-    return cv2.imencode(kind, image)[1].tobytes()
-
-
-IMAGES = [_random_image(".jpg"), _random_image(".png")]
-LABELS = [
-    encode_label(blocks(0, 1, 2, 255), CLASSES.color_table()),
-    planted.png(blocks(0, 1, 2, 255)),
-    planted.png(CLASSES.color_table()[blocks(0, 1, 2, 255)]),
-]
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    st.sampled_from(IMAGES),
-    st.sampled_from(LABELS),
-    st.integers(0, 1),
-    st.lists(st.tuples(st.integers(0, 2000), st.integers(1, 255)), max_size=3),
-    st.integers(0, 99),
-)
-def test_what_is_not_reported_can_be_trained_on(image, label, which, flips, percent):
-    # Bytes are turned, and the file may be cut: at 40 % or more it is left whole.
-    contents = [bytearray(image), bytearray(label)]
-    for place, bits in flips:
-        contents[which][place % len(contents[which])] ^= bits
-    if percent < 40:
-        del contents[which][len(contents[which]) * percent // 40 :]
-    example = InMemory(tuple(map(bytes, contents)))
-    found = inspect(example, 3, CLASSES.colors)
-    try:
-        load_pair(example, 3, CLASSES.colors)
-    except InputError:
-        assert any(finding.severity == "error" for finding in found)
-    assert all("\n" not in finding.line for finding in found)
 
 
 def test_void_between_objects_is_no_object(make):
@@ -217,7 +70,7 @@ def test_areas_of_255_instead_of_a_class_are_an_object(make):
     assert kinds(check(examples).errors) == [("error", "void_object")]
     # With the class somewhere, in whatever list, void is void.
     splits = {"train": examples, "val": [make("c", blocks(2, 2))]}
-    assert check_dataset(splits, CLASSES, progress=False).ok
+    assert check_dataset(splits, THREE, progress=False).ok
     # A sample cannot tell: the class may be in what was not read.
     assert check(examples, sample=1).findings == ()
 
@@ -250,19 +103,10 @@ def test_classes_that_never_occur_or_are_all_there_is(make):
 
 def test_counts(make):
     splits = {"train": [make("a", blocks(0, 1)), make("b", blocks(1, 255))], "val": []}
-    counts = check_dataset(splits, CLASSES, progress=False).counts
+    counts = check_dataset(splits, THREE, progress=False).counts
     half = SIDE * SIDE // 2
     assert counts["train"] == (2, 2, {0: half, 1: 2 * half, 255: half}, {0: 1, 1: 2, 255: 1})
     assert counts["val"] == (0, 0, {}, {})
-
-
-def test_what_wrong_values_tell():
-    colors = [(0, 0, 0), (128, 0, 0), (0, 128, 0)]
-    assert grey_shades(colors) == {38, 39, 75, 76}
-    assert "grey shades" in value_remedy([0, 38, 75, 255], 3, colors)
-    assert "if there are 61 classes" in value_remedy([0, 38, 60], 3, colors)
-    assert "count from 1" in value_remedy([1, 2, 3, 255], 3, colors)
-    assert "if there are 4 classes" in value_remedy([0, 1, 2, 3, 255], 3, colors)
 
 
 def test_allowed_kinds_are_warnings(make):

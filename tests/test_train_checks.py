@@ -3,7 +3,6 @@ import shutil
 import cv2
 import planted
 import pytest
-import tensorflow as tf
 from test_train_tool import TINY
 from tool_runner import run_tool
 
@@ -27,10 +26,8 @@ def folder(tmp_path, clean):
 
 
 @pytest.fixture
-def train(folder, tmp_path, monkeypatch):
+def train(folder, tmp_path):
     """A function that trains one step on the copy, writing to `tmp_path / "model"`."""
-    # The process has used TensorFlow already, which cannot change its threads then.
-    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", lambda _: None)
     paths = f"--data_dir={folder}", f"--model_dir={tmp_path / 'model'}"
     return lambda *flags: run_tool("train", *FLAGS, *paths, "--steps=1", *flags)
 

@@ -64,6 +64,23 @@ flags.DEFINE_float(
     lower_bound=0,
 )
 flags.DEFINE_bool("mirror", True, "Mirror half of the crops left to right; paper: yes.")
+flags.DEFINE_float(
+    "jitter",
+    0.0,
+    "Strength, 0 to 1, of random changes of brightness, contrast, saturation and hue; paper: 0.",
+    lower_bound=0,
+    upper_bound=1,
+)
+flags.DEFINE_integer(
+    "tile_size",
+    0,
+    "Side in pixels of overlapping tiles, each an example of its own that is scaled and cropped, "
+    "for very large images; 0: whole images.",
+    lower_bound=0,
+)
+flags.DEFINE_integer(
+    "tile_overlap", 0, "Pixels that neighbouring tiles share at least.", lower_bound=0
+)
 
 flags.DEFINE_bool(
     "crf_train",
@@ -104,7 +121,8 @@ flags.DEFINE_integer("num_threads", 0, "CPU threads; 0: all.", lower_bound=0)
 def set_up_tensorflow():
     """Set seed, threads and determinism, before anything is built."""
     keras.utils.set_random_seed(FLAGS.seed)
-    tf.config.threading.set_intra_op_parallelism_threads(FLAGS.num_threads)
+    if FLAGS.num_threads:  # cannot be set any more where TensorFlow is in use, as in tests
+        tf.config.threading.set_intra_op_parallelism_threads(FLAGS.num_threads)
     if FLAGS.deterministic:
         tf.config.experimental.enable_op_determinism()
 
@@ -172,6 +190,9 @@ def make_batches_from(examples, num_classes, colors):
             scale_range=(FLAGS.scale_low, FLAGS.scale_high),
             scale_step=FLAGS.scale_step,
             mirror=FLAGS.mirror,
+            jitter=FLAGS.jitter,
+            tile_size=(FLAGS.tile_size, FLAGS.tile_size) if FLAGS.tile_size else None,
+            tile_overlap=FLAGS.tile_overlap,
             seed=FLAGS.seed,
             start=start,
             colors=colors,

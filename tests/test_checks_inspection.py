@@ -1,0 +1,152 @@
+import functools
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import planted
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planted import SIDE, THREE, blocks, kinds, write_example
+
+from deeplab_tf.data.checks import inspect
+from deeplab_tf.data.checks.inspection import look_at
+from deeplab_tf.data.checks.values import grey_shades, value_remedy
+from deeplab_tf.data.png import encode_label
+from deeplab_tf.data.voc import load_label, load_pair
+from deeplab_tf.errors import InputError
+
+PLAIN = np.zeros((SIDE, SIDE), np.uint8)
+
+
+@pytest.fixture
+def make(tmp_path):
+    """`write_example` into a new folder."""
+    return functools.partial(write_example, tmp_path)
+
+
+def test_nothing_is_found_in_a_good_example(make):
+    assert inspect(make("a", blocks(0, 1, 2, 255)), 3) == []
+
+
+def test_a_finding_says_file_fault_and_remedy(make):
+    example = make("a", blocks(0, 1, 3, 60))
+    (finding,) = inspect(example, 3)
+    assert finding.line == (
+        f"{example.label}: label values 3, 60 of no class (3 classes: 0..2, 255 = void); if there"
+        " are 61 classes and not 3, name them all in classes.txt; otherwise mend the label"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ((0, 128), "label_mask"),
+        ((128, 255), "label_mask"),
+        ((0, 128, 255, 0), "label_mask"),
+        ((0, 1, 128, 0), "label_value"),
+        ((0, 127), "label_value"),
+        ((255, 255), "void_only"),
+    ],
+)
+def test_values(make, values, kind):
+    assert kinds(inspect(make("a", blocks(*values)), 3)) == [("error", kind)]
+
+
+def test_128_is_no_mask_where_it_is_a_class(make):
+    assert inspect(make("a", blocks(0, 128)), 129) == []
+
+
+def test_labels_are_read_as_the_training_reads_them(make):
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 3, (SIDE, SIDE)).astype(np.uint8)
+    table = THREE.color_table()
+    for contents in (encode_label(label, table), planted.png(label), planted.png(table[label])):
+        example = make("a", contents)
+        read = load_label(example.label, 3, THREE.colors)
+        expected = dict(enumerate(np.bincount(read.ravel()).tolist()))
+        assert look_at(example, 3, THREE.colors).pixels == expected
+
+
+def test_grey_and_alpha_images_are_warnings(make):
+    grey, alpha = planted.png(PLAIN), planted.png(np.dstack([PLAIN] * 4))
+    assert kinds(inspect(make("a", PLAIN, grey), 3)) == [("warning", "image_grey")]
+    assert kinds(inspect(make("a", PLAIN, alpha), 3)) == [("warning", "image_alpha")]
+
+
+def test_an_image_that_exif_turns_is_not_reported_for_its_size_as_well(make):
+    tall = cv2.imencode(".jpg", np.zeros((2 * SIDE, SIDE, 3), np.uint8))[1].tobytes()
+    wide = np.zeros((SIDE, 2 * SIDE), np.uint8)
+    turned = make("a", wide, planted.with_orientation(tall, 6))
+    assert kinds(inspect(turned, 3)) == [("error", "image_rotated")]
+    assert kinds(inspect(make("b", wide, tall), 3)) == [("error", "label_size")]
+
+
+def test_a_file_that_cannot_be_opened_is_named(make):
+    example = make("a", PLAIN)
+    (finding,) = inspect(example._replace(label="absent.png"), 3)
+    assert (finding.kind, finding.line) == (
+        "label_missing", "absent.png: No such file or directory; check the path",
+    )  # fmt: skip
+    (finding,) = inspect(example._replace(image="absent.jpg"), 3)
+    assert (finding.kind, finding.file) == ("image_missing", "absent.jpg")
+    (finding,) = inspect(example._replace(label=""), 3)
+    assert (finding.kind, finding.file) == ("label_missing", "label of 'a'")
+
+
+class InMemory(NamedTuple):
+    """An example that is no file."""
+
+    contents: tuple[bytes, bytes]
+    name: str = "a"
+    image: str = "a.jpg"
+    label: str = "a.png"
+
+    def read(self):
+        return self.contents
+
+
+def _random_image(kind):
+    image = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
+    return cv2.imencode(kind, image)[1].tobytes()
+
+
+IMAGES = [_random_image(".jpg"), _random_image(".png")]
+LABELS = [
+    encode_label(blocks(0, 1, 2, 255), THREE.color_table()),
+    planted.png(blocks(0, 1, 2, 255)),
+    planted.png(THREE.color_table()[blocks(0, 1, 2, 255)]),
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(IMAGES),
+    st.sampled_from(LABELS),
+    st.integers(0, 1),
+    st.lists(st.tuples(st.integers(0, 2000), st.integers(1, 255)), max_size=3),
+    st.integers(0, 99),
+)
+def test_what_is_not_reported_can_be_trained_on(image, label, which, flips, percent):
+    # Bytes are turned, and the file may be cut: at 40 % or more it is left whole.
+    contents = [bytearray(image), bytearray(label)]
+    for place, bits in flips:
+        contents[which][place % len(contents[which])] ^= bits
+    if percent < 40:
+        del contents[which][len(contents[which]) * percent // 40 :]
+    example = InMemory(tuple(map(bytes, contents)))
+    found = inspect(example, 3, THREE.colors)
+    try:
+        load_pair(example, 3, THREE.colors)
+    except InputError:
+        assert any(finding.severity == "error" for finding in found)
+    assert all("\n" not in finding.line for finding in found)
+
+
+def test_what_wrong_values_tell():
+    colors = [(0, 0, 0), (128, 0, 0), (0, 128, 0)]
+    assert grey_shades(colors) == {38, 39, 75, 76}
+    assert "grey shades" in value_remedy([0, 38, 75, 255], 3, colors)
+    assert "if there are 61 classes" in value_remedy([0, 38, 60], 3, colors)
+    assert "count from 1" in value_remedy([1, 2, 3, 255], 3, colors)
+    assert "if there are 4 classes" in value_remedy([0, 1, 2, 3, 255], 3, colors)
