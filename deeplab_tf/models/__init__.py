@@ -6,6 +6,7 @@ from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.fcn import build_fcn
 from deeplab_tf.models.files import find_model, load_model
 from deeplab_tf.models.heads import head_names
+from deeplab_tf.models.import_caffe import import_caffemodel
 from deeplab_tf.models.init_from import start_from
 from deeplab_tf.models.refined import refined, refined_parts
 
@@ -15,6 +16,7 @@ __all__ = [
     "build_fcn",
     "find_model",
     "head_names",
+    "import_caffemodel",
     "load_model",
     "refined",
     "refined_parts",
