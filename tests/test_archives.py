@@ -197,6 +197,15 @@ def test_a_trusted_archive_never_passes_for_the_original(tmp_path):
     )
 
 
+def test_the_original_does_not_stand_in_for_a_trusted_archive(tmp_path):
+    path = pack(tmp_path / "manual" / "data.tar", FILES)
+    archive = archive_of(path)
+    unpacked(archive, tmp_path / "down", tmp_path / "manual")
+    pack(path, {"other.txt": "2"})
+    folder = unpacked(archive, tmp_path / "down", tmp_path / "manual", trust=True)
+    assert contents(folder) == {"other.txt": b"2"}
+
+
 def test_an_archive_that_only_a_person_can_get(tmp_path):
     archive = Archive("leftImg8bit.zip", page="https://www.example.org/login")
     message = error_of(unpacked, archive, tmp_path / "down", tmp_path)
