@@ -61,9 +61,9 @@ class Imported(NamedTuple):
 def import_caffemodel(path, backbone, head, num_classes=None, pool_size=None, drop_classes=False):
     """Build a network of ours with the weights of a released one.
 
-    It takes images as all our networks do, and gives the authors' scores: their mean colour is
-    subtracted, and the average pooling and the multi-scale features of DeepLab v1 are there
-    where the file has them.
+    It takes images as all our networks do, and gives the authors' scores at heights and widths of
+    8 k + 1 pixels, to which inference pads: their mean colour is subtracted, and the average
+    pooling and the multi-scale features of DeepLab v1 are there where the file has them.
 
     Args:
       path: `.caffemodel` file.
