@@ -57,7 +57,12 @@ def _append(url, path, bar):
             while block := response.read():
                 file.write(block)
                 bar.update(len(block))
-    if response.total not in (None, _size(path)):
+    if response.total is None:
+        return
+    if _size(path) > response.total:
+        path.unlink()  # going on would only make it longer
+        raise _Interrupted(f"the server sent more than the {response.total} bytes it announced")
+    if _size(path) < response.total:
         raise _Interrupted(f"the connection broke after {_size(path)} of {response.total} bytes")
 
 
