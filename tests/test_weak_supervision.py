@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from deeplab_tf.data.labels import VOID
 from deeplab_tf.training.weak_supervision import (
+    ClassifierObjective,
     EMAdaptObjective,
     MILObjective,
     adapted_labels,
@@ -15,6 +16,17 @@ from deeplab_tf.training.weak_supervision import (
 def test_image_labels_are_the_classes_that_occur():
     labels = np.array([[[0, 2], [2, VOID]], [[VOID, VOID], [1, 1]]], np.uint8)
     np.testing.assert_array_equal(image_labels(labels, 4), [[1, 0, 1, 0], [0, 1, 0, 0]])
+
+
+def test_classifier_by_hand():
+    # One image of 1x3 cells, of which one is void, that shows class 2 of 0..2.
+    scores = np.array([[[[1.0, 2.0, 0.0], [0.0, -1.0, 3.0], [9.0, 0.0, 9.0]]]], np.float32)
+    labels = np.array([[[2, 2, VOID]]], np.uint8)
+    objective = ClassifierObjective(output_stride=1, sharpness=2.0)
+    pooled = [np.log((np.exp(2 * a) + np.exp(2 * b)) / 2) / 2 for a, b in ((1, -1), (-1, 3))]
+    want = (np.log1p(np.exp(pooled[0])) + np.log1p(np.exp(-pooled[1]))) / 2
+    np.testing.assert_array_equal(objective.counts(labels), [1])
+    np.testing.assert_allclose(objective.sums(labels, scores), [want], rtol=1e-5)
 
 
 def test_mil_by_hand():

@@ -4,15 +4,23 @@ from absl import flags
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.training.objectives import LABEL_SIZES, MultiScaleObjective, ScoreMapObjective
-from deeplab_tf.training.weak_supervision import EMAdaptObjective, MILObjective
+from deeplab_tf.training.weak_supervision import (
+    ClassifierObjective,
+    EMAdaptObjective,
+    MILObjective,
+)
 
 FLAGS = flags.FLAGS
+
+# What looks only at which classes an image shows.
+WEAK = {"classifier": ClassifierObjective, "mil": MILObjective, "em_adapt": EMAdaptObjective}
 
 flags.DEFINE_enum(
     "objective",
     "pixels",
-    ["pixels", "mil", "em_adapt"],
-    "pixels: the published cross-entropy; mil and em_adapt see only which classes an image shows.",
+    ["pixels", *WEAK],
+    "pixels: the published cross-entropy; classifier, mil and em_adapt see only which classes an "
+    "image shows, and mil and em_adapt should start from a classifier.",
 )
 flags.DEFINE_enum(
     "branch_labels",
@@ -33,10 +41,8 @@ def make_objective(output_stride, scales):
     Raises:
       InputError: where flags do not go together.
     """
-    if FLAGS.objective == "mil":
-        return MILObjective(output_stride)
-    if FLAGS.objective == "em_adapt":
-        return EMAdaptObjective(output_stride)
+    if FLAGS.objective in WEAK:
+        return WEAK[FLAGS.objective](output_stride)
     if len(scales) > 1:
         return MultiScaleObjective(scales, output_stride, FLAGS.branch_labels)
     if FLAGS["branch_labels"].present:

@@ -1,5 +1,8 @@
 """Training from image-level labels: which classes an image shows, not where they are.
 
+MIL and EM-Adapt need a network that can tell the classes apart: the papers start from an ImageNet
+classifier. Where there is none, `ClassifierObjective` trains one from the same image labels.
+
 The objectives take the same pixel labels as all others, and look only at which classes occur in
 each image. They see the whole image's classes where the crop holds the whole image: train with a
 `crop_size` of the longer side and a scale of 1. Void cells, so the padding too, take no part.
@@ -32,6 +35,39 @@ def image_labels(labels, num_classes):
 
 
 @dataclasses.dataclass(frozen=True)
+class ClassifierObjective:
+    """Which classes an image shows, told by the network's scores pooled over the image.
+
+    The score of class c is s_c - s_0, so that a cell shows what stands out from the background,
+    class 0. Pooled to (1/r) log mean exp(r (s_c - s_0)), between the mean and the maximum, it is
+    compared with the image's label by the logistic loss; the mean over the classes.
+
+    Attributes:
+      output_stride: pixels between two score cells.
+      sharpness: r; 0 would be the mean, infinity the maximum.
+    """
+
+    output_stride: int = 8
+    sharpness: float = 5.0
+
+    def counts(self, labels):
+        """Images with a cell that is not void, float32 `(1,)`, of labels `(B, H, W)`."""
+        return _count_images(shrink_labels(labels, self.output_stride))
+
+    def sums(self, labels, scores):
+        """The images' losses summed, float32 `(1,)`, of scores `(B, h, w, C)`."""
+        valid = tf.cast(shrink_labels(labels, self.output_stride), tf.int32) != VOID
+        present = tf.cast(image_labels(labels, scores.shape[-1])[:, 1:], tf.float32)
+        scores = tf.cast(scores, tf.float32)
+        margins = tf.where(valid[..., None], scores[..., 1:] - scores[..., :1], _NEVER)
+        cells = tf.reduce_sum(tf.cast(valid, tf.float32), axis=(1, 2))[:, None]
+        pooled = tf.reduce_logsumexp(self.sharpness * margins, axis=(1, 2))
+        pooled = (pooled - tf.math.log(tf.maximum(cells, 1.0))) / self.sharpness
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(present, pooled)
+        return tf.reduce_sum(tf.where(cells > 0, losses, 0.0))[None] / present.shape[1]
+
+
+@dataclasses.dataclass(frozen=True)
 class MILObjective:
     """Multiple instance learning (MIL-FCN, ICLR workshop 2015).
 
@@ -45,9 +81,8 @@ class MILObjective:
     output_stride: int = 8
 
     def counts(self, labels):
-        """Images with any label, float32 `(1,)`, of labels `(B, H, W)`."""
-        labelled = tf.reduce_any(tf.cast(labels, tf.int32) != VOID, axis=(1, 2))
-        return tf.reduce_sum(tf.cast(labelled, tf.float32))[None]
+        """Images with a cell that is not void, float32 `(1,)`, of labels `(B, H, W)`."""
+        return _count_images(shrink_labels(labels, self.output_stride))
 
     def sums(self, labels, scores):
         """The images' losses summed, float32 `(1,)`, of scores `(B, h, w, C)`."""
@@ -55,7 +90,6 @@ class MILObjective:
         void = tf.cast(shrink_labels(labels, self.output_stride), tf.int32) == VOID
         log_p = tf.nn.log_softmax(tf.cast(scores, tf.float32))
         highest = tf.reduce_max(tf.where(void[..., None], _NEVER, log_p), axis=(1, 2))
-        # An image that is void at every cell gives no loss, though its pixels name a class.
         seen = tf.reduce_any(~void, axis=(1, 2))
         loss = tf.math.divide_no_nan(
             tf.reduce_sum(tf.where(present > 0, -highest, 0.0), axis=1),
@@ -136,6 +170,11 @@ def adapted_labels(scores, present, valid, portions, iterations):
     steps = iterations * size[3]
     _, biased = tf.while_loop(lambda step, _: step < steps, raise_class, [0, biased])
     return tf.reshape(tf.argmax(biased, axis=2, output_type=tf.int32), size[:3])
+
+
+def _count_images(labels):
+    labelled = tf.reduce_any(tf.cast(labels, tf.int32) != VOID, axis=(1, 2))
+    return tf.reduce_sum(tf.cast(labelled, tf.float32))[None]
 
 
 def _nth_smallest(values, counts):
