@@ -315,6 +315,7 @@ def test_other_errors_stay_what_they_are():
         ({"scale_range": (2, 1)}, "scale range"),
         ({"jitter": 2}, "jitter 2"),
         ({"tile_size": (0, 9)}, "tile_size"),
+        ({"tile_overlap": 3}, "tile_overlap 3 without tile_size"),
         ({"tile_size": (4, 4), "tile_overlap": 4}, "tile_overlap 4"),
     ],
 )

@@ -72,6 +72,8 @@ def training_batches(
     augment.check_scale(*scale_range, scale_step)
     augment.check_crop_size(crop_size)
     augment.check_jitter(jitter)
+    if tile_overlap and not tile_size:
+        raise InputError(f"tile_overlap {tile_overlap} without tile_size; give both or neither")
     grid = tile_size and _grid(examples[0], num_classes, colors, tile_size, tile_overlap)
     tiles = grid.count if grid else 1
     at = _stream(len(examples) * tiles, seed)

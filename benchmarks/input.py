@@ -1,0 +1,216 @@
+"""The input pipeline against PyTorch's DataLoader: images a second, at the published setting.
+
+    python benchmarks/input.py --torch_python=PATH [--data_dir=CAMVID] [--rounds=7]
+
+500x375 JPEGs and label PNGs become batches of 10 crops of 321x321, scaled by 0.5 to 1.5 and
+mirrored, as float32 and uint8. This package reads them from files (labels with a palette, as VOC
+has them) and from one TFRecord file (grey labels, as tools/prepare_data.py writes them). PATH is
+the Python of an environment with torch, numpy and opencv-python-headless; its DataLoader does the
+same with OpenCV in 2 worker processes, from files with grey labels, because OpenCV turns palettes
+into colours. All take turns, `rounds` times; what they have ready when their turn comes, and the
+time they need to begin, do not count. Without --torch_python the package's own rates alone are
+printed.
+
+The images are the first of CAMVID, a data set in VOC layout, resized; drawn ones otherwise.
+"""
+
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Looked for beside this script, the package would not be found.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import cv2
+import tensorflow as tf
+from absl import app, flags
+from tqdm import tqdm
+
+from deeplab_tf.data.examples import RECORD_FOOTER, RECORD_HEADER, Example, RecordExample
+from deeplab_tf.data.labels import voc_colors
+from deeplab_tf.data.pipeline import training_batches
+from deeplab_tf.data.png import encode_label
+from deeplab_tf.data.synthetic import write_synthetic
+from deeplab_tf.data.voc import load_pair, read_label_set, read_split
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("torch_python", None, "Python of an environment with torch and OpenCV.")
+flags.DEFINE_string("data_dir", None, "Data set in VOC layout, for photographs.")
+flags.DEFINE_integer("images", 200, "Number of images.", lower_bound=1)
+flags.DEFINE_integer("rounds", 7, "Turns of each; the median counts.", lower_bound=1)
+flags.DEFINE_integer("batches", 60, "Batches timed in a turn.", lower_bound=1)
+
+WIDTH, HEIGHT, CROP_SIZE, BATCH_SIZE, WORKERS = 500, 375, 321, 10, 2
+# More than any of them makes in advance.
+UNTIMED = 16
+SETTLE_SECONDS = 1.0
+PEER = "DataLoader"
+
+
+def source(folder):
+    """Examples and number of classes of what there is to resize."""
+    data_dir = FLAGS.data_dir
+    if not data_dir:
+        data_dir = folder / "drawn"
+        write_synthetic(data_dir, num_train=FLAGS.images, num_val=1, size=(HEIGHT, WIDTH))
+    return read_split(data_dir, "train")[: FLAGS.images], read_label_set(data_dir).num_classes
+
+
+def write_files(folder):
+    """Write the images, and the labels in both forms; examples of each, and number of classes."""
+    palette, grey = [], []
+    found, num_classes = source(folder)
+    for index, example in enumerate(tqdm(found, unit="image", desc="writing", leave=False)):
+        image, label = load_pair(example, num_classes)
+        image = cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+        label = cv2.resize(label, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
+        paths = [str(folder / f"{index}{end}") for end in (".jpg", "_palette.png", "_grey.png")]
+        cv2.imwrite(paths[0], image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+        Path(paths[1]).write_bytes(encode_label(label, voc_colors(256)))
+        Path(paths[2]).write_bytes(encode_label(label))
+        palette.append(Example(example.name, paths[0], paths[1]))
+        grey.append(Example(example.name, paths[0], paths[2]))
+    return palette, grey, num_classes
+
+
+def write_records(examples, path):
+    """Write the examples into one TFRecord file; the same as `RecordExample`."""
+    start, records = 0, []
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for example in examples:
+            features = tf.train.Features()
+            contents = (example.name.encode(), *example.read())
+            for key, value in zip(("name", "image", "label"), contents, strict=True):
+                features.feature[key].bytes_list.value.append(value)
+            data = tf.train.Example(features=features).SerializeToString()
+            writer.write(data)
+            start += RECORD_HEADER
+            records.append(RecordExample(example.name, str(path), start, len(data)))
+            start += len(data) + RECORD_FOOTER
+    return records
+
+
+class Ours:
+    """This package's pipeline, in this process."""
+
+    def __init__(self, examples, num_classes):
+        self._batches = iter(
+            training_batches(
+                examples, num_classes=num_classes, batch_size=BATCH_SIZE, crop_size=CROP_SIZE
+            )
+        )
+
+    def seconds(self):
+        """How long the batches of a turn take, and what the processors spend on them."""
+        for _ in itertools.islice(self._batches, UNTIMED):
+            pass
+        start, spent = time.perf_counter(), time.process_time()
+        for _ in itertools.islice(self._batches, FLAGS.batches):
+            pass
+        return time.perf_counter() - start, time.process_time() - spent
+
+
+class DataLoader:
+    """PyTorch's DataLoader, in processes of its own."""
+
+    def __init__(self, examples):
+        worker = Path(__file__).with_name("dataloader_worker.py")
+        self._process = subprocess.Popen(
+            [FLAGS.torch_python, str(worker)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        job = {
+            "images": [example.image for example in examples],
+            "labels": [example.label for example in examples],
+            "crop_size": CROP_SIZE,
+            "batch_size": BATCH_SIZE,
+            "workers": WORKERS,
+            "seed": 0,
+        }
+        self._say(job)
+
+    def seconds(self):
+        """How long the batches of a turn take, and what the processors spend on them."""
+        self._say([UNTIMED, FLAGS.batches])
+        answer = self._process.stdout.readline()
+        if not answer:
+            sys.exit(f"error: {FLAGS.torch_python} cannot run torch's DataLoader; see above")
+        return json.loads(answer)
+
+    def close(self):
+        """End the processes."""
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _say(self, message):
+        try:
+            print(json.dumps(message), file=self._process.stdin, flush=True)
+        except BrokenPipeError:
+            sys.exit(f"error: {FLAGS.torch_python} cannot run torch's DataLoader; see above")
+
+
+def measure(runs):
+    """Seconds, and the processors' seconds, of every turn, by name.
+
+    The first round, in which all begin, is left out.
+    """
+    turns = {name: [] for name in runs}
+    for round_ in tqdm(range(FLAGS.rounds + 1), unit="round", leave=False):
+        for name, run in runs.items():
+            # What the one before makes in advance must not take this one's time.
+            time.sleep(SETTLE_SECONDS)
+            seconds = run.seconds()
+            if round_:
+                turns[name].append(seconds)
+    return turns
+
+
+def print_rates(turns):
+    """Print the table: rates, and their ratios to the DataLoader's in the same round."""
+    images = FLAGS.batches * BATCH_SIZE
+    heads = ("images/s", "least", "most", "processor ms/image", f"over {PEER}", "least")
+    print(" " * 14 + "".join(f"{head:>20}" for head in heads))
+    for name, values in turns.items():
+        rates = [images / seconds for seconds, _ in values]
+        spent = statistics.median(spent for _, spent in values)
+        cells = [f"{rate:.0f}" for rate in (statistics.median(rates), min(rates), max(rates))]
+        cells.append(f"{1000 * spent / images:.2f}")
+        if PEER in turns and name != PEER:
+            ratios = [
+                theirs / ours for (ours, _), (theirs, _) in zip(values, turns[PEER], strict=True)
+            ]
+            cells += [f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f}"]
+        print(f"{name:14}" + "".join(f"{cell:>20}" for cell in cells))
+    if PEER not in turns:
+        print("no --torch_python given: no ratios")
+
+
+def main(_):
+    """Print the table."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        palette, grey, num_classes = write_files(folder)
+        records = write_records(grey, folder / "a.tfrecord")
+        runs = {
+            "files": Ours(palette, num_classes),
+            "TFRecord": Ours(records, num_classes),
+        }
+        if FLAGS.torch_python:
+            runs[PEER] = DataLoader(grey)
+        print_rates(measure(runs))
+        if FLAGS.torch_python:
+            runs[PEER].close()
+
+
+if __name__ == "__main__":
+    app.run(main)
