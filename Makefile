@@ -5,7 +5,7 @@ READY := .venv/ready
 RUNS ?= runs
 DEMO := $(RUNS)/demo
 
-.PHONY: demo test test-all fix lint bench clean
+.PHONY: demo test test-all fix lint bench ablation clean
 
 demo: $(READY)  ## draw a data set, train, score with and without the CRF, export, predict
 	$(BIN)/python tools/train.py --flagfile=configs/demo.flags \
@@ -39,7 +39,12 @@ lint: $(READY)  ## what CI checks before the tests
 	$(BIN)/ruff format --check .
 
 bench: $(READY)  ## every benchmark, each a table of ratios against a named peer
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	for script in dilated_convolution crf crf_accuracy input; do \
+	    $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+ablation: $(READY)  ## what each part of DeepLab is worth, on CamVid: make ablation DATA=CAMVID
+	@test -n "$(DATA)" || { echo "error: say where CamVid lies: make ablation DATA=CAMVID"; exit 1; }
+	$(BIN)/python tools/ablation.py --data_dir=$(DATA) --runs_dir=$(RUNS)/ablation
 
 # Touched last, so that an interrupted installation starts again. Old versions of pip take an
 # hour to resolve what new ones resolve in seconds.
