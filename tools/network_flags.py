@@ -10,6 +10,18 @@ from deeplab_tf.training.freezing import train_only
 
 FLAGS = flags.FLAGS
 
+# What an FCN does not have.
+OF_DEEPLAB = (
+    "head",
+    "output_stride",
+    "scales",
+    "fc_channels",
+    "pool_size",
+    "average_pool5",
+    "preprocessing",
+    "multi_scale_features",
+)
+
 flags.DEFINE_enum(
     "network",
     "deeplab",
@@ -28,6 +40,18 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer(
     "pool_size", 2, "VGG-16: side of the poolings; the ImageNet weights: 2, the authors' files: 3."
+)
+flags.DEFINE_bool(
+    "average_pool5",
+    False,
+    "VGG-16: a 3x3 average behind the last pooling, as the authors' files of DeepLab v1 have it.",
+)
+flags.DEFINE_enum(
+    "preprocessing",
+    None,
+    ["deeplab"],
+    "deeplab: the mean color of the DeepLab authors, whose weights tools/import_weights.py reads. "
+    "Default: what the backbone's ImageNet weights were trained with.",
 )
 flags.DEFINE_bool(
     "multi_scale_features",
@@ -119,15 +143,13 @@ def _build_deeplab(num_classes, weights):
         fc_channels=FLAGS.fc_channels,
         pool_size=FLAGS.pool_size,
         use_multi_scale_features=FLAGS.multi_scale_features,
+        average_pool5=FLAGS.average_pool5,
+        preprocessing=FLAGS.preprocessing,
     )
 
 
 def _build_fcn(num_classes, weights):
-    given = [
-        flag
-        for flag in ("head", "output_stride", "scales", "fc_channels", "multi_scale_features")
-        if FLAGS[flag].present
-    ]
+    given = [flag for flag in OF_DEEPLAB if FLAGS[flag].present]
     if given:
         raise InputError(f"--{given[0]} has no effect on --network=fcn; leave it out")
     return build_fcn(FLAGS.backbone, FLAGS.fcn_stride, num_classes, weights)
