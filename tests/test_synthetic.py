@@ -156,7 +156,7 @@ def test_two_writers_at_once_both_end_well(monkeypatch, tmp_path):
     real = draw_scene
     target = tmp_path / "shapes"
 
-    def overtaken(rng, size):
+    def overtaken(rng, size, num_objects):
         monkeypatch.setattr("deeplab_tf.data.synthetic.draw_scene", real)
         write_synthetic(target, num_train=1, num_val=1)
         return real(rng, size)
@@ -171,3 +171,13 @@ def test_two_writers_at_once_both_end_well(monkeypatch, tmp_path):
 def test_refuses_numbers_out_of_range(tmp_path, wrong):
     with pytest.raises(InputError, match="at least"):
         write_synthetic(tmp_path / "shapes", **wrong)
+
+
+def test_pictures_of_one_object(tmp_path):
+    write_synthetic(tmp_path / "one", num_train=4, num_val=1, num_objects=(1, 1))
+    for example in read_split(tmp_path / "one", "train"):
+        _, label = load_pair(example, len(CLASSES))
+        shown = set(np.unique(label)) - {0}
+        assert len(shown) == 1
+    with pytest.raises(InputError, match=r"num_objects \(2, 1\); give \(least, most\)"):
+        write_synthetic(tmp_path / "none", num_objects=(2, 1))

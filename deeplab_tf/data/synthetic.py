@@ -20,6 +20,7 @@ CLASSES = ("background", *FORMS)
 
 RADIUS = (26, 38)  # pixels, smallest and largest; wide enough for score maps at stride 8
 RADII = {"figure": (42, 52), "triangle": (32, 44)}  # the slender ones
+NUM_OBJECTS = (3, 5)  # least and most in a picture
 SMALLEST_SIDE = 128  # pixels; below, the objects have no room
 JPEG_OPTIONS = [
     cv2.IMWRITE_JPEG_QUALITY,
@@ -30,12 +31,13 @@ JPEG_OPTIONS = [
 ]
 
 
-def draw_scene(rng, size):
-    """One picture of 3 to 5 objects of different classes, and its label map.
+def draw_scene(rng, size, num_objects=NUM_OBJECTS):
+    """One picture of some objects of different classes, and its label map.
 
     Args:
       rng: `numpy.random.Generator`; the same state draws the same picture.
       size: (height, width) in pixels.
+      num_objects: (least, most) objects; fewer where there is no room.
 
     Returns:
       image (H, W, 3) uint8 RGB; label (H, W) uint8, indices into `CLASSES`.
@@ -43,7 +45,7 @@ def draw_scene(rng, size):
     image = _paint(rng, _random_color(rng), size, shading=30, texture=14)
     label = np.zeros(size, np.uint8)
     areas = {0: label.size}
-    count = rng.integers(3, 6)
+    count = rng.integers(num_objects[0], num_objects[1] + 1)
     for index in 1 + rng.permutation(len(FORMS))[:count]:
         coverage = _place(rng, CLASSES[index], label, areas)
         if coverage is None:
@@ -57,7 +59,9 @@ def draw_scene(rng, size):
     return np.clip(np.rint(image), 0, 255).astype(np.uint8), label
 
 
-def write_synthetic(data_dir, num_train=500, num_val=60, size=(160, 192), seed=0):
+def write_synthetic(
+    data_dir, num_train=500, num_val=60, size=(160, 192), seed=0, num_objects=NUM_OBJECTS
+):
     """Write the data set in VOC layout, with splits "train" and "val".
 
     It is written to a temporary folder beside `data_dir` and then renamed, so that a folder
@@ -69,11 +73,15 @@ def write_synthetic(data_dir, num_train=500, num_val=60, size=(160, 192), seed=0
       num_val: number of validation images.
       size: (height, width) of the images in pixels.
       seed: each image depends on the seed, its split and its number alone.
+      num_objects: (least, most) objects in an image; with (1, 1) an image shows one class beside
+        the background, as those of an image classifier do.
 
     Raises:
       InputError: where `data_dir` holds files, or a number or size is too small.
     """
     data_dir = Path(data_dir)
+    if not 1 <= num_objects[0] <= num_objects[1] <= len(FORMS):
+        raise InputError(f"num_objects {num_objects}; give (least, most) from 1 to {len(FORMS)}")
     if num_train < 1 or num_val < 1 or min(size) < SMALLEST_SIDE:
         raise InputError(
             f"{num_train} + {num_val} images of {size}; give at least one image for each split"
@@ -81,7 +89,7 @@ def write_synthetic(data_dir, num_train=500, num_val=60, size=(160, 192), seed=0
         )
     try:
         with new_folder(data_dir) as folder:
-            _write(folder, {"train": num_train, "val": num_val}, size, seed)
+            _write(folder, {"train": num_train, "val": num_val}, size, seed, num_objects)
     except OSError:
         # Another worker that started with this one may have been faster with the same files.
         if not _is_written(data_dir):
@@ -102,7 +110,7 @@ def _is_written(data_dir):
     return (data_dir / "ImageSets" / "Segmentation" / "train.txt").is_file()
 
 
-def _write(data_dir, counts, size, seed):
+def _write(data_dir, counts, size, seed, num_objects):
     lists = data_dir / "ImageSets" / "Segmentation"
     for folder in (data_dir / "JPEGImages", data_dir / "SegmentationClass", lists):
         folder.mkdir(parents=True)
@@ -110,7 +118,8 @@ def _write(data_dir, counts, size, seed):
     for split_number, (split, count) in enumerate(counts.items()):
         names = [f"{split}_{number:04d}" for number in range(count)]
         for number, name in enumerate(names):
-            image, label = draw_scene(np.random.default_rng([seed, split_number, number]), size)
+            rng = np.random.default_rng([seed, split_number, number])
+            image, label = draw_scene(rng, size, num_objects)
             jpeg = cv2.imencode(".jpg", image[..., ::-1], JPEG_OPTIONS)[1].tobytes()
             (data_dir / "JPEGImages" / f"{name}.jpg").write_bytes(jpeg)
             png = encode_label(label, color_table)
