@@ -10,9 +10,10 @@ import tensorflow as tf
 from deeplab_tf.data import crops
 from deeplab_tf.data.augment import random_crop, random_jitter, random_mirror, random_scale
 from deeplab_tf.data.examples import Example
-from deeplab_tf.data.pipeline import training_batches
+from deeplab_tf.data.pipeline import input_error_from, training_batches
 from deeplab_tf.data.png import encode_label
 from deeplab_tf.data.voc import load_pair
+from deeplab_tf.errors import InputError
 
 
 def _batches(examples, count, crop_size, **options):
@@ -120,3 +121,34 @@ def test_of_a_jpeg_only_the_part_around_the_crop_is_decoded(photographs, monkeyp
         # The crop, a neighbour on each side, and the margin.
         assert 12 <= height <= 16
         assert 12 <= width <= 16
+
+
+def _assert_named(example, problem):
+    # The crops are so small that hardly any reaches the lower end of the image.
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        _batches([example], 1, 2, scale_range=(1, 1))
+    with pytest.raises(InputError, match=problem) as named:
+        raise input_error_from(caught.value)
+    assert str(named.value).startswith(str(Path(example.image).with_suffix("")))
+
+
+def test_a_jpeg_that_was_cut_off_below_the_crop_is_named(photographs):
+    for example in photographs:
+        contents = Path(example.image).read_bytes()
+        Path(example.image).write_bytes(contents[:-200])
+        _assert_named(example, "cannot be read as JPEG or PNG image")
+
+
+def test_bytes_behind_a_jpeg_do_not_matter(photographs):
+    wanted = _batches(photographs, 4, 33)
+    for example in photographs:
+        with Path(example.image).open("ab") as file:
+            file.write(b"something else")
+    for batch, want in zip(_batches(photographs, 4, 33), wanted, strict=True):
+        np.testing.assert_array_equal(batch["image"], want["image"])
+
+
+def test_a_jpeg_that_is_larger_than_its_label_is_named(photographs):
+    example = photographs[0]
+    Path(example.label).write_bytes(encode_label(np.zeros((44, 64), np.uint8)))
+    _assert_named(example, "size 64x44 differs from the image's 64x45")
