@@ -24,7 +24,7 @@ def prepare(tmp_path, dataset, *arguments):
 def test_prepares_and_says_how_to_train(tmp_path, archives):
     done = prepare(tmp_path, "voc12_aug", "--trust_archives", "--sbd_void_border=1")
     assert done.status == 0, done.err
-    lines = done.out.splitlines()
+    lines = [line for line in done.out.splitlines() if not line.startswith("warning: ")]
     data_dir = tmp_path / "data"
     assert lines[0] == f"{data_dir / 'voc12_aug' / '1.0.0'}: prepared"
     rows = {line.split()[0]: int(line.split()[1]) for line in lines[1:-1]}
@@ -70,9 +70,19 @@ def test_a_missing_archive(tmp_path):
 def test_a_folder(tmp_path):
     files, _ = voc_files(NAMES, root="mine")
     write_files(tmp_path, files)
-    done = prepare(tmp_path, "folder", f"--voc_dir={tmp_path / 'mine'}")
+    given = f"--voc_dir={tmp_path / 'mine'}"
+    done = prepare(tmp_path, "folder", given, "--allow_data=void_object")
     assert done.status == 0, done.err
     assert "--train_split=train " in done.out.splitlines()[-1]
+
+
+def test_data_that_would_spoil_a_training_is_not_kept(tmp_path):
+    files, _ = voc_files(NAMES, root="mine")  # a stripe of 255 and most classes nowhere
+    write_files(tmp_path, files)
+    error = prepare(tmp_path, "folder", f"--voc_dir={tmp_path / 'mine'}").error
+    assert error.startswith("error: nothing is kept: 1 problem in the data: folder/1.0.0/")
+    assert "label of 'c'" in error and error.endswith("(void_object)")
+    assert not list((tmp_path / "data").rglob("*.tfrecord*"))
 
 
 def test_every_option_has_its_flag():

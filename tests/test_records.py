@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from deeplab_tf.data.datasets import label_colors, open_dataset
 from deeplab_tf.data.labels import LabelSet
-from deeplab_tf.data.records import find_prepared, record_extents
+from deeplab_tf.data.records import find_prepared, prepared_splits, record_extents
 from deeplab_tf.data.voc import load_pair
 from deeplab_tf.errors import InputError
 
@@ -78,6 +78,10 @@ def test_classes_and_colors_come_with_the_records(data_dir):
     wanted = LabelSet(("background", "thing"), ((0, 0, 0), (9, 8, 7)), (1, 2, 3))
     assert open_dataset("voc12_aug", data_dir, "train")[1] == wanted
     assert label_colors("voc12_aug", data_dir) is None
+
+
+def test_splits_are_those_that_lists_are_made_of(data_dir):
+    assert prepared_splits(data_dir, "voc12_aug") == ("train", "sbd", "val")
 
 
 def test_the_newest_version_is_taken(data_dir):

@@ -2,9 +2,9 @@
 
     python tools/prepare_data.py --dataset=voc12_aug --download_dir=downloads --data_dir=data
 
-writes TFRecord files into data/voc12_aug. Archives are taken from --manual_dir, or downloaded.
-Stopped at any point, the same command goes on: what is downloaded and extracted is kept in
---download_dir, and may be deleted when all is prepared.
+writes TFRecord files into data/voc12_aug, once every example is checked. Archives are taken from
+--manual_dir, or downloaded. Stopped at any point, the same command goes on: what is downloaded and
+extracted is kept in --download_dir, and may be deleted when all is prepared.
 """
 
 from absl import flags
@@ -12,7 +12,10 @@ from app import run
 
 # app quiets TensorFlow, so it is imported before it.
 # isort: split
+from deeplab_tf.data.checks import check_dataset, open_lists
 from deeplab_tf.data.prepare import BUILDERS, prepare
+from deeplab_tf.data.records import prepared_splits
+from deeplab_tf.errors import InputError
 
 FLAGS = flags.FLAGS
 
@@ -27,6 +30,12 @@ flags.DEFINE_bool(
     False,
     "Take archives that are not the originals: any checksum, any number of images.",
 )
+flags.DEFINE_list(
+    "allow_data", [], "Kinds of errors in the data to accept; see tools/check_data.py."
+)
+
+# What published images and labels may have: nobody can mend it, and many have trained on it.
+ALLOWED = ("image_rotated", "void_only", "void_object")
 
 OPTIONS = [
     flags.DEFINE_integer(
@@ -66,6 +75,28 @@ OPTIONS = [
 ]
 
 
+def verify(data_dir):
+    """Check every example of what was written, before it gets its name.
+
+    Raises:
+      InputError: where it would spoil a training; nothing is kept then.
+    """
+    splits, label_set, found = open_lists(
+        FLAGS.dataset, data_dir, prepared_splits(data_dir, FLAGS.dataset)
+    )
+    allowed = FLAGS.allow_data + list(ALLOWED if FLAGS.dataset != "folder" else ())
+    report = check_dataset(splits, label_set, allow=allowed, known=found)
+    # The folder that the messages name is gone when they are read.
+    place = f"{data_dir}/"
+    for line in report.warning_lines():
+        print(line.replace(place, ""))
+    try:
+        report.raise_for_errors(advice="--allow_data=KIND accepts them")
+    except InputError as error:
+        kinds = ", ".join(dict.fromkeys(finding.kind for finding in report.errors))
+        raise InputError(f"nothing is kept: {str(error).replace(place, '')} ({kinds})") from None
+
+
 def print_result(prepared):
     """Print the lists with their numbers of images, and how to train with them."""
     width = max(len(name) for name in prepared.counts)
@@ -89,6 +120,7 @@ def main():
         manual_dir=FLAGS.manual_dir,
         options=options,
         trust_archives=FLAGS.trust_archives,
+        verify=verify,
     )
     print_result(prepared)
 

@@ -56,6 +56,15 @@ def read_prepared_labels(data_dir, dataset):
     return LabelSet(metadata["classes"], metadata["colors"], metadata["void_color"])
 
 
+def prepared_splits(data_dir, dataset):
+    """The names of the splits of a prepared data set, which have no example in common.
+
+    Raises:
+      InputError: where the data set is not there.
+    """
+    return tuple(_read_metadata(find_prepared(data_dir, dataset))["names"])
+
+
 def find_prepared(data_dir, dataset):
     """The folder of the newest version of a prepared data set.
 
