@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.data import augment
+from deeplab_tf.data.calls import ending_in_time
 from deeplab_tf.data.crops import Change, Cropper
 from deeplab_tf.data.tiles import tile_grid
 from deeplab_tf.data.voc import load_pair
@@ -97,7 +98,7 @@ def training_batches(
     return (
         tf.data.Dataset.range(start, tf.int64.max)
         .map(batch_at, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .prefetch(tf.data.AUTOTUNE)
+        .prefetch(2)
     )
 
 
@@ -173,6 +174,7 @@ def _stream(count, seed):
 
 def _crop_writer(examples, cropper, crop_size):
     # A TensorFlow op from indices, tiles and changes to the images and labels of a batch.
+    @ending_in_time
     def write(indices, tiles, *changes):
         images = np.empty((len(indices), crop_size, crop_size, 3), np.float32)
         labels = np.empty((len(indices), crop_size, crop_size), np.uint8)
