@@ -13,6 +13,10 @@ from deeplab_tf.data.voc import load_pair
 from deeplab_tf.errors import InputError
 
 
+# Batches made in advance; left to tf.data, it grew to gigabytes of them.
+PREFETCHED = 2
+
+
 def training_batches(
     examples,
     *,
@@ -98,7 +102,7 @@ def training_batches(
     return (
         tf.data.Dataset.range(start, tf.int64.max)
         .map(batch_at, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .prefetch(2)
+        .prefetch(PREFETCHED)
     )
 
 
