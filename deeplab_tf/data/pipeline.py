@@ -12,7 +12,6 @@ from deeplab_tf.data.tiles import tile_grid
 from deeplab_tf.data.voc import load_pair
 from deeplab_tf.errors import InputError
 
-
 # Batches made in advance; left to tf.data, it grew to gigabytes of them.
 PREFETCHED = 2
 
