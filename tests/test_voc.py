@@ -3,14 +3,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from deeplab_tf.data.examples import Example
-from deeplab_tf.data.labels import VOC, voc_colors
+from deeplab_tf.data.labels import VOC, LabelSet, voc_colors
 from deeplab_tf.data.png import encode_label
 from deeplab_tf.data.voc import (
+    decode_image,
+    find_files,
     load_image,
     load_label,
     load_pair,
+    read_classes,
     read_colors,
     read_label_set,
     read_split,
@@ -74,6 +78,40 @@ def test_labels_may_be_absent_where_none_are_needed(data_dir):
     assert a.label.endswith("a.png")
 
 
+def test_lists_of_paths_and_of_file_names(data_dir):
+    (data_dir / "Aug").mkdir()
+    _write_label(data_dir / "Aug" / "a label.png", LABEL)
+    _write_list(data_dir, "train", "/JPEGImages/a.jpg /Aug/a label.png\nb c.png\n")
+    a, b = read_split(data_dir, "train")
+    images, labels = data_dir / "JPEGImages", data_dir / "SegmentationClass"
+    assert a == Example("a", str(images / "a.jpg"), str(data_dir / "Aug" / "a label.png"))
+    assert b == Example("b c", str(images / "b c.png"), str(labels / "b c.png"))
+    assert find_files(data_dir, "a.jpg a.png") == (images / "a.jpg", labels / "a.png")
+
+
+def test_lists_stay_in_the_folder(data_dir, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    for path in data_dir.rglob("a.*"):
+        (outside / path.name).write_bytes(path.read_bytes())
+    for line in (f"{outside}/a", f"{outside}/a.jpg {outside}/a.png"):
+        _write_list(data_dir, "train", line)
+        with pytest.raises(InputError, match=rf"^{data_dir}/.*a\.jpg: no such image"):
+            read_split(data_dir, "train")
+    _write_list(data_dir, "train", f"../../{outside.name}/a")
+    with pytest.raises(InputError, match=r"train\.txt: .* leads out of the data set's folder"):
+        read_split(data_dir, "train")
+
+
+@pytest.mark.parametrize("ending", [".JPG", ".Jpg", ".JPEG", ".PNG"])
+def test_endings_in_capitals(data_dir, ending):
+    image = data_dir / "JPEGImages" / f"big{ending}"
+    label = data_dir / "SegmentationClass" / "big.PNG"
+    (data_dir / "JPEGImages" / "a.jpg").rename(image)
+    (data_dir / "SegmentationClass" / "a.png").rename(label)
+    _write_list(data_dir, "train", "big\n")
+    assert read_split(data_dir, "train") == [Example("big", str(image), str(label))]
+
+
 def test_pair_has_the_values_that_were_written(data_dir):
     image, label = load_pair(_example(data_dir), 3)
     np.testing.assert_array_equal(image, np.arange(36).reshape(3, 4, 3))
@@ -117,10 +155,24 @@ def test_classes_with_colors_read_rgb_labels(data_dir):
     np.testing.assert_array_equal(load_pair(_example(data_dir, "a"), 3, labels.colors)[1], LABEL)
 
 
+def test_classes_of_any_file(data_dir):
+    path = data_dir / "names"
+    path.write_bytes(b"\xef\xbb\xbfroad\r\ncar, truck\r\n")
+    label_set, colors = read_classes(path)
+    assert label_set == LabelSet.in_voc_colors(("road", "car, truck")) and colors is None
+    path.write_text("road,128,64,128\ntraffic light 2, 0, 0,1\n")
+    label_set, colors = read_classes(path)
+    assert label_set.names == ("road", "traffic light 2")
+    assert colors == label_set.colors == ((128, 64, 128), (0, 0, 1))
+    with pytest.raises(InputError, match="nowhere: No such file"):
+        read_classes(data_dir / "nowhere")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("\n \n", "lists no class"),
+        ("a 1 2 3\nb 4 5 6\nc 1 2 3\n", r"'a' and 'c' have the same color \(1, 2, 3\)"),
         ("a\nb\na\n", "'a' is given twice"),
         ("a 1 2 3\nb\n", "only 1 of 2 classes"),
         ("a 1 2 300\n", "0..255"),
@@ -171,6 +223,37 @@ def test_truncated_jpeg_is_an_error(tmp_path):
         path.write_bytes(contents[:keep])
         with pytest.raises(InputError, match=r"cut\.jpg: cannot be read"):
             load_image(path)
+
+
+BLACK = np.zeros((8, 8, 3), np.uint8)
+OTHER_FORMATS = {
+    # One pixel: header, palette of two, picture, its compressed pixels, end.
+    "gif": b"GIF89a\1\0\1\0\x80\0\0" + bytes(6) + b",\0\0\0\0\1\0\1\0\0\2\2D\1\0;",
+    "webp": cv2.imencode(".webp", BLACK)[1].tobytes(),
+    "bmp": cv2.imencode(".bmp", BLACK)[1].tobytes(),
+    "text": b"hello",
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_FORMATS)
+def test_other_formats_are_refused_whatever_their_name(tmp_path, kind):
+    contents = OTHER_FORMATS[kind]
+    (tmp_path / "a.jpg").write_bytes(contents)
+    with pytest.raises(InputError, match=r"a\.jpg: neither JPEG nor PNG, .*; convert it"):
+        load_image(tmp_path / "a.jpg")
+    for decode in (decode_image, tf.function(decode_image)):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="neither JPEG nor PNG"):
+            decode(tf.constant(contents))
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png"])
+def test_images_decode_inside_tf_data(tmp_path, ending):
+    image = np.full((16, 16, 3), (200, 100, 50), np.uint8)
+    _write_image(tmp_path / f"a{ending}", image)
+    contents = (tmp_path / f"a{ending}").read_bytes()
+    (decoded,) = tf.data.Dataset.from_tensors(contents).map(decode_image)
+    np.testing.assert_array_equal(decoded, load_image(tmp_path / f"a{ending}"))
+    np.testing.assert_array_equal(decode_image(tf.constant(contents)), decoded)
 
 
 def test_missing_files_are_named(tmp_path):

@@ -2,26 +2,40 @@
 
 A data set is a folder with
 
-    JPEGImages/NAME.jpg                       (or .jpeg or .png)
+    JPEGImages/NAME.jpg                       (or .jpeg or .png, or .JPG and so on)
     SegmentationClass/NAME.png                palette or grey PNG of class indices, 255 = void
-    ImageSets/Segmentation/{train,val}.txt    one NAME a line
+    ImageSets/Segmentation/{train,val}.txt    one NAME a line, or two paths; see lists.py
     classes.txt                               one class a line, in index order; may be absent
 
 A line of classes.txt is a class name, or a class name and its colour: `road 128 64 128`. With
-colours, labels may also be RGB PNGs in exactly these colours.
+colours, which must differ, labels may also be RGB PNGs in exactly these colours. Commas may take
+the place of the spaces: `road,128,64,128`.
 """
 
+import re
 from pathlib import Path
 
 import tensorflow as tf
 
 from deeplab_tf.data.examples import Example, read_file
 from deeplab_tf.data.labels import VOC, VOID, LabelSet
-from deeplab_tf.data.png import decode_label
+from deeplab_tf.data.lists import (
+    IMAGE_ENDINGS,
+    IMAGES_FOLDER,
+    parse_entry,
+    read_entries,
+    read_lines,
+)
+from deeplab_tf.data.png import SIGNATURE, decode_label
 from deeplab_tf.errors import InputError
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 LISTS = "ImageSets/Segmentation"
+LABELS_FOLDER = "SegmentationClass"
+
+# How the two kinds of image files begin.
+JPEG_START, PNG_START = b"\xff\xd8", SIGNATURE[:2]
+
+_CLASS_AND_COLOR = re.compile(r"(.+?)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\d+)")
 
 
 def read_split(data_dir, split, need_labels=True):
@@ -38,11 +52,14 @@ def read_split(data_dir, split, need_labels=True):
 
     Raises:
       InputError: where the list is missing, empty or names an example twice, or where an image
-        or a needed label is missing.
+        or a needed label is missing or would lie outside of `data_dir`.
     """
-    data_dir = Path(data_dir)
-    names = _read_names(data_dir, split)
-    return [_find_example(data_dir, name, need_labels) for name in names]
+    data_dir, path = Path(data_dir), list_path(data_dir, split)
+    if not data_dir.is_dir():
+        raise InputError(f"{data_dir}: no such folder; give a data set in VOC layout")
+    if not path.is_file():
+        raise InputError(f"{path}: no such list; write the names of the split's examples there")
+    return [_find_example(data_dir, entry, need_labels) for entry in read_entries(path)]
 
 
 def list_path(data_dir, split):
@@ -50,46 +67,30 @@ def list_path(data_dir, split):
     return Path(data_dir) / LISTS / f"{split}.txt"
 
 
-def find_files(data_dir, name):
+def find_files(data_dir, line):
     """Where the image and the label of an example lie, or should lie where they are missing.
+
+    Args:
+      data_dir: folder in VOC layout.
+      line: of a list: the example's name, or the paths of its files.
 
     Returns:
       (image, label), paths.
-    """
-    images = [Path(data_dir) / "JPEGImages" / (name + ending) for ending in IMAGE_ENDINGS]
-    image = next((path for path in images if path.is_file()), images[0])
-    return image, Path(data_dir) / "SegmentationClass" / f"{name}.png"
-
-
-def read_lines(path):
-    """The lines of a text file that are not blank, without the white space around them.
 
     Raises:
-      InputError: naming the file, where it is no text.
+      InputError: where the line leads out of the folder.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file in UTF-8; write it anew") from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return _files(Path(data_dir), parse_entry(line))
 
 
 def read_label_set(data_dir):
     """The classes that `classes.txt` lists; VOC's 21 where there is no such file.
 
-    Classes without a colour of their own get the VOC palette's.
-
     Raises:
-      InputError: where the file is empty or repeats a name, or only some classes have colours.
+      InputError: as `read_classes`.
     """
     path = Path(data_dir) / "classes.txt"
-    if not path.is_file():
-        return LabelSet.in_voc_colors(VOC)
-    names, colors = _read_classes(path)
-    try:
-        return LabelSet(names, colors) if colors else LabelSet.in_voc_colors(names)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    return read_classes(path)[0] if path.is_file() else LabelSet.in_voc_colors(VOC)
 
 
 def read_colors(data_dir):
@@ -98,10 +99,43 @@ def read_colors(data_dir):
     Returns:
       A tuple of (r, g, b), one for each class; None where the file gives none, because RGB
       labels in unknown colours must not be guessed at.
+
+    Raises:
+      InputError: as `read_classes`.
     """
     path = Path(data_dir) / "classes.txt"
-    has_colors = path.is_file() and _read_classes(path)[1]
-    return read_label_set(data_dir).colors if has_colors else None
+    return read_classes(path)[1] if path.is_file() else None
+
+
+def read_classes(path):
+    """The classes that a text file lists, one a line, with their colours or without.
+
+    Args:
+      path: the file; `classes.txt` in VOC layout.
+
+    Returns:
+      (`LabelSet`, its colours); the colours are None where the file gives none, and those of the
+      `LabelSet` then the VOC palette's.
+
+    Raises:
+      InputError: where the file is missing, no text or empty, repeats a name or a colour, or
+        gives only some of the classes colours.
+    """
+    found = [(line, _CLASS_AND_COLOR.fullmatch(line)) for line in read_lines(path)]
+    names = [match[1] if match else line for line, match in found]
+    colors = [tuple(map(int, match.groups()[1:])) for _, match in found if match]
+    if not names:
+        raise InputError(f"{path}: lists no class; write one name a line, or delete the file")
+    if colors and len(colors) < len(names):
+        raise InputError(
+            f"{path}: only {len(colors)} of {len(names)} classes have a color; give all or none"
+        )
+    try:
+        _check_differ(names, colors)
+        label_set = LabelSet(names, colors) if colors else LabelSet.in_voc_colors(names)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return label_set, label_set.colors if colors else None
 
 
 def load_image(path):
@@ -151,7 +185,12 @@ def decode_image(contents):
     Raises:
       tf.errors.InvalidArgumentError: where they are damaged, cut off, or of another format.
     """
-    # This op reads PNG as well, and can be told to be accurate about JPEG.
+    # The op reads PNG as well, and can be told to be accurate about JPEG; but it takes GIF and WebP
+    # too, and nothing else here does.
+    start = contents[:2] if isinstance(contents, bytes) else tf.strings.substr(contents, 0, 2)
+    is_known = (start == JPEG_START) | (start == PNG_START)
+    with tf.control_dependencies([tf.debugging.Assert(is_known, ["neither JPEG nor PNG"])]):
+        contents = tf.identity(contents)
     return tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
 
 
@@ -159,9 +198,11 @@ def _image_from(contents, place):
     try:
         return decode_image(contents).numpy()
     except tf.errors.InvalidArgumentError:
-        raise InputError(
-            f"{place}: cannot be read as JPEG or PNG image (damaged or cut off?); replace it"
-        ) from None
+        if contents and not contents.startswith((JPEG_START, PNG_START)):
+            what = "neither JPEG nor PNG, whatever its name says; convert it"
+        else:
+            what = "cannot be read as JPEG or PNG image (damaged or cut off?); replace it"
+        raise InputError(f"{place}: {what}") from None
 
 
 def _label_from(contents, place, num_classes, colors):
@@ -175,50 +216,46 @@ def _label_from(contents, place, num_classes, colors):
     return label
 
 
-def _read_names(data_dir, split):
-    if not data_dir.is_dir():
-        raise InputError(f"{data_dir}: no such folder; give a data set in VOC layout")
-    path = list_path(data_dir, split)
-    if not path.is_file():
-        raise InputError(f"{path}: no such list; write the names of the split's examples there")
-    names = read_lines(path)
-    if not names:
-        raise InputError(f"{path}: lists no example; write one name a line")
-    seen = set()
-    for name in names:
-        if name in seen:
-            raise InputError(f"{path}: lists {name!r} twice; remove one")
-        seen.add(name)
-    return names
+def _files(data_dir, entry):
+    images, labels = data_dir / IMAGES_FOLDER, data_dir / LABELS_FOLDER
+    if not entry.image:
+        image = _with_ending(images / entry.name, IMAGE_ENDINGS)
+        return image, _with_ending(labels / entry.name, (".png",))
+    # A file name alone lies where files of its kind do.
+    paths = ((images, entry.image), (labels, entry.label))
+    return tuple(data_dir / path if "/" in path else folder / path for folder, path in paths)
 
 
-def _find_example(data_dir, name, need_labels):
-    image, label = find_files(data_dir, name)
+def _with_ending(path, endings):
+    # In small letters or capitals, as cameras and Windows write them.
+    for spell in (str, str.upper, str.title):
+        for ending in endings:
+            file = Path(f"{path}{spell(ending)}")
+            if file.is_file():
+                return file
+    return Path(f"{path}{endings[0]}")
+
+
+def _find_example(data_dir, entry, need_labels):
+    image, label = _files(data_dir, entry)
     if not image.is_file():
-        raise InputError(f"{image}: no such image; add it or take {name!r} off the list")
+        raise InputError(f"{image}: no such image; add it or take {entry.name!r} off the list")
     if label.is_file():
-        return Example(name, str(image), str(label))
+        return Example(entry.name, str(image), str(label))
     if need_labels:
-        raise InputError(f"{label}: no such label; add it or take {name!r} off the list")
-    return Example(name, str(image), "")
+        raise InputError(f"{label}: no such label; add it or take {entry.name!r} off the list")
+    return Example(entry.name, str(image), "")
 
 
-def _read_classes(path):
-    names, colors = [], []
-    for line in read_lines(path):
-        words = line.rsplit(maxsplit=3)
-        if len(words) == 4 and all(word.isdecimal() for word in words[1:]):
-            names.append(words[0])
-            colors.append(tuple(int(word) for word in words[1:]))
-        else:
-            names.append(line)
-    if not names:
-        raise InputError(f"{path}: lists no class; write one name a line, or delete the file")
-    if colors and len(colors) < len(names):
-        raise InputError(
-            f"{path}: only {len(colors)} of {len(names)} classes have a color; give all or none"
-        )
-    return tuple(names), tuple(colors)
+def _check_differ(names, colors):
+    class_of = {}
+    for name, color in zip(names, colors, strict=False):
+        other = class_of.setdefault(color, name)
+        if other != name:
+            raise InputError(
+                f"{other!r} and {name!r} have the same color {color}, by which RGB labels cannot"
+                " tell them apart; give each class its own, or all of them none"
+            )
 
 
 def _size(array):
