@@ -1,4 +1,5 @@
 import json
+import shutil
 import struct
 
 import cv2
@@ -8,7 +9,12 @@ import tensorflow as tf
 
 from deeplab_tf.data.datasets import label_colors, open_dataset
 from deeplab_tf.data.labels import LabelSet
-from deeplab_tf.data.records import find_prepared, prepared_splits, record_extents
+from deeplab_tf.data.records import (
+    check_prepared,
+    find_prepared,
+    prepared_splits,
+    record_extents,
+)
 from deeplab_tf.data.voc import load_pair
 from deeplab_tf.errors import InputError
 
@@ -93,10 +99,18 @@ def test_the_newest_version_is_taken(data_dir):
     assert find_prepared(data_dir, "voc12_aug").name == "1.10.0"
 
 
+@pytest.mark.parametrize("copy", ["1.0.0-old", "1.0.0.bak", "2.0.0.x1y2.partial", "1.0.old"])
+def test_copies_beside_are_no_versions(data_dir, copy):
+    shutil.copytree(data_dir / "voc12_aug" / "1.0.0", data_dir / "voc12_aug" / copy)
+    assert find_prepared(data_dir, "voc12_aug").name == "1.0.0"
+
+
 def test_data_that_is_not_prepared_names_the_command(tmp_path):
     command = f"prepare_data.py --dataset=camvid --data_dir={tmp_path}"
     with pytest.raises(InputError, match=command):
         open_dataset("camvid", tmp_path, "train")
+    with pytest.raises(InputError, match="--dataset=camvid '--data_dir=my data'"):
+        open_dataset("camvid", "my data", "train")
 
 
 def test_an_unknown_list_names_those_there_are(data_dir):
@@ -124,6 +138,44 @@ def test_damage_is_one_line(data_dir):
     (folder / "metadata.json").write_text('{"names": {}}')
     with pytest.raises(InputError, match=r"metadata.json: no 'classes' there"):
         open_dataset("voc12_aug", data_dir, "sbd")
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (None, "no JSON object"),
+        ({"names": None}, "'names' and 'lists' must hold lists of names"),
+        ({"names": {"train": 2}}, "'names' and 'lists' must hold lists of names"),
+        ({"names": {"train": [1]}}, "'names' and 'lists' must hold lists of names"),
+        ({"lists": ["train"]}, "'names' and 'lists' must hold lists of names"),
+        ({"lists": {"all": ["train", "more"]}}, "a list of 'more', which is no split"),
+        ({"classes": 5}, "its classes or colors are wrong"),
+        ({"colors": [1]}, "its classes or colors are wrong"),
+        ({"void_color": "x"}, "its classes or colors are wrong"),
+    ],
+)
+def test_metadata_of_other_types_is_one_line(data_dir, change, message):
+    path = data_dir / "voc12_aug" / "1.0.0" / "metadata.json"
+    path.write_text(json.dumps({**METADATA, **change} if change else [METADATA]))
+    with pytest.raises(InputError) as caught:
+        open_dataset("voc12_aug", data_dir, "train")
+    assert str(caught.value).startswith(f"{path}: {message}") and "\n" not in str(caught.value)
+    assert str(caught.value).endswith("; prepare the data again with --overwrite")
+
+
+def test_check_opens_the_files_of_every_split(data_dir):
+    folder = data_dir / "voc12_aug" / "1.0.0"
+    check_prepared(folder)
+    for path in sorted(folder.iterdir()):
+        contents = path.read_bytes()
+        path.unlink()
+        with pytest.raises(InputError, match="prepare the data again with --overwrite"):
+            check_prepared(folder)
+        path.write_bytes(contents)
+    shard = folder / "voc12_aug-sbd.tfrecord-00000-of-00001"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(InputError, match="00000-of-00001: cut off or damaged"):
+        check_prepared(folder)
 
 
 def test_extents_are_those_of_the_data(tmp_path):

@@ -13,6 +13,7 @@ from deeplab_tf.errors import InputError
 
 # A record lies between its length (8 bytes) with checksum (4) and its own checksum (4).
 RECORD_HEADER, RECORD_FOOTER = 12, 4
+PREPARE_AGAIN = "prepare the data again with --overwrite"  # the remedy for damaged records
 
 
 class Example(NamedTuple):
@@ -77,7 +78,7 @@ class RecordExample(NamedTuple):
             raise InputError(f"{self.path}: {error.strerror}; check the path") from None
         except Exception:  # protobuf's own errors have no common class in all its versions
             raise InputError(
-                f"{self.path}: record of {self.name!r} is damaged; prepare the data again"
+                f"{self.path}: record of {self.name!r} is damaged; {PREPARE_AGAIN}"
             ) from None
 
 

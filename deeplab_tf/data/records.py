@@ -9,13 +9,21 @@ only looked through for where each record starts, so that any record can be read
 """
 
 import json
+import re
+import shlex
 import struct
 from pathlib import Path
 
-from deeplab_tf.data.examples import RECORD_FOOTER, RECORD_HEADER, RecordExample
+from deeplab_tf.data.examples import (
+    PREPARE_AGAIN,
+    RECORD_FOOTER,
+    RECORD_HEADER,
+    RecordExample,
+)
 from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.errors import InputError
 
+INFO, METADATA = "dataset_info.json", "metadata.json"
 METADATA_KEYS = ("classes", "colors", "void_color", "names", "lists")
 
 
@@ -34,7 +42,7 @@ def read_prepared(data_dir, dataset, split):
       InputError: where the data set is not there, has no such list, or a file is damaged.
     """
     folder = find_prepared(data_dir, dataset)
-    metadata = _read_metadata(folder)
+    metadata = read_metadata(folder)
     splits, lists = metadata["names"], metadata["lists"]
     parts = [split] if split in splits else lists.get(split)
     if parts is None:
@@ -42,7 +50,7 @@ def read_prepared(data_dir, dataset, split):
         raise InputError(f"{folder}: no list {split!r}; there are {known}")
     examples = [found for part in parts for found in _split(folder, dataset, part, splits[part])]
     if not examples:
-        raise InputError(f"{folder}: the list {split!r} is empty; prepare the data again")
+        raise InputError(f"{folder}: the list {split!r} is empty; {PREPARE_AGAIN}")
     return examples
 
 
@@ -52,8 +60,13 @@ def read_prepared_labels(data_dir, dataset):
     Raises:
       InputError: where the data set is not there, or does not say its classes.
     """
-    metadata = _read_metadata(find_prepared(data_dir, dataset))
-    return LabelSet(metadata["classes"], metadata["colors"], metadata["void_color"])
+    folder = find_prepared(data_dir, dataset)
+    metadata = read_metadata(folder)
+    try:
+        return LabelSet(metadata["classes"], metadata["colors"], metadata["void_color"])
+    except (TypeError, ValueError) as error:  # of which InputError is one
+        reason = f"its classes or colors are wrong ({error})"
+        raise InputError(f"{folder / METADATA}: {reason}; {PREPARE_AGAIN}") from None
 
 
 def prepared_splits(data_dir, dataset):
@@ -62,7 +75,7 @@ def prepared_splits(data_dir, dataset):
     Raises:
       InputError: where the data set is not there.
     """
-    return tuple(_read_metadata(find_prepared(data_dir, dataset))["names"])
+    return tuple(read_metadata(find_prepared(data_dir, dataset))["names"])
 
 
 def find_prepared(data_dir, dataset):
@@ -71,13 +84,51 @@ def find_prepared(data_dir, dataset):
     Raises:
       InputError: where there is none, with the command that makes it.
     """
-    found = [path.parent for path in Path(data_dir, dataset).glob("*.*.*/dataset_info.json")]
+    found = [path.parent for path in Path(data_dir, dataset).glob(f"*.*.*/{INFO}")]
+    # A copy that somebody keeps beside it, "1.0.0-old", is no version.
+    found = [folder for folder in found if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)]
     if not found:
+        place = shlex.quote(f"--data_dir={data_dir}")
         raise InputError(
             f"{Path(data_dir, dataset)}: no prepared data; make it: python tools/prepare_data.py "
-            f"--dataset={dataset} --data_dir={data_dir}"
+            f"--dataset={dataset} {place}"
         )
     return max(found, key=lambda folder: [int(number) for number in folder.name.split(".")])
+
+
+def check_prepared(folder):
+    """Open every file of a prepared data set, without reading what is in the records.
+
+    Args:
+      folder: Path of its files, DATA_DIR/NAME/VERSION.
+
+    Raises:
+      InputError: where one is missing or damaged.
+    """
+    if not (folder / INFO).is_file():
+        raise InputError(f"{folder / INFO}: no such file; {PREPARE_AGAIN}")
+    for split, names in read_metadata(folder)["names"].items():
+        _split(folder, folder.parent.name, split, names)
+
+
+def read_metadata(folder):
+    """What metadata.json says, a dict with `METADATA_KEYS` and what else the builder wrote.
+
+    Args:
+      folder: Path of the data set's files, DATA_DIR/NAME/VERSION.
+
+    Raises:
+      InputError: where the file is missing or holds something else.
+    """
+    path = folder / METADATA
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+        defect = _defect(metadata)
+    except (OSError, ValueError) as error:
+        defect = f"cannot be read ({error})"
+    if defect:
+        raise InputError(f"{path}: {defect}; {PREPARE_AGAIN}")
+    return metadata
 
 
 def record_extents(path):
@@ -101,30 +152,38 @@ def record_extents(path):
             extents.append((start + RECORD_HEADER, size))
             start += RECORD_HEADER + size + RECORD_FOOTER
     if start != end:
-        raise InputError(f"{path}: cut off or damaged; prepare the data again")
+        raise InputError(f"{path}: cut off or damaged; {PREPARE_AGAIN}")
     return extents
 
 
 def _split(folder, dataset, split, names):
     paths = sorted(folder.glob(f"{dataset}-{split}.tfrecord-*"))
     if not paths or not paths[-1].name.endswith(f"-of-{len(paths):05d}"):
-        raise InputError(f"{folder}: files of {split!r} are missing; prepare the data again")
+        raise InputError(f"{folder}: files of {split!r} are missing; {PREPARE_AGAIN}")
     places = [(str(path), *extent) for path in paths for extent in record_extents(path)]
     if len(places) != len(names):
         raise InputError(
-            f"{folder}: {len(places)} records of {split!r} but {len(names)} names; prepare the "
-            "data again"
+            f"{folder}: {len(places)} records of {split!r} but {len(names)} names; {PREPARE_AGAIN}"
         )
     return [RecordExample(name, *place) for name, place in zip(names, places, strict=True)]
 
 
-def _read_metadata(folder):
-    path = folder / "metadata.json"
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-        missing = [key for key in METADATA_KEYS if key not in metadata]
-    except (OSError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); prepare the data again") from None
+def _defect(metadata):
+    # What is wrong with it; "" where nothing is.
+    if not isinstance(metadata, dict):
+        return "no JSON object"
+    missing = [key for key in METADATA_KEYS if key not in metadata]
     if missing:
-        raise InputError(f"{path}: no {missing[0]!r} there; prepare the data again")
-    return metadata
+        return f"no {missing[0]!r} there"
+    splits, lists = metadata["names"], metadata["lists"]
+    if not (_holds_lists(splits) and _holds_lists(lists)):
+        return "'names' and 'lists' must hold lists of names"
+    unknown = [part for parts in lists.values() for part in parts if part not in splits]
+    return f"a list of {unknown[0]!r}, which is no split" if unknown else ""
+
+
+def _holds_lists(table):
+    return isinstance(table, dict) and all(
+        isinstance(names, list) and all(isinstance(name, str) for name in names)
+        for names in table.values()
+    )
