@@ -109,7 +109,7 @@ def _set_findings(labels, label_set, is_complete):
     together = _together(labels)
     pixels = evidence.sum_pixels(look for _, look in together)
     absent = {index: name for index, name in enumerate(label_set.names) if not pixels[index]}
-    findings = evidence.mixed_labels(together, label_set.colors)
+    findings = evidence.mixed_labels(together, label_set.num_classes)
     findings += evidence.mixed_palettes(together)
     for part in labels.values():
         findings += evidence.void_objects(part, absent, is_complete)

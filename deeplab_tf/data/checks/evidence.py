@@ -13,6 +13,8 @@ from deeplab_tf.data.labels import VOID
 SOLID_SHARE = 0.5  # of the labels; in more than this, void looks drawn as an object
 HINT_SHARE = 0.1  # in more than this it may be worth a look
 DOMINANT_SHARE = 0.999  # of the pixels that are no void
+SHADES_SHARE = 0.5  # of the grey labels; where more hold shades alone, they are no indices
+ACCIDENT = 1e-4  # the chance, in one label, of what is taken for no accident
 
 
 def void_objects(labels, absent, is_complete):
@@ -49,12 +51,17 @@ def _void_object(files, labels, how, absent, severity=ERROR):
     return problem("void_object", min(files), what, remedy, severity)
 
 
-def mixed_labels(labels, colors):
+def mixed_labels(labels, num_classes):
     """Labels of which some are stored as palette indices, others as grey levels or colours.
+
+    A mix of palette and grey labels is usual: VOC's are the former, and those of SBD are often
+    kept as the latter. A grey level that is the index of a class may be a shade of a colour as
+    well and proves nothing. It is an error only where most grey labels hold nothing but shades,
+    and so many that it is no accident.
 
     Args:
       labels: list of (file, `Inspection`) of all splits.
-      colors: the classes' colours, by which grey shades of colours are told from indices.
+      num_classes: number of classes.
 
     Returns:
       A list of `Finding`: an error for each grey label that holds grey shades where palette
@@ -64,34 +71,35 @@ def mixed_labels(labels, colors):
     counts = Counter(look.color for _, look in labels)
     if len(counts) < 2:
         return []
-    indices = {v for _, look in labels if look.color == "palette" for v in look.pixels}
-    shades = grey_shades(_shown_colors(labels, colors)) - indices
-    wrong = [
-        problem(
-            "label_mix",
-            file,
-            f"grey levels {some(sorted(set(look.pixels) - {0, VOID}))} are shades of the colors"
-            " that palette labels of the same data show",
-            "write the class indices instead",
-        )
-        for file, look in labels
-        if look.color == "grey" and _is_within(look.pixels, shades)
-    ]
-    return wrong or [_mix_warning(labels, counts)]
+    return _shades_of_colors(labels, num_classes) or [_mix_warning(labels, counts)]
 
 
 def _is_refused(look):
     return any(is_about_label(finding) for finding in look.findings)
 
 
-def _shown_colors(labels, colors):
-    palettes = {tuple(color) for _, look in labels for color in look.palette}
-    return [*palettes, *colors]
+def _shades_of_colors(labels, num_classes):
+    # Of the palettes alone: the shades of many classes' colors are nearly all levels there are.
+    shades = grey_shades([tuple(color) for _, look in labels for color in look.palette])
+    grey = [(file, set(look.pixels) - {0, VOID}) for file, look in labels if look.color == "grey"]
+    wrong = [
+        problem(
+            "label_mix",
+            file,
+            f"grey levels {some(sorted(levels))} are shades of the colors that palette labels of"
+            " the same data show",
+            "write the class indices instead",
+        )
+        for file, levels in grey
+        if _are_shades(levels, shades, num_classes)
+    ]
+    return wrong if len(wrong) > SHADES_SHARE * len(grey) else []
 
 
-def _is_within(pixels, shades):
-    objects = set(pixels) - {0, VOID}
-    return bool(objects) and objects <= shades
+def _are_shades(levels, shades, num_classes):
+    # Whether all are shades, and so many indices would hardly all be shades by accident.
+    share = len([shade for shade in shades if shade < num_classes]) / num_classes
+    return levels <= shades and share ** len(levels) < ACCIDENT
 
 
 def _mix_warning(labels, counts):
