@@ -270,6 +270,9 @@ DEFECTS = {
     "label missing": Defect("label_missing", _remove(label_path)),
     "other size": Defect("label_size", _change_label(lambda label: label[:-1])),
     "image cut short": Defect("image_unreadable", _cut(image_path)),
+    "image cut short, with an end": Defect(
+        "image_unreadable", _image_contents(lambda _, jpeg: jpeg[:-300] + jpeg[-2:])
+    ),
     "image of another format": Defect(
         "image_unreadable", _image_contents(lambda image, _: b"GIF89a" + image.tobytes())
     ),

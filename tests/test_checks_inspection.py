@@ -82,6 +82,36 @@ def test_an_image_that_exif_turns_is_not_reported_for_its_size_as_well(make):
     assert kinds(inspect(make("b", wide, tall), 3)) == [("error", "label_size")]
 
 
+JPEG_KINDS = {
+    "plain": [],
+    "progressive": [cv2.IMWRITE_JPEG_PROGRESSIVE, 1],
+    "optimised": [cv2.IMWRITE_JPEG_OPTIMIZE, 1],
+    "with restarts": [cv2.IMWRITE_JPEG_RST_INTERVAL, 3],
+}
+
+
+@pytest.mark.parametrize("kind", JPEG_KINDS)
+@pytest.mark.parametrize("level", [0, 128, 200])
+def test_grey_corners_are_no_missing_data(make, kind, level):
+    image = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
+    image[SIDE // 2 :] = level
+    jpeg = cv2.imencode(".jpg", image, JPEG_KINDS[kind])[1].tobytes()
+    for contents in (jpeg, jpeg + bytes(9)):
+        assert inspect(make("a", PLAIN, contents), 3) == []
+
+
+@pytest.mark.parametrize("kind", ["plain", "optimised"])
+def test_a_jpeg_with_its_end_but_not_all_before_it(make, kind):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
+    jpeg = cv2.imencode(".jpg", image, JPEG_KINDS[kind])[1].tobytes()
+    pixels = jpeg.rindex(b"\xff\xda") + 14  # where their data starts
+    for kept in np.linspace(pixels, pixels + (len(jpeg) - pixels) * 2 // 3, 8).astype(int):
+        example = make("a", PLAIN, jpeg[:kept] + jpeg[-2:])
+        assert kinds(inspect(example, 3)) == [("error", "image_unreadable")]
+        assert load_pair(example, 3)  # what makes it hard to notice
+
+
 def test_a_file_that_cannot_be_opened_is_named(make):
     example = make("a", PLAIN)
     (finding,) = inspect(example._replace(label="absent.png"), 3)

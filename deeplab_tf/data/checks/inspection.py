@@ -21,6 +21,11 @@ MASK_VALUES = {0, 128, 255}
 # bands that VOC draws around its objects are 5 pixels wide.
 SOLID = np.ones((11, 11), np.uint8)
 
+# What the JPEG decoder fills up with, without a word, where data is missing.
+_NOT_THERE = [128, 128, 128]
+_JPEG_END = b"\xff\xd9"
+_MORE = 512  # bytes
+
 _TRACING = threading.Lock()
 
 
@@ -126,14 +131,26 @@ def _image_oddities(header):
 
 def _can_decode_image(header, contents):
     try:
-        if header.format == JPEG:
-            # An eighth of the size is enough to read all of the file, in half of the time.
-            tf.io.decode_jpeg(contents, channels=3, ratio=8)
-        else:
+        if header.format != JPEG:
             tf.io.decode_png(contents, channels=3)
+            return True
+        pixels = _small_jpeg(contents)
     except tf.errors.InvalidArgumentError:
         return False
-    return True
+    return pixels[-1, -1].tolist() != _NOT_THERE or not _ends_early(contents, pixels)
+
+
+def _small_jpeg(contents):
+    # An eighth of the size is enough to read all of the file, in half of the time.
+    return tf.io.decode_jpeg(contents, channels=3, ratio=8).numpy()
+
+
+def _ends_early(contents, pixels):
+    # Whether the pixels' data ends before the image does, although the end is marked. If there
+    # is more data before the mark, a decoder that was through does not look at it.
+    end = contents.rfind(_JPEG_END)
+    more = contents[max(0, end - _MORE) : end].replace(b"\xff", b"\x7f")
+    return not np.array_equal(pixels, _small_jpeg(contents[:end] + more + contents[end:]))
 
 
 def _look_at_label(example, contents, image_header, findings, num_classes, colors):
