@@ -53,5 +53,7 @@ def test_missing_files_are_named(files, records):
 
 
 def test_a_wrong_offset_is_no_record(records):
-    with pytest.raises(InputError, match=r"record of 'second' is damaged; prepare the data again with"):
+    with pytest.raises(
+        InputError, match=r"record of 'second' is damaged; prepare the data again with"
+    ):
         records[1]._replace(offset=records[1].offset - 9).read()
