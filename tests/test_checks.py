@@ -7,7 +7,15 @@ import pytest
 import tensorflow as tf
 from planted import SIDE, THREE, blocks, kinds, write_example
 
-from deeplab_tf.data.checks import KINDS, check_dataset, offenders_picture, open_lists
+from deeplab_tf.data.checks import (
+    ERROR,
+    KINDS,
+    accepted_kinds,
+    check_dataset,
+    offenders_picture,
+    open_lists,
+    same_list,
+)
 from deeplab_tf.data.datasets import label_colors
 from deeplab_tf.data.examples import RecordExample
 from deeplab_tf.data.png import encode_label
@@ -222,9 +230,23 @@ def test_all_missing_files_are_found(tmp_path, clean):
 def test_images_that_end_otherwise_are_pointed_to(tmp_path, clean):
     folder = shutil.copytree(clean, tmp_path / "data")
     image = planted.image_path(folder)
-    image.rename(image.with_suffix(".JPG"))
+    image.rename(image.with_suffix(".bmp"))
     (finding,) = open_lists("voc", folder, ["train"])[2]
-    assert finding.what == "no such image, only train_0000.JPG"
+    assert finding.what == "no such image, only train_0000.bmp"
+
+
+def test_a_list_that_is_named_twice(clean):
+    splits, _, findings = open_lists("voc", clean, ["train", "val", "train"])
+    assert list(splits) == ["train", "val"]
+    assert kinds(findings) == [("error", "list_overlap")]
+    assert findings[0].line.startswith("list 'train': is named twice, to train and to validate on;")
+    assert same_list(["train", "val"]) == []
+
+
+def test_only_published_data_sets_have_kinds_that_are_accepted():
+    assert accepted_kinds("voc12_aug") == ("image_rotated", "void_only", "void_object")
+    assert [accepted_kinds(own) for own in ("voc", "synthetic", "folder")] == [()] * 3
+    assert set(accepted_kinds("coco_voc")) <= {kind for kind in KINDS if KINDS[kind] == ERROR}
 
 
 def test_a_folder_that_is_not_there():

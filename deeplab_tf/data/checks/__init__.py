@@ -1,11 +1,12 @@
 """Checks of a data set before it is trained on: `open_lists`, `check_dataset`, `Report`."""
 
 from deeplab_tf.data.checks.dataset import check_dataset
-from deeplab_tf.data.checks.findings import ERROR, KINDS, WARNING, Finding
+from deeplab_tf.data.checks.findings import ERROR, KINDS, WARNING, Finding, accepted_kinds
 from deeplab_tf.data.checks.inspection import inspect
-from deeplab_tf.data.checks.lists import open_lists
+from deeplab_tf.data.checks.lists import open_lists, same_list
 from deeplab_tf.data.checks.picture import offenders_picture
 from deeplab_tf.data.checks.report import Report, SplitCounts
+from deeplab_tf.data.checks.tile_sizes import check_tile_sizes
 
 __all__ = [
     "ERROR",
@@ -14,8 +15,11 @@ __all__ = [
     "Finding",
     "Report",
     "SplitCounts",
+    "accepted_kinds",
     "check_dataset",
+    "check_tile_sizes",
     "inspect",
     "offenders_picture",
     "open_lists",
+    "same_list",
 ]

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from deeplab_tf.data.datasets import PREPARED
 from deeplab_tf.errors import InputError
 
 ERROR, WARNING = "error", "warning"
@@ -38,6 +39,9 @@ KINDS = {
     "class_absent": WARNING,
     "class_dominates": WARNING,
 }
+
+# What published images and labels may have: nobody can mend it, and many have trained on it.
+PUBLISHED = ("image_rotated", "void_only", "void_object")
 
 
 class Finding(NamedTuple):
@@ -85,6 +89,18 @@ def accept(findings, allow):
     if unknown:
         raise InputError(f"no kind of finding {unknown[0]!r}; allow some of {', '.join(KINDS)}")
     return [f._replace(severity=WARNING) if f.kind in allow else f for f in findings]
+
+
+def accepted_kinds(dataset):
+    """The kinds of errors that are only warnings in a data set, because it is published as it is.
+
+    Args:
+      dataset: name of the data set; see `open_dataset`.
+
+    Returns:
+      A tuple of keys of `KINDS`; empty for data of the user's own.
+    """
+    return PUBLISHED if dataset in PREPARED and dataset != "folder" else ()
 
 
 def is_about_label(finding):

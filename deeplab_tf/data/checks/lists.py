@@ -1,13 +1,15 @@
 """Opening the lists of a data set for a check: what is missing becomes findings."""
 
+from collections import Counter
 from pathlib import Path
 
 from deeplab_tf.data.checks.findings import WARNING, problem
 from deeplab_tf.data.datasets import PREPARED, open_dataset
 from deeplab_tf.data.examples import Example
-from deeplab_tf.data.records import read_prepared_labels
+from deeplab_tf.data.lists import parse_entry, read_lines
+from deeplab_tf.data.records import find_prepared, read_metadata, read_prepared_labels
 from deeplab_tf.data.synthetic import ensure_synthetic
-from deeplab_tf.data.voc import find_files, list_path, read_label_set, read_lines
+from deeplab_tf.data.voc import find_files, list_path, read_label_set
 from deeplab_tf.errors import InputError
 
 
@@ -19,7 +21,7 @@ def open_lists(dataset, data_dir, splits, optional=()):
     Args:
       dataset: name of the data set; see `open_dataset`.
       data_dir: the data set's folder.
-      splits: names of the lists.
+      splits: names of the lists; one that is named twice is a finding.
       optional: those of them of which it is enough to warn where they are missing.
 
     Returns:
@@ -33,10 +35,10 @@ def open_lists(dataset, data_dir, splits, optional=()):
         ensure_synthetic(data_dir)
     if not Path(data_dir).is_dir():
         raise InputError(f"{data_dir}: no such folder; give the folder of a data set")
-    opened, findings = {}, []
-    for split in splits:
+    opened, findings = {}, same_list(splits)
+    for split in dict.fromkeys(splits):
         if dataset in PREPARED:
-            examples, found = _open_prepared(dataset, data_dir, split)
+            examples, found = _open_prepared(dataset, data_dir, split, split in optional)
         else:
             examples, found = _open_folder(data_dir, split, split in optional)
         findings += found
@@ -45,48 +47,70 @@ def open_lists(dataset, data_dir, splits, optional=()):
     return opened, _read_labels(dataset, data_dir), findings
 
 
+def same_list(splits):
+    """What is wrong where one list is to train and to validate on.
+
+    Args:
+      splits: names of the lists.
+
+    Returns:
+      A list of `Finding`, one for each name that is there more than once.
+    """
+    what = "is named twice, to train and to validate on"
+    remedy = "name another for one: what was learned by heart is no test"
+    twice = [split for split, count in Counter(splits).items() if count > 1]
+    return [problem("list_overlap", f"list {split!r}", what, remedy) for split in twice]
+
+
 def _read_labels(dataset, data_dir):
     if dataset in PREPARED:
         return read_prepared_labels(data_dir, dataset)
     return read_label_set(data_dir)
 
 
-def _open_prepared(dataset, data_dir, split):
+def _open_prepared(dataset, data_dir, split, is_optional):
     try:
         return open_dataset(dataset, data_dir, split)[0], []
     except InputError as error:
         file, _, rest = str(error).partition(": ")
         what, _, remedy = rest.partition("; ")
-        return None, [problem("list_unreadable", file, what, remedy)]
+        metadata = read_metadata(find_prepared(data_dir, dataset))
+        if split in {*metadata["names"], *metadata["lists"]}:
+            return None, [problem("list_unreadable", file, what, remedy)]
+        return None, [_missing_list(file, what, remedy, is_optional)]
+
+
+def _missing_list(place, what, remedy, is_optional):
+    return problem("list_missing", place, what, remedy, WARNING if is_optional else None)
 
 
 def _open_folder(data_dir, split, is_optional):
     # (examples, findings); None for the examples of a list that cannot be read.
     path = list_path(data_dir, split)
     if not path.is_file():
-        what, remedy = "no such list", "write the names of the split's examples there"
-        severity = WARNING if is_optional else None
-        return None, [problem("list_missing", path, what, remedy, severity)]
+        remedy = "write the names of the split's examples there"
+        return None, [_missing_list(path, "no such list", remedy, is_optional)]
     try:
-        names = read_lines(path)
+        lines = read_lines(path)
+        found = [_find(data_dir, line) for line in lines]
     except InputError as error:
         what, _, remedy = str(error).removeprefix(f"{path}: ").partition("; ")
         return None, [problem("list_unreadable", path, what, remedy)]
-    found = [_find(data_dir, name) for name in names]
     examples = [example for example, _ in found if example]
     findings = [finding for _, some in found for finding in some]
     return (None if findings and not examples else examples), findings
 
 
-def _find(data_dir, name):
+def _find(data_dir, line):
     # (Example, findings); None for the example where a file is missing.
-    image, label = find_files(data_dir, name)
+    image, label = find_files(data_dir, line)
     findings = []
     if not image.is_file():
         what, remedy = "no such image", "add it or take its name off the list"
         findings.append(problem("image_missing", image, what + _instead(image), remedy))
     if not label.is_file():
         findings.append(_missing_label(label))
+    name = parse_entry(line).name
     return (None if findings else Example(name, str(image), str(label))), findings
 
 
