@@ -4,6 +4,7 @@ import shutil
 import cv2
 import planted
 import pytest
+from tiny_archives import pack, stripes, voc_files
 from tool_runner import run_tool
 
 
@@ -87,6 +88,51 @@ def test_a_default_list_that_is_missing_is_a_warning(folder):
     assert "train.txt: no such list" in run_tool("check_data", f"--data_dir={folder}").error
 
 
+@pytest.fixture
+def prepared(tmp_path):
+    """A prepared set of which one image is turned by its EXIF tag."""
+    files, _ = voc_files({"train": {"a": stripes([0, 1])}, "val": {"b": stripes([0, 2])}})
+    image = "VOCdevkit/VOC2012/JPEGImages/a.jpg"
+    files[image] = planted.with_orientation(files[image], 3)
+    pack(tmp_path / "archives" / "VOCtrainval_11-May-2012.tar", files)
+    done = run_tool(
+        "prepare_data", "--dataset=voc12", "--trust_archives", f"--data_dir={tmp_path}",
+        f"--manual_dir={tmp_path / 'archives'}", f"--download_dir={tmp_path / 'unpacked'}",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    assert "warning: image_rotated: " in done.out
+    return tmp_path
+
+
+def test_a_prepared_set(prepared):
+    flags = "--dataset=voc12", f"--data_dir={prepared}"
+    # What prepare_data takes is no error afterwards, either.
+    done = run_tool("check_data", *flags)
+    assert done.status == 0, done.err
+    assert "warning image_rotated: 1" in done.out
+    (metadata,) = prepared.glob("voc12/*/metadata.json")
+    content = json.loads(metadata.read_text())
+    del content["names"]["val"], content["lists"]["trainval"]
+    metadata.write_text(json.dumps(content))
+    done = run_tool("check_data", *flags)
+    assert done.status == 0, done.err
+    assert f"warning list_missing: 1\n  {metadata.parent}: no list 'val'" in done.out
+    assert "no list 'val'; there are train" in run_tool("check_data", *flags, "--splits=val").error
+
+
+def test_lists_of_paths(folder):
+    # As many lists of VOC with SBD's labels are.
+    split = planted.split_path(folder)
+    lines = split.read_text().split()
+    split.write_text("".join(f"/JPEGImages/{x}.jpg /SegmentationClass/{x}.png\n" for x in lines))
+    done = run_tool("check_data", f"--data_dir={folder}")
+    assert done.status == 0, done.err
+    assert "train: 6 of 6 examples" in done.out
+    split.write_text("../train_0000\n")
+    done = run_tool("check_data", f"--data_dir={folder}", "--splits=train")
+    assert f"{split}: '../train_0000' leads out of the data set's folder" in done.error
+
+
 def test_a_list_that_is_no_text(folder):
     planted.split_path(folder).write_bytes(b"\xff\xfe\x00")
     done = run_tool("check_data", f"--data_dir={folder}", "--splits=train")
@@ -105,10 +151,19 @@ def test_a_sample(folder):
         (["--data_dir=absent"], "absent: no such folder; give the folder of a data set"),
         (["--allow_data=void"], "no kind of finding 'void'; allow some of list_missing, "),
         (["--dataset=voc12"], "no prepared data; make it: python tools/prepare_data.py"),
+        (["--splits="], "--splits names no list; give some, as --splits=train,val"),
+        (["--splits=train,train"], "list 'train': is named twice, to train and to validate on"),
     ],
 )
 def test_bad_flags_are_one_line(clean, flags, said):
     assert said in run_tool("check_data", f"--data_dir={clean}", *flags).error
+
+
+@pytest.mark.parametrize("flag", ["json_out", "picture_out"])
+def test_a_folder_for_a_file_is_refused_before_the_check(clean, tmp_path, flag):
+    done = run_tool("check_data", f"--data_dir={clean}", f"--{flag}={tmp_path}")
+    assert done.error == f"error: {tmp_path}: is a folder; give the name of a file"
+    assert done.out == ""
 
 
 @pytest.mark.parametrize("sample", [16, pytest.param(0, marks=pytest.mark.slow)])

@@ -164,6 +164,32 @@ def test_number_of_classes_must_agree(data_dir, tmp_path):
     assert "has 21 classes but the data set" in done.error
 
 
+def test_classes_of_other_names_are_worth_a_warning(model, data_dir, tmp_path):
+    model.save(tmp_path / "best.keras")
+    label_set, labels = read_label_set(data_dir), tmp_path / "labels.json"
+    names = list(label_set.names)
+    evaluate = ["evaluate", f"--model={tmp_path}", f"--data_dir={data_dir}", "--limit=1"]
+    for written in (label_set, LabelSet.generic(len(names)), None):
+        labels.unlink(missing_ok=True) if written is None else written.save(labels)
+        assert "warning" not in run_tool(*evaluate).out
+    names[2], names[4] = names[4], names[2]
+    LabelSet(names, label_set.colors).save(labels)
+    done = run_tool(*evaluate)
+    assert done.status == 0, done.err
+    (line,) = [line for line in done.out.splitlines() if "warning" in line]
+    assert line.startswith(f"warning: class 2 is {names[2]!r} to the model {tmp_path} but")
+    assert f"{label_set.names[2]!r} in the data set {data_dir};" in line
+
+
+@pytest.mark.parametrize("flag", ["json_out", "panel_out"])
+def test_a_folder_for_a_file_is_refused(model_dir, data_dir, tmp_path, flag):
+    done = run_tool(
+        "evaluate", f"--model={model_dir}", f"--data_dir={data_dir}", f"--{flag}={tmp_path}"
+    )
+    assert done.error == f"error: {tmp_path}: is a folder; give the name of a file"
+    assert done.out == ""
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -7,7 +7,6 @@ of them would spoil a training.
 """
 
 import json
-from pathlib import Path
 
 from absl import flags
 from app import run
@@ -15,9 +14,11 @@ from app import run
 # app quiets TensorFlow, so it is imported before it.
 # isort: split
 import data_flags  # noqa: F401  defines --dataset and --data_dir
+from output_files import check_output_files
 
-from deeplab_tf.data.checks import check_dataset, offenders_picture, open_lists
+from deeplab_tf.data.checks import accepted_kinds, check_dataset, offenders_picture, open_lists
 from deeplab_tf.data.datasets import label_colors
+from deeplab_tf.errors import InputError
 from deeplab_tf.files import write_file
 from deeplab_tf.visualize import encode_picture
 
@@ -27,13 +28,20 @@ flags.DEFINE_list("splits", ["train", "val"], "Lists to check, the one to train 
 flags.DEFINE_integer(
     "sample", 0, "Examples of each list to read, evenly spaced; 0: all.", lower_bound=0
 )
-flags.DEFINE_list("allow_data", [], "Kinds of errors to take as warnings, as the table has them.")
+flags.DEFINE_list(
+    "allow_data",
+    [],
+    "Kinds of errors to take as warnings, as the table has them, beside what published data sets "
+    "are known for.",
+)
 flags.DEFINE_string("picture_out", None, "PNG file for a picture of the first problems.")
 flags.DEFINE_string("json_out", None, "File for the whole report, as JSON.")
 
 
 def check():
     """Check the lists of the flags; a default list that is missing is only worth a warning."""
+    if not FLAGS.splits:
+        raise InputError("--splits names no list; give some, as --splits=train,val")
     optional = FLAGS.splits[1:] if FLAGS["splits"].using_default_value else ()
     place = FLAGS.dataset, FLAGS.data_dir
     splits, label_set, found = open_lists(*place, FLAGS.splits, optional)
@@ -42,7 +50,7 @@ def check():
         label_set,
         label_colors(*place),
         sample=FLAGS.sample,
-        allow=FLAGS.allow_data,
+        allow=[*accepted_kinds(FLAGS.dataset), *FLAGS.allow_data],
         known=found,
     )
 
@@ -63,8 +71,7 @@ def write_results(report):
 
 def main():
     """Check as the flags say."""
-    for path in filter(None, (FLAGS.json_out, FLAGS.picture_out)):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)  # fails now, not after an hour
+    check_output_files(FLAGS.json_out, FLAGS.picture_out)
     report = check()
     write_results(report)
     report.raise_for_errors(advice="all are listed above")

@@ -7,7 +7,6 @@ a picture of some images with truth and results.
 """
 
 import json
-from pathlib import Path
 
 from absl import flags
 from app import run
@@ -17,8 +16,10 @@ from app import run
 import crf_flags
 import data_flags
 import model_flags
+from output_files import check_output_files
 from tqdm import tqdm
 
+from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.data.voc import load_pair
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import most_probable, predict_probabilities, refine
@@ -55,6 +56,25 @@ def open_examples(num_classes):
     return examples[FLAGS.skip :][: FLAGS.limit], label_set, colors
 
 
+def warn_of_names(trained, label_set):
+    """Print a line where the data set's classes are not called as those of the model.
+
+    Args:
+      trained: `LabelSet` of the model.
+      label_set: `LabelSet` of the data set, of as many classes.
+    """
+    if trained.names == LabelSet.generic(trained.num_classes).names:
+        return  # nobody has named them
+    for index, names in enumerate(zip(trained.names, label_set.names, strict=True)):
+        if names[0] != names[1]:
+            print(
+                f"warning: class {index} is {names[0]!r} to the model {FLAGS.model} but"
+                f" {names[1]!r} in the data set {FLAGS.data_dir}; the scores mean something only"
+                " if that is the same"
+            )
+            return
+
+
 def label_images(model, pairs, params):
     """Yield for each pair of image and truth also the labels, before and after the CRF."""
     settings = model_flags.segment_settings()
@@ -78,11 +98,11 @@ def write_results(label_set, confusions, shown):
 
 def main():
     """Evaluate as the flags say."""
-    model, _ = model_flags.open_model()
+    model, trained = model_flags.open_model()
     params = crf_flags.crf_params(model.output_shape[-1])
     examples, label_set, colors = open_examples(model.output_shape[-1])
-    for path in filter(None, (FLAGS.json_out, FLAGS.panel_out)):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)  # fails now, not after an hour
+    warn_of_names(trained, label_set)
+    check_output_files(FLAGS.json_out, FLAGS.panel_out)
 
     pairs = (load_pair(example, label_set.num_classes, colors) for example in examples)
     confusions = [ConfusionMatrix(label_set.num_classes) for _ in range(2 if params else 1)]
