@@ -1,6 +1,7 @@
 import shutil
 
 import cv2
+import numpy as np
 import planted
 import pytest
 from test_train_tool import TINY
@@ -69,4 +70,49 @@ def test_the_validation_list_is_checked_where_it_is_used(train, folder):
     planted.split_path(folder, "val").write_text("train_0000\n")
     assert "has 'train_0000' in common with list 'train'" in train(STOP_LATER).error
     assert "vgg61" in train("--eval_images=0", STOP_LATER).error
-    assert "vgg61" in train("--val_split=train", STOP_LATER).error  # meant so
+
+
+def test_one_list_to_train_and_to_validate_on(train):
+    error = train("--val_split=train", STOP_LATER).error
+    assert "list 'train': is named twice, to train and to validate on" in error
+    meant_so = train("--val_split=train", "--allow_data=list_overlap", STOP_LATER)
+    assert "vgg61" in meant_so.error and "warning: list_overlap: " in meant_so.out
+    assert "vgg61" in train("--val_split=train", "--eval_images=0", STOP_LATER).error
+
+
+def test_kinds_that_are_known_of_published_data_are_warnings(monkeypatch, train, folder):
+    planted.DEFECTS["EXIF"].plant(folder)
+    assert "EXIF orientation 6" in train(STOP_LATER).error
+    monkeypatch.setattr("deeplab_tf.data.checks.findings.PREPARED", ("voc",))
+    done = train(STOP_LATER)
+    assert "vgg61" in done.error and "warning: image_rotated: " in done.out
+
+
+def test_tiles_that_do_not_suit_all_images(train, folder, tmp_path):
+    tiles = "--tile_size=48", "--tile_overlap=8"
+    assert "vgg61" in train(*tiles, STOP_LATER).error
+    overlap = train("--tile_size=8", "--tile_overlap=8", STOP_LATER).error
+    assert "an overlap of at least 0 that is less than a tile" in overlap
+    path = planted.image_path(folder, "train_0003")
+    path.write_bytes(cv2.imencode(".jpg", np.zeros((128, 200, 3), np.uint8))[1].tobytes())
+    error = train(*tiles, "--check_images=1", STOP_LATER).error
+    assert f"error: {path}: size 200x128: 3 tiles of 48 pixels do not cover a side of 200" in error
+    assert not (tmp_path / "model").exists()
+
+
+def test_what_fails_before_the_first_step_leaves_nothing(train, folder, tmp_path):
+    for name in ("train_0001", "train_0002", "train_0003", "train_0004", "train_0005"):
+        planted.label_path(folder, name).write_bytes(b"")
+    error = train("--check_images=1", "--batch_size=6", "--steps=1").error
+    assert "train_000" in error
+    assert not (tmp_path / "model").exists()
+
+
+def test_classes_of_a_model_that_is_there_stay_until_there_is_another(train, tmp_path):
+    labels, checkpoints = tmp_path / "model" / "labels.json", tmp_path / "model" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "checkpoint").write_text('model_checkpoint_path: "step-1"\n')
+    (checkpoints / "step-1.index").write_bytes(b"of another network")
+    labels.write_text("of another network")
+    assert "step-1 cannot be read" in train().error
+    assert labels.read_text() == "of another network"

@@ -1,8 +1,9 @@
 """The flags of the check that looks at the data before a training."""
 
+import data_flags
 from absl import flags
 
-from deeplab_tf.data.checks import check_dataset
+from deeplab_tf.data.checks import accepted_kinds, check_dataset, same_list
 
 FLAGS = flags.FLAGS
 
@@ -17,20 +18,33 @@ flags.DEFINE_list(
 )
 
 
-def check_splits(splits, label_set, colors):
-    """Print a line for each kind of warning about the data, and stop at errors.
+def open_checked(names):
+    """Open lists of the data set of the flags, and check them together.
+
+    A line is printed for each kind of warning about the data.
 
     Args:
-      splits: dict from the name of a list to its examples, the one to train on first.
-      label_set: `LabelSet`.
-      colors: the classes' colours, for RGB labels, or None.
+      names: of the lists, the one to train on first.
+
+    Returns:
+      (dict from the name of each list to its examples, `LabelSet`, the colours of RGB labels or
+      None).
 
     Raises:
-      InputError: where the data would spoil the training.
+      InputError: where a list cannot be opened, or the data would spoil the training.
     """
+    opened = {name: data_flags.open_split(name) for name in names}
+    splits = {name: examples for name, (examples, *_) in opened.items()}
+    _, label_set, colors = opened[names[0]]
     report = check_dataset(
-        splits, label_set, colors, sample=FLAGS.check_images, allow=FLAGS.allow_data
+        splits,
+        label_set,
+        colors,
+        sample=FLAGS.check_images,
+        allow=[*accepted_kinds(FLAGS.dataset), *FLAGS.allow_data],
+        known=same_list(names),
     )
     for line in report.warning_lines():
         print(line)
     report.raise_for_errors()
+    return splits, label_set, colors

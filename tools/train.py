@@ -18,7 +18,6 @@ from app import run
 # isort: split
 import check_flags
 import crf_flags
-import data_flags
 import keras
 import list_configs  # noqa: F401  defines --list_configs
 import network_flags
@@ -26,10 +25,12 @@ import objective_flags
 import optimizer_flags
 import tensorflow as tf
 
+from deeplab_tf.data.checks import check_tile_sizes
 from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.errors import InputError
 from deeplab_tf.models import refined
 from deeplab_tf.models.multiscale import with_branches
+from deeplab_tf.training.checkpoints import save_model
 from deeplab_tf.training.crf_training import CRFTraining, crf_rules
 from deeplab_tf.training.loop import LoopSettings, Trainer
 from deeplab_tf.training.objectives import MultiScaleObjective
@@ -171,11 +172,15 @@ def open_splits():
       (dict from the name of each list to its examples, label set, label colours).
     """
     names = [FLAGS.train_split, *([FLAGS.val_split] if FLAGS.eval_images else [])]
-    opened = {name: data_flags.open_split(name) for name in names}
-    splits = {name: examples for name, (examples, *_) in opened.items()}
-    _, label_set, colors = opened[FLAGS.train_split]
-    check_flags.check_splits(splits, label_set, colors)
+    splits, label_set, colors = check_flags.open_checked(names)
+    if FLAGS.tile_size:
+        check_tile_sizes(splits[FLAGS.train_split], tile_size(), FLAGS.tile_overlap)
     return splits, label_set, colors
+
+
+def tile_size():
+    """Height and width of a tile, (int, int); None where whole images are seen."""
+    return (FLAGS.tile_size, FLAGS.tile_size) if FLAGS.tile_size else None
 
 
 def make_batches_from(examples, num_classes, colors):
@@ -191,7 +196,7 @@ def make_batches_from(examples, num_classes, colors):
             scale_step=FLAGS.scale_step,
             mirror=FLAGS.mirror,
             jitter=FLAGS.jitter,
-            tile_size=(FLAGS.tile_size, FLAGS.tile_size) if FLAGS.tile_size else None,
+            tile_size=tile_size(),
             tile_overlap=FLAGS.tile_overlap,
             seed=FLAGS.seed,
             start=start,
@@ -222,6 +227,16 @@ def make_hooks(num_classes, validation):
     return hooks
 
 
+def saver(save, label_set):
+    """The same function from a model and a path, which first writes labels.json beside it."""
+
+    def save_with_labels(model, path):
+        label_set.save(path.with_name("labels.json"))
+        save(model, path)
+
+    return save_with_labels
+
+
 def loop_settings():
     """Gather the flags that say how long and how often."""
     return LoopSettings(
@@ -247,8 +262,7 @@ def main():
     model, kept = build(label_set.num_classes)
     if isinstance(hooks["objective"], MultiScaleObjective):
         model = with_branches(model)
-    settings.model_dir.mkdir(parents=True, exist_ok=True)
-    label_set.save(settings.model_dir / "labels.json")
+    hooks["save"] = saver(hooks.get("save", save_model), label_set)
     batches_from = make_batches_from(splits[FLAGS.train_split], label_set.num_classes, colors)
     rules = crf_rules(FLAGS.crf_rate)
     optimizer = optimizer_flags.make_optimizer(FLAGS.steps, rules)

@@ -130,13 +130,15 @@ class Trainer:
     def _train_from(self, start):
         settings = self.settings
         batches = iter(self._strategy.experimental_distribute_dataset(self._make_batches(start)))
-        losses = []
+        # Data at fault is found before anything is written.
+        first, losses = next_batch(batches), []
+        self._dir.mkdir(parents=True, exist_ok=True)
         with (
             Progress(start, settings.steps, settings.batch_size) as progress,
             Summaries(self._dir / "train", start) as summaries,
         ):
             for step in range(start + 1, settings.steps + 1):
-                batch = next_batch(batches)
+                batch = next_batch(batches) if step > start + 1 else first
                 loss, learning_rate = self._checked_step(step, batch)
                 progress.update(loss)
                 losses.append(loss)
