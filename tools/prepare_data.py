@@ -12,7 +12,7 @@ from app import run
 
 # app quiets TensorFlow, so it is imported before it.
 # isort: split
-from deeplab_tf.data.checks import check_dataset, open_lists
+from deeplab_tf.data.checks import accepted_kinds, check_dataset, open_lists
 from deeplab_tf.data.prepare import BUILDERS, prepare
 from deeplab_tf.data.records import prepared_splits
 from deeplab_tf.errors import InputError
@@ -33,9 +33,6 @@ flags.DEFINE_bool(
 flags.DEFINE_list(
     "allow_data", [], "Kinds of errors in the data to accept; see tools/check_data.py."
 )
-
-# What published images and labels may have: nobody can mend it, and many have trained on it.
-ALLOWED = ("image_rotated", "void_only", "void_object")
 
 OPTIONS = [
     flags.DEFINE_integer(
@@ -84,7 +81,7 @@ def verify(data_dir):
     splits, label_set, found = open_lists(
         FLAGS.dataset, data_dir, prepared_splits(data_dir, FLAGS.dataset)
     )
-    allowed = FLAGS.allow_data + list(ALLOWED if FLAGS.dataset != "folder" else ())
+    allowed = [*accepted_kinds(FLAGS.dataset), *FLAGS.allow_data]
     report = check_dataset(splits, label_set, allow=allowed, known=found)
     # The folder that the messages name is gone when they are read.
     place = f"{data_dir}/"
