@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 from tiny_archives import pack
 
-from deeplab_tf.data.prepare.archives import Archive, locate, unpacked
+from deeplab_tf.data.prepare.archives import Archive, known_contents, locate, unpacked
 from deeplab_tf.data.prepare.claims import claimed_folder
 from deeplab_tf.data.prepare.download import download
 from deeplab_tf.data.prepare.unpack import extracted
@@ -87,6 +87,18 @@ def test_a_tar_cut_off_between_two_members(tmp_path):
     message = error_of(extracted, path, tmp_path / "contents")
     assert "cut off or damaged (no end of archive)" in message
     assert everything(tmp_path) == ["data.tar"]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_empty_archive(tmp_path, name):
+    path = tmp_path / name
+    if name == "data.tar":
+        path.write_bytes(bytes(10240))  # as a disk that failed may give it
+    else:
+        pack(path, {})
+    message = error_of(extracted, path, tmp_path / "contents")
+    assert message == f"{path}: holds no file; download it again"
+    assert everything(tmp_path) == [name]
 
 
 @pytest.mark.parametrize("name", ["data.tgz", "data.zip"])
@@ -210,7 +222,8 @@ def test_an_archive_that_only_a_person_can_get(tmp_path):
     archive = Archive("leftImg8bit.zip", page="https://www.example.org/login")
     message = error_of(unpacked, archive, tmp_path / "down", tmp_path)
     expected = f"{tmp_path}/leftImg8bit.zip: no such file; download it yourself from https://www.example.org"
-    assert expected in message and "--manual_dir" in message
+    assert expected in message and "save it as leftImg8bit.zip" in message
+    assert message.endswith("--manual_dir")
     assert everything(tmp_path) == []
 
 
@@ -218,6 +231,22 @@ def test_a_folder_of_archives_that_is_not_there(tmp_path):
     message = error_of(unpacked, Archive("data.tar"), tmp_path / "down", tmp_path / "manual")
     assert message == f"{tmp_path}/manual: no such folder; check --manual_dir"
     assert everything(tmp_path) == []
+
+
+def test_the_name_of_the_contents_without_extracting(tmp_path):
+    path, down = pack(tmp_path / "manual" / "data.tar", FILES), tmp_path / "down"
+    archive = archive_of(path)
+    name = f"data.tar.{archive.digest[:12]}"
+    unpublished = replace(archive, checksum="")
+    for asked in (archive, unpublished):
+        assert known_contents(asked, down, path.parent) == name
+        assert unpacked(asked, down, path.parent).name == name
+    pack(path, {"other.txt": "2"})
+    assert known_contents(archive, down, path.parent) == name  # no other may be used
+    assert known_contents(archive, down, path.parent, trust=True) not in ("", name)
+    path.unlink()
+    assert known_contents(archive, down, path.parent) == name
+    assert known_contents(unpublished, down, path.parent) == ""
 
 
 # Downloading
@@ -321,7 +350,9 @@ def test_what_cannot_be_downloaded(tmp_path, server, missing):
     }[missing]
     message = error_of(unpacked, Archive("data.tar", url), tmp_path / "down")
     assert message.startswith(f"data.tar: cannot be downloaded from {url} (")
-    assert message.endswith("; download it yourself and give its folder as --manual_dir")
+    assert message.endswith(
+        "; download it yourself, save it as data.tar, and give its folder as --manual_dir"
+    )
     assert not (tmp_path / "down").exists()
 
 

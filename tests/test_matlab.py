@@ -62,7 +62,7 @@ def test_missing_file_and_missing_names_are_told(path):
             field(value, "parts", path)
 
 
-@pytest.mark.parametrize("value", ["text", 3.0, np.zeros((2, 2, 3)), None])
+@pytest.mark.parametrize("value", ["text", 3.0, np.zeros((2, 2, 3)), np.zeros((0, 0)), None])
 def test_other_values_are_no_matrix(path, value):
     with pytest.raises(InputError, match=r"a\.mat: .* where a matrix of numbers belongs"):
         matrix(value, path)

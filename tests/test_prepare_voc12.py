@@ -112,6 +112,72 @@ def test_a_second_run_says_that_it_is_done(tmp_path, images):
     assert run(tmp_path) == first._replace(is_new=False)
 
 
+def test_what_is_damaged_is_not_taken_for_done(tmp_path, images):
+    folder = run(tmp_path).folder
+    for path in folder.iterdir():
+        contents = path.read_bytes()
+        path.write_bytes(contents[:-1]) if "tfrecord" in path.name else path.unlink()
+        if path.name != "features.json":  # which only plain tensorflow-datasets reads
+            with pytest.raises(InputError, match="prepare the data again with --overwrite"):
+                run(tmp_path)
+        path.write_bytes(contents)
+    assert not run(tmp_path).is_new
+
+
+def test_overwriting(tmp_path, images):
+    folder = run(tmp_path).folder
+    shard = next(folder.glob("*val.tfrecord*"))
+    whole = shard.read_bytes()
+    shard.write_bytes(b"")
+
+    def stop(data_dir):
+        assert shard.read_bytes() == b""  # what was there stays until the new is verified
+        raise InputError("no")
+
+    with pytest.raises(InputError, match="no"):
+        run(tmp_path, verify=stop, overwrite=True)
+    assert shard.read_bytes() == b""
+    assert run(tmp_path, overwrite=True).is_new
+    assert shard.read_bytes() == whole
+    assert [path.name for path in folder.parent.iterdir()] == ["1.0.0"]
+
+
+def test_trusted_archives_are_remembered(tmp_path, images):
+    folder = run(tmp_path).folder
+    metadata = json.loads((folder / "metadata.json").read_text())
+    digest = hashlib.sha256((tmp_path / "manual" / ARCHIVE).read_bytes()).hexdigest()
+    assert metadata["trust_archives"] is True
+    assert metadata["archives"] == {"voc": f"{ARCHIVE}.{digest[:12]}"}
+    message = "was prepared with --trust_archives, which is not given now; give --overwrite"
+    with pytest.raises(InputError, match=message):
+        run(tmp_path, trust_archives=False)
+    write_voc12(tmp_path / "manual", {**NAMES, "val": {"other": stripes([1])}})
+    with pytest.raises(
+        InputError, match=f"was prepared from {ARCHIVE}.{digest[:12]}, not {ARCHIVE}"
+    ):
+        run(tmp_path)
+    assert run(tmp_path, overwrite=True).counts["val"] == 1
+
+
+def test_metadata_of_another_origin(tmp_path, images):
+    path = run(tmp_path).folder / "metadata.json"
+    metadata = json.loads(path.read_text())
+    for change in ({"options": None}, {"archives": []}):
+        path.write_text(json.dumps({**metadata, **change}))
+        with pytest.raises(InputError, match="does not say what it was made of; give --overwrite"):
+            run(tmp_path)
+
+
+@pytest.mark.parametrize("folder, step", [("down", "unpacked"), ("data", "_build")])
+def test_a_full_disk(tmp_path, images, monkeypatch, folder, step):
+    def write(*arguments):
+        text = "Failed to finalize writing; No space left on device"  # as it was seen
+        raise RuntimeError(f"ResourceExhaustedError: {text}") from None
+
+    monkeypatch.setattr(f"deeplab_tf.data.prepare.run.{step}", write)
+    assert_refused(tmp_path, f"{folder}: its disk is full; make room there, or give another --")
+
+
 def test_a_run_that_was_stopped_goes_on_from_what_is_extracted(tmp_path, images):
     def stop(data_dir):
         raise KeyboardInterrupt

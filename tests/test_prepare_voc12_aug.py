@@ -1,4 +1,5 @@
 import json
+import tarfile
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ from tiny_archives import (
     gradient,
     jpeg,
     label_of,
+    pack,
     read_back,
     sbd_mat,
     stripes,
@@ -83,6 +85,7 @@ def test_class_map(tmp_path):
     [
         (b"MATLAB 5.0", "cut off or damaged"),
         (sbd_mat(stripes([0, 21])), "class 21; SBD has 0..20"),
+        (sbd_mat(stripes([0, 1]) + 0.5), "class 0.5; SBD has 0..20"),
     ],
 )
 def test_other_files(tmp_path, contents, message):
@@ -143,7 +146,8 @@ def test_void_border_in_sbd_labels_alone(tmp_path, images):
 def test_another_border_than_before(tmp_path, images):
     folder = run(tmp_path, sbd_void_border=2).folder
     assert json.loads((folder / "metadata.json").read_text())["options"] == {"sbd_void_border": 2}
-    with pytest.raises(InputError, match="was prepared with sbd_void_border=2, not 0; delete it"):
+    message = "was prepared with sbd_void_border=2, not 0; give --overwrite"
+    with pytest.raises(InputError, match=message):
         run(tmp_path)
     assert run(tmp_path, sbd_void_border=2).is_new is False
     with pytest.raises(InputError, match="--sbd_void_border=-1: give 0 or more"):
@@ -157,6 +161,17 @@ def test_one_archive_is_cut_off(tmp_path, images, name):
     with pytest.raises(InputError, match=f"{name}: cut off or damaged"):
         run(tmp_path)
     assert not (tmp_path / "data").exists()
+
+
+def test_a_list_that_is_no_text(tmp_path, images):
+    write_sbd(tmp_path / "manual", SBD_LABELS, train=["z_train", "held"], images=SBD_IMAGES)
+    path = tmp_path / "manual" / "benchmark.tgz"
+    with tarfile.open(path) as archive:
+        members = [member for member in archive if member.isfile()]
+        files = {member.name: archive.extractfile(member).read() for member in members}
+    pack(path, {**files, "benchmark_RELEASE/dataset/val.txt": b"caf\xe9\n"})
+    with pytest.raises(InputError, match=r"val\.txt: not a text file in UTF-8"):
+        run(tmp_path)
 
 
 def test_a_label_is_missing(tmp_path, images):

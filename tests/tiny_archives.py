@@ -63,6 +63,7 @@ def pack(path, files):
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         scratch = path.with_name(path.name + ".contents")
+        scratch.mkdir()
         write_files(scratch, files)
         if path.suffix == ".zip":
             archive = stack.enter_context(zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED))

@@ -60,11 +60,28 @@ def unpacked(archive, download_dir, manual_dir=None, trust=False):
         is damaged, or would write outside the folder.
     """
     with claimed_folder(Path(download_dir) / "extracted") as folder:
-        known = _contents_folder(folder, archive, archive.digest)
+        known = folder / _contents_name(archive, archive.digest)
         if not trust and archive.digest and known.is_dir():
             return known  # the archive itself may have been deleted since
         path, digest = locate(archive, download_dir, manual_dir, trust)
-        return extracted(path, _contents_folder(folder, archive, digest))
+        return extracted(path, folder / _contents_name(archive, digest))
+
+
+def known_contents(archive, download_dir, manual_dir=None, trust=False):
+    """The name of the folder that `unpacked` would give, without downloading or extracting.
+
+    It names the archive and begins its checksum, so it differs for another archive.
+
+    Args:
+      archive, download_dir, manual_dir, trust: as in `unpacked`.
+
+    Returns:
+      The name; "" where nobody can tell, because the archive is no longer there.
+    """
+    if archive.digest and not trust:
+        return _contents_name(archive, archive.digest)
+    path = _find(archive, _folders(download_dir, manual_dir))
+    return _contents_name(archive, _digest(path, archive.algorithm)) if path else ""
 
 
 def locate(archive, download_dir, manual_dir=None, trust=False):
@@ -81,19 +98,28 @@ def locate(archive, download_dir, manual_dir=None, trust=False):
     """
     if manual_dir and not Path(manual_dir).is_dir():
         raise InputError(f"{manual_dir}: no such folder; check --manual_dir")
-    folders = [Path(folder) for folder in (manual_dir, download_dir) if folder]
-    path = next((f / archive.file_name for f in folders if (f / archive.file_name).is_file()), None)
+    folders = _folders(download_dir, manual_dir)
+    path = _find(archive, folders)
     if path is None:
         return _downloaded(archive, Path(download_dir), folders[0], trust)
     return path, _checked_digest(path, archive, trust)
+
+
+def _folders(download_dir, manual_dir):
+    return [Path(folder) for folder in (manual_dir, download_dir) if folder]
+
+
+def _find(archive, folders):
+    paths = (folder / archive.file_name for folder in folders)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _downloaded(archive, download_dir, searched, trust):
     name = archive.file_name
     if not archive.url:
         raise InputError(
-            f"{searched / name}: no such file; download it yourself from {archive.page}"
-            " and give its folder as --manual_dir"
+            f"{searched / name}: no such file; download it yourself from {archive.page},"
+            f" save it as {name}, and give its folder as --manual_dir"
         )
     partial = download(archive.url, download_dir / f"{name}.part")
     try:
@@ -132,6 +158,6 @@ def _digest(path, algorithm):
     return state.hexdigest()
 
 
-def _contents_folder(folder, archive, digest):
+def _contents_name(archive, digest):
     # Another archive of the same name gets another folder.
-    return folder / f"{archive.file_name}.{digest[:12]}"
+    return f"{archive.file_name}.{digest[:12]}"

@@ -48,12 +48,12 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
       expected: {split: number of images} of the original; other numbers are an error.
       lists: {name: [splits]}, the unions of splits that can be read under a name of their own;
         one of a split that there is not is left out.
-      OPTIONS: {name: default} of what the user may choose; `self.options` has the choice, and
-        it is kept in metadata.json.
+      OPTIONS: {name: default} of what the user may choose; `self.options` has the choice.
+      PATHS: those of `OPTIONS` that are paths.
 
     Args:
       data_dir: the folder in which NAME/VERSION is written.
-      options: {name: value} for every name in `OPTIONS`.
+      origin: `Origin`, which is kept in metadata.json.
       folders: {key: Path} of the archives' contents.
       expected: {split: number of images} that must come out; {} checks nothing.
       bar: tqdm progress bar.
@@ -68,13 +68,15 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
     expected: ClassVar = {}
     lists: ClassVar = {}
     OPTIONS: ClassVar = {}
+    PATHS: ClassVar = ()
 
     def __init_subclass__(cls, **kwargs):
         # tensorflow-datasets' own list of builders stays as it is: some names are in it already.
         super().__init_subclass__(skip_registration=True, **kwargs)
 
-    def __init__(self, *, data_dir, options, folders, expected, bar):
-        self.options, self._folders, self._expected, self._bar = options, folders, expected, bar
+    def __init__(self, *, data_dir, origin, folders, expected, bar):
+        self.options, self._origin = origin.options, origin
+        self._folders, self._expected, self._bar = folders, expected, bar
         self._split_of = {}  # by example name
         super().__init__(data_dir=data_dir)
 
@@ -86,6 +88,11 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
     def needed_archives(cls, options):
         """The archives that these options need, {key: `Archive`}."""
         return cls.archives
+
+    @classmethod
+    def source_files(cls, options):
+        """The user's own files that the data is made of, beside the archives; a list of paths."""
+        return [options[name] for name in cls.PATHS if options[name]]
 
     def splits(self, folders):
         """The examples of each split, in their order; the splits must be disjoint.
@@ -123,7 +130,7 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
             void_color=list(label_set.void_color),
             names={},
             lists={},
-            options=self.options,
+            **self._origin._asdict(),
         )
         return tfds.core.DatasetInfo(
             builder=self,

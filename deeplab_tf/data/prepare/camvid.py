@@ -17,6 +17,7 @@ import numpy as np
 from deeplab_tf.data.examples import Example
 from deeplab_tf.data.label_sets import CAMVID
 from deeplab_tf.data.labels import VOID
+from deeplab_tf.data.lists import read_lines
 from deeplab_tf.data.prepare.archives import Archive
 from deeplab_tf.data.prepare.builder import Sample, SegmentationBuilder
 from deeplab_tf.data.voc import load_image, load_label
@@ -204,7 +205,7 @@ def _tutorial_split(folder, split):
     if path is None:
         raise InputError(f"{folder}: no CamVid/{split}.txt; take the SegNet tutorial's archive")
     # Each line names an image and its label as they lie on the authors' machine.
-    names = [Path(line.split()[0]).stem for line in path.read_text().splitlines() if line.split()]
+    names = [Path(line.split()[0]).stem for line in read_lines(path)]
     return [_tutorial_example(path.parent, split, name) for name in names]
 
 

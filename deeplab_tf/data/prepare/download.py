@@ -44,7 +44,7 @@ def download(url, path):
                 if _size(path) <= size:
                     raise InputError(
                         f"{path.stem}: cannot be downloaded from {url} ({reason}); download it"
-                        " yourself and give its folder as --manual_dir"
+                        f" yourself, save it as {path.stem}, and give its folder as --manual_dir"
                     ) from None
 
 

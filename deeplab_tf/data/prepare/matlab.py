@@ -70,13 +70,13 @@ def mask(value, path):
 
 
 def matrix(value, path):
-    """A matrix of numbers as (H, W) array of its own type.
+    """A matrix of numbers, at least one, as (H, W) array of its own type.
 
     Raises:
       InputError: naming the file, where the value is something else.
     """
     array = np.asarray(value)
-    if array.ndim != 2 or array.dtype.kind not in "buif":
+    if array.ndim != 2 or not array.size or array.dtype.kind not in "buif":
         raise InputError(
             f"{path}: {array.dtype} {array.shape} where a matrix of numbers belongs; take the"
             " original file"

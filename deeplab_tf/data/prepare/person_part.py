@@ -54,6 +54,7 @@ class PersonPart(SegmentationBuilder):
     lists: ClassVar = {"trainval": ["train", "val"]}
     # Paths of lists of names, one a line; "" takes all images of VOC's own list with parts.
     OPTIONS: ClassVar = {"train_list": "", "val_list": ""}
+    PATHS: ClassVar = ("train_list", "val_list")
 
     def splits(self, folders):
         """All images that may have parts; an item is an `Example`."""

@@ -42,8 +42,8 @@ def extracted(path, folder):
       `folder`, as Path.
 
     Raises:
-      InputError: where the archive is cut off or damaged, or where a member would lie outside
-        the folder or is a link or a device.
+      InputError: where the archive is cut off, damaged or empty, or where a member would lie
+        outside the folder or is a link or a device.
     """
     path, folder = Path(path), Path(folder)
     if folder.is_dir():
@@ -54,6 +54,8 @@ def extracted(path, folder):
         except DAMAGE as error:
             reason = str(error).partition(":\n")[0]
             raise InputError(f"{path}: cut off or damaged ({reason}); download it again") from None
+        if not any(unfinished.iterdir()):
+            raise InputError(f"{path}: holds no file; download it again")
     return folder
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from deeplab_tf.data.examples import Example
 from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.labels import VOID
+from deeplab_tf.data.lists import read_lines
 from deeplab_tf.data.prepare import voc12
 from deeplab_tf.data.prepare.archives import Archive
 from deeplab_tf.data.prepare.builder import Sample, SegmentationBuilder
@@ -96,8 +97,9 @@ def load_sbd_label(path):
       InputError: naming the file, where it is missing, damaged, or holds something else.
     """
     label = matrix(field(load_variable(path, "GTcls"), "Segmentation", path), path)
-    if label.min() < 0 or label.max() >= VOC.num_classes:
-        raise InputError(f"{path}: class {label.max()}; SBD has 0..20; take the original file")
+    wrong = label[~np.isin(label, np.arange(VOC.num_classes))]
+    if wrong.size:
+        raise InputError(f"{path}: class {wrong[0]}; SBD has 0..20; take the original file")
     return label.astype(np.uint8)
 
 
@@ -127,7 +129,7 @@ def _sbd_names(sbd):
         path = sbd / f"{split}.txt"
         if not path.is_file():
             raise InputError(f"{path}: no such list; take the original {ARCHIVE.file_name}")
-        names |= set(path.read_text(encoding="utf-8").split())
+        names |= set(read_lines(path))
     return names
 
 

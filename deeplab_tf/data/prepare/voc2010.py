@@ -1,8 +1,7 @@
 """The images and lists of PASCAL VOC 2010, which several data sets annotate anew."""
 
-from deeplab_tf.data.examples import read_file
+from deeplab_tf.data.lists import read_entries
 from deeplab_tf.data.prepare.archives import Archive
-from deeplab_tf.errors import InputError
 
 ARCHIVE = Archive(
     "VOCtrainval_03-May-2010.tar",
@@ -27,7 +26,7 @@ def read_main_lists(folder):
       {"train": list of names, "val": list of names}, in the lists' order.
 
     Raises:
-      InputError: where a list is missing or empty.
+      InputError: as `read_entries`.
     """
     lists = folder / FOLDER / "ImageSets" / "Main"
     return {split: read_names(lists / f"{split}.txt") for split in ("train", "val")}
@@ -37,9 +36,6 @@ def read_names(path):
     """The names in a list file, one a line.
 
     Raises:
-      InputError: where the file is missing or empty.
+      InputError: as `read_entries`.
     """
-    names = read_file(path).decode("utf-8", "replace").split()
-    if not names:
-        raise InputError(f"{path}: lists no image; write one name a line")
-    return names
+    return [entry.name for entry in read_entries(path)]

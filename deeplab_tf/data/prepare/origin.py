@@ -1,0 +1,76 @@
+"""What a prepared data set was made of, by which a later run sees whether it still is the same."""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+from deeplab_tf.errors import InputError
+
+ANEW = "give --overwrite to prepare it anew, or another --data_dir"
+
+
+class Origin(NamedTuple):
+    """What a data set is made of; kept in its metadata.json under these names.
+
+    Args:
+      options: {name: value} of what the user chose; paths are absolute.
+      trust_archives: whether archives that are not the originals were allowed.
+      archives: {key: the archive's name with its checksum}; "" where the archive is gone.
+      files: `fingerprint` of the user's own files.
+    """
+
+    options: dict[str, object]
+    trust_archives: bool
+    archives: dict[str, str]
+    files: str
+
+
+def fingerprint(paths):
+    """A checksum of the paths, sizes and times of files, which are not read.
+
+    Args:
+      paths: absolute paths; there need not be a file at each.
+
+    Returns:
+      Hexadecimal digits.
+    """
+    state = hashlib.sha256()
+    for path in map(Path, paths):
+        stat = path.stat() if path.exists() else None
+        about = (stat.st_size, stat.st_mtime_ns) if stat else "absent"
+        state.update(f"{path} {about}\n".encode("utf-8", "surrogateescape"))
+    return state.hexdigest()
+
+
+def check_same(folder, metadata, now):
+    """Refuse a prepared data set that was made of something else.
+
+    Args:
+      folder: the data set's folder, for the message.
+      metadata: dict, what its metadata.json says.
+      now: `Origin` that is asked for.
+
+    Raises:
+      InputError: saying what differs.
+    """
+    before = Origin(*(metadata.get(name) for name in Origin._fields))
+    if not (isinstance(before.options, dict) and isinstance(before.archives, dict)):
+        raise InputError(f"{folder}: does not say what it was made of; {ANEW}")
+    difference = _difference(before, now)
+    if difference:
+        raise InputError(f"{folder}: {difference}; {ANEW}")
+
+
+def _difference(before, now):
+    # As text; "" where there is none.
+    for name, value in now.options.items():
+        if before.options.get(name) != value:
+            return f"was prepared with {name}={before.options.get(name)}, not {value}"
+    if before.trust_archives and not now.trust_archives:
+        return "was prepared with --trust_archives, which is not given now"
+    for key, archive in now.archives.items():
+        if archive and before.archives.get(key) != archive:
+            return f"was prepared from {before.archives.get(key)}, not {archive}"
+    if before.files != now.files:
+        return "images, labels, lists or classes have changed since it was prepared"
+    return ""
