@@ -1,3 +1,5 @@
+import shlex
+
 import pytest
 from tiny_archives import gradient, jpeg, stripes, voc_files, write_files, write_sbd, write_voc12
 from tool_runner import run_tool
@@ -27,7 +29,7 @@ def test_prepares_and_says_how_to_train(tmp_path, archives):
     lines = [line for line in done.out.splitlines() if not line.startswith("warning: ")]
     data_dir = tmp_path / "data"
     assert lines[0] == f"{data_dir / 'voc12_aug' / '1.0.0'}: prepared"
-    rows = {line.split()[0]: int(line.split()[1]) for line in lines[1:-1]}
+    rows = {line.split()[0]: int(line.split()[1]) for line in lines[1:-2]}
     assert rows == {
         "train": 2,
         "sbd": 1,
@@ -36,6 +38,7 @@ def test_prepares_and_says_how_to_train(tmp_path, archives):
         "train_aug": 3,
         "trainval_aug": 4,
     }
+    assert "docs/systems.md" in lines[-2]
     assert lines[-1] == (
         f"python tools/train.py --dataset=voc12_aug --data_dir={data_dir}"
         " --train_split=train_aug --model_dir=runs/voc12_aug"
@@ -48,6 +51,9 @@ def test_a_second_time(tmp_path, archives):
     prepare(tmp_path, "voc12", "--trust_archives")
     done = prepare(tmp_path, "voc12", "--trust_archives")
     assert done.status == 0 and ": was prepared before" in done.out
+    done = prepare(tmp_path, "voc12", "--trust_archives", "--overwrite")
+    assert done.status == 0 and done.out.count(": prepared") == 1
+    assert "--trust_archives, which is not given now" in prepare(tmp_path, "voc12").error
 
 
 def test_archives_are_not_trusted_unasked(tmp_path, archives):
@@ -74,6 +80,37 @@ def test_a_folder(tmp_path):
     done = prepare(tmp_path, "folder", given, "--allow_data=void_object")
     assert done.status == 0, done.err
     assert "--train_split=train " in done.out.splitlines()[-1]
+
+
+def test_the_command_is_what_the_shell_takes(tmp_path):
+    files, _ = voc_files({"train": {"a": stripes([0, 1])}}, root="it's mine")
+    write_files(tmp_path, files)
+    given = f"--voc_dir={tmp_path}/it's mine"
+    done = run_tool("prepare_data", "--dataset=folder", given, f"--data_dir={tmp_path}/my data")
+    assert done.status == 0, done.err
+    command = done.out.splitlines()[-1]
+    assert "systems" not in done.out  # nobody has published one
+    assert shlex.split(command) == [
+        "python",
+        "tools/train.py",
+        "--dataset=folder",
+        f"--data_dir={tmp_path}/my data",
+        "--train_split=train",
+        "--model_dir=runs/folder",
+        "--eval_images=0",
+    ]
+
+
+def test_home_is_where_the_shell_has_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    files, _ = voc_files({"train": {"a": stripes([0, 1])}}, root="home/mine")
+    write_files(tmp_path, files)
+    done = run_tool("prepare_data", "--dataset=folder", "--voc_dir=~/mine", "--data_dir=~/data")
+    assert done.status == 0, done.err
+    assert f"--data_dir={tmp_path}/home/data" in done.out.splitlines()[-1]
+    assert len(open_dataset("folder", tmp_path / "home" / "data", "train")[0]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
 def test_data_that_would_spoil_a_training_is_not_kept(tmp_path):

@@ -4,8 +4,13 @@
 
 writes TFRecord files into data/voc12_aug, once every example is checked. Archives are taken from
 --manual_dir, or downloaded. Stopped at any point, the same command goes on: what is downloaded and
-extracted is kept in --download_dir, and may be deleted when all is prepared.
+extracted is kept in --download_dir, and may be deleted when all is prepared. Where that was done
+before, it only sees that the files are whole and would be made of the same again; --overwrite
+makes them anew.
 """
+
+import shlex
+from pathlib import Path
 
 from absl import flags
 from app import run
@@ -19,6 +24,8 @@ from deeplab_tf.errors import InputError
 
 FLAGS = flags.FLAGS
 
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+
 flags.DEFINE_enum("dataset", None, list(BUILDERS), "Which data set.", required=True)
 flags.DEFINE_string(
     "download_dir", "downloads", "Folder for what is downloaded and extracted; needs much room."
@@ -29,6 +36,9 @@ flags.DEFINE_bool(
     "trust_archives",
     False,
     "Take archives that are not the originals: any checksum, any number of images.",
+)
+flags.DEFINE_bool(
+    "overwrite", False, "Prepare anew what is there already; it is replaced when that is done."
 )
 flags.DEFINE_list(
     "allow_data", [], "Kinds of errors in the data to accept; see tools/check_data.py."
@@ -57,7 +67,9 @@ OPTIONS = [
     flags.DEFINE_string("images_dir", None, "folder: the images, JPEG or PNG."),
     flags.DEFINE_string("labels_dir", None, "folder: the labels, PNGs named as their images."),
     flags.DEFINE_string(
-        "classes", None, "folder: a classes.txt, a class name a line, with its color or without."
+        "classes",
+        None,
+        "folder: file that lists the classes, a name a line, with colors or without.",
     ),
     flags.DEFINE_string(
         "train_list", None, "folder, person_part: file that lists the training images."
@@ -100,11 +112,29 @@ def print_result(prepared):
     print(f"{prepared.folder}: {'prepared' if prepared.is_new else 'was prepared before'}")
     for name, count in prepared.counts.items():
         print(f"  {name:{width}}  {count:6d} images")
-    split = "train_aug" if "train_aug" in prepared.counts else "train"
-    print(
-        f"python tools/train.py --dataset={FLAGS.dataset} --data_dir={FLAGS.data_dir}"
-        f" --train_split={split} --model_dir=runs/{FLAGS.dataset}"
-    )
+    if has_published_systems(FLAGS.dataset):
+        print("with the settings of the published systems: see docs/systems.md; otherwise:")
+    print(training_command(FLAGS.dataset, FLAGS.data_dir, prepared.counts))
+
+
+def has_published_systems(dataset):
+    """Whether a flagfile in configs/ is for this data set."""
+    line = f"--dataset={dataset}"
+    return any(line in path.read_text().splitlines() for path in CONFIGS.glob("*.flags"))
+
+
+def training_command(dataset, data_dir, lists):
+    """The command that trains on a prepared data set with these lists, as the shell takes it."""
+    flags_given = {
+        "dataset": dataset,
+        "data_dir": data_dir,
+        "train_split": "train_aug" if "train_aug" in lists else "train",
+        "model_dir": f"runs/{dataset}",
+    }
+    if "val" not in lists:
+        flags_given["eval_images"] = 0  # there is nothing to validate on
+    arguments = [f"--{name}={value}" for name, value in flags_given.items()]
+    return shlex.join(["python", "tools/train.py", *arguments])
 
 
 def main():
@@ -118,6 +148,7 @@ def main():
         options=options,
         trust_archives=FLAGS.trust_archives,
         verify=verify,
+        overwrite=FLAGS.overwrite,
     )
     print_result(prepared)
 
