@@ -69,10 +69,14 @@ class Cropper:
         """
         try:
             self._write(example, tile, change, image_out, label_out)
-        except (InputError, tf.errors.OpError):
+        except (InputError, tf.errors.OpError) as error:
             # What reads every example in full has the better message.
             load_pair(example, self._num_classes, self._colors)
-            raise
+            if isinstance(error, InputError) and str(error).startswith(
+                (example.image, example.label)
+            ):
+                raise
+            raise InputError(f"{example.image}: cannot be used ({error}); replace it") from None
 
     def _write(self, example, tile, change, image_out, label_out):
         image_contents, label_contents = example.read()

@@ -11,7 +11,6 @@ import numpy as np
 
 from crf.cpu.compile import kernel
 from deeplab_tf.data.png import GREY, PALETTE, SIGNATURE, decode_label
-from deeplab_tf.errors import InputError
 
 
 def read_label(contents, colors=None):
@@ -40,7 +39,8 @@ def read_label(contents, colors=None):
         if filtered[:, 0].any() and not _undo_filters(filtered[:, 0], label):
             raise ValueError
     except (ValueError, struct.error, zlib.error):
-        raise InputError("not a readable PNG (damaged or cut off); replace it") from None
+        # Something is wrong with the file: TensorFlow knows what can be overlooked.
+        return decode_label(contents, colors).numpy()
     return label
 
 

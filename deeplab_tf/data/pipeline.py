@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.data import augment
-from deeplab_tf.data.calls import ending_in_time
+from deeplab_tf.data.ahead import made_ahead
 from deeplab_tf.data.crops import Change, Cropper
 from deeplab_tf.data.tiles import tile_grid
 from deeplab_tf.data.voc import load_pair
@@ -80,28 +80,25 @@ def training_batches(
         raise InputError(f"tile_overlap {tile_overlap} without tile_size; give both or neither")
     grid = tile_size and _grid(examples[0], num_classes, colors, tile_size, tile_overlap)
     tiles = grid.count if grid else 1
-    at = _stream(len(examples) * tiles, seed)
-    crops = _crop_writer(examples, Cropper(num_classes, colors, grid), crop_size)
-    names = tf.constant([example.name for example in examples])
+    changes_at = _changes(len(examples) * tiles, seed, scale_range, scale_step, mirror, jitter)
+    cropper = Cropper(num_classes, colors, grid)
 
-    def batch_at(step):
-        positions = step * batch_size + tf.range(rows.start, rows.stop, dtype=tf.int64)
-        numbers, drawn = tf.map_fn(at, positions, fn_output_signature=(tf.int64, tf.float32))
-        indices = numbers // tiles
-        image, label = crops(
-            indices,
-            numbers % tiles,
-            augment.scale_factor(drawn, *scale_range, scale_step),
-            augment.corner_draws(drawn),
-            augment.is_mirrored(drawn) & mirror,
-            *([augment.jitter_change(drawn, jitter)] if jitter else []),
-        )
-        return {"image": image, "label": label, "name": tf.gather(names, indices)}
+    def make(step):
+        positions = step * batch_size + np.arange(rows.start, rows.stop, dtype=np.int64)
+        with tf.device("CPU"):
+            numbers, *changes = (part.numpy() for part in changes_at(tf.constant(positions)))
+        chosen = [examples[number // tiles] for number in numbers]
+        images, labels = _crops(cropper, crop_size, chosen, numbers % tiles, changes)
+        names = np.array([example.name.encode() for example in chosen], object)
+        return {"image": images, "label": labels, "name": names}
 
-    return (
-        tf.data.Dataset.range(start, tf.int64.max)
-        .map(batch_at, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .prefetch(PREFETCHED)
+    signature = {
+        "image": tf.TensorSpec((len(rows), crop_size, crop_size, 3), tf.float32),
+        "label": tf.TensorSpec((len(rows), crop_size, crop_size), tf.uint8),
+        "name": tf.TensorSpec((len(rows),), tf.string),
+    }
+    return tf.data.Dataset.from_generator(
+        lambda: made_ahead(make, start), output_signature=signature
     )
 
 
@@ -163,32 +160,33 @@ def _grid(example, num_classes, colors, tile_size, overlap):
     return tile_grid(label.shape, tile_size, overlap)
 
 
-def _stream(count, seed):
-    # What is at a position of the stream: the number of an example (or tile), and random numbers.
+def _changes(count, seed, scale_range, scale_step, mirror, jitter):
+    # A function from positions of the stream to what is there: the numbers of the examples (or
+    # tiles), and how they are changed, as `Change` has it.
     count, seed = tf.constant(count, tf.int64), tf.constant(seed, tf.int64)
 
     def at(position):
         order_seed = tf.stack([seed, position // count])
         number = tf.random.experimental.index_shuffle(position % count, order_seed, count - 1)
-        return number, augment.draw(tf.stack([seed, position]))
+        drawn = augment.draw(tf.stack([seed, position]))
+        factor = augment.scale_factor(drawn, *scale_range, scale_step)
+        mirrored = augment.is_mirrored(drawn) & mirror
+        colors = [augment.jitter_change(drawn, jitter)] if jitter else []
+        return number, factor, augment.corner_draws(drawn), mirrored, *colors
 
-    return at
+    # One position after the other: many at once would be rounded otherwise than few.
+    types = (tf.int64, tf.float32, tf.float32, tf.bool, *([tf.float32] if jitter else []))
+    return tf.function(
+        lambda positions: tf.map_fn(at, positions, fn_output_signature=types),
+        input_signature=[tf.TensorSpec([None], tf.int64)],
+    )
 
 
-def _crop_writer(examples, cropper, crop_size):
-    # A TensorFlow op from indices, tiles and changes to the images and labels of a batch.
-    @ending_in_time
-    def write(indices, tiles, *changes):
-        images = np.empty((len(indices), crop_size, crop_size, 3), np.float32)
-        labels = np.empty((len(indices), crop_size, crop_size), np.uint8)
-        for row, (index, tile, *change) in enumerate(zip(indices, tiles, *changes, strict=True)):
-            cropper.write(examples[index], tile, Change(*change), images[row], labels[row])
-        return images, labels
-
-    def crops(*inputs):
-        types = (tf.float32, tf.uint8)
-        images, labels = tf.numpy_function(write, inputs, types, stateful=False)
-        size = (inputs[0].shape[0], crop_size, crop_size)
-        return tf.ensure_shape(images, (*size, 3)), tf.ensure_shape(labels, size)
-
-    return crops
+def _crops(cropper, crop_size, examples, tiles, changes):
+    # Images and labels of a batch.
+    images = np.empty((len(examples), crop_size, crop_size, 3), np.float32)
+    labels = np.empty((len(examples), crop_size, crop_size), np.uint8)
+    rows = zip(examples, tiles, zip(*changes, strict=True), images, labels, strict=True)
+    for example, tile, change, image, label in rows:
+        cropper.write(example, tile, Change(*change), image, label)
+    return images, labels
