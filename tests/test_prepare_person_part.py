@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tiny_parts import (
@@ -129,6 +131,17 @@ def test_lists_of_names_choose_the_images(tmp_path, archives):
     both = read_back(tmp_path, "person_part", "trainval")
     assert list(both) == ["c", "none", "a"]
     np.testing.assert_array_equal(both["none"][1], NOTHING)
+
+
+def test_a_list_that_changed_is_not_taken_for_prepared(tmp_path, archives):
+    lists = {f"{split}_list": str(tmp_path / f"{split}.txt") for split in ("train", "val")}
+    for path, names in zip(lists.values(), ("\ufeffa.jpg\n", "c\n"), strict=True):
+        Path(path).write_text(names, encoding="utf-8")
+    assert prepare_tiny("person_part", tmp_path, **lists).counts["train"] == 1
+    assert not prepare_tiny("person_part", tmp_path, **lists).is_new
+    Path(lists["train_list"]).write_text("a\nb\n")
+    with pytest.raises(InputError, match="lists or classes have changed since it was prepared"):
+        prepare_tiny("person_part", tmp_path, **lists)
 
 
 def test_one_list_alone_is_an_error(tmp_path, archives):
