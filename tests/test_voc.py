@@ -239,7 +239,9 @@ OTHER_FORMATS = {
 def test_other_formats_are_refused_whatever_their_name(tmp_path, kind):
     contents = OTHER_FORMATS[kind]
     (tmp_path / "a.jpg").write_bytes(contents)
-    with pytest.raises(InputError, match=r"a\.jpg: neither JPEG nor PNG, .*; convert it"):
+    with pytest.raises(
+        InputError, match=r"a\.jpg: cannot be read: neither JPEG nor PNG, .*; convert it"
+    ):
         load_image(tmp_path / "a.jpg")
     for decode in (decode_image, tf.function(decode_image)):
         with pytest.raises(tf.errors.InvalidArgumentError, match="neither JPEG nor PNG"):

@@ -199,7 +199,7 @@ def _image_from(contents, place):
         return decode_image(contents).numpy()
     except tf.errors.InvalidArgumentError:
         if contents and not contents.startswith((JPEG_START, PNG_START)):
-            what = "neither JPEG nor PNG, whatever its name says; convert it"
+            what = "cannot be read: neither JPEG nor PNG, whatever its name says; convert it"
         else:
             what = "cannot be read as JPEG or PNG image (damaged or cut off?); replace it"
         raise InputError(f"{place}: {what}") from None
