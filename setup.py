@@ -13,7 +13,7 @@ setup(
         "keras>=3.10",
         "numba",
         "numpy",
-        "opencv-python-headless",
+        "opencv-python-headless>=4.11",
         "pycocotools",
         "scipy",
         "tensorboard",

@@ -39,6 +39,7 @@ from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.data.png import encode_label
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.data.voc import load_pair, read_label_set, read_split
+from deeplab_tf.heap import keep_freed_memory
 
 FLAGS = flags.FLAGS
 
@@ -197,6 +198,7 @@ def print_rates(turns):
 
 def main(_):
     """Print the table."""
+    keep_freed_memory()  # as tools/train.py does
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         palette, grey, num_classes = write_files(folder)

@@ -12,7 +12,7 @@ from deeplab_tf.data.augment import random_crop, random_jitter, random_mirror, r
 from deeplab_tf.data.examples import Example
 from deeplab_tf.data.pipeline import input_error_from, training_batches
 from deeplab_tf.data.png import encode_label
-from deeplab_tf.data.voc import load_pair
+from deeplab_tf.data.voc import decode_image, load_pair
 from deeplab_tf.errors import InputError
 
 
@@ -152,3 +152,18 @@ def test_a_jpeg_that_is_larger_than_its_label_is_named(photographs):
     example = photographs[0]
     Path(example.label).write_bytes(encode_label(np.zeros((44, 64), np.uint8)))
     _assert_named(example, "size 64x44 differs from the image's 64x45")
+
+
+@pytest.mark.parametrize("sampling", ["411", "420", "422", "440", "444"])
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_both_decoders_give_the_same_pixels(sampling, progressive):
+    # Whole JPEGs are decoded by OpenCV, parts of them and all that is scored by TensorFlow.
+    rng = np.random.default_rng(0)
+    for size in ((1, 1), (8, 9), (37, 51), (120, 90)):
+        image = cv2.GaussianBlur(rng.integers(0, 256, (*size, 3), np.uint8), (0, 0), 1.5)
+        factor = getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{sampling}")
+        options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
+        options += [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive]
+        contents = cv2.imencode(".jpg", image, options)[1].tobytes()
+        whole = cv2.imdecode(np.frombuffer(contents, np.uint8), crops._RGB_AS_STORED)
+        np.testing.assert_array_equal(whole, decode_image(contents))

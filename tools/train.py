@@ -28,6 +28,7 @@ import tensorflow as tf
 from deeplab_tf.data.checks import check_tile_sizes
 from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.errors import InputError
+from deeplab_tf.heap import keep_freed_memory
 from deeplab_tf.models import refined
 from deeplab_tf.models.multiscale import with_branches
 from deeplab_tf.training.checkpoints import save_model
@@ -120,7 +121,8 @@ flags.DEFINE_integer("num_threads", 0, "CPU threads; 0: all.", lower_bound=0)
 
 
 def set_up_tensorflow():
-    """Set seed, threads and determinism, before anything is built."""
+    """Set seed, threads, memory and determinism, before anything is built."""
+    keep_freed_memory()
     keras.utils.set_random_seed(FLAGS.seed)
     if FLAGS.num_threads:  # cannot be set any more where TensorFlow is in use, as in tests
         tf.config.threading.set_intra_op_parallelism_threads(FLAGS.num_threads)

@@ -12,6 +12,9 @@ import numpy as np
 from crf.cpu.compile import kernel
 from deeplab_tf.data.png import GREY, PALETTE, SIGNATURE, decode_label
 
+# What is set aside for a label's pixels before they are seen; a damaged header may say anything.
+MOST_ROOM = 1 << 24
+
 
 def read_label(contents, colors=None):
     """Class indices held by the bytes of a PNG file; the same as `decode_label` gives.
@@ -33,7 +36,8 @@ def read_label(contents, colors=None):
     try:
         chunks = list(_chunks(contents))
         width, height = struct.unpack_from(">II", chunks[0][1])
-        rows = zlib.decompress(b"".join(data for kind, data in chunks if kind == b"IDAT"))
+        deflated = b"".join(data for kind, data in chunks if kind == b"IDAT")
+        rows = zlib.decompress(deflated, bufsize=min(max(1, height * (1 + width)), MOST_ROOM))
         filtered = np.frombuffer(rows, np.uint8).reshape(height, 1 + width)
         label = filtered[:, 1:].copy()
         if filtered[:, 0].any() and not _undo_filters(filtered[:, 0], label):

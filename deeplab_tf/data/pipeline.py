@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from deeplab_tf.data import augment
 from deeplab_tf.data.ahead import made_ahead
+from deeplab_tf.data.buffers import Buffers
 from deeplab_tf.data.crops import Change, Cropper
 from deeplab_tf.data.tiles import tile_grid
 from deeplab_tf.data.voc import load_pair
@@ -82,13 +83,19 @@ def training_batches(
     tiles = grid.count if grid else 1
     changes_at = _changes(len(examples) * tiles, seed, scale_range, scale_step, mirror, jitter)
     cropper = Cropper(num_classes, colors, grid)
+    image_buffers = Buffers((len(rows), crop_size, crop_size, 3), np.float32)
+    label_buffers = Buffers((len(rows), crop_size, crop_size), np.uint8)
 
     def make(step):
         positions = step * batch_size + np.arange(rows.start, rows.stop, dtype=np.int64)
         with tf.device("CPU"):
             numbers, *changes = (part.numpy() for part in changes_at(tf.constant(positions)))
         chosen = [examples[number // tiles] for number in numbers]
-        images, labels = _crops(cropper, crop_size, chosen, numbers % tiles, changes)
+        images, labels = image_buffers.take(), label_buffers.take()
+        changes = zip(*changes, strict=True)
+        for row in zip(chosen, numbers % tiles, changes, images, labels, strict=True):
+            example, tile, change, *out = row
+            cropper.write(example, tile, Change(*change), *out)
         names = np.array([example.name.encode() for example in chosen], object)
         return {"image": images, "label": labels, "name": names}
 
@@ -97,9 +104,13 @@ def training_batches(
         "label": tf.TensorSpec((len(rows), crop_size, crop_size), tf.uint8),
         "name": tf.TensorSpec((len(rows),), tf.string),
     }
-    return tf.data.Dataset.from_generator(
+    batches = tf.data.Dataset.from_generator(
         lambda: made_ahead(make, start), output_signature=signature
     )
+    # TensorFlow would add threads of its own that ask for more, as much as memory holds.
+    options = tf.data.Options()
+    options.experimental_optimization.inject_prefetch = False
+    return batches.with_options(options)
 
 
 def check_examples(examples, num_classes, colors=None, sample=16):
@@ -180,13 +191,3 @@ def _changes(count, seed, scale_range, scale_step, mirror, jitter):
         lambda positions: tf.map_fn(at, positions, fn_output_signature=types),
         input_signature=[tf.TensorSpec([None], tf.int64)],
     )
-
-
-def _crops(cropper, crop_size, examples, tiles, changes):
-    # Images and labels of a batch.
-    images = np.empty((len(examples), crop_size, crop_size, 3), np.float32)
-    labels = np.empty((len(examples), crop_size, crop_size), np.uint8)
-    rows = zip(examples, tiles, zip(*changes, strict=True), images, labels, strict=True)
-    for example, tile, change, image, label in rows:
-        cropper.write(example, tile, Change(*change), image, label)
-    return images, labels
