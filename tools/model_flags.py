@@ -1,6 +1,7 @@
 """The flags that name a trained model and say how it looks at an image."""
 
 from absl import flags
+from scale_lists import read_scales
 
 from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.errors import InputError
@@ -50,15 +51,8 @@ def open_model():
 
 
 def scales():
-    """The scales of --scales as a tuple of floats.
-
-    Raises:
-      InputError: where they are no numbers above 0.
-    """
-    try:
-        values = tuple(float(scale) for scale in FLAGS.scales)
-    except ValueError:
-        raise InputError(f"--scales={','.join(FLAGS.scales)}; give numbers: 0.5,1") from None
+    """The scales of --scales as a tuple of floats; `InputError` where they are none."""
+    values = read_scales(FLAGS.scales)
     check_settings(values, FLAGS.flip)
     return values
 

@@ -1,6 +1,7 @@
 """The flags that say which network is trained, and what it starts from."""
 
 from absl import flags
+from scale_lists import read_scales
 
 from deeplab_tf import build_deeplab, build_fcn
 from deeplab_tf.errors import InputError
@@ -93,18 +94,8 @@ flags.DEFINE_bool(
 
 
 def scales():
-    """The scales of --scales as a tuple of floats.
-
-    Raises:
-      InputError: where they are no numbers above 0.
-    """
-    try:
-        values = tuple(float(scale) for scale in FLAGS.scales)
-    except ValueError:
-        values = ()
-    if not values or min(values) <= 0:
-        raise InputError(f"--scales={','.join(FLAGS.scales)}; give numbers above 0: 1,0.75,0.5")
-    return values
+    """The scales of --scales as a tuple of floats; `InputError` where they are none."""
+    return read_scales(FLAGS.scales)
 
 
 def output_stride():
