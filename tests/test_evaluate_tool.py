@@ -198,7 +198,7 @@ def test_a_folder_for_a_file_is_refused(model_dir, data_dir, tmp_path, flag):
         (["--model=nowhere"], "nowhere"),
         (["--skip=3"], "--skip=3: nothing is left of the 3 images of val"),
         (["--scales=1,x"], "--scales=1,x"),
-        (["--scales=0"], "scales (0.0,)"),
+        (["--scales=0"], "--scales=0; give numbers above 0"),
         (["--tile=9"], "tile 9"),
         (["--crf", "--crf_sigma_beta=0"], "sigma_beta"),
         (["--crf", "--crf_sigma_beta=1e-30"], "CRF"),
