@@ -110,7 +110,7 @@ def test_keep_size_keeps_the_size():
 
 
 @pytest.mark.parametrize("size", [128, 129])
-@pytest.mark.parametrize("output_stride", [8, 16])
+@pytest.mark.parametrize("output_stride", [8, pytest.param(16, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_exact_at_the_original_cells(family, size, output_stride):
     model = random_network(family, size)

@@ -184,7 +184,7 @@ def batches_until(last):
     return breaking
 
 
-@pytest.mark.parametrize("killed_at", [2, 11])
+@pytest.mark.parametrize("killed_at", [2, pytest.param(11, marks=pytest.mark.slow)])
 def test_a_killed_training_goes_on_to_the_very_same_end(tmp_path, capsys, killed_at):
     keras.utils.set_random_seed(3)
     whole, loop = trainer(tmp_path / "whole", validation=Score())

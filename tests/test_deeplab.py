@@ -23,7 +23,9 @@ def test_score_map_size_at_every_size(backbone):
         assert scores.shape == (1, cells(height), cells(width), 2)
 
 
-@pytest.mark.parametrize("output_stride", [8, 16, 32])
+@pytest.mark.parametrize(
+    "output_stride", [8, *(pytest.param(stride, marks=pytest.mark.slow) for stride in (16, 32))]
+)
 def test_other_output_strides(output_stride):
     for backbone in ("vgg16", "mobilenetv2", "xception", "convnexttiny", "densenet121"):
         model = deeplab_tf.build_deeplab(

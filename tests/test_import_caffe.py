@@ -123,6 +123,7 @@ def multi_scale_features(tmp_path_factory):
     path.unlink()
 
 
+@pytest.mark.slow
 def test_multi_scale_features_of_v1(multi_scale_features):
     path, expected = multi_scale_features
     done = import_caffemodel(path, "vgg16", "4x4")
@@ -176,6 +177,7 @@ def resnet101(net, data, classes=21):
     return scores
 
 
+@pytest.mark.slow
 def test_resnet101(file):
     net = CaffeNetwork()
     expected = resnet101(net, caffe_input(image(41)))

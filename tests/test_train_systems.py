@@ -39,7 +39,7 @@ def load(model_dir):
     return keras.saving.load_model(model_dir / "last.keras", safe_mode=True)
 
 
-@pytest.mark.parametrize("sizes", ["authors", "own"])
+@pytest.mark.parametrize("sizes", ["authors", pytest.param("own", marks=pytest.mark.slow)])
 def test_three_scales_in_parts(data_dir, tmp_path, sizes):
     flags = ["--scales=1,0.75,0.5", f"--branch_labels={sizes}", "--accumulate=2"]
     done = train(data_dir, tmp_path / "m", *flags)
@@ -49,7 +49,7 @@ def test_three_scales_in_parts(data_dir, tmp_path, sizes):
     assert model(np.zeros((1, 33, 33, 3), "float32")).shape == (1, 5, 5, len(CLASSES))
 
 
-@pytest.mark.parametrize("objective", ["mil", "em_adapt"])
+@pytest.mark.parametrize("objective", ["em_adapt", pytest.param("mil", marks=pytest.mark.slow)])
 def test_weak_supervision(data_dir, tmp_path, objective):
     done = train(data_dir, tmp_path / "m", f"--objective={objective}")
     assert done.status == 0, done.err
