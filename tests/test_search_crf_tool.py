@@ -256,7 +256,7 @@ def test_truths_without_a_class(model_dir, tmp_path):
         (["--data_dir=nowhere"], "nowhere: no such folder"),
         (["--split=test"], "test.txt: no such list"),
         (["--limit=4"], "--limit=4: val lists 3 images"),
-        (["--scales=0"], "scales (0.0,)"),
+        (["--scales=0"], "--scales=0; give numbers above 0"),
         (["--grid_w1=3,x"], "--grid_*: could not convert string to float: 'x'"),
         (["--grid_w1=3,3"], "--grid_*: SearchGrid: w1 has values [3.0, 3.0]"),
         (["--grid_sigma_beta=0"], "sigma_beta must be a finite number above 0"),
