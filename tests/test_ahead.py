@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from deeplab_tf.data.ahead import made_ahead
+from crf.cpu.crew import available_threads
+from deeplab_tf.data.ahead import computed_ahead
 from deeplab_tf.data.synthetic import write_synthetic
 
 
@@ -15,7 +16,7 @@ def test_elements_come_in_order_though_the_first_take_longest():
         time.sleep(0.02 if number % 3 == 0 else 0)
         return number * number
 
-    found = list(itertools.islice(made_ahead(make, 3), 12))
+    found = list(itertools.islice(computed_ahead(make, itertools.count(3)), 12))
     assert found == [number**2 for number in range(3, 15)]
 
 
@@ -28,11 +29,11 @@ def test_elements_are_made_in_advance_and_no_further():
             enough.set()
         return number
 
-    stream = made_ahead(make, 0, ready=2)
+    stream = computed_ahead(make, itertools.count(), ready=2)
     assert next(stream) == 0
     assert enough.wait(10)
     time.sleep(0.05)
-    least, held = len(made), 8 + 2  # workers at most, and those that are ready
+    least, held = len(made), available_threads() + 2  # in the making, and ready
     assert 3 <= least <= held
     stream.close()
     time.sleep(0.05)
@@ -45,7 +46,7 @@ def test_an_error_comes_in_its_place():
             raise ValueError("two")
         return number
 
-    stream = made_ahead(make, 0)
+    stream = computed_ahead(make, itertools.count())
     assert [next(stream), next(stream)] == [0, 1]
     with pytest.raises(ValueError, match="two"):
         next(stream)

@@ -15,17 +15,14 @@ from deeplab_tf.data.resampling import (
     resample_image,
     resample_label,
 )
-from deeplab_tf.data.voc import decode_image, load_pair
+from deeplab_tf.data.voc import JPEG_END, JPEG_START, decode_image, load_pair
 from deeplab_tf.errors import InputError
-
-JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 _PADDING = np.array(MEAN_RGB, np.float32)
 
 # At the left and right border of the part of a JPEG that is decoded, the colours of the last
 # column are interpolated otherwise than within: pixels decoded around what is needed.
 _MARGIN = 2
-
 
 # The share of an image of which a crop must need less for a part to be decoded faster: OpenCV
 # decodes whole JPEGs, to the same pixels, in less time than TensorFlow.

@@ -8,6 +8,7 @@ import struct
 from typing import NamedTuple
 
 from deeplab_tf.data.png import SIGNATURE
+from deeplab_tf.data.voc import JPEG_START
 from deeplab_tf.errors import InputError
 
 JPEG, PNG = "JPEG", "PNG"
@@ -75,7 +76,7 @@ def read_header(contents):
     try:
         if contents[:8] == SIGNATURE:
             return _read_png(contents)
-        if contents[:2] == b"\xff\xd8":
+        if contents[:2] == JPEG_START:
             return _read_jpeg(contents)
     except (struct.error, IndexError, KeyError):
         raise InputError("header damaged or cut off") from None

@@ -1,20 +1,22 @@
 """The endless stream of training batches, and errors that name the file at fault."""
 
+import itertools
 import re
 
 import numpy as np
 import tensorflow as tf
 
+from crf.cpu.crew import available_threads
 from deeplab_tf.data import augment
-from deeplab_tf.data.ahead import made_ahead
+from deeplab_tf.data.ahead import computed_ahead
 from deeplab_tf.data.buffers import Buffers
 from deeplab_tf.data.crops import Change, Cropper
 from deeplab_tf.data.tiles import tile_grid
 from deeplab_tf.data.voc import load_pair
 from deeplab_tf.errors import InputError
 
-# Batches made in advance; left to tf.data, it grew to gigabytes of them.
-PREFETCHED = 2
+# Threads that make batches; more share one interpreter to little avail.
+MOST_WORKERS = 8
 
 
 def training_batches(
@@ -38,7 +40,7 @@ def training_batches(
 
     They are what `random_scale`, `random_jitter`, `random_crop` and `random_mirror` make of an
     example one after the other, except for rounding, but made at once and without what the crop
-    leaves out: of a JPEG only the part around the crop is decoded.
+    leaves out: of a JPEG of which it needs little, only the part around it is decoded.
 
     The order is shuffled anew in each pass over the examples. Position p of the stream depends
     on the examples, `seed` and p alone: the same seed gives the same batches, and `start=k`
@@ -104,8 +106,9 @@ def training_batches(
         "label": tf.TensorSpec((len(rows), crop_size, crop_size), tf.uint8),
         "name": tf.TensorSpec((len(rows),), tf.string),
     }
+    workers = min(available_threads(), MOST_WORKERS)
     batches = tf.data.Dataset.from_generator(
-        lambda: made_ahead(make, start), output_signature=signature
+        lambda: computed_ahead(make, itertools.count(start), workers), output_signature=signature
     )
     # TensorFlow would add threads of its own that ask for more, as much as memory holds.
     options = tf.data.Options()

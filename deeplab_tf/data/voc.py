@@ -32,8 +32,9 @@ from deeplab_tf.errors import InputError
 LISTS = "ImageSets/Segmentation"
 LABELS_FOLDER = "SegmentationClass"
 
-# How the two kinds of image files begin.
+# How the two kinds of image files begin, and how a JPEG ends.
 JPEG_START, PNG_START = b"\xff\xd8", SIGNATURE[:2]
+JPEG_END = b"\xff\xd9"
 
 _CLASS_AND_COLOR = re.compile(r"(.+?)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\d+)")
 

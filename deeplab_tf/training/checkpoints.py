@@ -102,9 +102,13 @@ class Checkpoints:
 
 
 def copy_weights(source, target):
-    """Copy the weights of a model into one of the same architecture, whatever its precision."""
+    """Copy the weights of a model into one of the same architecture, whatever its precision.
+
+    Those that the two models share are left alone.
+    """
     for old, new in zip(source.weights, target.weights, strict=True):
-        new.assign(old)
+        if new is not old:
+            new.assign(old)
 
 
 def save_model(model, path):

@@ -1,11 +1,11 @@
 """The check of a whole data set, or of a sample of it, before it is trained on."""
 
-import os
 from collections import Counter
 from multiprocessing.pool import ThreadPool
 
 from tqdm import tqdm
 
+from crf.cpu.crew import available_threads
 from deeplab_tf.data.checks import evidence
 from deeplab_tf.data.checks.findings import ERROR, accept, is_about_label, problem, some
 from deeplab_tf.data.checks.inspection import label_file, look_at
@@ -70,7 +70,7 @@ def _look_at_all(read, num_classes, colors, progress):
     # Dict from each example to its Inspection; decoders leave Python free for other threads.
     examples = list(dict.fromkeys(example for part in read.values() for example in part))
     bar = {"total": len(examples), "unit": "image", "desc": "checking", "delay": 1}
-    with ThreadPool(os.cpu_count()) as pool:
+    with ThreadPool(available_threads()) as pool:
         found = pool.imap(lambda example: look_at(example, num_classes, colors), examples, 4)
         return dict(zip(examples, tqdm(found, **bar, disable=not progress), strict=True))
 

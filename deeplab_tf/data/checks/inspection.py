@@ -13,6 +13,7 @@ from deeplab_tf.data.checks.values import value_remedy
 from deeplab_tf.data.image_header import JPEG, read_header
 from deeplab_tf.data.labels import VOID, VOID_COLOR
 from deeplab_tf.data.png import decode_label
+from deeplab_tf.data.voc import JPEG_END
 from deeplab_tf.errors import InputError
 
 MASK_VALUES = {0, 128, 255}
@@ -23,7 +24,6 @@ SOLID = np.ones((11, 11), np.uint8)
 
 # What the JPEG decoder fills up with, without a word, where data is missing.
 _NOT_THERE = [128, 128, 128]
-_JPEG_END = b"\xff\xd9"
 _MORE = 512  # bytes
 
 _TRACING = threading.Lock()
@@ -148,7 +148,7 @@ def _small_jpeg(contents):
 def _ends_early(contents, pixels):
     # Whether the pixels' data ends before the image does, although the end is marked. If there
     # is more data before the mark, a decoder that was through does not look at it.
-    end = contents.rfind(_JPEG_END)
+    end = contents.rfind(JPEG_END)
     more = contents[max(0, end - _MORE) : end].replace(b"\xff", b"\x7f")
     return not np.array_equal(pixels, _small_jpeg(contents[:end] + more + contents[end:]))
 

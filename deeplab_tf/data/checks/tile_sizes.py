@@ -1,10 +1,10 @@
 """Whether the tiles that suit the first image of a list suit all its images."""
 
-import os
 from multiprocessing.pool import ThreadPool
 
 from tqdm import tqdm
 
+from crf.cpu.crew import available_threads
 from deeplab_tf.data.image_header import read_header
 from deeplab_tf.data.tiles import tile_grid
 from deeplab_tf.errors import InputError
@@ -27,7 +27,7 @@ def check_tile_sizes(examples, tile_size, tile_overlap, *, progress=True):
     """
     grid = tile_grid(_size(examples[0]), tile_size, tile_overlap)
     bar = {"total": len(examples), "unit": "image", "desc": "tile sizes", "delay": 1}
-    with ThreadPool(os.cpu_count()) as pool:
+    with ThreadPool(available_threads()) as pool:
         sizes = tqdm(pool.imap(_size, examples, 16), **bar, disable=not progress)
         for example, size in zip(examples, sizes, strict=True):
             try:

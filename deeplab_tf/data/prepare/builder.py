@@ -1,17 +1,15 @@
 """What the builders of all data sets share: features, metadata, order, and checks of each pair."""
 
-import os
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 
+from deeplab_tf.data.ahead import computed_ahead
 from deeplab_tf.data.examples import read_file
 from deeplab_tf.data.labels import VOID
+from deeplab_tf.data.png import encode_label
 from deeplab_tf.data.voc import load_image
 from deeplab_tf.errors import InputError
 
@@ -158,7 +156,7 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, split, items):
         names = self.info.metadata["names"][split] = []
-        for sample in _in_parallel(self._encode, items):
+        for sample in computed_ahead(self._encode, items):
             self._bar.update()
             if sample is None:
                 continue
@@ -172,8 +170,8 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
         if sample is None:
             return None
         _check(sample, self.label_set.num_classes)
-        png = cv2.imencode(".png", np.ascontiguousarray(sample.label))[1].tobytes()
-        return {"name": sample.name, "image": read_file(sample.image), "label": png}
+        label = encode_label(sample.label)
+        return {"name": sample.name, "image": read_file(sample.image), "label": label}
 
     def _claim(self, name, split):
         if name in self._split_of:
@@ -213,16 +211,3 @@ def _check(sample, num_classes):
 def _key(index, count):
     # Ascending, and spread so that each part of tensorflow-datasets' sort holds a few of them.
     return index * PARTS // (count + 1) * (KEYS // PARTS) + index
-
-
-def _in_parallel(function, items):
-    # The results in the order of the items, with few of them in memory at any time.
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        waiting = deque()
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
