@@ -12,12 +12,24 @@ from deeplab_tf.training.optimizer import LayerwiseAdam
 MOST_STEPS = 200
 
 
+def fcn8s(num_classes):
+    return deeplab_tf.build_fcn("vgg16", 8, num_classes, weights=None)
+
+
+def deeplab(backbone, head):
+    return lambda num_classes: deeplab_tf.build_deeplab(backbone, head, num_classes, weights=None)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("backbone", "head", "learning_rate"),
-    [("vgg16", "large_fov", 1e-4), ("resnet101", "aspp_l", 1e-3)],
+    ("build", "output_stride", "learning_rate"),
+    [
+        pytest.param(deeplab("vgg16", "large_fov"), 8, 1e-4, id="vgg16-large_fov"),
+        pytest.param(deeplab("resnet101", "aspp_l"), 8, 1e-3, id="resnet101-aspp_l"),
+        pytest.param(fcn8s, 1, 1e-4, id="fcn8s"),
+    ],
 )
-def test_two_crops_by_heart(camvid, backbone, head, learning_rate):
+def test_two_crops_by_heart(camvid, build, output_stride, learning_rate):
     examples, label_set = open_dataset("voc", camvid, "train")
     batch = next(
         iter(
@@ -30,8 +42,8 @@ def test_two_crops_by_heart(camvid, backbone, head, learning_rate):
             )
         )
     )
-    model = deeplab_tf.build_deeplab(backbone, head, label_set.num_classes, weights=None)
-    optimizer, loss_function = LayerwiseAdam(learning_rate), SegmentationLoss()
+    model = build(label_set.num_classes)
+    optimizer, loss_function = LayerwiseAdam(learning_rate), SegmentationLoss(output_stride)
     optimizer.build(model.trainable_variables)
 
     @tf.function
@@ -44,8 +56,9 @@ def test_two_crops_by_heart(camvid, backbone, head, learning_rate):
         return loss
 
     first = loss = float(step())
-    for _ in range(MOST_STEPS):
+    for number in range(1, MOST_STEPS + 1):
         loss = float(step())
         if loss < first / 10:
+            print(f"{model.name}: loss {first:.3f} to {loss:.3f} in {number} steps")
             return
     pytest.fail(f"loss {first:.3f} at first and {loss:.3f} after {MOST_STEPS} steps")

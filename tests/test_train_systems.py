@@ -49,9 +49,15 @@ def test_three_scales_in_parts(data_dir, tmp_path, sizes):
     assert model(np.zeros((1, 33, 33, 3), "float32")).shape == (1, 5, 5, len(CLASSES))
 
 
-@pytest.mark.parametrize("objective", ["em_adapt", pytest.param("mil", marks=pytest.mark.slow)])
-def test_weak_supervision(data_dir, tmp_path, objective):
-    done = train(data_dir, tmp_path / "m", f"--objective={objective}")
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--objective=em_adapt", "--foreground_portion=0.1", "--background_portion=0.5"],
+        pytest.param(["--objective=mil"], marks=pytest.mark.slow),
+    ],
+)
+def test_weak_supervision(data_dir, tmp_path, flags):
+    done = train(data_dir, tmp_path / "m", *flags)
     assert done.status == 0, done.err
     assert all(np.isfinite(weight).all() for weight in load(tmp_path / "m").get_weights())
 
@@ -95,6 +101,10 @@ def test_multi_scale_features_alone_are_trained(data_dir, tmp_path):
         (["--accumulate=3"], "a batch of 2 cannot be gone through in 3 equal parts"),
         (["--train_layers=^nothing"], "no layer's name matches '^nothing'; there are"),
         (["--train_layers=("], "is no regular expression"),
+        (
+            ["--objective=mil", "--foreground_portion=0.1"],
+            "--foreground_portion has no effect without --objective=em_adapt",
+        ),
         (["--network=fcn"], "--head has no effect on --network=fcn"),
         (["--init_from=absent.keras"], "no model absent.keras"),
         (["--crf_train", "--objective=mil"], "--objective=mil does not train a CRF"),

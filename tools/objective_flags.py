@@ -22,6 +22,20 @@ flags.DEFINE_enum(
     "pixels: the published cross-entropy; classifier, mil and em_adapt see only which classes an "
     "image shows, and mil and em_adapt should start from a classifier.",
 )
+flags.DEFINE_float(
+    "foreground_portion",
+    0.2,
+    "em_adapt: least portion of an image for each class that it shows; paper: 0.2.",
+    lower_bound=0,
+    upper_bound=1,
+)
+flags.DEFINE_float(
+    "background_portion",
+    0.4,
+    "em_adapt: least portion of an image for the background; paper: 0.4.",
+    lower_bound=0,
+    upper_bound=1,
+)
 flags.DEFINE_enum(
     "branch_labels",
     "authors",
@@ -41,6 +55,12 @@ def make_objective(output_stride, scales):
     Raises:
       InputError: where flags do not go together.
     """
+    if FLAGS.objective == "em_adapt":
+        portions = {"foreground": FLAGS.foreground_portion, "background": FLAGS.background_portion}
+        return EMAdaptObjective(output_stride, **portions)
+    for flag in ("foreground_portion", "background_portion"):
+        if FLAGS[flag].present:
+            raise InputError(f"--{flag} has no effect without --objective=em_adapt; leave it out")
     if FLAGS.objective in WEAK:
         return WEAK[FLAGS.objective](output_stride)
     if len(scales) > 1:
