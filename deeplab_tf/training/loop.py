@@ -12,6 +12,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.training.checkpoints import Checkpoints, copy_weights, save_model
 from deeplab_tf.training.objectives import ScoreMapObjective
 from deeplab_tf.training.progress import Progress
+from deeplab_tf.training.step import TrainStep
 from deeplab_tf.training.summaries import Summaries
 
 
@@ -92,14 +93,21 @@ class Trainer:
     ):
         self.settings = settings
         self._model, self._optimizer = model, optimizer
-        self._make_batches, self._training_mode = make_batches, training_mode
-        self._objective = objective or ScoreMapObjective(settings.output_stride)
+        self._make_batches = make_batches
         self._validate, self._draw, self._save_model = validate, draw, save
         self._kept_model = model if float32_model is None else float32_model
         self._strategy = strategy or tf.distribute.get_strategy()
         self._dir = Path(settings.model_dir)
         with self._strategy.scope():
             optimizer.build(model.trainable_variables)
+            self._step = TrainStep(
+                model,
+                optimizer,
+                objective or ScoreMapObjective(settings.output_stride),
+                self._strategy,
+                training_mode=training_mode,
+                accumulate=settings.accumulate,
+            )
             self._checkpoints = Checkpoints(
                 self._dir / "checkpoints", model, optimizer, settings.keep
             )
@@ -214,47 +222,6 @@ class Trainer:
     def _names(self, batch):
         parts = self._strategy.experimental_local_results(batch["name"])
         return [name.decode() for part in parts for name in part.numpy()]
-
-    @tf.function
-    def _step(self, images, labels):
-        """One update on every replica; the loss of the whole batch and the learning rate."""
-        losses, rates = self._strategy.run(self._replica_step, args=(images, labels))
-        loss = self._strategy.reduce("SUM", losses, axis=None)
-        return loss, self._strategy.reduce("MEAN", rates, axis=None)
-
-    def _replica_step(self, images, labels):
-        """One update from this replica's part of the batch; its share of the loss."""
-        model, optimizer = self._model, self._optimizer
-        learning_rate = tf.convert_to_tensor(optimizer.learning_rate)
-        # Divided by the valid pixels of all replicas and all parts: the gradients, which add up,
-        # are then those of the mean over the whole batch, however it is split.
-        counts = tf.distribute.get_replica_context().all_reduce(
-            "SUM", self._objective.counts(labels)
-        )
-        parts = self.settings.accumulate
-        if parts == 1:
-            loss, gradients = self._loss_and_gradients(images, labels, counts)
-        else:
-            images, labels = (_in_parts(x, parts) for x in (images, labels))
-            loss = tf.zeros(())
-            gradients = [tf.zeros_like(variable) for variable in model.trainable_variables]
-            for part in tf.range(parts):
-                more = self._loss_and_gradients(images[part], labels[part], counts)
-                loss += more[0]
-                gradients = [a + b for a, b in zip(gradients, more[1], strict=True)]
-        optimizer.apply(gradients, model.trainable_variables)
-        return loss, learning_rate
-
-    def _loss_and_gradients(self, images, labels, counts):
-        variables = self._model.trainable_variables
-        with tf.GradientTape() as tape:
-            sums = self._objective.sums(labels, self._model(images, training=self._training_mode))
-            loss = tf.reduce_sum(tf.math.divide_no_nan(sums, counts))
-        return loss, tape.gradient(loss, variables)
-
-
-def _in_parts(x, parts):
-    return tf.reshape(x, tf.concat([[parts, -1], tf.shape(x)[1:]], axis=0))
 
 
 def next_batch(batches):
