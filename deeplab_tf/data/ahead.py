@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from crf.cpu.crew import available_threads
 
 
-def computed_ahead(function, items, workers=None, ready=2):
+def computed_ahead(function, items, workers=None, ready=2, weigh=None):
     """Yield function(item) for each item, in their order, computed by threads in advance.
 
     The threads are Python's own, and not tf.data's: one of those that runs Python code may find
@@ -18,6 +18,8 @@ def computed_ahead(function, items, workers=None, ready=2):
       items: iterable, which may be endless; it is read as results are asked for.
       workers: number of threads; None takes as many as there are processors.
       ready: how many results are held beside those that are being computed.
+      weigh: function from an item to how many of the threads it stands for, where some items
+        take more memory or start threads of their own; None: one each.
 
     Yields:
       The results.
@@ -28,13 +30,17 @@ def computed_ahead(function, items, workers=None, ready=2):
       (9, 16)
     """
     workers = workers or available_threads()
-    pool, coming = ThreadPoolExecutor(workers), collections.deque()
+    pool, coming, held = ThreadPoolExecutor(workers), collections.deque(), 0
     try:
         for item in items:
-            coming.append(pool.submit(function, item))
-            if len(coming) == workers + ready:
-                yield coming.popleft().result()
+            weight = weigh(item) if weigh else 1
+            while coming and held + weight > workers + ready:
+                result, freed = coming.popleft()
+                yield result.result()
+                held -= freed
+            coming.append((pool.submit(function, item), weight))
+            held += weight
         while coming:
-            yield coming.popleft().result()
+            yield coming.popleft()[0].result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
