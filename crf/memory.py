@@ -13,7 +13,7 @@ def check_memory(size, what):
     Raises:
       ValueError: naming both sizes and the remedy.
     """
-    available = _available_memory()
+    available = available_memory()
     if available is not None and size > available:
         raise ValueError(
             f"dense_crf: {what} take {size / 1e9:.1f} GB, but {available / 1e9:.1f} GB of memory "
@@ -21,7 +21,7 @@ def check_memory(size, what):
         )
 
 
-def _available_memory():
+def available_memory():
     """Bytes that can be had without swapping; None where the system does not say."""
     known = [size for size in (_machine_memory(), _container_memory()) if size is not None]
     return min(known, default=None)

@@ -454,7 +454,7 @@ def test_a_tiny_spatial_sigma_on_a_whole_image_raises(sigma_gamma):
 
 
 def test_too_little_memory_is_said_beforehand(monkeypatch):
-    monkeypatch.setattr("crf.memory._available_memory", lambda: 1000)
+    monkeypatch.setattr("crf.memory.available_memory", lambda: 1000)
     with pytest.raises(ValueError, match=r"dense_crf: .* of memory are available; refine tiles"):
         dense_crf(GOOD_P, GOOD_I, PARAMS, engine="numba")
 

@@ -4,25 +4,25 @@ from crf import memory
 
 
 def test_what_fits_is_taken(monkeypatch):
-    monkeypatch.setattr(memory, "_available_memory", lambda: 2_000_000_000)
+    monkeypatch.setattr(memory, "available_memory", lambda: 2_000_000_000)
     memory.check_memory(0, "the tables")
     memory.check_memory(2_000_000_000, "the tables")
 
 
 def test_what_does_not_fit_raises_one_line_with_both_sizes(monkeypatch):
-    monkeypatch.setattr(memory, "_available_memory", lambda: 2_000_000_000)
+    monkeypatch.setattr(memory, "available_memory", lambda: 2_000_000_000)
     with pytest.raises(ValueError, match=r"the tables take 7\.5 GB, but 2\.0 GB") as error:
         memory.check_memory(7_500_000_000, "the tables")
     assert "refine tiles of the image" in str(error.value) and "\n" not in str(error.value)
 
 
 def test_a_system_that_does_not_say_is_trusted(monkeypatch):
-    monkeypatch.setattr(memory, "_available_memory", lambda: None)
+    monkeypatch.setattr(memory, "available_memory", lambda: None)
     memory.check_memory(1 << 60, "the tables")
 
 
 def test_no_machine_has_an_exabyte():
-    if memory._available_memory() is None:
+    if memory.available_memory() is None:
         pytest.skip("this system does not say how much memory there is")
     memory.check_memory(1, "the tables")
     with pytest.raises(ValueError, match="the tables take"):
@@ -39,9 +39,9 @@ def test_no_machine_has_an_exabyte():
 def test_available_memory_is_read_from_the_system(monkeypatch, tmp_path, text, expected):
     (tmp_path / "meminfo").write_text(text)
     monkeypatch.setattr(memory, "Path", lambda _: tmp_path / "meminfo")
-    assert memory._available_memory() == expected
+    assert memory.available_memory() == expected
 
 
 def test_a_system_without_the_file_says_nothing(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "Path", lambda _: tmp_path / "missing")
-    assert memory._available_memory() is None
+    assert memory.available_memory() is None

@@ -84,13 +84,14 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
     return tf.nn.softmax(scores)[0].numpy()
 
 
-def refine(probabilities, image, params):
+def refine(probabilities, image, params, **options):
     """Probabilities of one image after the fully connected CRF.
 
     Args:
       probabilities: (H, W, C) float32.
       image: (H, W, 3) uint8 RGB.
       params: `crf.CRFParams`.
+      options: `engine` and `num_threads` as in `crf.dense_crf`.
 
     Returns:
       (H, W, C) float32, summing to one over the classes.
@@ -99,7 +100,7 @@ def refine(probabilities, image, params):
       InputError: where the CRF refuses its parameters or the image.
     """
     try:
-        refined = dense_crf(probabilities[None], image[None], params)
+        refined = dense_crf(probabilities[None], image[None], params, **options)
     except ValueError as error:
         raise InputError(f"CRF: {error}") from error
     return np.asarray(refined)[0]
