@@ -1,4 +1,6 @@
 import json
+import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,7 +11,7 @@ from tool_runner import run_tool
 from crf import CRFParams
 from deeplab_tf.data.labels import VOC, LabelSet
 from deeplab_tf.data.synthetic import write_synthetic
-from deeplab_tf.data.voc import load_pair, read_label_set, read_split
+from deeplab_tf.data.voc import load_image, load_label, load_pair, read_label_set, read_split
 from deeplab_tf.evaluation import ConfusionMatrix, segment
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
@@ -158,6 +160,78 @@ def test_rgb_labels_are_read_by_the_colors_of_the_classes(tmp_path):
     assert set(json.loads(json_out.read_text())["per_class_iou"]) == {"a", "b"}
 
 
+def unlabelled(data_dir, folder):
+    """A data set without labels, of one list, test."""
+    shutil.copytree(data_dir, folder)
+    shutil.rmtree(folder / "SegmentationClass")
+    lists = folder / "ImageSets" / "Segmentation"
+    (lists / "val.txt").rename(lists / "test.txt")
+    return folder
+
+
+@pytest.mark.parametrize("crf", [[], CRF])
+def test_predictions_are_written(model, model_dir, data_dir, tmp_path, crf):
+    out = tmp_path / "new" / "out"
+    tool = [f"--model={model_dir}", f"--data_dir={data_dir}", f"--predictions_out={out}", *crf]
+    done = run_tool("evaluate", *tool, "--limit=2")
+    assert done.status == 0, done.err
+    assert f"predictions: {out}\n" in done.out and "mean IoU" in done.out
+    examples = read_split(data_dir, "val")[:2]
+    assert sorted(path.name for path in out.iterdir()) == [f"{e.name}.png" for e in examples]
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+    for example in examples:
+        expected = segment(model, load_image(example.image), PARAMS if crf else None)
+        found = load_label(out / f"{example.name}.png", model.output_shape[-1])
+        np.testing.assert_array_equal(found, expected)
+    assert "out: exists and is not empty" in run_tool("evaluate", *tool).error
+    done = run_tool("evaluate", *tool, "--limit=1", "--overwrite")
+    assert done.status == 0, done.err
+    assert [path.name for path in out.iterdir()] == [f"{examples[0].name}.png"]
+
+
+def test_a_split_whose_truth_only_a_server_has(data_dir, tmp_path):
+    """Nothing to score: the labels are written as VOC's server takes them, and no table."""
+    random_model(21).save(tmp_path / "best.keras")
+    folder = unlabelled(data_dir, tmp_path / "data")
+    (folder / "classes.txt").unlink()
+    tool = [f"--model={tmp_path}", f"--data_dir={folder}", "--split=test", "--limit=1"]
+    out = tmp_path / "out"
+    done = run_tool("evaluate", *tool, f"--predictions_out={out}", "--server=voc")
+    assert done.status == 0, done.err
+    assert done.out == f"predictions: {out}\n"
+    (example,) = read_split(folder, "test", need_labels=False)[:1]
+    path = out / "results/VOC2012/Segmentation/comp6_test_cls" / f"{example.name}.png"
+    assert load_label(path, 21).shape == (128, 150)
+    error = run_tool("evaluate", *tool).error
+    assert f"the images of test in {folder} have no labels to score against" in error
+    for flag in ("json_out", "panel_out"):
+        given = [f"--predictions_out={tmp_path / 'two'}", f"--{flag}={tmp_path / 'x'}"]
+        error = run_tool("evaluate", *tool, *given).error
+        assert f"--{flag}: the images of test have no labels" in error
+    assert not (tmp_path / "two").exists()
+
+
+def test_a_single_missing_label_is_named(model_dir, data_dir, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(data_dir, copy)
+    label = read_split(copy, "val")[1].label
+    Path(label).unlink()
+    error = run_tool("evaluate", f"--model={model_dir}", f"--data_dir={copy}").error
+    assert error.startswith(f"error: {label}: no such label")
+
+
+def test_predictions_appear_complete_or_not_at_all(model_dir, data_dir, tmp_path):
+    copy, out = tmp_path / "copy", tmp_path / "runs" / "out"
+    shutil.copytree(data_dir, copy)
+    image = Path(read_split(copy, "val")[2].image)
+    image.write_bytes(image.read_bytes()[:300])
+    done = run_tool(
+        "evaluate", f"--model={model_dir}", f"--data_dir={copy}", f"--predictions_out={out}"
+    )
+    assert f"{image}: cannot be read" in done.error
+    assert list(out.parent.iterdir()) == []
+
+
 def test_number_of_classes_must_agree(data_dir, tmp_path):
     random_model(len(VOC)).save(tmp_path / "best.keras")
     done = run_tool("evaluate", f"--model={tmp_path}", f"--data_dir={data_dir}")
@@ -200,6 +274,9 @@ def test_a_folder_for_a_file_is_refused(model_dir, data_dir, tmp_path, flag):
         (["--scales=1,x"], "--scales=1,x"),
         (["--scales=0"], "--scales=0; give numbers above 0"),
         (["--tile=9"], "tile 9"),
+        (["--server=voc"], "--server has no effect without --predictions_out"),
+        (["--overwrite"], "--overwrite has no effect without --predictions_out"),
+        (["--server=voc", "--predictions_out=x"], "the server voc takes 21 classes, but"),
         (["--crf", "--crf_sigma_beta=0"], "sigma_beta"),
         (["--crf", "--crf_sigma_beta=1e-30"], "CRF"),
         (["stray"], "unexpected argument 'stray'"),

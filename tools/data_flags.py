@@ -16,8 +16,12 @@ flags.DEFINE_enum(
 flags.DEFINE_string("data_dir", None, "Folder of the data set.", required=True)
 
 
-def open_split(split):
+def open_split(split, need_labels=True):
     """Open a split of the data set of the flags.
+
+    Args:
+      split: name of the list of examples.
+      need_labels: whether every example must have a label.
 
     Returns:
       (list of `Example` or `RecordExample`, `LabelSet`, the colours of RGB labels or None).
@@ -25,5 +29,5 @@ def open_split(split):
     Raises:
       InputError: where the data set is not there or its lists are wrong.
     """
-    examples, label_set = open_dataset(FLAGS.dataset, FLAGS.data_dir, split)
+    examples, label_set = open_dataset(FLAGS.dataset, FLAGS.data_dir, split, need_labels)
     return examples, label_set, label_colors(FLAGS.dataset, FLAGS.data_dir)

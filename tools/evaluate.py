@@ -4,8 +4,14 @@
 
 prints the IoU of every class and the mean scores; --json_out writes them to a file, --panel_out
 a picture of some images with truth and results.
+
+    python tools/evaluate.py --model=M --data_dir=D --split=test --crf --predictions_out=P \
+        --server=voc
+
+writes the labels of a split, which may be one whose truth only a test server has.
 """
 
+import contextlib
 import json
 
 from absl import flags
@@ -20,12 +26,12 @@ from output_files import check_output_files
 from tqdm import tqdm
 
 from deeplab_tf.data.labels import LabelSet
-from deeplab_tf.data.voc import load_pair
 from deeplab_tf.errors import InputError
-from deeplab_tf.evaluation.inference import most_probable, predict_probabilities, refine
+from deeplab_tf.evaluation.labelling import label_examples
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
+from deeplab_tf.evaluation.predictions import SERVERS, PredictionFiles
 from deeplab_tf.evaluation.report import comparison_panel, score_dict, score_table
-from deeplab_tf.files import write_file
+from deeplab_tf.files import check_new_folder, new_folder, write_file
 from deeplab_tf.visualize import encode_picture
 
 FLAGS = flags.FLAGS
@@ -39,11 +45,29 @@ flags.DEFINE_integer(
 flags.DEFINE_string("json_out", None, "File for the scores, as JSON.")
 flags.DEFINE_string("panel_out", None, "PNG file for a picture of some images and results.")
 flags.DEFINE_integer("panel_rows", 4, "Images in that picture.", lower_bound=1)
+flags.DEFINE_string(
+    "predictions_out",
+    None,
+    "New folder for the labels of every image, those after the CRF where there is one: NAME.png, "
+    "or as --server has it.",
+)
+flags.DEFINE_enum(
+    "server",
+    None,
+    list(SERVERS),
+    "Test server that --predictions_out is for. voc: palette PNGs in "
+    "results/VOC2012/Segmentation/comp6_SPLIT_cls; voc_comp5: in comp5_SPLIT_cls, for networks "
+    "trained on VOC's own images alone; cityscapes: PNGs with its label ids.",
+)
+flags.DEFINE_bool("overwrite", False, "Replace a folder at --predictions_out.")
 
 
 def open_examples(num_classes):
     """Open the data set of the flags: examples, classes, and the colours of RGB labels."""
-    examples, label_set, colors = data_flags.open_split(FLAGS.split)
+    examples, label_set, colors = data_flags.open_split(FLAGS.split, need_labels=False)
+    labelled = [example for example in examples if example.label]
+    if labelled and len(labelled) < len(examples):
+        data_flags.open_split(FLAGS.split)  # says which label is missing
     if label_set.num_classes != num_classes:
         raise InputError(
             f"model {FLAGS.model} has {num_classes} classes but the data set {FLAGS.data_dir}"
@@ -75,15 +99,55 @@ def warn_of_names(trained, label_set):
             return
 
 
-def label_images(model, pairs, params):
-    """Yield for each pair of image and truth also the labels, before and after the CRF."""
-    settings = model_flags.segment_settings()
-    for image, truth in pairs:
-        probabilities = predict_probabilities(model, image, **settings)
-        labels = [most_probable(probabilities)]
-        if params is not None:
-            labels.append(most_probable(refine(probabilities, image, params)))
-        yield image, truth, *labels
+def plan_predictions(examples, label_set):
+    """The `PredictionFiles` of --predictions_out, or None; refuses what cannot be done."""
+    if not examples[0].label:
+        _refuse_scores()
+    if not FLAGS.predictions_out:
+        for name in ("server", "overwrite"):
+            if FLAGS[name].present:
+                raise InputError(f"--{name} has no effect without --predictions_out")
+        return None
+    files = PredictionFiles(label_set, FLAGS.split, FLAGS.server)
+    files.check_names(example.name for example in examples)
+    check_new_folder(FLAGS.predictions_out, FLAGS.overwrite)
+    return files
+
+
+def _refuse_scores():
+    if not FLAGS.predictions_out:
+        raise InputError(
+            f"the images of {FLAGS.split} in {FLAGS.data_dir} have no labels to score against; "
+            "add the labels, or give --predictions_out to write what the network finds"
+        )
+    for name in ("json_out", "panel_out"):
+        if FLAGS[name].value:
+            raise InputError(f"--{name}: the images of {FLAGS.split} have no labels; leave it out")
+
+
+def evaluate(found, every, confusions, files, predictions):
+    """Count and write what was found in the images.
+
+    Args:
+      found: iterable of `Labelled`.
+      every: the first of so many images each goes into the picture.
+      confusions: a `ConfusionMatrix` for each of an image's labels, which is added to.
+      files: `PredictionFiles`, or None where nothing is written.
+      predictions: folder to write to.
+
+    Returns:
+      The images for the picture, a list of (image, truth, *labels).
+    """
+    shown = []
+    for index, (example, image, truth, labels) in enumerate(found):
+        if truth is not None:
+            for confusion, label in zip(confusions, labels, strict=True):
+                confusion.add(truth, label)
+        if index % every == 0 and FLAGS.panel_out:
+            shown.append((image, truth, *labels))
+        if files:
+            files.write(predictions, example.name, labels[-1])
+    return shown
 
 
 def write_results(label_set, confusions, shown):
@@ -103,18 +167,21 @@ def main():
     examples, label_set, colors = open_examples(model.output_shape[-1])
     warn_of_names(trained, label_set)
     check_output_files(FLAGS.json_out, FLAGS.panel_out)
+    files = plan_predictions(examples, label_set)
 
-    pairs = (load_pair(example, label_set.num_classes, colors) for example in examples)
     confusions = [ConfusionMatrix(label_set.num_classes) for _ in range(2 if params else 1)]
+    found = label_examples(model, examples, params, colors, **model_flags.segment_settings())
+    bar = tqdm(found, total=len(examples), unit="image")
     every = -(-len(examples) // FLAGS.panel_rows)
-    shown = []
-    bar = tqdm(label_images(model, pairs, params), total=len(examples), unit="image")
-    for index, (image, truth, *labels) in enumerate(bar):
-        for confusion, label in zip(confusions, labels, strict=True):
-            confusion.add(truth, label)
-        if index % every == 0:
-            shown.append((image, truth, *labels))
-    write_results(label_set, confusions, shown)
+    folder = contextlib.nullcontext()
+    if files:
+        folder = new_folder(FLAGS.predictions_out, FLAGS.overwrite)
+    with folder as predictions:
+        shown = evaluate(bar, every, confusions, files, predictions)
+    if files:
+        print(f"predictions: {FLAGS.predictions_out}")
+    if examples[0].label:
+        write_results(label_set, confusions, shown)
 
 
 if __name__ == "__main__":

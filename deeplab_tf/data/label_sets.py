@@ -115,6 +115,10 @@ CITYSCAPES = _colored(
     }
 )
 
+# The label ids of these classes among Cityscapes' own, 0..33, which its files hold and its test
+# server takes.
+CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+
 # CamVid: the 11 classes that are usually evaluated, in the order and colours of SegNet.
 CAMVID = _colored(
     {

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from deeplab_tf.data.examples import Example
-from deeplab_tf.data.label_sets import CITYSCAPES
+from deeplab_tf.data.label_sets import CITYSCAPES, CITYSCAPES_IDS
 from deeplab_tf.data.labels import VOID
 from deeplab_tf.data.prepare.archives import Archive
 from deeplab_tf.data.prepare.builder import Sample, SegmentationBuilder
@@ -26,8 +26,6 @@ LABELS = Archive(
 )
 IMAGE_ENDING, LABEL_ENDING = "_leftImg8bit.png", "_gtFine_labelIds.png"
 
-# Of the label ids 0..33, those that are evaluated, in the order of their train ids 0..18.
-EVALUATED_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 # License plates have the label id -1, which an 8-bit PNG keeps as 255.
 LABEL_IDS = (*range(34), 255)
 
@@ -77,7 +75,7 @@ def convert(label_ids, path):
             f"{path}: label id {unknown[0]}, but Cityscapes has 0..33; take the original labelIds"
         )
     lookup = np.full(256, VOID, np.uint8)
-    lookup[list(EVALUATED_IDS)] = np.arange(len(EVALUATED_IDS))
+    lookup[list(CITYSCAPES_IDS)] = np.arange(len(CITYSCAPES_IDS))
     return lookup[label_ids]
 
 
