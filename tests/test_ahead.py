@@ -52,6 +52,25 @@ def test_an_error_comes_in_its_place():
         next(stream)
 
 
+@pytest.mark.parametrize(("weight", "most"), [(1, 4), (2, 2), (3, 1), (4, 1), (9, 1)])
+def test_items_that_weigh_more_are_fewer_at_a_time(weight, most):
+    """Of weight 3, two would be 6, more than 4 threads and the 1 that is held beside them."""
+    running, highest, lock = set(), [], threading.Lock()
+
+    def make(number):
+        with lock:
+            running.add(number)
+            highest.append(len(running))
+        time.sleep(0.02)
+        with lock:
+            running.remove(number)
+        return number
+
+    stream = computed_ahead(make, range(12), workers=4, ready=1, weigh=lambda _: weight)
+    assert list(stream) == list(range(12))
+    assert max(highest) == most
+
+
 # The data sets are alive, and busy, when the interpreter ends; or only a traceback holds them.
 SCRIPT = """
 import gc, sys
