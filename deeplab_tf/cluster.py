@@ -1,0 +1,269 @@
+"""The workers of a training or an evaluation on several machines, as TF_CONFIG names them.
+
+TensorFlow waits for absent workers without a word and without an end. Here all of them first
+meet at the chief's address: who is missing, or was given another list, is said in one line.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass
+
+from deeplab_tf.errors import InputError
+
+_EXAMPLE = (
+    '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, '
+    '"task": {"type": "worker", "index": 0}}'
+)
+_HELP = f"give every worker its own, such as TF_CONFIG='{_EXAMPLE}'"
+_GO = "go"
+_SECONDS_BETWEEN_TRIES = 0.2
+_SECONDS_FOR_A_LINE = 2
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """All workers, and which of them this process is.
+
+    Attributes:
+      workers: the address "host:port" of every worker, the chief's first.
+      index: this process's place in that list.
+    """
+
+    workers: tuple
+    index: int
+
+    @property
+    def port(self):
+        """The port that this worker listens on, 1 to 65535."""
+        return _split(self.workers[self.index])[1]
+
+
+def read_cluster():
+    """Read the cluster from the environment variable TF_CONFIG.
+
+    Returns:
+      `Cluster`.
+
+    Raises:
+      InputError: it is missing or no JSON, names no workers, holds an address that is not
+        "host:port" or twice the same one, or its task is none of them.
+    """
+    text = os.environ.get("TF_CONFIG")
+    if not text:
+        raise InputError(f"the environment variable TF_CONFIG is not set; {_HELP}")
+    try:
+        config = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"TF_CONFIG is not JSON ({error}); {_HELP}") from None
+    jobs = config.get("cluster") if isinstance(config, dict) else None
+    task = config.get("task") if isinstance(config, dict) else None
+    if not isinstance(jobs, dict) or not jobs:
+        raise InputError(f'TF_CONFIG has no "cluster" that lists the workers; {_HELP}')
+    if not isinstance(task, dict) or "type" not in task or "index" not in task:
+        raise InputError(f'TF_CONFIG has no "task" with "type" and "index"; {_HELP}')
+    workers = _workers(jobs)
+    return Cluster(workers, _index(jobs, task))
+
+
+def _workers(jobs):
+    workers = []
+    for job in sorted(jobs):  # the chief, where there is one, comes before the workers
+        if job not in ("chief", "worker"):
+            raise InputError(f'TF_CONFIG: the cluster has a job "{job}"; there are only workers')
+        if not isinstance(jobs[job], list) or not jobs[job]:
+            raise InputError(f'TF_CONFIG: "{job}" of the cluster is no list of addresses; {_HELP}')
+        workers += jobs[job]
+    if len(jobs.get("chief", [])) > 1:
+        raise InputError("TF_CONFIG: the cluster has more than one chief; give one")
+    for address in workers:
+        _split(address)
+        if workers.count(address) > 1:
+            raise InputError(f"TF_CONFIG: {address} is there twice; give every worker its own port")
+    return tuple(workers)
+
+
+def _index(jobs, task):
+    job, index = task["type"], task["index"]
+    count = len(jobs.get(job, [])) if isinstance(job, str) else 0
+    if not count:
+        raise InputError(f'TF_CONFIG: task type "{job}" is not in the cluster; {_HELP}')
+    # The tools of some clusters write numbers as text, and TensorFlow takes it.
+    if not str(index).isdigit() or int(index) >= count:
+        raise InputError(
+            f'TF_CONFIG: task index {index} is not one of the {count} of "{job}", which count '
+            f"from 0 to {count - 1}"
+        )
+    return int(index) + (len(jobs.get("chief", [])) if job == "worker" else 0)
+
+
+def _split(address):
+    host, colon, port = str(address).rpartition(":")
+    if not (host and colon and port.isdigit() and 0 < int(port) < 65536):
+        raise InputError(f'TF_CONFIG: address "{address}" is not host:port, as 10.0.0.1:2222')
+    return host.strip("[]"), int(port)
+
+
+def meet(cluster, seconds=600):
+    """Wait until all workers are there; they leave together.
+
+    Args:
+      cluster: `Cluster`.
+      seconds: how long to wait for the others.
+
+    Raises:
+      InputError: this worker's port is taken, the chief's name is unknown, a worker has another
+        list, or some are not there in time; the message names them.
+    """
+    with _listen(cluster.port) as listener:
+        if len(cluster.workers) == 1:
+            return
+        deadline = time.monotonic() + seconds
+        if cluster.index == 0:
+            _receive_all(cluster, listener, deadline, seconds)
+        else:
+            _report_to_chief(cluster, deadline, seconds)
+
+
+def _listen(port):
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
+    try:
+        return socket.create_server(("", port), family=family, dualstack_ipv6=both)
+    except OSError as error:
+        raise InputError(
+            f"port {port}, this worker's in TF_CONFIG, cannot be used ({error.strerror}): end what "
+            "uses it, or give another port to all workers"
+        ) from None
+
+
+def _hello(cluster):
+    return json.dumps({"workers": cluster.workers, "index": cluster.index}) + "\n"
+
+
+def _receive_all(cluster, listener, deadline, seconds):
+    """The chief's part: wait for a connection of every other worker, then answer them all."""
+    here = []  # (index, connection)
+    try:
+        while len(here) < len(cluster.workers) - 1:
+            if time.monotonic() > deadline:
+                come = {0, *(index for index, _ in here)}
+                absent = [a for i, a in enumerate(cluster.workers) if i not in come]
+                raise InputError(_absent(absent, seconds))
+            connection = _accept(listener)
+            here = _still_there(here)
+            if connection:
+                _receive(cluster, connection, here)
+                here = _still_there(here)
+        _answer(here, _GO)
+    except InputError as error:
+        _answer(here, str(error))
+        raise
+    finally:
+        for _, connection in here:
+            connection.close()
+
+
+def _accept(listener):
+    listener.settimeout(_SECONDS_BETWEEN_TRIES)
+    try:
+        return listener.accept()[0]
+    except TimeoutError:
+        return None
+
+
+def _receive(cluster, connection, here):
+    connection.settimeout(_SECONDS_FOR_A_LINE)
+    try:
+        hello = json.loads(_read_line(connection))
+        workers, index = tuple(hello["workers"]), int(hello["index"])
+    except (OSError, ValueError, KeyError, TypeError):
+        connection.close()  # nobody of ours
+        return
+    twice = any(index == other for other, _ in here)
+    here.append((index, connection))
+    if workers != cluster.workers:
+        raise InputError(
+            f"worker {index} was given other workers in TF_CONFIG ({', '.join(map(str, workers))})"
+            f" than the chief ({', '.join(cluster.workers)}); give all of them the same list"
+        )
+    if twice:
+        raise InputError(
+            f"two processes say that they are worker {index}; give each its own index in TF_CONFIG"
+        )
+
+
+def _still_there(here):
+    gone = [pair for pair in here if _has_left(pair[1])]
+    for _, connection in gone:
+        connection.close()
+    return [pair for pair in here if pair not in gone]
+
+
+def _has_left(connection):
+    # A worker that was ended while it waited has closed its connection.
+    connection.setblocking(False)
+    try:
+        return not connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    finally:
+        connection.settimeout(_SECONDS_FOR_A_LINE)
+
+
+def _answer(here, text):
+    for _, connection in here:
+        with contextlib.suppress(OSError):  # it has gone, which those that stay will notice
+            connection.sendall(f"{text}\n".encode())
+
+
+def _report_to_chief(cluster, deadline, seconds):
+    """The others' part: ask the chief, again and again, until it answers."""
+    chief = _split(cluster.workers[0])
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise InputError(_absent(cluster.workers[:1], seconds))
+        answer = _ask(chief, _hello(cluster), left)
+        if answer == _GO:
+            return
+        if answer:
+            raise InputError(answer)
+        time.sleep(_SECONDS_BETWEEN_TRIES)
+
+
+def _ask(chief, hello, seconds):
+    """What the chief says; an empty text where it is not there yet, or is no chief that waits."""
+    try:
+        with socket.create_connection(chief, timeout=min(seconds, 5)) as connection:
+            connection.sendall(hello.encode())
+            connection.settimeout(seconds)
+            answer = _read_line(connection)
+    except socket.gaierror as error:
+        raise InputError(
+            f"TF_CONFIG: the chief's host {chief[0]} is unknown here ({error.strerror})"
+        ) from None
+    except (OSError, ValueError):
+        return ""
+    return answer
+
+
+def _read_line(connection):
+    data = b""
+    while not data.endswith(b"\n"):
+        more = connection.recv(1 << 16)
+        if not more or len(data) > 1 << 20:
+            return ""
+        data += more
+    return data.decode().strip()
+
+
+def _absent(addresses, seconds):
+    return (
+        f"no answer from {', '.join(addresses)} of TF_CONFIG within {seconds:g} s: start all "
+        "workers, and see that this machine can reach that address and port"
+    )
