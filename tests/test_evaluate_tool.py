@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 from tiny_model import random_model
-from tool_runner import run_tool
+from tool_runner import TOOLS, run_tool
+from worker_processes import ended, running
 
 from crf import CRFParams
 from deeplab_tf.data.labels import VOC, LabelSet
@@ -302,3 +303,47 @@ def test_a_wrong_label_names_its_file(model_dir, data_dir, tmp_path):
     cv2.imwrite(label, np.full((128, 128), 77, np.uint8))
     done = run_tool("evaluate", f"--model={model_dir}", f"--data_dir={copy}")
     assert f"{label}: label value 77" in done.error
+
+
+def evaluate_as_workers(*arguments):
+    """Run evaluate as two workers; how the chief ended, and the other."""
+    command = [TOOLS / "evaluate.py", "--strategy=multi_worker", *arguments]
+    with running(command) as processes:
+        return [ended(process, seconds=300) for process in processes]
+
+
+def test_two_workers_find_what_one_does(model_dir, data_dir, tmp_path):
+    """Of three images the chief has two, and the other worker one."""
+    tool = [f"--model={model_dir}", f"--data_dir={data_dir}", *CRF]
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        arguments = [*tool, f"--json_out={folder}.json", f"--predictions_out={folder}"]
+        if folder == folders[0]:
+            done = run_tool("evaluate", *arguments)
+            assert done.status == 0, done.err
+        else:
+            chief, other = evaluate_as_workers(*arguments)
+    assert (chief.status, other.status) == (0, 0), (chief, other)
+    assert "mean IoU" in chief.out and "2/2" in chief.err
+    assert other.out == "" and "image/s" not in other.err
+    scores = [json.loads(Path(f"{folder}.json").read_text()) for folder in folders]
+    assert scores[0] == scores[1]
+    names, same = ([path.name for path in sorted(folder.iterdir())] for folder in folders)
+    assert names == same and len(names) == 3
+    for name in names:
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+
+
+@pytest.mark.slow  # what ends the other worker is tested with that of a training
+def test_an_image_that_one_worker_cannot_read_ends_both(model_dir, data_dir, tmp_path):
+    copy, out = tmp_path / "copy", tmp_path / "runs" / "out"
+    shutil.copytree(data_dir, copy)
+    image = Path(read_split(copy, "val")[1].image)
+    image.write_bytes(image.read_bytes()[:300])
+    chief, other = evaluate_as_workers(
+        f"--model={model_dir}", f"--data_dir={copy}", f"--predictions_out={out}"
+    )
+    assert (chief.status, other.status) == (1, 1)
+    assert f"{image}: cannot be read" in other.err
+    assert "error: another worker has ended" in chief.err
+    assert list(out.parent.iterdir()) == []

@@ -12,6 +12,7 @@ from crf import CRFParams
 from deeplab_tf import InputError
 from deeplab_tf.data.examples import Example
 from deeplab_tf.data.png import encode_label
+from deeplab_tf.data.voc import load_pair
 from deeplab_tf.evaluation import labelling
 from deeplab_tf.evaluation.inference import most_probable, predict_probabilities, refine
 from deeplab_tf.evaluation.labelling import label_examples
@@ -87,7 +88,7 @@ def test_the_network_runs_while_the_crf_does(model, tmp_path, monkeypatch):
 def test_memory_is_bounded(model, tmp_path, monkeypatch):
     """Never more probabilities at a time than there are threads, and those on their way."""
     monkeypatch.setattr(labelling, "available_threads", lambda: 3)
-    made, most = [], []
+    made, most, read = [], [], []
 
     class Counted(np.ndarray):
         pass
@@ -98,10 +99,16 @@ def test_memory_is_bounded(model, tmp_path, monkeypatch):
         most.append(sum(reference() is not None for reference in made))
         return probabilities
 
+    def load(example, *options):
+        read.append(example)
+        return load_pair(example, *options)
+
     monkeypatch.setattr(labelling, "predict_probabilities", network)
+    monkeypatch.setattr(labelling, "load_pair", load)
     found = label_examples(model, write_examples(tmp_path, 16), PARAMS)
     next(found)
     time.sleep(0.5)
+    assert len(read) <= len(made) + labelling.MOST_READERS + 2
     assert len(made) <= 3 + 4  # whoever does not ask for more does not fill the memory
     assert len(list(found)) == 15
     assert 2 <= max(most) <= 3 + 4
@@ -143,6 +150,23 @@ def test_each_image_is_refined_with_its_share_of_the_threads(model, tmp_path, mo
     monkeypatch.setattr(labelling, "available_memory", lambda: 1)
     assert len(list(label_examples(model, write_examples(tmp_path, 1), PARAMS))) == 1
     assert used[5:] == [{"engine": "numba", "num_threads": 4}]
+
+
+def test_what_memory_does_not_hold_is_refined_one_after_the_other(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(labelling, "available_threads", lambda: 4)
+    monkeypatch.setattr(labelling, "available_memory", lambda: 1)
+    running, most = [], []
+
+    def crf(probabilities, image, params, **options):
+        running.append(image)
+        most.append(len(running))
+        time.sleep(0.05)
+        running.pop()
+        return refine(probabilities, image, params, **options)
+
+    monkeypatch.setattr(labelling, "refine", crf)
+    assert len(list(label_examples(model, write_examples(tmp_path, 5), PARAMS))) == 5
+    assert max(most) == 1
 
 
 def test_what_the_crf_refuses_names_the_image(model, tmp_path):

@@ -9,6 +9,9 @@ a picture of some images with truth and results.
         --server=voc
 
 writes the labels of a split, which may be one whose truth only a test server has.
+
+With --strategy=multi_worker, started once for each worker that TF_CONFIG names, every worker takes
+its part of the images, and the first prints and writes the result of all.
 """
 
 import contextlib
@@ -26,12 +29,19 @@ from output_files import check_output_files
 from tqdm import tqdm
 
 from deeplab_tf.data.labels import LabelSet
+from deeplab_tf.distribution import (
+    is_chief,
+    lost_worker_is_error,
+    make_strategy,
+    sum_over_workers,
+    worker,
+)
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.labelling import label_examples
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
-from deeplab_tf.evaluation.predictions import SERVERS, PredictionFiles
+from deeplab_tf.evaluation.predictions import SERVERS, PredictionFiles, shared_folder
 from deeplab_tf.evaluation.report import comparison_panel, score_dict, score_table
-from deeplab_tf.files import check_new_folder, new_folder, write_file
+from deeplab_tf.files import check_new_folder, write_file
 from deeplab_tf.visualize import encode_picture
 
 FLAGS = flags.FLAGS
@@ -60,6 +70,13 @@ flags.DEFINE_enum(
     "trained on VOC's own images alone; cityscapes: PNGs with its label ids.",
 )
 flags.DEFINE_bool("overwrite", False, "Replace a folder at --predictions_out.")
+flags.DEFINE_enum(
+    "strategy",
+    "none",
+    ["none", "multi_worker"],
+    "none: this process alone; multi_worker: it and the others that TF_CONFIG names, each with its "
+    "part of the images. --predictions_out must then be seen by all.",
+)
 
 
 def open_examples(num_classes):
@@ -162,22 +179,31 @@ def write_results(label_set, confusions, shown):
 
 def main():
     """Evaluate as the flags say."""
+    strategy = make_strategy(FLAGS.strategy)
+    index, count = worker(strategy)
     model, trained = model_flags.open_model()
     params = crf_flags.crf_params(model.output_shape[-1])
     examples, label_set, colors = open_examples(model.output_shape[-1])
-    warn_of_names(trained, label_set)
-    check_output_files(FLAGS.json_out, FLAGS.panel_out)
     files = plan_predictions(examples, label_set)
+    if is_chief(strategy):
+        warn_of_names(trained, label_set)
+        check_output_files(FLAGS.json_out, FLAGS.panel_out)
 
     confusions = [ConfusionMatrix(label_set.num_classes) for _ in range(2 if params else 1)]
-    found = label_examples(model, examples, params, colors, **model_flags.segment_settings())
-    bar = tqdm(found, total=len(examples), unit="image")
-    every = -(-len(examples) // FLAGS.panel_rows)
+    part = examples[index::count]
+    found = label_examples(model, part, params, colors, **model_flags.segment_settings())
+    bar = tqdm(found, total=len(part), unit="image", disable=not is_chief(strategy))
+    every = max(1, -(-len(part) // FLAGS.panel_rows))
     folder = contextlib.nullcontext()
-    if files:
-        folder = new_folder(FLAGS.predictions_out, FLAGS.overwrite)
-    with folder as predictions:
-        shown = evaluate(bar, every, confusions, files, predictions)
+    with lost_worker_is_error():
+        if files:
+            folder = shared_folder(strategy, FLAGS.predictions_out, FLAGS.overwrite)
+        with folder as predictions:
+            shown = evaluate(bar, every, confusions, files, predictions)
+            for confusion in confusions:
+                confusion.matrix = sum_over_workers(strategy, confusion.matrix)
+    if not is_chief(strategy):
+        return
     if files:
         print(f"predictions: {FLAGS.predictions_out}")
     if examples[0].label:

@@ -1,5 +1,6 @@
 """Predicted labels as PNG files, plain or as the test servers want them."""
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -9,11 +10,15 @@ import numpy as np
 from deeplab_tf.data.label_sets import CITYSCAPES_IDS
 from deeplab_tf.data.labels import LabelSet, voc_colors
 from deeplab_tf.data.png import encode_label
+from deeplab_tf.distribution import is_chief, sum_over_workers, wait_for_workers
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import write_file
+from deeplab_tf.files import new_folder, write_file
 
 # Classes of the data sets behind the servers.
 SERVERS = {"voc": 21, "voc_comp5": 21, "cityscapes": 19}
+
+# Of a path, in bytes, as Linux has it.
+MOST_LETTERS = 4096
 
 # City, sequence and frame are how Cityscapes' server finds the image that a file belongs to.
 _FRAME = re.compile(r"[A-Za-z-]+_\d{6}_\d{6}")
@@ -107,3 +112,41 @@ class PredictionFiles:
         if self.server == "cityscapes":
             return encode_label(np.uint8(CITYSCAPES_IDS)[label])
         return encode_label(label, voc_colors(256) if self.server else self.label_set.color_table())
+
+
+@contextlib.contextmanager
+def shared_folder(strategy, path, overwrite=False):
+    """A folder that all workers fill, and that gets its name when all have, without an error.
+
+    Args:
+      strategy: what `deeplab_tf.distribution.make_strategy` made; every worker has to call this.
+      path: where the folder shall be, on a file system that all workers see.
+      overwrite: whether a folder that lies there and holds something is replaced.
+
+    Yields:
+      Path of the folder to fill.
+
+    Raises:
+      InputError: as `deeplab_tf.files.new_folder`, and where a worker does not see the folder.
+      tf.errors.OpError: where a worker is lost.
+    """
+    chief = is_chief(strategy)
+    filled = new_folder(path, overwrite) if chief else contextlib.nullcontext("")
+    with filled as folder:
+        folder = Path(_told_by_chief(strategy, str(Path(folder).resolve()) if chief else ""))
+        if not folder.is_dir():
+            raise InputError(
+                f"{folder}: made by the first worker, but not seen by this one; choose a folder on "
+                "a file system that all workers share"
+            )
+        yield folder
+        wait_for_workers(strategy)
+
+
+def _told_by_chief(strategy, text):
+    # The sum of what the chief says and of the others' silence.
+    letters = np.zeros(MOST_LETTERS, np.int32)
+    contents = np.frombuffer(text.encode(), np.uint8)
+    letters[: len(contents)] = contents
+    told = sum_over_workers(strategy, letters).astype(np.uint8)
+    return told.tobytes().rstrip(b"\0").decode()
