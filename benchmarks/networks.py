@@ -1,0 +1,209 @@
+"""What train_step.py and inference.py share: workers that take turns, and the table.
+
+A worker is a process of its own for one case, ours or PyTorch's; both answer the same lines.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+from tqdm import tqdm
+
+from benchmarks.network_worker import NETWORKS, build
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("torch_python", None, "Python of an environment with torch.")
+flags.DEFINE_integer("rounds", 5, "Turns of each; the median counts.", lower_bound=1)
+flags.DEFINE_float("seconds", 5.0, "Least length of a turn.", lower_bound=0)
+flags.DEFINE_multi_enum("network", list(NETWORKS), list(NETWORKS), "Networks to measure.")
+PRECISIONS = ["float32", "bfloat16"]
+flags.DEFINE_multi_enum("precision", PRECISIONS, PRECISIONS, "Precisions to measure.")
+flags.DEFINE_multi_integer("batch_size", [1, 4], "Batch sizes to measure.", lower_bound=1)
+
+HERE = Path(__file__).parent
+SETTLE_SECONDS = 0.5
+MATRIX_SIDE = 4096
+
+COLUMNS = {
+    "case": 38,
+    "ours ms": 10,
+    "torch ms": 10,
+    "torch/ours": 12,
+    "least": 8,
+    "ours, of matmul": 17,
+    "torch, of matmul": 18,
+    "ours MB": 10,
+    "torch MB": 10,
+    "torch's layout": 16,
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker is to run.
+
+    Args:
+      network: a name of `NETWORKS`.
+      task: "inference" or "train".
+      size: height and width of the images in pixels.
+      batch_size: images at a time.
+      precision: "float32" or "bfloat16".
+    """
+
+    network: str
+    task: str
+    size: int
+    batch_size: int
+    precision: str
+
+
+class Worker:
+    """A process that repeats a job.
+
+    Args:
+      python: interpreter.
+      script: name of the worker's file beside this one.
+      job: `Job`.
+    """
+
+    def __init__(self, python, script, job):
+        self._python = python
+        self._process = subprocess.Popen(
+            [python, str(HERE / script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.about = self._ask(asdict(job))
+
+    def seconds(self):
+        """Seconds of one repetition, the mean over a turn."""
+        spent, repetitions = self._ask(FLAGS.seconds)
+        return spent / repetitions
+
+    def close(self):
+        """End the process; the most megabytes it has held."""
+        self._process.stdin.close()
+        megabytes = self._answer()["megabytes"]
+        self._process.wait()
+        return megabytes
+
+    def _ask(self, message):
+        try:
+            print(json.dumps(message), file=self._process.stdin, flush=True)
+        except BrokenPipeError:
+            self._fail()
+        return self._answer()
+
+    def _answer(self):
+        line = self._process.stdout.readline()
+        return json.loads(line) if line else self._fail()
+
+    def _fail(self):
+        sys.exit(f"error: the worker of {self._python} has ended; see above")
+
+
+def multiplications_rate(matrices=[]):  # noqa: B006 - made once
+    """Floating-point operations a second of a float32 matrix product by NumPy, on all cores."""
+    if not matrices:
+        shape = (2, MATRIX_SIDE, MATRIX_SIDE)
+        matrices.extend(np.random.default_rng(0).normal(size=shape).astype(np.float32))
+        matrices[0] @ matrices[1]
+    start = time.perf_counter()
+    matrices[0] @ matrices[1]
+    return 2 * MATRIX_SIDE**3 / (time.perf_counter() - start)
+
+
+def count(network, size):
+    """Parameters of a network, and floating-point operations of its convolutions for an image."""
+    model = build(network, (size, size, 3))
+    operations = 0
+    for layer in model.layers:
+        if len(getattr(layer, "kernel", np.zeros(0)).shape) == 4:
+            operations += 2 * np.prod(layer.output.shape[1:3]) * np.prod(layer.kernel.shape)
+    return model.count_params(), float(operations)
+
+
+def measure(job):
+    """Ours and PyTorch's: seconds of every round, memory and layout; and the rate of products."""
+    workers = {"ours": Worker(sys.executable, "network_worker.py", job)}
+    if FLAGS.torch_python:
+        workers["torch"] = Worker(FLAGS.torch_python, "torch_worker.py", job)
+    found = {name: {"seconds": [], **worker.about} for name, worker in workers.items()}
+    rates = []
+    for _ in tqdm(range(FLAGS.rounds), unit="round", desc=str(job.network), leave=False):
+        for name, worker in workers.items():
+            time.sleep(SETTLE_SECONDS)
+            found[name]["seconds"].append(worker.seconds())
+        rates.append(multiplications_rate())
+    for name, worker in workers.items():
+        found[name]["megabytes"] = worker.close()
+    return found, statistics.median(rates)
+
+
+def check_parameters(job, parameters, found):
+    """Compare the workers' networks, which must be the same."""
+    counts = {name: result["parameters"] for name, result in found.items()}
+    if set(counts.values()) != {parameters}:
+        sys.exit(f"error: {job.network} has {parameters} parameters, but the workers' {counts}")
+
+
+def row(job, found, operations, rate):
+    """The cells of a case."""
+    passes = 3 if job.task == "train" else 1  # backward: for the inputs, and for the weights
+    work = passes * job.batch_size * operations / rate
+    medians = {name: statistics.median(result["seconds"]) for name, result in found.items()}
+    shares = {name: f"{work / seconds:.2f}" for name, seconds in medians.items()}
+    milliseconds = {name: f"{1000 * seconds:.0f}" for name, seconds in medians.items()}
+    megabytes = {name: f"{result['megabytes']:.0f}" for name, result in found.items()}
+    cells = [f"{job.network} {job.precision} batch {job.batch_size}", milliseconds["ours"]]
+    if "torch" not in found:
+        return [*cells, "", "", "", shares["ours"], "", megabytes["ours"], "", ""]
+    turns = zip(found["torch"]["seconds"], found["ours"]["seconds"], strict=True)
+    ratios = f"{medians['torch'] / medians['ours']:.2f}", f"{min(a / b for a, b in turns):.2f}"
+    return [
+        *cells,
+        milliseconds["torch"],
+        *ratios,
+        *shares.values(),
+        *megabytes.values(),
+        found["torch"]["layout"],
+    ]
+
+
+def print_row(cells):
+    """Print one line of the table."""
+    first, *others = zip(cells, COLUMNS.values(), strict=True)
+    line = first[0].ljust(first[1]) + "".join(cell.rjust(width) for cell, width in others)
+    print(line, flush=True)
+
+
+def run(task, size):
+    """Measure every case of the flags and print the table.
+
+    Args:
+      task: "inference" or "train".
+      size: height and width of the images in pixels.
+    """
+    about = {network: count(network, size) for network in FLAGS.network}
+    for network, (parameters, operations) in about.items():
+        print(f"{network}: {parameters:,} parameters, {operations / 1e9:.1f} GFLOP an image")
+    print(f"{task}, {size}x{size}; of matmul: convolutions' share of the rate that NumPy reaches")
+    print(f"in a float32 product of two {MATRIX_SIDE}x{MATRIX_SIDE} matrices on all cores\n")
+    print_row(list(COLUMNS))
+    rates = []
+    for network, precision, batch_size in product(FLAGS.network, FLAGS.precision, FLAGS.batch_size):
+        job = Job(network, task, size, batch_size, precision)
+        found, rate = measure(job)
+        check_parameters(job, about[network][0], found)
+        print_row(row(job, found, about[network][1], rate))
+        rates.append(rate)
+    print(f"\nmatrix product: {statistics.median(rates) / 1e9:.0f} GFLOP/s (median)")
+    print(
+        "the parameters of all workers agree" if FLAGS.torch_python else "no --torch_python given"
+    )
