@@ -39,7 +39,7 @@ lint: $(READY)  ## what CI checks before the tests
 	$(BIN)/ruff format --check .
 
 bench: $(READY)  ## every benchmark, each a table of ratios against a named peer
-	for script in dilated_convolution crf crf_accuracy input; do \
+	for script in dilated_convolution crf crf_accuracy input inference train_step evaluation; do \
 	    $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 ablation: $(READY)  ## what each part of DeepLab is worth, on CamVid: make ablation DATA=CAMVID

@@ -27,6 +27,7 @@ flags.DEFINE_multi_enum("network", list(NETWORKS), list(NETWORKS), "Networks to 
 PRECISIONS = ["float32", "bfloat16"]
 flags.DEFINE_multi_enum("precision", PRECISIONS, PRECISIONS, "Precisions to measure.")
 flags.DEFINE_multi_integer("batch_size", [1, 4], "Batch sizes to measure.", lower_bound=1)
+flags.DEFINE_integer("size", None, "Side of the images, for a quick look.", lower_bound=33)
 
 HERE = Path(__file__).parent
 SETTLE_SECONDS = 0.5
@@ -188,8 +189,9 @@ def run(task, size):
 
     Args:
       task: "inference" or "train".
-      size: height and width of the images in pixels.
+      size: height and width of the images in pixels, where --size gives no other.
     """
+    size = FLAGS.size or size
     about = {network: count(network, size) for network in FLAGS.network}
     for network, (parameters, operations) in about.items():
         print(f"{network}: {parameters:,} parameters, {operations / 1e9:.1f} GFLOP an image")

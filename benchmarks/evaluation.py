@@ -1,0 +1,180 @@
+"""A whole evaluation, network and CRF, against the way PyTorch ports of DeepLab go about it.
+
+    python benchmarks/evaluation.py --torch_python=PATH --binding_python=PATH [--data_dir=CAMVID]
+
+ResNet-101 ASPP-L scores images of 500x375 pixels at the scales 1, 0.75 and 0.5, and the CRF refines
+them in 10 iterations (w1 4, sigma_alpha 67, sigma_beta 3, w2 3, sigma_gamma 1: the port's values).
+This package reads, scores and refines side by side, as tools/evaluate.py does. The peer is what
+the well-known ports do: the network in PyTorch, image after image, then pydensecrf. Its CRF is
+timed twice: image after image, and in as many processes as there are processors; what such a port
+spends on keeping the scores in files in between does not count.
+
+The PATHs are the Pythons of environments with torch, numpy and OpenCV, and with pydensecrf; of one
+version of Python. Both sides take turns; the first round, in which all begin, is left out. The
+images are the first of CAMVID, a data set in VOC layout, resized; drawn ones otherwise.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Looked for beside this script, the package would not be found.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import cv2
+from absl import app, flags
+from tqdm import tqdm
+
+from crf import CRFParams
+from crf.cpu.crew import available_threads
+from deeplab_tf.data.png import encode_label
+from deeplab_tf.data.synthetic import write_synthetic
+from deeplab_tf.data.voc import load_pair, read_label_set, read_split
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("torch_python", None, "Python of an environment with torch.")
+flags.DEFINE_string("binding_python", None, "Python of an environment with pydensecrf.")
+flags.DEFINE_string("data_dir", None, "Data set in VOC layout, for photographs.")
+flags.DEFINE_enum("network", "resnet101_aspp_l", ["resnet101_aspp_l", "vgg16_large_fov"], "Which.")
+flags.DEFINE_multi_float("scale", [1, 0.75, 0.5], "Scales that the network sees.")
+flags.DEFINE_integer("images", 8, "Images in a turn.", lower_bound=1)
+flags.DEFINE_integer("rounds", 3, "Turns of each; the median counts.", lower_bound=1)
+
+WIDTH, HEIGHT, NUM_CLASSES = 500, 375, 21
+PARAMS = CRFParams(w1=4, sigma_alpha=67, sigma_beta=3, w2=3, sigma_gamma=1, iterations=10)
+PARAMETERS = ("w1", "sigma_alpha", "sigma_beta", "w2", "sigma_gamma", "iterations")
+FIND_FOLDER = "import pydensecrf; print(list(pydensecrf.__path__)[0])"
+
+
+def write_files(folder):
+    """Write the images and labels; their paths."""
+    data_dir = FLAGS.data_dir
+    if not data_dir:
+        data_dir = folder / "drawn"
+        write_synthetic(data_dir, num_train=1, num_val=FLAGS.images, size=(HEIGHT, WIDTH))
+    classes, paths = read_label_set(data_dir).num_classes, []
+    for index, example in enumerate(read_split(data_dir, "val")[: FLAGS.images]):
+        image, label = load_pair(example, classes)
+        image = cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+        label = cv2.resize(label, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
+        paths.append([str(folder / f"{index}.{ending}") for ending in ("jpg", "png")])
+        cv2.imwrite(paths[-1][0], image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+        Path(paths[-1][1]).write_bytes(encode_label(label))
+    return tuple(map(list, zip(*paths, strict=True)))
+
+
+def make_job(folder):
+    """What both workers are told."""
+    images, labels = write_files(folder)
+    params = {name: value for name, value in asdict(PARAMS).items() if name in PARAMETERS}
+    return {
+        "network": FLAGS.network,
+        "scales": FLAGS.scale,
+        "num_classes": NUM_CLASSES,
+        "images": images,
+        "labels": labels,
+        "params": params,
+        "processes": available_threads(),
+    }
+
+
+def binding_folder():
+    """Where pydensecrf is installed."""
+    command = [FLAGS.binding_python, "-c", FIND_FOLDER]
+    found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if found.returncode:
+        sys.exit(f"error: {FLAGS.binding_python} has no pydensecrf; see above")
+    return str(Path(found.stdout.strip()).parent)
+
+
+class Worker:
+    """A process that evaluates the images of a job again and again."""
+
+    def __init__(self, python, script, job):
+        self._python = python
+        command = [python, str(Path(__file__).with_name(script))]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._say(job)
+
+    def seconds(self):
+        """Seconds of the parts of an evaluation, by name."""
+        self._say("again")
+        line = self._process.stdout.readline()
+        return json.loads(line) if line else self._fail()
+
+    def close(self):
+        """End the process."""
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _say(self, message):
+        try:
+            print(json.dumps(message), file=self._process.stdin, flush=True)
+        except BrokenPipeError:
+            self._fail()
+
+    def _fail(self):
+        sys.exit(f"error: the worker of {self._python} has ended; see above")
+
+
+def measure(workers):
+    """Seconds of every round but the first, by worker: lists of dicts."""
+    turns = {name: [] for name in workers}
+    for round_ in tqdm(range(FLAGS.rounds + 1), unit="round", leave=False):
+        for name, worker in workers.items():
+            found = worker.seconds()
+            if round_:
+                turns[name].append(found)
+    return turns
+
+
+def print_rates(turns):
+    """Print the table: images a second, and ours over the peer's."""
+    ours = [turn["whole"] for turn in turns["ours"]]
+    rows = {
+        "ours": ours,
+        "ours, network alone": [turn["network"] for turn in turns["ours"]],
+    }
+    peers = turns.get("port", [])
+    if peers:
+        rows["port, network alone"] = [turn["network"] for turn in peers]
+        rows["port, CRF image after image"] = [
+            turn["network"] + turn["one_by_one"] for turn in peers
+        ]
+        rows["port, CRF in all processes"] = [turn["network"] + turn["together"] for turn in peers]
+    print(f"{'':30}{'images/s':>12}{'our rate over it':>20}{'least':>8}")
+    for name, seconds in rows.items():
+        line = f"{name:30}{FLAGS.images / statistics.median(seconds):12.3f}"
+        if name.startswith("port, CRF"):
+            ratio = statistics.median(seconds) / statistics.median(ours)
+            least = min(theirs / our for theirs, our in zip(seconds, ours, strict=True))
+            line += f"{ratio:20.2f}{least:8.2f}"
+        print(line)
+    if not peers:
+        print("no --torch_python and --binding_python given: no ratios")
+
+
+def main(_):
+    """Print the table."""
+    with tempfile.TemporaryDirectory() as name:
+        job = make_job(Path(name))
+        workers = {"ours": Worker(sys.executable, "evaluation_worker.py", job)}
+        if FLAGS.torch_python and FLAGS.binding_python:
+            job = {**job, "binding_folder": binding_folder()}
+            workers["port"] = Worker(FLAGS.torch_python, "port_worker.py", job)
+        print_rates(measure(workers))
+        for worker in workers.values():
+            worker.close()
+
+
+if __name__ == "__main__":
+    app.run(main)

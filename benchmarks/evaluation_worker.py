@@ -1,0 +1,47 @@
+"""Evaluates images with this package, for benchmarks/evaluation.py; the job is port_worker.py's.
+
+For each line after the job the seconds of a whole evaluation are written, as tools/evaluate.py
+makes it, and those of one without the CRF.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Looked for beside this script, the package would not be found.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks.network_worker import build
+from crf import CRFParams
+from deeplab_tf.data.examples import Example
+from deeplab_tf.evaluation.labelling import label_examples
+from deeplab_tf.evaluation.metrics import ConfusionMatrix
+
+
+def evaluate(network, job, params):
+    """Seconds of an evaluation."""
+    examples = [
+        Example(*row) for row in zip(job["images"], job["images"], job["labels"], strict=True)
+    ]
+    confusions = [ConfusionMatrix(job["num_classes"]) for _ in range(2)]
+    start = time.perf_counter()
+    for found in label_examples(network, examples, params, scales=job["scales"]):
+        for confusion, label in zip(confusions, found.labels, strict=False):
+            confusion.add(found.truth, label)
+    return time.perf_counter() - start
+
+
+def main():
+    """Answer until the input ends."""
+    job = json.loads(sys.stdin.readline())
+    network, params = build(job["network"]), CRFParams(**job["params"])
+    for _ in sys.stdin:
+        found = {"whole": evaluate(network, job, params), "network": evaluate(network, job, None)}
+        print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()
