@@ -3,7 +3,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.summary.writer import event_file_writer
+from tiny_training import (
+    SIZE,
+    Killed,
+    batch_at,
+    batches_until,
+    make_batches,
+    tiny,
+    trainer,
+    validation_loss,
+)
 
 from deeplab_tf.data.examples import Example
 from deeplab_tf.data.labels import VOID
@@ -16,54 +25,6 @@ from deeplab_tf.training.schedules import Poly
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
-SIZE = 17
-
-
-@pytest.fixture(autouse=True)
-def _event_files_in_order(monkeypatch):
-    # TensorBoard reads the files of one second in the order of this number as text, where 10
-    # comes before 9. Only tests restart a training within a second.
-    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
-
-
-def tiny(num_classes=2):
-    """17x17 images to 3x3 scores, with everything whose state a restart could lose."""
-    inputs = keras.Input((None, None, 3))
-    x = keras.layers.Rescaling(1 / 255)(inputs)
-    x = keras.layers.Conv2D(8, 1, strides=8, activation="relu", name="conv")(x)
-    x = keras.layers.BatchNormalization(momentum=0.9, name="bn")(x)
-    x = keras.layers.Dropout(0.3, name="drop")(x)
-    x = keras.layers.Conv2D(num_classes, 1, dtype="float32", name="fc8")(x)
-    return keras.Model(inputs, x)
-
-
-def batch_at(position):
-    """Four images at a position of the stream; the class of a pixel is whether it is bright."""
-    seed = tf.stack([position, 7])
-    image = tf.random.stateless_uniform((4, SIZE, SIZE, 3), seed, 0, 255)
-    label = tf.cast(tf.reduce_mean(image, -1) > 127, tf.uint8)
-    label = tf.where(tf.range(SIZE) < 3, tf.constant(VOID, tf.uint8), label)
-    name = tf.strings.join(["batch", tf.strings.as_string(position)])
-    return {"image": image, "label": label, "name": tf.fill([4], name)}
-
-
-def make_batches(start):
-    return tf.data.Dataset.range(start, 1 << 40).map(batch_at)
-
-
-def trainer(folder, steps=12, make_batches=make_batches, model=None, rate=0.1, **kwargs):
-    often = {"checkpoint_every": 4, "eval_every": 4, "log_every": 2}
-    model = model or tiny()
-    optimizer = LayerwiseSGD(Poly(rate, 12), l2=1e-3)
-    loop = LoopSettings(folder, steps, batch_size=4, output_stride=8, **often)
-    return model, Trainer(model, optimizer, make_batches, loop, **kwargs)
-
-
-def validation_loss(model):
-    batch = batch_at(tf.constant(10**6, tf.int64))
-    scores = model(batch["image"], training=False)
-    return -float(masked_cross_entropy(batch["label"][:, ::8, ::8], scores))
 
 
 def test_one_step_is_sgd_on_the_published_loss(tmp_path):
@@ -139,20 +100,6 @@ def test_trains_and_leaves_what_it_promises(tmp_path):
     rates = [e.value for e in events.Scalars("learning_rate")]
     np.testing.assert_allclose(rates[:2], [float(Poly(0.01, 12)(s)) for s in (1, 3)], rtol=1e-5)
     assert all(e.value > 0 for e in events.Scalars("images_per_second")[1:])
-
-
-class Killed(Exception):
-    pass
-
-
-def batches_until(last):
-    """The same stream; a kill comes when the batch after step `last` is asked for."""
-
-    def breaking(start):
-        yield from make_batches(start).take(last - start)
-        raise Killed
-
-    return breaking
 
 
 @pytest.mark.parametrize("killed_at", [2, 5, 8, 11])

@@ -35,7 +35,7 @@ from deeplab_tf.training.checkpoints import save_model
 from deeplab_tf.training.crf_training import CRFTraining, crf_rules
 from deeplab_tf.training.loop import LoopSettings, Trainer
 from deeplab_tf.training.objectives import MultiScaleObjective
-from deeplab_tf.training.precision import build_with_precision
+from deeplab_tf.training.precision import PRECISIONS, build_with_precision
 from deeplab_tf.training.validation import Validation
 
 FLAGS = flags.FLAGS
@@ -101,7 +101,18 @@ flags.DEFINE_float(
     "crf_rate", 1.0, "Learning rate of the CRF's variables over --learning_rate.", lower_bound=0
 )
 
+flags.DEFINE_float(
+    "clip_norm",
+    0.0,
+    "Largest norm of the gradients of a batch, all variables together, which are scaled down to "
+    "it; 0: any. Paper: 0.",
+    lower_bound=0,
+)
+
 flags.DEFINE_integer("checkpoint_every", 500, "Steps between checkpoints.", lower_bound=1)
+flags.DEFINE_integer(
+    "keep", 3, "Newest checkpoints kept; one that is damaged is passed over.", lower_bound=1
+)
 flags.DEFINE_integer("eval_every", 500, "Steps between validations.", lower_bound=1)
 flags.DEFINE_integer(
     "eval_images", 100, "Images scored in a validation; 0: never validate.", lower_bound=0
@@ -110,9 +121,11 @@ flags.DEFINE_integer("log_every", 20, "Steps between points of the curves.", low
 flags.DEFINE_enum(
     "precision",
     "float32",
-    ["float32", "mixed_bfloat16"],
-    "What the network computes in while it is trained; the saved models are float32.",
+    PRECISIONS,
+    "What the network computes in while it is trained; the saved models are float32. float16, "
+    "for GPUs without bfloat16, scales the loss and leaves out steps that overflow.",
 )
+flags.DEFINE_bool("xla", False, "Compile the training step with XLA; not with --crf_train.")
 flags.DEFINE_integer("seed", 0, "Of weights, order, augmentation and dropout.")
 flags.DEFINE_bool(
     "deterministic", False, "Only operations that give the same bits in every run; slower."
@@ -139,6 +152,8 @@ def check_crf_flags():
     if FLAGS.crf_train:
         if FLAGS.objective != "pixels":
             raise InputError(f"--objective={FLAGS.objective} does not train a CRF; leave one out")
+        if FLAGS.xla:
+            raise InputError("--xla cannot compile the CRF of --crf_train; leave one out")
         return
     reason = "has no effect in a training without --crf_train; add it"
     for flag in ("crf", "crf_only"):
@@ -250,6 +265,10 @@ def loop_settings():
         checkpoint_every=FLAGS.checkpoint_every,
         eval_every=FLAGS.eval_every,
         log_every=FLAGS.log_every,
+        keep=FLAGS.keep,
+        clip_norm=FLAGS.clip_norm,
+        scale_loss=FLAGS.precision == "mixed_float16",
+        xla=FLAGS.xla,
     )
 
 

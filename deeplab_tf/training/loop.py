@@ -1,6 +1,6 @@
 """The training loop: steps, checkpoints, validation, and going on where it was killed."""
 
-import re
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +9,15 @@ import tensorflow as tf
 
 from deeplab_tf.data.pipeline import input_error_from
 from deeplab_tf.errors import InputError
+from deeplab_tf.training.best_models import BestModels
 from deeplab_tf.training.checkpoints import Checkpoints, copy_weights, save_model
+from deeplab_tf.training.guards import Guards
 from deeplab_tf.training.objectives import ScoreMapObjective
+from deeplab_tf.training.precision import LossScale
 from deeplab_tf.training.progress import Progress
+from deeplab_tf.training.run_lock import RunLock
 from deeplab_tf.training.step import TrainStep
+from deeplab_tf.training.stopping import Stopped, StopSignals
 from deeplab_tf.training.summaries import Summaries
 
 
@@ -42,6 +47,9 @@ class LoopSettings:
     log_every: int = 20
     keep: int = 3
     accumulate: int = 1
+    clip_norm: float = 0.0
+    scale_loss: bool = False
+    xla: bool = False
 
     def __post_init__(self):
         if self.accumulate < 1 or self.batch_size % self.accumulate:
@@ -100,6 +108,7 @@ class Trainer:
         self._dir = Path(settings.model_dir)
         with self._strategy.scope():
             optimizer.build(model.trainable_variables)
+            loss_scale = LossScale() if settings.scale_loss else None
             self._step = TrainStep(
                 model,
                 optimizer,
@@ -107,83 +116,160 @@ class Trainer:
                 self._strategy,
                 training_mode=training_mode,
                 accumulate=settings.accumulate,
+                clip_norm=settings.clip_norm,
+                loss_scale=loss_scale,
+                xla=settings.xla,
             )
             self._checkpoints = Checkpoints(
-                self._dir / "checkpoints", model, optimizer, settings.keep
+                self._dir / "checkpoints",
+                model,
+                optimizer,
+                settings.keep,
+                loss_scale.variables if loss_scale else (),
             )
+        self._guards = Guards(self._strategy, self._checkpoints, loss_scale)
+        self._best_models = BestModels(self._dir, self._dir / "checkpoints")
+        self._saved_step = 0
 
     def run(self):
         """Train up to the last step, from the newest checkpoint where there is one.
 
+        SIGTERM or SIGINT ends the training after the current step, with a checkpoint: `run`
+        then returns before the last step, and says so.
+
         Raises:
-          InputError: the loss is not finite, the data cannot be read, the memory is short, or
-            the checkpoint found does not fit.
+          InputError: the loss is not finite, the data cannot be read, the memory or the disk is
+            short, another training runs in the folder, or the checkpoint found does not fit.
         """
-        start = self._checkpoints.restore()
-        if start >= self.settings.steps:
-            self._finish_again(start)
+        with RunLock(self._dir) as lock, StopSignals() as stop:
+            lock.acquire(create=False)
+            self._saved_step = self._checkpoints.restore()
+            try:
+                self._run_from(self._saved_step, lock, stop)
+            except Stopped:
+                self._stop(stop.requested)
+
+    def _run_from(self, start, lock, stop):
+        state, steps = self._checkpoints.state, self.settings.steps
+        if start >= steps and not self._is_unscored():
+            print(f"training is complete: {start} of {steps} steps", flush=True)
+            if not (self._dir / "last.keras").exists():
+                self._save("last")
             return
         if start:
-            print(f"continuing from step {start} of {self.settings.steps}", flush=True)
-        self._train_from(start)
-        score = self._checkpoints.best_score
+            print(f"continuing from step {start} of {steps}", flush=True)
+        self._train_from(start, lock, stop)
+        score = state.best_score
         best = f", best validation score {score:.4f}" if np.isfinite(score) else ""
-        print(f"{self.settings.steps} steps done{best}: {self._dir / 'last.keras'}", flush=True)
+        print(f"{steps} steps done{best}: {self._dir / 'last.keras'}", flush=True)
 
-    def _finish_again(self, start):
-        print(f"training is complete: {start} of {self.settings.steps} steps", flush=True)
-        if not (self._dir / "last.keras").exists():
+    def _stop(self, signal_name):
+        """Save what has been trained, and say how far that is."""
+        step = self._checkpoints.state.step
+        if step > self._saved_step:
+            self._save_checkpoint()
             self._save("last")
+        newest = self._checkpoints.newest
+        saved = f"checkpoint {newest[1]}" if newest else "nothing to save yet"
+        print(
+            f"stopped by {signal_name} after step {step} of {self.settings.steps}: {saved}; "
+            "the same command goes on from there",
+            flush=True,
+        )
 
-    def _train_from(self, start):
-        settings = self.settings
+    def _train_from(self, start, lock, stop):
+        settings, state = self.settings, self._checkpoints.state
         batches = iter(self._strategy.experimental_distribute_dataset(self._make_batches(start)))
         # Data at fault is found before anything is written.
-        first, losses = next_batch(batches), []
+        first = self._next_batch(batches, stop) if start < settings.steps else None
         self._dir.mkdir(parents=True, exist_ok=True)
-        with (
-            Progress(start, settings.steps, settings.batch_size) as progress,
-            Summaries(self._dir / "train", start) as summaries,
-        ):
+        lock.acquire()
+        self._go_back(start)
+        with self._guards.writing():
+            summaries = Summaries(self._dir / "train", start)
+        with Progress(start, settings.steps, settings.batch_size) as progress, summaries:
+            if self._is_unscored():  # stopped while it was being scored
+                self._score(progress, summaries, stop)
             for step in range(start + 1, settings.steps + 1):
-                batch = next_batch(batches) if step > start + 1 else first
-                loss, learning_rate = self._checked_step(step, batch)
+                batch = self._next_batch(batches, stop) if step > start + 1 else first
+                # The first step is also the graph's making, which may take long.
+                with stop.interruptible() if batch is first else contextlib.nullcontext():
+                    loss, rate = self._guards.checked_step(self._step, step, batch)
+                state.step = step
                 progress.update(loss)
-                losses.append(loss)
-                if self._is_due(step, settings.log_every):
-                    curves = {
-                        "loss": np.mean(losses),
-                        "learning_rate": learning_rate,
-                        "images_per_second": progress.images_per_second,
-                    }
-                    summaries.scalars(step, curves)
-                    losses.clear()
-                self._keep(step, progress, summaries)
+                self._log(loss, rate, progress, summaries)
+                self._keep(batch, progress, summaries, stop)
+                stop.check()
+
+    def _next_batch(self, batches, stop):
+        try:
+            with stop.interruptible():
+                return next_batch(batches)
+        except InputError:
+            if self._checkpoints.state.step > self._saved_step:
+                self._save_checkpoint()
+            raise
+
+    def _go_back(self, start):
+        """Make the models those of the checkpoint; a killed training may have left later ones."""
+        if start:
+            self._save("last")
+        with self._guards.writing():
+            self._best_models.go_back(start)
 
     def _is_due(self, step, every):
         return step % every == 0 or step == self.settings.steps
 
-    def _keep(self, step, progress, summaries):
+    def _is_unscored(self):
+        state = self._checkpoints.state
+        due = state.step and self._is_due(state.step, self.settings.eval_every)
+        return bool(self._validate and due and state.scored_step < state.step)
+
+    def _log(self, loss, learning_rate, progress, summaries):
+        state = self._checkpoints.state
+        state.loss_sum, state.loss_count = state.loss_sum + loss, state.loss_count + 1
+        if self._is_due(state.step, self.settings.log_every):
+            curves = {
+                "loss": state.loss_sum / state.loss_count,
+                "learning_rate": learning_rate,
+                "images_per_second": progress.images_per_second,
+            }
+            with self._guards.writing():
+                summaries.scalars(state.step, curves)
+            state.loss_sum, state.loss_count = 0.0, 0
+
+    def _keep(self, batch, progress, summaries, stop):
         """Validate and save where it is time; a checkpoint comes after all it stands for."""
-        if self._validate and self._is_due(step, self.settings.eval_every):
-            self._score(step, progress, summaries)
-        if self._is_due(step, self.settings.checkpoint_every):
+        step = self._checkpoints.state.step
+        unsaved = self._is_due(step, self.settings.checkpoint_every)
+        if unsaved or self._is_unscored():
+            variables = [*self._model.variables, *self._optimizer.variables]
+            self._guards.check_variables(variables, step, batch)
+        if self._is_unscored():
+            self._score(progress, summaries, stop)
+        if unsaved:
             self._save("last")
-            self._checkpoints.save(step)
+            self._save_checkpoint()
         progress.resume()
 
-    def _score(self, step, progress, summaries):
+    def _score(self, progress, summaries, stop):
+        state = self._checkpoints.state
         self._update_kept_model()
-        score = self._validate(self._kept_model)
-        summaries.scalars(step, {"validation_score": score})
-        if self._draw:
-            summaries.pictures(step, "validation", self._draw(self._kept_model))
-        best = score > self._checkpoints.best_score
-        if best:
-            self._checkpoints.best_score = score
-            self._save("best")
+        with stop.interruptible():
+            score = self._validate(self._kept_model)
+            pictures = self._draw(self._kept_model) if self._draw else []
+        best = np.float32(score) > state.best_score
+        with self._guards.writing():
+            summaries.scalars(state.step, {"validation_score": score})
+            if pictures:
+                summaries.pictures(state.step, "validation", pictures)
+            if best:
+                state.best_score = float(np.float32(score))
+                self._save("best")
+                self._best_models.add(state.step)
+        state.scored_step = state.step
         mark = " (best so far)" if best else ""
-        progress.say(f"step {step}: validation score {score:.4f}{mark}")
+        progress.say(f"step {state.step}: validation score {score:.4f}{mark}")
 
     def _update_kept_model(self):
         if self._kept_model is not self._model:
@@ -191,37 +277,14 @@ class Trainer:
 
     def _save(self, name):
         self._update_kept_model()
-        self._save_model(self._kept_model, self._dir / f"{name}.keras")
+        with self._guards.writing():
+            self._save_model(self._kept_model, self._dir / f"{name}.keras")
 
-    def _checked_step(self, step, batch):
-        """Make one step and give its loss and learning rate, if it can be made."""
-        try:
-            loss, learning_rate = self._step(batch["image"], batch["label"])
-            loss = float(loss)
-        except tf.errors.ResourceExhaustedError as error:
-            raise InputError(
-                f"out of memory at step {step}: lower --batch_size or --crop_size"
-            ) from error
-        except tf.errors.InvalidArgumentError as error:
-            # A check inside the graph, such as the CRF's of what the network gives it.
-            found = re.search(r"assertion failed: \[(.*?)\]", str(error), re.DOTALL)
-            if not found:
-                raise
-            raise self._not_usable(found[1], step, batch) from error
-        if not np.isfinite(loss):
-            raise self._not_usable(f"the loss is {loss}", step, batch)
-        return loss, float(learning_rate)
-
-    def _not_usable(self, what, step, batch):
-        names = ", ".join(self._names(batch))
-        return InputError(
-            f"{what} at step {step}, images {names}: lower --learning_rate, or look at these "
-            "images and their labels"
-        )
-
-    def _names(self, batch):
-        parts = self._strategy.experimental_local_results(batch["name"])
-        return [name.decode() for part in parts for name in part.numpy()]
+    def _save_checkpoint(self):
+        with self._guards.writing():
+            self._checkpoints.save()
+            self._saved_step = self._checkpoints.state.step
+            self._best_models.forget_before(self._checkpoints.oldest_step)
 
 
 def next_batch(batches):

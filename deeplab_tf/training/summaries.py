@@ -1,18 +1,20 @@
 """What a training shows in TensorBoard."""
 
 import time
+from pathlib import Path
 
 import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from deeplab_tf.training.event_files import EventFile, remove_events_after
 
 
 class Summaries:
     """Writes curves and pictures of one training, without repeated steps after a restart.
 
-    The events are written directly because `tf.summary` has no way to say that a run begins
-    again at a step, which makes TensorBoard drop what it has read from that step on.
+    What an earlier run has written for later steps is removed from its files. A TensorBoard that
+    has read it already is told to drop it, for which `tf.summary` has no way.
 
     Args:
       folder: where TensorBoard looks; created if absent.
@@ -20,14 +22,15 @@ class Summaries:
     """
 
     def __init__(self, folder, start=0):
-        self._writer = EventFileWriter(str(folder))
+        remove_events_after(Path(folder), start)
+        self._file = EventFile(Path(folder))
         self._add(start + 1, session_log=SessionLog(status=SessionLog.START))
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
-        self._writer.close()
+        self._file.close()
 
     def scalars(self, step, values):
         """Add one point to each curve of `values`, a dict from name to number."""
@@ -41,10 +44,9 @@ class Summaries:
             for i, picture in enumerate(pictures)
         ]
         self._add(step, summary=Summary(value=values))
-        self._writer.flush()
 
     def _add(self, step, **content):
-        self._writer.add_event(Event(wall_time=time.time(), step=step, **content))
+        self._file.write(Event(wall_time=time.time(), step=step, **content))
 
 
 def _encode(picture):
