@@ -1,8 +1,13 @@
+import os
+import resource
+import signal
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.compat.proto.event_pb2 import Event
 from tiny_training import (
     SIZE,
     Killed,
@@ -20,7 +25,9 @@ from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.errors import InputError
 from deeplab_tf.training.loop import LoopSettings, Trainer, next_batch
 from deeplab_tf.training.losses import masked_cross_entropy
+from deeplab_tf.training.objectives import ScoreMapObjective
 from deeplab_tf.training.optimizer import LayerwiseSGD
+from deeplab_tf.training.run_lock import RunLock
 from deeplab_tf.training.schedules import Poly
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
@@ -102,27 +109,185 @@ def test_trains_and_leaves_what_it_promises(tmp_path):
     assert all(e.value > 0 for e in events.Scalars("images_per_second")[1:])
 
 
-@pytest.mark.parametrize("killed_at", [2, 5, 8, 11])
-def test_a_killed_training_goes_on_to_the_very_same_end(tmp_path, capsys, killed_at):
+def result(folder, model):
+    """What a training ends with, as comparable values."""
+    events = EventAccumulator(str(folder / "train")).Reload()
+    return {
+        "variables": [v.numpy() for v in model.variables],
+        "best": keras.saving.load_model(folder / "best.keras").get_weights(),
+        "last": keras.saving.load_model(folder / "last.keras").get_weights(),
+        "points": stored_points(folder / "train"),
+        "curve": [(e.step, e.value) for e in events.Scalars("loss")],
+        "scores": [(e.step, e.value) for e in events.Scalars("validation_score")],
+    }
+
+
+def stored_points(folder):
+    """Steps and names of all points in all files, as no reader has tidied them."""
+    events = [
+        Event.FromString(record)
+        for path in sorted(folder.iterdir())
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    ]
+    return [(event.step, value.tag) for event in events for value in event.summary.value]
+
+
+def seeded(folder, **kwargs):
     keras.utils.set_random_seed(3)
-    whole, loop = trainer(tmp_path / "whole", validate=validation_loss)
+    return trainer(folder, **{"validate": validation_loss, "rate": 0.01, **kwargs})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The result of the training that nothing has interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    model, loop = seeded(folder)
     loop.run()
-    keras.utils.set_random_seed(3)
-    cut, killed = tmp_path / "cut", batches_until(killed_at)
-    _, loop = trainer(cut, validate=validation_loss, make_batches=killed)
+    return result(folder, model)
+
+
+def assert_goes_on_to_the_same_end(folder, whole):
+    model, loop = seeded(folder)
+    loop.run()
+    found = result(folder, model)
+    for name in ("variables", "best", "last"):
+        for old, new in zip(whole[name], found[name], strict=True):
+            np.testing.assert_array_equal(old, new)
+    for name in ("points", "curve", "scores"):
+        assert found[name] == whole[name], name
+    assert [step for step, _ in whole["curve"]] == [2, 4, 6, 8, 10, 12]
+
+
+@pytest.mark.parametrize("killed_at", [2, 5, 8, 11])
+def test_a_killed_training_goes_on_to_the_very_same_end(tmp_path, capsys, whole, killed_at):
+    _, loop = seeded(tmp_path, make_batches=batches_until(killed_at))
     with pytest.raises(Killed):
         loop.run()
     capsys.readouterr()
-    keras.utils.set_random_seed(3)
-    resumed, loop = trainer(tmp_path / "cut", validate=validation_loss)
-    loop.run()
+    assert_goes_on_to_the_same_end(tmp_path, whole)
     start = killed_at // 4 * 4
+    assert (f"continuing from step {start} of 12" in capsys.readouterr().out) == (start > 0)
+
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def terminated_after(step, loop):
+    """A signal that comes while a step is made."""
+    make_step = loop._step
+
+    def signalled(images, labels):
+        made = make_step(images, labels)
+        if int(loop._optimizer.iterations) == step:
+            terminate()
+        return made
+
+    loop._step = signalled
+
+
+def test_a_signal_while_a_step_is_made_is_heeded_after_it(tmp_path, capsys, whole):
+    _, loop = seeded(tmp_path)
+    terminated_after(7, loop)
+    loop.run()
     said = capsys.readouterr().out
-    assert (f"continuing from step {start} of 12" in said) == (start > 0)
-    for old, new in zip(whole.variables, resumed.variables, strict=True):
-        np.testing.assert_array_equal(old, new, err_msg=old.path)
-    events = EventAccumulator(str(tmp_path / "cut" / "train")).Reload()
-    assert [e.step for e in events.Scalars("loss")] == [2, 4, 6, 8, 10, 12]
+    path = tmp_path / "checkpoints" / "step-7"
+    assert f"stopped by SIGTERM after step 7 of 12: checkpoint {path}; the same command" in said
+    assert "steps done" not in said
+    assert_goes_on_to_the_same_end(tmp_path, whole)
+    assert "continuing from step 7 of 12" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("step", [4, 12])
+def test_a_validation_that_is_broken_off_is_made_up_for(tmp_path, capsys, whole, step):
+    def validate(model):
+        if loop._checkpoints.state.step == step:
+            terminate()
+            raise AssertionError("the validation was waited for")
+        return validation_loss(model)
+
+    _, loop = seeded(tmp_path, validate=validate)
+    loop.run()
+    assert f"stopped by SIGTERM after step {step} of 12" in capsys.readouterr().out
+    assert_goes_on_to_the_same_end(tmp_path, whole)
+    assert f"step {step}: validation score" in capsys.readouterr().out
+
+
+def test_a_signal_while_a_batch_is_waited_for_keeps_the_steps_made(tmp_path, whole):
+    def batches(start):
+        yield from make_batches(start).take(5)
+        terminate()
+        raise AssertionError("the batch was waited for")
+
+    seeded(tmp_path, make_batches=batches)[1].run()
+    assert (tmp_path / "checkpoints" / "step-5.index").exists()
+    assert_goes_on_to_the_same_end(tmp_path, whole)
+
+
+def test_a_signal_before_the_first_step_saves_nothing(tmp_path, capsys):
+    def batches(start):
+        terminate()
+        yield from make_batches(start)
+
+    seeded(tmp_path / "model", make_batches=batches)[1].run()
+    assert "stopped by SIGTERM after step 0 of 12: nothing to save yet" in capsys.readouterr().out
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_full_disk_is_one_line_and_the_checkpoint_before_stays(tmp_path, whole):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def validate(model):
+        if loop._checkpoints.state.step == 8:  # from here on no file may grow beyond a kilobyte
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        return -1.0  # nothing better, so that last.keras is written first
+
+    _, loop = seeded(tmp_path, validate=validate)
+    try:
+        with pytest.raises(InputError) as error:
+            loop.run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    path = tmp_path / "checkpoints" / "step-4"
+    assert "step 8 cannot be saved: " in str(error.value)
+    assert str(error.value).endswith(f"the last good checkpoint is of step 4: {path}")
+    assert "\n" not in str(error.value)
+    assert not [p for p in tmp_path.rglob("*") if "unfinished" in p.name or "temp" in p.name]
+    keras.saving.load_model(tmp_path / "last.keras")
+
+
+def test_going_back_takes_the_models_along(tmp_path, capsys, whole):
+    _, loop = seeded(tmp_path, make_batches=batches_until(8), settings={"keep": 2})
+    with pytest.raises(Killed):
+        loop.run()
+    data = tmp_path / "checkpoints" / "step-8.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:-9])
+    kept = {}
+
+    def batches(start):
+        yield from make_batches(start).take(1)
+        for name in ("best", "last"):
+            kept[name] = keras.saving.load_model(tmp_path / f"{name}.keras").get_weights()
+        raise Killed
+
+    _, loop = seeded(tmp_path, make_batches=batches)
+    with pytest.raises(Killed):
+        loop.run()
+    assert "step-8 cannot be read" in capsys.readouterr().out
+    again, loop = seeded(tmp_path, steps=4)
+    loop.run()  # restores step 4
+    for name in ("best", "last"):
+        for old, new in zip(again.get_weights(), kept[name], strict=True):
+            np.testing.assert_array_equal(old, new)
+    assert_goes_on_to_the_same_end(tmp_path, whole)
+
+
+def test_a_second_training_in_the_same_folder_is_refused(tmp_path):
+    with RunLock(tmp_path) as lock:
+        lock.acquire()
+        with pytest.raises(InputError, match="in use by another training"):
+            trainer(tmp_path)[1].run()
+    assert [p.name for p in tmp_path.rglob("*")] == ["checkpoints", "lock"]
 
 
 def test_a_finished_training_only_makes_sure_of_last_keras(tmp_path, capsys):
@@ -191,21 +356,79 @@ def test_bfloat16_training_keeps_float32_models_with_the_trained_weights(tmp_pat
             np.testing.assert_array_equal(old, new)
 
 
-def test_loss_that_is_not_finite_stops_and_names_step_and_images(tmp_path):
-    def poisoned(start):
-        def poison(batch):
-            bad = batch["name"][0] == "batch5"
-            image = tf.where(bad, tf.fill(tf.shape(batch["image"]), np.inf), batch["image"])
-            return {**batch, "image": image}
+def poison_image(model, batch):
+    return {**batch, "image": batch["image"] * np.inf}
 
-        return make_batches(start).map(poison)
 
-    _, loop = trainer(tmp_path, make_batches=poisoned)
-    with pytest.raises(InputError, match="loss is nan at step 6, images batch5, batch5") as error:
+def poison_weight(model, batch):
+    kernel = model.get_layer("conv").kernel
+    kernel.assign(np.where(np.arange(8) == 3, np.nan, kernel))
+    return batch
+
+
+def poison_label(model, batch):
+    return {**batch, "label": tf.fill(batch["label"].shape, tf.constant(7, tf.uint8))}
+
+
+@pytest.mark.parametrize(
+    ("poison", "said"),
+    [
+        (poison_image, "the loss is nan"),
+        (poison_weight, "the loss is nan"),
+        (poison_label, "Received a label value of 7 which is outside the valid range of [0, 2)"),
+    ],
+)
+def test_what_is_not_finite_stops_at_once_and_nothing_of_it_is_saved(tmp_path, poison, said):
+    def batches(start):
+        for i, batch in enumerate(make_batches(start)):
+            yield poison(model, batch) if start + i == 5 else batch
+
+    model, loop = trainer(tmp_path, make_batches=batches, settings={"log_every": 1})
+    with pytest.raises(InputError) as error:
         loop.run()
+    path = tmp_path / "checkpoints" / "step-4"
+    assert f"{said} at step 6, images batch5, batch5, batch5, batch5: lower" in str(error.value)
+    assert str(error.value).endswith(f"the last good checkpoint is of step 4: {path}")
     assert "\n" not in str(error.value)
     kept = keras.saving.load_model(tmp_path / "last.keras")
     assert all(np.isfinite(w.numpy()).all() for w in kept.weights)
+    assert {p.name for p in path.parent.glob("step-*.index")} == {"step-4.index"}
+    assert max(step for step, _ in stored_points(tmp_path / "train")) == 5
+
+
+class NoGradient(ScoreMapObjective):
+    """The loss is 0, and the derivative of the root at 0 is not a number."""
+
+    def sums(self, labels, scores):
+        return tf.sqrt(0 * super().sums(labels, scores))
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "said"),
+    [
+        ({"objective": NoGradient(8)}, "a gradient is not finite at step 1, images batch0"),
+        ({"rate": 1e39}, r"\S+ is not finite after it at step 1, images batch0"),
+    ],
+)
+def test_a_step_that_spoils_the_weights_is_not_saved(tmp_path, kwargs, said):
+    _, loop = trainer(tmp_path, steps=1, validate=lambda model: 1.0, **kwargs)
+    with pytest.raises(InputError, match=said + ".*no checkpoint was saved yet"):
+        loop.run()
+    names = {p.name for p in tmp_path.rglob("*") if "tfevents" not in p.name}
+    assert names == {"train", "checkpoints", "lock"}
+
+
+def test_an_unreadable_image_in_the_middle_keeps_the_steps_made(tmp_path, whole):
+    def batches(start):
+        yield from make_batches(start).take(6)
+        # As the batches' own threads hand it on.
+        raise tf.errors.UnknownError(None, None, "InputError: a.jpg: no JPEG or PNG\nTraceback")
+
+    _, loop = seeded(tmp_path, make_batches=batches)
+    with pytest.raises(InputError, match=r"^a\.jpg: no JPEG or PNG$"):
+        loop.run()
+    assert (tmp_path / "checkpoints" / "step-6.index").exists()
+    assert_goes_on_to_the_same_end(tmp_path, whole)
 
 
 def test_an_unusable_example_is_an_input_error_that_names_the_file(tmp_path):
