@@ -1,7 +1,9 @@
 """The tool as a user runs it: in a process of its own, which may be killed."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -170,3 +172,31 @@ def test_flags_of_the_crf_without_its_training_are_refused(tmp_path, flag):
     name = flag.split("=")[0]
     assert f"--{name} has no effect in a training without --crf_train; add it" in done.error
     assert not (tmp_path / "out").exists()
+
+
+def test_xla_and_the_training_of_the_crf_are_refused_together(tmp_path):
+    done = run_tool("train", "--data_dir=none", f"--model_dir={tmp_path}", "--crf_train", "--xla")
+    assert "--xla cannot compile the CRF of --crf_train; leave one out" in done.error
+
+
+def test_sigterm_while_validating_is_status_0_and_the_training_goes_on(
+    tmp_path, data_dir, monkeypatch
+):
+    def score(self, model, crf=None):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("the validation was waited for")
+
+    flags = [*TINY, "--backbone=vgg16", "--fc_channels=8", "--crop_size=33", "--nodeterministic"]
+    flags += ["--precision=mixed_float16", "--clip_norm=1", "--keep=1", "--steps=2"]
+    flags += ["--eval_every=1", f"--data_dir={data_dir}", f"--model_dir={tmp_path / 'model'}"]
+    with monkeypatch.context() as patched:
+        patched.setattr("deeplab_tf.training.validation.Validation.score", score)
+        done = run_tool("train", *flags)
+    assert done.status == 0, done.err
+    checkpoints = tmp_path / "model" / "checkpoints"
+    assert f"stopped by SIGTERM after step 1 of 2: checkpoint {checkpoints / 'step-1'}" in done.out
+    done = run_tool("train", *flags)
+    assert done.status == 0, done.err
+    said = "continuing from step 1 of 2", "step 1: validation score", "step 2: validation score"
+    assert all(text in done.out for text in said)
+    assert [path.name for path in checkpoints.glob("*.index")] == ["step-2.index"]

@@ -129,7 +129,7 @@ class Trainer:
             )
         self._guards = Guards(self._strategy, self._checkpoints, loss_scale)
         self._best_models = BestModels(self._dir, self._dir / "checkpoints")
-        self._saved_step = 0
+        self._saved_step, self._batch = 0, None
 
     def run(self):
         """Train up to the last step, from the newest checkpoint where there is one.
@@ -167,6 +167,7 @@ class Trainer:
         """Save what has been trained, and say how far that is."""
         step = self._checkpoints.state.step
         if step > self._saved_step:
+            self._check_weights()
             self._save_checkpoint()
             self._save("last")
         newest = self._checkpoints.newest
@@ -195,10 +196,10 @@ class Trainer:
                 # The first step is also the graph's making, which may take long.
                 with stop.interruptible() if batch is first else contextlib.nullcontext():
                     loss, rate = self._guards.checked_step(self._step, step, batch)
-                state.step = step
+                state.step, self._batch = step, batch
                 progress.update(loss)
                 self._log(loss, rate, progress, summaries)
-                self._keep(batch, progress, summaries, stop)
+                self._keep(progress, summaries, stop)
                 stop.check()
 
     def _next_batch(self, batches, stop):
@@ -207,6 +208,7 @@ class Trainer:
                 return next_batch(batches)
         except InputError:
             if self._checkpoints.state.step > self._saved_step:
+                self._check_weights()
                 self._save_checkpoint()
             raise
 
@@ -238,19 +240,21 @@ class Trainer:
                 summaries.scalars(state.step, curves)
             state.loss_sum, state.loss_count = 0.0, 0
 
-    def _keep(self, batch, progress, summaries, stop):
+    def _keep(self, progress, summaries, stop):
         """Validate and save where it is time; a checkpoint comes after all it stands for."""
-        step = self._checkpoints.state.step
-        unsaved = self._is_due(step, self.settings.checkpoint_every)
+        unsaved = self._is_due(self._checkpoints.state.step, self.settings.checkpoint_every)
         if unsaved or self._is_unscored():
-            variables = [*self._model.variables, *self._optimizer.variables]
-            self._guards.check_variables(variables, step, batch)
+            self._check_weights()
         if self._is_unscored():
             self._score(progress, summaries, stop)
         if unsaved:
             self._save("last")
             self._save_checkpoint()
         progress.resume()
+
+    def _check_weights(self):
+        variables = [*self._model.variables, *self._optimizer.variables]
+        self._guards.check_variables(variables, self._checkpoints.state.step, self._batch)
 
     def _score(self, progress, summaries, stop):
         state = self._checkpoints.state
