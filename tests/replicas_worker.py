@@ -25,7 +25,7 @@ def change(images, dtype="float32", scaled=False, **kwargs):
     data = tf.data.Dataset.from_tensors((images, batch()[1])).unbatch().batch(4)
     before = flat(model)
     (distributed,) = strategy.experimental_distribute_dataset(data)
-    _, _, finite = step(*distributed)
+    _, _, finite, _ = step(*distributed)
     return flat(model) - before, bool(finite), scale
 
 

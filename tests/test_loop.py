@@ -374,7 +374,7 @@ def poison_label(model, batch):
     ("poison", "said"),
     [
         (poison_image, "the loss is nan"),
-        (poison_weight, "the loss is nan"),
+        (poison_weight, "a weight is not finite"),
         (poison_label, "Received a label value of 7 which is outside the valid range of [0, 2)"),
     ],
 )
@@ -407,7 +407,7 @@ class NoGradient(ScoreMapObjective):
     ("kwargs", "said"),
     [
         ({"objective": NoGradient(8)}, "a gradient is not finite at step 1, images batch0"),
-        ({"rate": 1e39}, r"\S+ is not finite after it at step 1, images batch0"),
+        ({"rate": 1e38}, "a weight is not finite at step 1, images batch0"),
     ],
 )
 def test_a_step_that_spoils_the_weights_is_not_saved(tmp_path, kwargs, said):

@@ -76,10 +76,10 @@ def test_float16_comes_close_to_float32():
 @pytest.mark.parametrize("optimizer", [LayerwiseSGD, LayerwiseAdam])
 def test_an_overflow_leaves_the_step_out_and_halves_the_scale(optimizer):
     optimizer, scale = optimizer(0.1), LossScale(initial=2.0**60)
-    changed, (loss, _, finite) = change(
+    changed, (loss, _, finite, weights_finite) = change(
         dtype="mixed_float16", optimizer=optimizer, loss_scale=scale
     )
-    assert np.isfinite(loss) and not finite
+    assert np.isfinite(loss) and not finite and weights_finite
     assert not changed.any() and int(optimizer.iterations) == 0
     assert [float(v) for v in scale.variables] == [2.0**59, 0]
 

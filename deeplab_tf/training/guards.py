@@ -30,12 +30,12 @@ class Guards:
           batch: dict with "image", "label" and "name".
 
         Raises:
-          InputError: the memory is short, or the loss or a gradient is not finite; naming the
-            images of the batch.
+          InputError: the memory is short, or the loss, a gradient or a weight is not finite;
+            naming the images of the batch.
         """
         try:
-            loss, learning_rate, finite = make_step(batch["image"], batch["label"])
-            loss, finite = float(loss), bool(finite)
+            loss, learning_rate, *finite = make_step(batch["image"], batch["label"])
+            loss, (finite_gradients, finite_weights) = float(loss), map(bool, finite)
         except tf.errors.ResourceExhaustedError as error:
             raise InputError(
                 f"out of memory at step {step}: lower --batch_size or --crop_size; {self._left()}"
@@ -44,8 +44,10 @@ class Guards:
             raise self._graph_error(error, step, batch) from error
         if not abs(loss) < float("inf"):
             raise self._not_usable(f"the loss is {loss}", step, batch)
-        if not finite and not self._may_be_scaled_down():
+        if not finite_gradients and not self._may_be_scaled_down():
             raise self._not_usable("a gradient is not finite", step, batch)
+        if not finite_weights:  # of which the loss may know nothing: of NaN, ReLU may make 0
+            raise self._not_usable("a weight is not finite", step, batch)
         return loss, float(learning_rate)
 
     def check_variables(self, variables, step, batch):
@@ -77,7 +79,7 @@ class Guards:
                 f"XLA cannot compile {unsupported[1]}, which this training needs: leave out --xla"
             )
         # A check inside the graph, such as the CRF's of what the network gives it.
-        found = re.search(r"assertion failed: \[(.*?)\]|(Received a label value .*?\])", text)
+        found = re.search(r"assertion failed: \[(.*?)\]|(Received a label value .*?\))", text)
         return self._not_usable(found[1] or found[2], step, batch) if found else error
 
     def _not_usable(self, what, step, batch):

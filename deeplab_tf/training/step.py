@@ -21,7 +21,7 @@ class TrainStep:
 
     Example:
       >>> step = TrainStep(model, optimizer, ScoreMapObjective(8), tf.distribute.get_strategy())
-      >>> loss, learning_rate, finite = step(batch["image"], batch["label"])
+      >>> loss, learning_rate, *finite = step(batch["image"], batch["label"])
     """
 
     def __init__(
@@ -41,14 +41,16 @@ class TrainStep:
         self._strategy, self._replicas = strategy, strategy.num_replicas_in_sync
         self._training_mode, self._accumulate = training_mode, accumulate
         self._clip_norm, self._loss_scale = clip_norm, loss_scale
+        self._weights = model.trainable_variables
         self._update = tf.function(self._update_replicas, jit_compile=xla or None)
 
     def __call__(self, images, labels):
         """One update on every replica.
 
         Returns:
-          The loss of the whole batch, the learning rate, and whether all gradients are finite;
-          where the loss is scaled and they are not, the weights are left as they are.
+          The loss of the whole batch, the learning rate, whether all gradients are finite, and
+          whether all trained weights are, after it. Where the loss is scaled and the gradients
+          are not finite, the weights are left as they are.
         """
         return self._update(images, labels)
 
@@ -68,7 +70,11 @@ class TrainStep:
                 lambda: True,
             )
             self._loss_scale.update(finite)
-        return loss, rate, finite
+        squares = strategy.reduce("SUM", strategy.run(self._weights_square), axis=None)
+        return loss, rate, finite, tf.math.is_finite(squares)
+
+    def _weights_square(self):
+        return tf.linalg.global_norm([tf.convert_to_tensor(v) for v in self._weights]) ** 2
 
     def _done(self, _):
         return True
