@@ -42,7 +42,7 @@ def test_values_and_gradients_equal_keras(rate, padding):
 
 
 def test_falls_back_where_the_gradient_is_missing(monkeypatch):
-    monkeypatch.setattr(convolution, "native_dilation_works", lambda: False)
+    monkeypatch.setattr(convolution, "native_dilation_works", lambda dtype: False)
     monkeypatch.setattr(tf.nn, "conv2d", None)  # so that using it would fail
     layer = AtrousConv2D(2, 3, dilation_rate=2, padding="same")
     assert layer(np.ones((1, 5, 5, 1))).shape == (1, 5, 5, 2)
@@ -75,3 +75,13 @@ def test_saved_and_loaded(tmp_path):
     assert isinstance(loaded.layers[0], AtrousConv2D)
     x = np.random.default_rng(0).normal(size=(1, 11, 13, 3))
     np.testing.assert_array_equal(model(x), loaded(x))
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_there_is_a_gradient_in_16_bits(dtype):
+    layer = AtrousConv2D(2, 3, dilation_rate=2, padding="same", dtype=dtype)
+    x = tf.random.normal((1, 9, 9, 3))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.cast(layer(x), tf.float32))
+    gradient = tape.gradient(loss, layer.kernel.value)
+    assert gradient.dtype == tf.float32 and np.abs(gradient).max() > 0

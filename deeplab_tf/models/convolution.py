@@ -3,15 +3,18 @@
 import functools
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 
 @functools.cache
-def native_dilation_works():
+def native_dilation_works(dtype="float32"):
     """Whether `tf.nn.conv2d(dilations=...)` has a gradient on this machine; tried once.
 
-    Without oneDNN, TensorFlow's CPU kernels run the dilated convolution forwards only.
+    Without oneDNN, TensorFlow's CPU kernels run the dilated convolution forwards only; so they
+    do, on many processors, in float16.
+
+    Args:
+      dtype: name of the type that is computed in.
 
     Returns:
       bool.
@@ -19,10 +22,10 @@ def native_dilation_works():
     if keras.backend.backend() != "tensorflow":
         return False
     window = {"strides": [1, 1, 1, 1], "padding": "SAME", "dilations": [1, 2, 2, 1]}
-    x, kernel, y = (
-        np.ones(shape, "float32") for shape in ((1, 9, 9, 3), (3, 3, 3, 2), (1, 9, 9, 2))
-    )
     with tf.init_scope():  # at once, also while a graph is being traced
+        x, kernel, y = (
+            tf.ones(shape, dtype) for shape in ((1, 9, 9, 3), (3, 3, 3, 2), (1, 9, 9, 2))
+        )
         try:
             tf.raw_ops.Conv2DBackpropInput(
                 input_sizes=x.shape, filter=kernel, out_backprop=y, **window
@@ -48,7 +51,8 @@ class AtrousConv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs, kernel):
         """Convolve `(B, H, W, C)`; called by Keras."""
-        if self.groups > 1 or self.data_format != "channels_last" or not native_dilation_works():
+        ours = self.groups == 1 and self.data_format == "channels_last"
+        if not (ours and native_dilation_works(self.compute_dtype)):
             return super().convolution_op(inputs, kernel)
         return tf.nn.conv2d(
             inputs,
