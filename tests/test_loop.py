@@ -1,6 +1,7 @@
 import os
 import resource
 import signal
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -457,3 +458,9 @@ def test_checkpoint_of_another_network_is_refused(tmp_path):
     trainer(tmp_path, steps=4)[1].run()
     with pytest.raises(InputError, match="another network"):
         trainer(tmp_path, steps=8, model=tiny(3))[1].run()
+
+
+def test_xla_on_several_devices_is_refused(tmp_path):
+    several = SimpleNamespace(num_replicas_in_sync=2)
+    with pytest.raises(InputError, match="--xla compiles the step of one device"):
+        trainer(tmp_path, settings={"xla": True}, strategy=several)

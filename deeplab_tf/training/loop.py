@@ -105,6 +105,8 @@ class Trainer:
         self._validate, self._draw, self._save_model = validate, draw, save
         self._kept_model = model if float32_model is None else float32_model
         self._strategy = strategy or tf.distribute.get_strategy()
+        if settings.xla and self._strategy.num_replicas_in_sync > 1:
+            raise InputError("--xla compiles the step of one device, not of several: leave it out")
         self._dir = Path(settings.model_dir)
         with self._strategy.scope():
             optimizer.build(model.trainable_variables)
