@@ -1,3 +1,8 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -142,3 +147,18 @@ def test_what_xla_cannot_compile_is_named(tmp_path):
     ) as error:
         guards.checked_step(step, 1, named)
     assert "\n" not in str(error.value)
+
+
+def test_two_replicas_clip_and_skip_as_one_does():
+    script = Path(__file__).with_name("replicas_worker.py")
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = dict(re.findall(r"(\w+) (\S+)", done.stdout))
+    free, clipped = change()[0], change(clip_norm=0.25)[0]
+    assert np.linalg.norm(clipped) < np.linalg.norm(free) / 2
+    for name, want in (("free", free), ("clipped", clipped)):
+        np.testing.assert_allclose(np.array(found[name].split(","), float), want, atol=1e-6)
+    # One replica's images overflow; both leave the step out.
+    assert (found["overflow"], found["skipped"], found["scale"]) == ("True", "True", "16384.0")
