@@ -29,8 +29,8 @@ def test_table_by_hand(ablation):
         "aspp_s": np.array([[43.0, 43.5], [43.0, 44.5]]),
     }
     assert ablation.table(results).splitlines()[2:] == [
-        "| LargeFOV | 41.00 ± 1.00 | 42.50 ± 1.50 | +0.00 | +1.50 ± 0.50 |",
-        "| ASPP-S | 43.00 ± 0.00 | 44.00 ± 0.50 | +2.00 | +1.00 ± 0.50 |",
+        "| LargeFOV | 41.00 ± 1.00 | 42.50 ± 1.50 | +0.00 ± 0.00 | +1.50 ± 0.50 |",
+        "| ASPP-S | 43.00 ± 0.00 | 44.00 ± 0.50 | +2.00 ± 1.00 | +1.00 ± 0.50 |",
     ]
 
 
@@ -49,7 +49,7 @@ def test_what_is_scored_is_not_run_again(tmp_path):
         f"--out={out}",
     )  # fmt: skip
     assert done.status == 0, done.err
-    assert "| ASPP-L | 32.00 ± 0.00 | 40.00 ± 0.00 | +2.00 | +8.00 ± 0.00 |" in out.read_text()
+    assert "| ASPP-L | 32.00 ± 0.00 | 40.00 ± 0.00 | +2.00 ± 0.00 | +8.00 ± 0.00 |" in out.read_text()
 
 
 def test_a_failed_run_is_one_line(tmp_path):
