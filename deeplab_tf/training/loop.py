@@ -36,6 +36,9 @@ class LoopSettings:
       keep: number of checkpoints kept.
       accumulate: parts that a batch is gone through in, their gradients added up; for batches
         that memory does not hold at once.
+      clip_norm: largest norm of all gradients of a batch together; 0: any.
+      scale_loss: whether the loss is scaled, for a model that computes in float16.
+      xla: whether XLA compiles the step.
     """
 
     model_dir: Path
