@@ -49,8 +49,9 @@ def run_tool(name, log, *arguments):
     command = [sys.executable, str(ROOT / "tools" / f"{name}.py"), *arguments]
     with log.open("a") as file:
         done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
-    if done.returncode:
-        last = (log.read_text(errors="replace").strip().splitlines() or [""])[-1]
+    last = (log.read_text(errors="replace").strip().splitlines() or [""])[-1]
+    # A training that was asked to stop has done well, but not all of its steps.
+    if done.returncode or last.startswith("stopped by "):
         raise InputError(f"{name}: {last.removeprefix('error: ')} (all of it: {log})")
 
 
