@@ -49,7 +49,9 @@ def test_what_is_scored_is_not_run_again(tmp_path):
         f"--out={out}",
     )  # fmt: skip
     assert done.status == 0, done.err
-    assert "| ASPP-L | 32.00 ± 0.00 | 40.00 ± 0.00 | +2.00 ± 0.00 | +8.00 ± 0.00 |" in out.read_text()
+    assert (
+        "| ASPP-L | 32.00 ± 0.00 | 40.00 ± 0.00 | +2.00 ± 0.00 | +8.00 ± 0.00 |" in out.read_text()
+    )
 
 
 def test_a_failed_run_is_one_line(tmp_path):
