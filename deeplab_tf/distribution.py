@@ -18,6 +18,7 @@ No GPU is needed: the CPUs of several machines work together in the same way.
 """
 
 import contextlib
+import functools
 import os
 
 import numpy as np
@@ -103,7 +104,17 @@ def sum_over_workers(strategy, array):
     array = np.asarray(array)
     if worker(strategy)[1] == 1:
         return array
-    return strategy.reduce("SUM", tf.identity(array), axis=None).numpy()
+    return _summing(strategy, array.dtype.name)(array.ravel()).numpy().reshape(array.shape)
+
+
+@functools.cache
+def _summing(strategy, dtype):
+    # Outside of a graph TensorFlow adds up in a thread, which a lost worker may leave waiting.
+    @tf.function(input_signature=[tf.TensorSpec([None], dtype)])
+    def total(values):
+        return strategy.reduce("SUM", values, axis=None)
+
+    return total
 
 
 def wait_for_workers(strategy):
@@ -136,3 +147,63 @@ _LOST = (
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
 )
+
+
+def check_share(strategy, batch_size, accumulate=1):
+    """Raise InputError unless all devices get as many rows of a batch, in each of its parts.
+
+    Args:
+      strategy: what `make_strategy` made.
+      batch_size: rows of a batch, of all devices together.
+      accumulate: parts that each device goes through its rows in.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if batch_size % (replicas * accumulate):
+        in_parts = f" in {accumulate} parts each" if accumulate > 1 else ""
+        raise InputError(
+            f"a batch of {batch_size} cannot be shared by {replicas} devices{in_parts}; "
+            f"--batch_size is of all together: give a multiple of {replicas * accumulate}"
+        )
+
+
+def distribute(strategy, batches):
+    """Split the batches of this worker among its replicas.
+
+    Args:
+      strategy: what `make_strategy` made.
+      batches: iterable of dicts of tensors that hold this worker's rows of a batch.
+
+    Yields:
+      The same dicts; the numbers in them are for `strategy.run`, the texts are left whole.
+    """
+    replicas = strategy.num_replicas_in_sync // worker(strategy)[1]
+    for batch in batches:
+        if replicas > 1:
+            batch = {
+                key: x if x.dtype == tf.string else _split_rows(strategy, x, replicas)
+                for key, x in batch.items()
+            }
+        yield batch
+
+
+def _split_rows(strategy, rows, replicas):
+    parts = iter(tf.split(rows, replicas))  # asked for in the replicas' order
+    return strategy.experimental_distribute_values_from_function(lambda context: next(parts))
+
+
+def copy_from_chief(strategy, variables):
+    """Give variables the values that they have on the chief; every worker has to call it.
+
+    Args:
+      strategy: what `make_strategy` made.
+      variables: Keras or TensorFlow variables of numbers.
+    """
+    index, count = worker(strategy)
+    if count == 1:
+        return
+    for variable in variables:
+        value = variable.numpy()
+        # Of what is added up, all but the chief's is nothing; not every type can be added.
+        wide = value.astype(np.int64 if value.dtype.kind in "bui" else value.dtype)
+        total = sum_over_workers(strategy, wide if index == 0 else np.zeros_like(wide))
+        variable.assign(total.astype(value.dtype))

@@ -41,7 +41,7 @@ def running(command, count=2, **environment):
     try:
         for index in range(count):
             config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
-            processes.append(_start(command, {"TF_CONFIG": json.dumps(config), **environment}))
+            processes.append(start(command, TF_CONFIG=json.dumps(config), **environment))
         yield processes
     finally:
         for process in processes:
@@ -49,7 +49,8 @@ def running(command, count=2, **environment):
             process.communicate()
 
 
-def _start(command, environment):
+def start(command, **environment):
+    """Start `python COMMAND...`, which finds this project and its tests; a `subprocess.Popen`."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": path, **environment}
     return subprocess.Popen(
@@ -61,7 +62,7 @@ def _start(command, environment):
     )
 
 
-def ended(process, seconds=120):
+def ended(process, seconds=300):
     """Wait for a worker's end; `subprocess.TimeoutExpired` where it takes longer."""
     out, err = process.communicate(timeout=seconds)
     return Ended(process.returncode, out, err)

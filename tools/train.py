@@ -27,10 +27,18 @@ import tensorflow as tf
 
 from deeplab_tf.data.checks import check_tile_sizes
 from deeplab_tf.data.pipeline import training_batches
+from deeplab_tf.distribution import (
+    STRATEGIES,
+    is_chief,
+    lost_worker_is_error,
+    make_strategy,
+    worker,
+)
 from deeplab_tf.errors import InputError
 from deeplab_tf.heap import keep_freed_memory
 from deeplab_tf.models import refined
 from deeplab_tf.models.multiscale import with_branches
+from deeplab_tf.training.batch_norm import learns_bn, synchronize_bn
 from deeplab_tf.training.checkpoints import save_model
 from deeplab_tf.training.crf_training import CRFTraining, crf_rules
 from deeplab_tf.training.loop import LoopSettings, Trainer
@@ -47,7 +55,9 @@ flags.DEFINE_string("train_split", "train", "List of the images to train on.")
 flags.DEFINE_string("val_split", "val", "List of the images to validate on.")
 
 flags.DEFINE_integer("steps", 20_000, "Number of updates; paper: 20000.", lower_bound=1)
-flags.DEFINE_integer("batch_size", 10, "Images a step; paper: 10.", lower_bound=1)
+flags.DEFINE_integer(
+    "batch_size", 10, "Images a step, of all devices together; paper: 10.", lower_bound=1
+)
 flags.DEFINE_integer(
     "accumulate",
     1,
@@ -130,6 +140,13 @@ flags.DEFINE_integer("seed", 0, "Of weights, order, augmentation and dropout.")
 flags.DEFINE_bool(
     "deterministic", False, "Only operations that give the same bits in every run; slower."
 )
+flags.DEFINE_enum(
+    "strategy",
+    "none",
+    list(STRATEGIES),
+    "none: one device; mirrored: all GPUs of this machine; multi_worker: several machines, as "
+    "the environment variable TF_CONFIG says; see docs/distributed.md.",
+)
 flags.DEFINE_integer("num_threads", 0, "CPU threads; 0: all.", lower_bound=0)
 
 
@@ -175,11 +192,33 @@ def build_model(num_classes):
     return refined(network, params, trainable=True, output_stride=stride)
 
 
-def build(num_classes):
-    """Build the model to train, and the float32 model that is kept, from the same start."""
-    model, kept = build_with_precision(lambda: build_model(num_classes), FLAGS.precision)
+def build(num_classes, strategy):
+    """Build the model to train, and the float32 model that is kept, from the same start.
+
+    Under a strategy of several devices the kept one is an ordinary model of one device.
+    """
+    if strategy.num_replicas_in_sync == 1:
+        model, kept = build_with_precision(lambda: build_model(num_classes), FLAGS.precision)
+    else:
+        _, kept = build_with_precision(lambda: build_model(num_classes), "float32")
+        with strategy.scope():
+            model, _ = build_with_precision(lambda: build_model(num_classes), FLAGS.precision)
     network_flags.start(model)
+    if strategy.num_replicas_in_sync > 1 and learns_bn(model):
+        synchronize_over_devices(model, strategy)
     return model, kept
+
+
+def synchronize_over_devices(model, strategy):
+    """Synchronise batch normalisation, saying so; `InputError` with --accumulate."""
+    if FLAGS.accumulate > 1:
+        raise InputError(
+            "batch normalisation over several devices cannot go through a batch in parts: give "
+            "--freeze_bn or --accumulate=1"
+        )
+    synchronize_bn(model)
+    if is_chief(strategy):
+        print(f"batch normalisation is over all {strategy.num_replicas_in_sync} devices")
 
 
 def open_splits():
@@ -200,7 +239,7 @@ def tile_size():
     return (FLAGS.tile_size, FLAGS.tile_size) if FLAGS.tile_size else None
 
 
-def make_batches_from(examples, num_classes, colors):
+def make_batches_from(examples, num_classes, colors, shard):
     """Give the function from the number of batches to skip to the training batches."""
 
     def batches_from(start):
@@ -217,6 +256,7 @@ def make_batches_from(examples, num_classes, colors):
             tile_overlap=FLAGS.tile_overlap,
             seed=FLAGS.seed,
             start=start,
+            shard=shard,
             colors=colors,
         )
 
@@ -272,22 +312,31 @@ def loop_settings():
     )
 
 
+def make_trainer(settings, strategy):
+    """Open the data and build everything that is trained, as the flags say."""
+    splits, label_set, colors = open_splits()
+    hooks = make_hooks(label_set.num_classes, make_validation(splits, label_set, colors))
+    model, kept = build(label_set.num_classes, strategy)
+    if isinstance(hooks["objective"], MultiScaleObjective):
+        model = with_branches(model)
+    hooks["save"] = saver(hooks.get("save", save_model), label_set)
+    batches_from = make_batches_from(
+        splits[FLAGS.train_split], label_set.num_classes, colors, worker(strategy)
+    )
+    with strategy.scope():
+        optimizer = optimizer_flags.make_optimizer(FLAGS.steps, crf_rules(FLAGS.crf_rate))
+    hooks |= {"float32_model": kept, "strategy": strategy}
+    return Trainer(model, optimizer, batches_from, settings, **hooks)
+
+
 def main():
     """Train as the flags say."""
     check_crf_flags()
     set_up_tensorflow()
     settings = loop_settings()
-    splits, label_set, colors = open_splits()
-    validation = make_validation(splits, label_set, colors)
-    hooks = make_hooks(label_set.num_classes, validation)
-    model, kept = build(label_set.num_classes)
-    if isinstance(hooks["objective"], MultiScaleObjective):
-        model = with_branches(model)
-    hooks["save"] = saver(hooks.get("save", save_model), label_set)
-    batches_from = make_batches_from(splits[FLAGS.train_split], label_set.num_classes, colors)
-    rules = crf_rules(FLAGS.crf_rate)
-    optimizer = optimizer_flags.make_optimizer(FLAGS.steps, rules)
-    Trainer(model, optimizer, batches_from, settings, float32_model=kept, **hooks).run()
+    strategy = make_strategy(FLAGS.strategy)
+    with lost_worker_is_error():  # which may be while the networks are built
+        make_trainer(settings, strategy).run()
 
 
 if __name__ == "__main__":

@@ -36,3 +36,22 @@ def freeze_bn(model):
     """
     for layer in batch_norm_layers(model):
         layer.trainable = False
+
+
+def synchronize_bn(model, synchronized=True):
+    """Let every BN layer take the statistics of the whole batch, of all devices together.
+
+    Each device otherwise normalises its own part of the batch and gathers other statistics
+    than the rest. Where there is one device it changes nothing but the order of additions.
+
+    Args:
+      model: any Keras model, before its first training step.
+      synchronized: False: each device its own.
+    """
+    for layer in batch_norm_layers(model):
+        layer.synchronized = synchronized
+
+
+def learns_bn(model):
+    """Whether a BN layer of the model is trained, that is, not frozen."""
+    return any(layer.trainable for layer in batch_norm_layers(model))

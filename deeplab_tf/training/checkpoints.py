@@ -83,6 +83,11 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(**self._numbers, **lists)
 
     @property
+    def variables(self):
+        """All variables of model, optimizer and loss scale, a list."""
+        return list(self._variables.values())
+
+    @property
     def newest(self):
         """Step and path of the newest checkpoint; None where there is none."""
         return (self._kept[-1], self._path(self._kept[-1])) if self._kept else None

@@ -1,13 +1,22 @@
 """The training loop: steps, checkpoints, validation, and going on where it was killed."""
 
 import contextlib
-from dataclasses import dataclass
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.data.pipeline import input_error_from
+from deeplab_tf.distribution import (
+    check_share,
+    copy_from_chief,
+    distribute,
+    lost_worker_is_error,
+    sum_over_workers,
+    wait_for_workers,
+    worker,
+)
 from deeplab_tf.errors import InputError
 from deeplab_tf.training.best_models import BestModels
 from deeplab_tf.training.checkpoints import Checkpoints, copy_weights, save_model
@@ -16,50 +25,10 @@ from deeplab_tf.training.objectives import ScoreMapObjective
 from deeplab_tf.training.precision import LossScale
 from deeplab_tf.training.progress import Progress
 from deeplab_tf.training.run_lock import RunLock
+from deeplab_tf.training.settings import LoopSettings  # noqa: F401  given with the Trainer
 from deeplab_tf.training.step import TrainStep
 from deeplab_tf.training.stopping import Stopped, StopSignals
 from deeplab_tf.training.summaries import Summaries
-
-
-@dataclass(frozen=True)
-class LoopSettings:
-    """How long a training runs, and how often it does what.
-
-    Attributes:
-      model_dir: folder that receives best.keras, last.keras, checkpoints/ and train/.
-      steps: number of updates in all, those of an interrupted run included.
-      batch_size: images a step.
-      output_stride: pixels between two cells of the model's score map.
-      checkpoint_every: steps between two checkpoints; one is also made at the end.
-      eval_every: steps between two validations; one is also made at the end.
-      log_every: steps between two points of the TensorBoard curves.
-      keep: number of checkpoints kept.
-      accumulate: parts that a batch is gone through in, their gradients added up; for batches
-        that memory does not hold at once.
-      clip_norm: largest norm of all gradients of a batch together; 0: any.
-      scale_loss: whether the loss is scaled, for a model that computes in float16.
-      xla: whether XLA compiles the step.
-    """
-
-    model_dir: Path
-    steps: int
-    batch_size: int
-    output_stride: int = 8
-    checkpoint_every: int = 500
-    eval_every: int = 500
-    log_every: int = 20
-    keep: int = 3
-    accumulate: int = 1
-    clip_norm: float = 0.0
-    scale_loss: bool = False
-    xla: bool = False
-
-    def __post_init__(self):
-        if self.accumulate < 1 or self.batch_size % self.accumulate:
-            raise InputError(
-                f"a batch of {self.batch_size} cannot be gone through in {self.accumulate} equal "
-                "parts; give a divisor of the batch size"
-            )
 
 
 class Trainer:
@@ -69,7 +38,8 @@ class Trainer:
       model: Keras model from RGB images `(B, H, W, 3)` to what the objective takes.
       optimizer: Keras optimizer, not yet built.
       make_batches: function from the number of batches to skip to an endless
-        `tf.data.Dataset` of dicts with "image", "label" and "name".
+        `tf.data.Dataset` of dicts with "image", "label" and "name": this worker's rows of the
+        batches.
       settings: `LoopSettings`.
       objective: what is minimised, see `deeplab_tf.training.objectives`; None: the published
         cross-entropy of scores `(B, h, w, C)` at the settings' output stride.
@@ -81,7 +51,8 @@ class Trainer:
         batch's statistics; False suits a frozen network of which the last layers learn.
       save: function from a model and the path of a `.keras` file that writes them, and what
         else belongs beside them first.
-      strategy: `tf.distribute.Strategy` the model was built under; None for the current one.
+      strategy: `tf.distribute.Strategy` the model and the optimizer were made under; None for
+        the current one. Of several workers the chief alone validates, writes and prints.
 
     Example:
       >>> Trainer(model, LayerwiseSGD(1e-3), make_batches, LoopSettings("m", 6000, 10)).run()
@@ -110,7 +81,13 @@ class Trainer:
         self._strategy = strategy or tf.distribute.get_strategy()
         if settings.xla and self._strategy.num_replicas_in_sync > 1:
             raise InputError("--xla compiles the step of one device, not of several: leave it out")
-        self._dir = Path(settings.model_dir)
+        check_share(self._strategy, settings.batch_size, settings.accumulate)
+        index, count = worker(self._strategy)
+        self._is_chief, self._is_alone = index == 0, count == 1
+        if not self._is_chief:  # what others write is nobody's, and they have no score
+            self._nobodys = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+            self._validate = self._draw = None
+        self._dir = Path(settings.model_dir if self._is_chief else self._nobodys.name)
         with self._strategy.scope():
             optimizer.build(model.trainable_variables)
             loss_scale = LossScale() if settings.scale_loss else None
@@ -144,29 +121,47 @@ class Trainer:
 
         Raises:
           InputError: the loss is not finite, the data cannot be read, the memory or the disk is
-            short, another training runs in the folder, or the checkpoint found does not fit.
+            short, another training runs in the folder, the checkpoint found does not fit, or
+            another worker has ended.
         """
-        with RunLock(self._dir) as lock, StopSignals() as stop:
+        with (
+            lost_worker_is_error(),
+            RunLock(self._dir) as lock,
+            StopSignals(at_once=self._is_alone) as stop,
+        ):
             lock.acquire(create=False)
-            self._saved_step = self._checkpoints.restore()
+            self._saved_step = self._restore()
             try:
                 self._run_from(self._saved_step, lock, stop)
             except Stopped:
                 self._stop(stop.requested)
+            wait_for_workers(self._strategy)  # none ends before the last file is written
+
+    def _restore(self):
+        """Restore the chief's newest checkpoint on every worker; the step it was saved after."""
+        self._checkpoints.restore()  # others have none
+        copy_from_chief(self._strategy, self._checkpoints.variables)
+        state = self._checkpoints.state
+        state.step = int(sum_over_workers(self._strategy, np.int64(state.step)))
+        return state.step
+
+    def _say(self, text):
+        if self._is_chief:
+            print(text, flush=True)
 
     def _run_from(self, start, lock, stop):
         state, steps = self._checkpoints.state, self.settings.steps
         if start >= steps and not self._is_unscored():
-            print(f"training is complete: {start} of {steps} steps", flush=True)
+            self._say(f"training is complete: {start} of {steps} steps")
             if not (self._dir / "last.keras").exists():
                 self._save("last")
             return
         if start:
-            print(f"continuing from step {start} of {steps}", flush=True)
+            self._say(f"continuing from step {start} of {steps}")
         self._train_from(start, lock, stop)
         score = state.best_score
         best = f", best validation score {score:.4f}" if np.isfinite(score) else ""
-        print(f"{steps} steps done{best}: {self._dir / 'last.keras'}", flush=True)
+        self._say(f"{steps} steps done{best}: {self._dir / 'last.keras'}")
 
     def _stop(self, signal_name):
         """Save what has been trained, and say how far that is."""
@@ -177,15 +172,14 @@ class Trainer:
             self._save("last")
         newest = self._checkpoints.newest
         saved = f"checkpoint {newest[1]}" if newest else "nothing to save yet"
-        print(
+        self._say(
             f"stopped by {signal_name} after step {step} of {self.settings.steps}: {saved}; "
-            "the same command goes on from there",
-            flush=True,
+            "the same command goes on from there"
         )
 
     def _train_from(self, start, lock, stop):
         settings, state = self.settings, self._checkpoints.state
-        batches = iter(self._strategy.experimental_distribute_dataset(self._make_batches(start)))
+        batches = distribute(self._strategy, self._make_batches(start))
         # Data at fault is found before anything is written.
         first = self._next_batch(batches, stop) if start < settings.steps else None
         self._dir.mkdir(parents=True, exist_ok=True)
@@ -193,7 +187,8 @@ class Trainer:
         self._go_back(start)
         with self._guards.writing():
             summaries = Summaries(self._dir / "train", start)
-        with Progress(start, settings.steps, settings.batch_size) as progress, summaries:
+        progress = Progress(start, settings.steps, settings.batch_size, self._is_chief)
+        with progress, summaries:
             if self._is_unscored():  # stopped while it was being scored
                 self._score(progress, summaries, stop)
             for step in range(start + 1, settings.steps + 1):
@@ -205,7 +200,14 @@ class Trainer:
                 progress.update(loss)
                 self._log(loss, rate, progress, summaries)
                 self._keep(progress, summaries, stop)
-                stop.check()
+                self._stop_together(stop)
+
+    def _stop_together(self, stop):
+        """Raise `Stopped` on all workers if a signal has come to one of them."""
+        # What is asked for after the sum is heard of by none before the next step.
+        if sum_over_workers(self._strategy, np.int32(bool(stop.requested))):
+            stop.requested = stop.requested or "a signal to another worker"
+            raise Stopped
 
     def _next_batch(self, batches, stop):
         try:
@@ -285,11 +287,15 @@ class Trainer:
             copy_weights(self._model, self._kept_model)
 
     def _save(self, name):
+        if not self._is_chief:
+            return
         self._update_kept_model()
         with self._guards.writing():
             self._save_model(self._kept_model, self._dir / f"{name}.keras")
 
     def _save_checkpoint(self):
+        if not self._is_chief:
+            return
         with self._guards.writing():
             self._checkpoints.save()
             self._saved_step = self._checkpoints.state.step

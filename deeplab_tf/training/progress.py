@@ -15,16 +15,22 @@ class Progress:
       start: steps made before, which the estimate of the time left does not count.
       total: steps of the whole training.
       batch_size: images a step.
+      shown: whether anything is printed.
     """
 
-    def __init__(self, start, total, batch_size):
+    def __init__(self, start, total, batch_size, shown=True):
         self._batch_size = batch_size
         self._step_seconds = None
         self._first = True  # the first step also builds the graph: its time says nothing
         # A log file gets a line now and then, a terminal a bar that moves.
         interval = 0.5 if sys.stderr.isatty() else 30.0
         self._bar = tqdm(
-            initial=start, total=total, bar_format=_BAR, mininterval=interval, smoothing=0.05
+            initial=start,
+            total=total,
+            bar_format=_BAR,
+            mininterval=interval,
+            smoothing=0.05,
+            disable=not shown,
         )
         self.resume()
 

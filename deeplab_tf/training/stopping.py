@@ -25,12 +25,17 @@ class StopSignals:
       ...         with stop.interruptible():
       ...             take_long()
 
+    Args:
+      at_once: False where other processes wait for this one in each step: nothing is broken off,
+        and all of them have to stop together after a step.
+
     Attributes:
       requested: name of the signal that came, "SIGTERM" or "SIGINT"; None before.
     """
 
-    def __init__(self):
+    def __init__(self, at_once=True):
         self.requested = None
+        self._at_once = at_once
         self._interruptible = False
         self._replaced = {}
 
@@ -47,9 +52,10 @@ class StopSignals:
     @contextlib.contextmanager
     def interruptible(self):
         """What is done inside `with` is broken off, with `Stopped`, when a signal comes."""
-        self._interruptible = True
+        self._interruptible = self._at_once
         try:
-            self.check()
+            if self._at_once:
+                self.check()
             yield
         finally:
             self._interruptible = False
