@@ -1,5 +1,6 @@
 """Acceptance: several workers, or devices, train as one; a lost worker ends the others."""
 
+import re
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tool_runner import run_tool
 from worker_processes import ended, running, start
 from worker_train import train
 
+from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.distribution import make_strategy
 from deeplab_tf.errors import InputError
 from deeplab_tf.training.loop import LoopSettings, Trainer
@@ -102,3 +104,51 @@ def test_train_says_what_is_wrong_with_tf_config(tmp_path, monkeypatch, text, sa
     )
     assert said in done.error
     assert not model_dir.exists()
+
+
+@pytest.mark.slow
+def test_two_workers_train_by_the_tool_and_leave_an_ordinary_training(tmp_path):
+    data_dir, model_dir = tmp_path / "data", tmp_path / "model"
+    write_synthetic(data_dir, num_train=4, num_val=2, size=(128, 128))
+    flags = ["--backbone=mobilenetv2", "--head=large_fov", "--weights=none", "--bn_momentum=0.9"]
+    flags += ["--crop_size=33", "--eval_images=1", "--eval_every=2", "--checkpoint_every=2"]
+    flags += [f"--data_dir={data_dir}", f"--model_dir={model_dir}", "--batch_size=4"]
+    tool = HERE.parent / "tools" / "train.py"
+    with running([tool, "--strategy=multi_worker", "--steps=2", *flags]) as processes:
+        chief, other = (ended(process) for process in processes)
+    assert [chief.status, other.status] == [0, 0], (chief, other)
+    assert "batch normalisation is over all 2 devices" in chief.out
+    assert "step 2: validation score" in chief.out and "2 steps done" in chief.out
+    assert other.out == ""
+    names = {path.name for path in model_dir.iterdir()}
+    assert names >= {"best.keras", "last.keras", "labels.json", "checkpoints", "train"}
+    layers = keras.saving.load_model(model_dir / "last.keras").layers
+    assert not any(getattr(layer, "synchronized", False) for layer in layers)
+    # One process goes on where two have been.
+    done = run_tool("train", "--steps=3", *flags)
+    assert done.status == 0, done.err
+    assert "continuing from step 2 of 3" in done.out
+
+
+@pytest.mark.slow
+def test_an_error_of_one_worker_ends_the_other_too(tmp_path):
+    with running([SCRIPT, "multi_worker", tmp_path, 10**6, "-"], FAIL_ON_WORKER="1") as processes:
+        results = [ended(process, seconds=300) for process in processes]
+    assert [result.status for result in results] == [1, 1]
+    assert results[1].err.splitlines()[-1] == "error: label 7 of b.png is no class"
+    assert results[0].err.splitlines()[-1].startswith("error: another worker has ended")
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_worker_ends_all_with_a_checkpoint(tmp_path):
+    saved = tmp_path / "checkpoints" / "checkpoint"
+    with running([SCRIPT, "multi_worker", tmp_path, 10**6, "-"], PAUSE="0.3") as processes:
+        deadline = time.monotonic() + 300
+        while not saved.exists():
+            assert time.monotonic() < deadline and processes[0].poll() is None
+            time.sleep(0.05)
+        processes[1].terminate()
+        chief, other = (ended(process, seconds=90) for process in processes)
+    assert [chief.status, other.status] == [0, 0], (chief, other)
+    step = re.search(r"stopped by a signal to another worker after step (\d+)", chief.out)[1]
+    assert tf.train.latest_checkpoint(saved.parent).endswith(f"step-{step}")

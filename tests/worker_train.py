@@ -3,7 +3,7 @@
     python worker_train.py STRATEGY MODEL_DIR STEPS WEIGHTS_FILE
 
 With CPU_DEVICES=2 in the environment the processor is two devices, for "mirrored"; with
-PAUSE=seconds every batch takes so long.
+PAUSE=seconds every batch takes so long; with FAIL_ON_WORKER=1 that worker finds a bad label.
 """
 
 import os
@@ -41,6 +41,8 @@ def batches_of(shard):
 
     def batch(step):
         time.sleep(float(os.environ.get("PAUSE", "0")))
+        if step == 3 and os.environ.get("FAIL_ON_WORKER") == str(index):
+            raise InputError("label 7 of b.png is no class")
         rng = np.random.default_rng(step)
         image = rng.uniform(0, 255, (BATCH, SIZE, SIZE, 3)).astype(np.float32)
         label = (image.mean(-1) > 127).astype(np.uint8)
@@ -70,7 +72,7 @@ def train(strategy, model_dir, steps):
     """Train under a strategy; all variables of the end, a dict of arrays."""
     keras.utils.set_random_seed(1)
     with strategy.scope():
-        model, optimizer = tiny(), LayerwiseSGD(Poly(0.05, 40), l2=1e-3)
+        model, optimizer = tiny(), LayerwiseSGD(Poly(0.05, 40), l2=1e-3, name="sgd")
     settings = LoopSettings(model_dir, steps, BATCH, checkpoint_every=4, eval_every=4, log_every=1)
     Trainer(
         model,
