@@ -1,7 +1,13 @@
 import keras
 import numpy as np
 
-from deeplab_tf.training.batch_norm import batch_norm_layers, freeze_bn, set_bn_momentum
+from deeplab_tf.training.batch_norm import (
+    batch_norm_layers,
+    freeze_bn,
+    learns_bn,
+    set_bn_momentum,
+    synchronize_bn,
+)
 
 
 def nested():
@@ -33,3 +39,12 @@ def test_frozen_layers_neither_learn_nor_follow_the_batch():
     model(np.full((4, 2), 8.0, np.float32), training=True)
     for layer in batch_norm_layers(model):
         np.testing.assert_array_equal(layer.moving_mean, [0, 0])
+
+
+def test_all_layers_are_synchronized_unless_none_learns():
+    model = nested()
+    assert learns_bn(model)
+    synchronize_bn(model)
+    assert [layer.synchronized for layer in batch_norm_layers(model)] == [True, True]
+    freeze_bn(model)
+    assert not learns_bn(model)
