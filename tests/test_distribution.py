@@ -1,10 +1,6 @@
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow as tf
-from worker_processes import ended, running
 
 from deeplab_tf.distribution import (
     is_chief,
@@ -15,8 +11,6 @@ from deeplab_tf.distribution import (
     worker,
 )
 from deeplab_tf.errors import InputError
-
-HERE = Path(__file__).parent
 
 
 @pytest.mark.parametrize("name", ["none", "mirrored"])
@@ -39,20 +33,6 @@ def test_another_strategy_or_no_tf_config_is_one_line(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "{}")
     with pytest.raises(InputError, match="TF_CONFIG is set, which strategy mirrored does not"):
         make_strategy("mirrored")
-
-
-def test_workers_know_each_other_and_add_up():
-    with running([HERE / "worker_sums.py"]) as processes:
-        results = [ended(process) for process in processes]
-    assert [result.status for result in results] == [0, 0], results
-    for index, result in enumerate(results):
-        assert json.loads(result.out) == {
-            "worker": [index, 2],
-            "chief": index == 0,
-            "total": [[1, 2], [2**41, -1]],
-            "dtypes": ["int64", "float64"],
-            "fraction": pytest.approx(0.2, abs=1e-15),
-        }
 
 
 def test_only_errors_of_a_lost_worker_are_said_to_be_one():

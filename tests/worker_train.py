@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.data.labels import VOID
-from deeplab_tf.distribution import make_strategy, worker
+from deeplab_tf.distribution import make_strategy, sum_over_workers, worker
 from deeplab_tf.errors import InputError
 from deeplab_tf.training.loop import LoopSettings, Trainer
 from deeplab_tf.training.optimizer import LayerwiseSGD
@@ -87,13 +87,19 @@ def train(strategy, model_dir, steps):
 
 
 def main(name, model_dir, steps, weights_file):
-    """Train as the arguments say, and save all variables."""
+    """Train as the arguments say; save all variables, and a sum over the workers."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     devices = [tf.config.LogicalDeviceConfiguration()] * int(os.environ.get("CPU_DEVICES", "1"))
     tf.config.set_logical_device_configuration(cpu, devices)
     strategy = make_strategy(name, wait_seconds=300)
     values = train(strategy, model_dir, int(steps))
-    np.savez(f"{weights_file}-{worker(strategy)[0]}.npz", **values)
+    index = worker(strategy)[0]
+    sums = {
+        "integers": sum_over_workers(strategy, np.array([[index, 1], [2**40, -index]])),
+        "fraction": sum_over_workers(strategy, 0.1),
+    }
+    np.savez(f"{weights_file}-{index}.npz", **values)
+    np.savez(f"{weights_file}-sums-{index}.npz", **sums)
 
 
 if __name__ == "__main__":
