@@ -9,7 +9,7 @@ worker to ask for them, in the same order:
     with strategy.scope():
         model = ...
     confusion = score(model, examples[index::count])       # each worker its own part
-    with lost_worker_is_error():
+    with lost_worker_is_error(strategy):
         confusion = sum_over_workers(strategy, confusion)  # now the same on all of them
     if is_chief(strategy):
         write(confusion)
@@ -123,22 +123,33 @@ def wait_for_workers(strategy):
 
 
 @contextlib.contextmanager
-def lost_worker_is_error():
+def lost_worker_is_error(strategy):
     """Turn what TensorFlow raises where another worker has ended into an `InputError`.
 
     TensorFlow notices at once where the connection breaks, and within some ten seconds where a
     machine no longer answers.
+
+    Args:
+      strategy: what `make_strategy` made; where it has one worker, nothing is changed.
 
     Raises:
       InputError: one line that says so.
     """
     try:
         yield
-    except _LOST as error:
+    except tf.errors.OpError as error:
+        if worker(strategy)[1] == 1 or not _is_of_lost_worker(error):
+            raise
         raise InputError(
             "another worker has ended or cannot be reached: see what it says, then start all "
             "workers again; a training goes on from its last checkpoint"
         ) from error
+
+
+def _is_of_lost_worker(error):
+    # A worker that was started again too early fails a condition of the others.
+    restarted = isinstance(error, tf.errors.FailedPreconditionError) and "Collective" in str(error)
+    return restarted or isinstance(error, _LOST)
 
 
 _LOST = (

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -35,10 +37,35 @@ def test_another_strategy_or_no_tf_config_is_one_line(monkeypatch):
         make_strategy("mirrored")
 
 
-def test_only_errors_of_a_lost_worker_are_said_to_be_one():
-    with pytest.raises(InputError, match="another worker has ended") as error, \
-            lost_worker_is_error():  # fmt: skip
-        raise tf.errors.UnavailableError(None, None, "Collective ops is aborted by: ...")
+ABORTED = "Collective ops is aborted by: ..."
+
+
+class Pair(tf.distribute.MultiWorkerMirroredStrategy):
+    """Is one of two workers as far as TF_CONFIG says so; nothing is connected."""
+
+    def __init__(self):
+        pass
+
+
+@pytest.fixture
+def pair(monkeypatch):
+    cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    return Pair()
+
+
+@pytest.mark.parametrize("kind", [tf.errors.UnavailableError, tf.errors.FailedPreconditionError])
+def test_a_lost_worker_is_one_line_where_there_are_others(pair, kind):
+    assert worker(pair) == (1, 2) and not is_chief(pair)
+    ours = pytest.raises(InputError, match="another worker has ended")
+    with ours as error, lost_worker_is_error(pair):
+        raise kind(None, None, ABORTED)
     assert "\n" not in str(error.value)
-    with pytest.raises(tf.errors.InvalidArgumentError), lost_worker_is_error():
-        raise tf.errors.InvalidArgumentError(None, None, "assertion failed")
+    with pytest.raises(kind), lost_worker_is_error(make_strategy("none")):
+        raise kind(None, None, ABORTED)
+
+
+def test_other_errors_are_left_as_they_are(pair):
+    for kind in (tf.errors.InvalidArgumentError, tf.errors.FailedPreconditionError):
+        with pytest.raises(kind), lost_worker_is_error(pair):
+            raise kind(None, None, "assertion failed")

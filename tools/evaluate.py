@@ -195,7 +195,7 @@ def main():
     bar = tqdm(found, total=len(part), unit="image", disable=not is_chief(strategy))
     every = max(1, -(-len(part) // FLAGS.panel_rows))
     folder = contextlib.nullcontext()
-    with lost_worker_is_error():
+    with lost_worker_is_error(strategy):
         if files:
             folder = shared_folder(strategy, FLAGS.predictions_out, FLAGS.overwrite)
         with folder as predictions:

@@ -335,7 +335,7 @@ def main():
     set_up_tensorflow()
     settings = loop_settings()
     strategy = make_strategy(FLAGS.strategy)
-    with lost_worker_is_error():  # which may be while the networks are built
+    with lost_worker_is_error(strategy):  # which may be while the networks are built
         make_trainer(settings, strategy).run()
 
 

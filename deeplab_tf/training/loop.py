@@ -125,7 +125,7 @@ class Trainer:
             another worker has ended.
         """
         with (
-            lost_worker_is_error(),
+            lost_worker_is_error(self._strategy),
             RunLock(self._dir) as lock,
             StopSignals(at_once=self._is_alone) as stop,
         ):
