@@ -136,7 +136,9 @@ def test_two_workers_train_by_the_tool_and_leave_an_ordinary_training(tmp_path):
 
 @pytest.mark.slow
 def test_an_error_of_one_worker_ends_the_other_too(tmp_path):
-    with running([SCRIPT, "multi_worker", tmp_path, 10**6, "-"], FAIL_ON_WORKER="1") as processes:
+    with running(
+        [SCRIPT, "multi_worker", tmp_path, 10**6, tmp_path / "end"], FAIL_ON_WORKER="1"
+    ) as processes:
         results = [ended(process, seconds=300) for process in processes]
     assert [result.status for result in results] == [1, 1]
     assert results[1].err.splitlines()[-1] == "error: label 7 of b.png is no class"
@@ -146,7 +148,9 @@ def test_an_error_of_one_worker_ends_the_other_too(tmp_path):
 @pytest.mark.slow
 def test_a_signal_to_one_worker_ends_all_with_a_checkpoint(tmp_path):
     saved = tmp_path / "checkpoints" / "checkpoint"
-    with running([SCRIPT, "multi_worker", tmp_path, 10**6, "-"], PAUSE="0.3") as processes:
+    with running(
+        [SCRIPT, "multi_worker", tmp_path, 10**6, tmp_path / "end"], PAUSE="0.3"
+    ) as processes:
         deadline = time.monotonic() + 300
         while not saved.exists():
             assert time.monotonic() < deadline and processes[0].poll() is None
