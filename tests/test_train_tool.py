@@ -73,6 +73,7 @@ def weights(path):
     return [w.numpy() for w in keras.saving.load_model(path).weights]
 
 
+@pytest.mark.slow
 def test_killed_and_restarted_training_goes_on_to_the_end(tmp_path, data_dir):
     model_dir = tmp_path / "model"
     # So many steps that it cannot end before the kill; then as many as are worth waiting for.
@@ -119,6 +120,7 @@ def test_killed_training_ends_with_the_weights_of_an_unbroken_one(tmp_path, data
             assert CRFParams.load(whole / name) == CRFParams.load(cut / name)
 
 
+@pytest.mark.slow
 def test_crf_train_goes_on_from_a_network_and_feeds_the_other_tools(tmp_path, data_dir):
     start, joint = tmp_path / "start.keras", tmp_path / "joint"
     num_classes = open_dataset("synthetic", data_dir, "train")[1].num_classes
