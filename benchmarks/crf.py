@@ -10,7 +10,6 @@ Images: a smooth one and a textured one, both drawn, and with --data_dir a photo
 random, and those of a network at output stride 8 that finds 4 of 21 classes (3 of 11).
 """
 
-import json
 import os
 import statistics
 import subprocess
@@ -31,6 +30,7 @@ from absl import app, flags
 from tqdm import tqdm
 
 from benchmarks.binding_worker import peak_megabytes
+from benchmarks.worker import Worker
 from crf import CRFParams, dense_crf, warm_up
 from deeplab_tf.data.voc import load_image, read_split
 
@@ -118,23 +118,15 @@ def write_cases(folder):
     return names
 
 
-class Binding:
+class Binding(Worker):
     """pydensecrf in a process of its own."""
 
     def __init__(self, python):
-        worker = Path(__file__).with_name("binding_worker.py")
-        self._process = subprocess.Popen(
-            [python, str(worker)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        super().__init__(python, "binding_worker.py", "pydensecrf")
 
     def run(self, case, params):
         """Seconds and peak megabytes of one inference."""
-        job = {"case": str(case), **{name: getattr(params, name) for name in PARAMETERS}}
-        print(json.dumps(job), file=self._process.stdin, flush=True)
-        answer = self._process.stdout.readline()
-        if not answer:
-            sys.exit(f"error: {FLAGS.binding_python} cannot run pydensecrf; see above")
-        return json.loads(answer)
+        return self.ask({"case": str(case), **{name: getattr(params, name) for name in PARAMETERS}})
 
 
 PARAMETERS = ("w1", "sigma_alpha", "sigma_beta", "w2", "sigma_gamma", "iterations")

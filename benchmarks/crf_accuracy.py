@@ -8,9 +8,7 @@ pixels whose label is that of exact inference, the mean |dQ|, and the same for w
 changes. PATH is the Python of an environment with numpy and pydensecrf.
 """
 
-import json
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +22,7 @@ import numpy as np
 from absl import app, flags
 from tqdm import tqdm
 
+from benchmarks.worker import Worker
 from crf import CRFParams, dense_crf
 from deeplab_tf.data.voc import load_pair, read_label_set, read_split
 
@@ -77,9 +76,7 @@ def refined_by_binding(process, folder, probabilities, image, params):
     case, result = str(folder / "case.npz"), str(folder / "result.npy")
     np.savez(case, probabilities=probabilities, image=image)
     job = {name: getattr(params, name) for name in (*FIELDS, "iterations")}
-    print(json.dumps({**job, "case": case, "result": result}), file=process.stdin, flush=True)
-    if not process.stdout.readline():
-        raise SystemExit(f"error: {FLAGS.binding_python} cannot run pydensecrf; see above")
+    process.ask({**job, "case": case, "result": result})
     return np.load(result)
 
 
@@ -109,9 +106,7 @@ def start_binding():
     """The process of benchmarks/binding_worker.py; None without --binding_python."""
     if not FLAGS.binding_python:
         return None
-    worker = Path(__file__).with_name("binding_worker.py")
-    command = [FLAGS.binding_python, str(worker)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return Worker(FLAGS.binding_python, "binding_worker.py", "pydensecrf")
 
 
 def main(_):

@@ -14,7 +14,6 @@ version of Python. Both sides take turns; the first round, in which all begin, i
 images are the first of CAMVID, a data set in VOC layout, resized; drawn ones otherwise.
 """
 
-import json
 import os
 import statistics
 import subprocess
@@ -27,15 +26,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Looked for beside this script, the package would not be found.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import cv2
 from absl import app, flags
 from tqdm import tqdm
 
+from benchmarks.photographs import find_examples, write_jpeg
+from benchmarks.worker import Worker
 from crf import CRFParams
 from crf.cpu.crew import available_threads
 from deeplab_tf.data.png import encode_label
-from deeplab_tf.data.synthetic import write_synthetic
-from deeplab_tf.data.voc import load_pair, read_label_set, read_split
 
 FLAGS = flags.FLAGS
 
@@ -47,7 +45,7 @@ flags.DEFINE_multi_float("scale", [1, 0.75, 0.5], "Scales that the network sees.
 flags.DEFINE_integer("images", 8, "Images in a turn.", lower_bound=1)
 flags.DEFINE_integer("rounds", 3, "Turns of each; the median counts.", lower_bound=1)
 
-WIDTH, HEIGHT, NUM_CLASSES = 500, 375, 21
+NUM_CLASSES = 21
 PARAMS = CRFParams(w1=4, sigma_alpha=67, sigma_beta=3, w2=3, sigma_gamma=1, iterations=10)
 PARAMETERS = ("w1", "sigma_alpha", "sigma_beta", "w2", "sigma_gamma", "iterations")
 FIND_FOLDER = "import pydensecrf; print(list(pydensecrf.__path__)[0])"
@@ -55,17 +53,11 @@ FIND_FOLDER = "import pydensecrf; print(list(pydensecrf.__path__)[0])"
 
 def write_files(folder):
     """Write the images and labels; their paths."""
-    data_dir = FLAGS.data_dir
-    if not data_dir:
-        data_dir = folder / "drawn"
-        write_synthetic(data_dir, num_train=1, num_val=FLAGS.images, size=(HEIGHT, WIDTH))
-    classes, paths = read_label_set(data_dir).num_classes, []
-    for index, example in enumerate(read_split(data_dir, "val")[: FLAGS.images]):
-        image, label = load_pair(example, classes)
-        image = cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-        label = cv2.resize(label, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
+    paths = []
+    found, num_classes = find_examples(FLAGS.data_dir, folder, FLAGS.images)
+    for index, example in enumerate(found):
         paths.append([str(folder / f"{index}.{ending}") for ending in ("jpg", "png")])
-        cv2.imwrite(paths[-1][0], image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+        label = write_jpeg(paths[-1][0], example, num_classes)
         Path(paths[-1][1]).write_bytes(encode_label(label))
     return tuple(map(list, zip(*paths, strict=True)))
 
@@ -94,36 +86,16 @@ def binding_folder():
     return str(Path(found.stdout.strip()).parent)
 
 
-class Worker:
+class Evaluation(Worker):
     """A process that evaluates the images of a job again and again."""
 
     def __init__(self, python, script, job):
-        self._python = python
-        command = [python, str(Path(__file__).with_name(script))]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self._say(job)
+        super().__init__(python, script, script)
+        self.say(job)
 
     def seconds(self):
         """Seconds of the parts of an evaluation, by name."""
-        self._say("again")
-        line = self._process.stdout.readline()
-        return json.loads(line) if line else self._fail()
-
-    def close(self):
-        """End the process."""
-        self._process.stdin.close()
-        self._process.wait()
-
-    def _say(self, message):
-        try:
-            print(json.dumps(message), file=self._process.stdin, flush=True)
-        except BrokenPipeError:
-            self._fail()
-
-    def _fail(self):
-        sys.exit(f"error: the worker of {self._python} has ended; see above")
+        return self.ask("again")
 
 
 def measure(workers):
@@ -167,10 +139,10 @@ def main(_):
     """Print the table."""
     with tempfile.TemporaryDirectory() as name:
         job = make_job(Path(name))
-        workers = {"ours": Worker(sys.executable, "evaluation_worker.py", job)}
+        workers = {"ours": Evaluation(sys.executable, "evaluation_worker.py", job)}
         if FLAGS.torch_python and FLAGS.binding_python:
             job = {**job, "binding_folder": binding_folder()}
-            workers["port"] = Worker(FLAGS.torch_python, "port_worker.py", job)
+            workers["port"] = Evaluation(FLAGS.torch_python, "port_worker.py", job)
         print_rates(measure(workers))
         for worker in workers.values():
             worker.close()

@@ -15,10 +15,8 @@ The images are the first of CAMVID, a data set in VOC layout, resized; drawn one
 """
 
 import itertools
-import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,17 +26,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Looked for beside this script, the package would not be found.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import cv2
 import tensorflow as tf
 from absl import app, flags
 from tqdm import tqdm
 
+from benchmarks.photographs import find_examples, write_jpeg
+from benchmarks.worker import Worker
 from deeplab_tf.data.examples import RECORD_FOOTER, RECORD_HEADER, Example, RecordExample
 from deeplab_tf.data.labels import voc_colors
 from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.data.png import encode_label
-from deeplab_tf.data.synthetic import write_synthetic
-from deeplab_tf.data.voc import load_pair, read_label_set, read_split
 from deeplab_tf.heap import keep_freed_memory
 
 FLAGS = flags.FLAGS
@@ -49,32 +46,20 @@ flags.DEFINE_integer("images", 200, "Number of images.", lower_bound=1)
 flags.DEFINE_integer("rounds", 7, "Turns of each; the median counts.", lower_bound=1)
 flags.DEFINE_integer("batches", 60, "Batches timed in a turn.", lower_bound=1)
 
-WIDTH, HEIGHT, CROP_SIZE, BATCH_SIZE, WORKERS = 500, 375, 321, 10, 2
+CROP_SIZE, BATCH_SIZE, WORKERS = 321, 10, 2
 # More than any of them makes in advance.
 UNTIMED = 16
 SETTLE_SECONDS = 1.0
 PEER = "DataLoader"
 
 
-def source(folder):
-    """Examples and number of classes of what there is to resize."""
-    data_dir = FLAGS.data_dir
-    if not data_dir:
-        data_dir = folder / "drawn"
-        write_synthetic(data_dir, num_train=FLAGS.images, num_val=1, size=(HEIGHT, WIDTH))
-    return read_split(data_dir, "train")[: FLAGS.images], read_label_set(data_dir).num_classes
-
-
 def write_files(folder):
     """Write the images, and the labels in both forms; examples of each, and number of classes."""
     palette, grey = [], []
-    found, num_classes = source(folder)
+    found, num_classes = find_examples(FLAGS.data_dir, folder, FLAGS.images)
     for index, example in enumerate(tqdm(found, unit="image", desc="writing", leave=False)):
-        image, label = load_pair(example, num_classes)
-        image = cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-        label = cv2.resize(label, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
         paths = [str(folder / f"{index}{end}") for end in (".jpg", "_palette.png", "_grey.png")]
-        cv2.imwrite(paths[0], image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+        label = write_jpeg(paths[0], example, num_classes)
         Path(paths[1]).write_bytes(encode_label(label, voc_colors(256)))
         Path(paths[2]).write_bytes(encode_label(label))
         palette.append(Example(example.name, paths[0], paths[1]))
@@ -119,17 +104,11 @@ class Ours:
         return time.perf_counter() - start, time.process_time() - spent
 
 
-class DataLoader:
+class DataLoader(Worker):
     """PyTorch's DataLoader, in processes of its own."""
 
     def __init__(self, examples):
-        worker = Path(__file__).with_name("dataloader_worker.py")
-        self._process = subprocess.Popen(
-            [FLAGS.torch_python, str(worker)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        super().__init__(FLAGS.torch_python, "dataloader_worker.py", "torch's DataLoader")
         job = {
             "images": [example.image for example in examples],
             "labels": [example.label for example in examples],
@@ -138,26 +117,11 @@ class DataLoader:
             "workers": WORKERS,
             "seed": 0,
         }
-        self._say(job)
+        self.say(job)
 
     def seconds(self):
         """How long the batches of a turn take, and what the processors spend on them."""
-        self._say([UNTIMED, FLAGS.batches])
-        answer = self._process.stdout.readline()
-        if not answer:
-            sys.exit(f"error: {FLAGS.torch_python} cannot run torch's DataLoader; see above")
-        return json.loads(answer)
-
-    def close(self):
-        """End the processes."""
-        self._process.stdin.close()
-        self._process.wait()
-
-    def _say(self, message):
-        try:
-            print(json.dumps(message), file=self._process.stdin, flush=True)
-        except BrokenPipeError:
-            sys.exit(f"error: {FLAGS.torch_python} cannot run torch's DataLoader; see above")
+        return self.ask([UNTIMED, FLAGS.batches])
 
 
 def measure(runs):

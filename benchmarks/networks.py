@@ -3,20 +3,19 @@
 A worker is a process of its own for one case, ours or PyTorch's; both answer the same lines.
 """
 
-import json
+import functools
 import statistics
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 from absl import flags
 from tqdm import tqdm
 
 from benchmarks.network_worker import NETWORKS, build
+from benchmarks.worker import Worker
 
 FLAGS = flags.FLAGS
 
@@ -29,7 +28,6 @@ flags.DEFINE_multi_enum("precision", PRECISIONS, PRECISIONS, "Precisions to meas
 flags.DEFINE_multi_integer("batch_size", [1, 4], "Batch sizes to measure.", lower_bound=1)
 flags.DEFINE_integer("size", None, "Side of the images, for a quick look.", lower_bound=33)
 
-HERE = Path(__file__).parent
 SETTLE_SECONDS = 0.5
 MATRIX_SIDE = 4096
 
@@ -66,57 +64,44 @@ class Job:
     precision: str
 
 
-class Worker:
+class Repetition(Worker):
     """A process that repeats a job.
 
     Args:
       python: interpreter.
-      script: name of the worker's file beside this one.
+      script: name of the worker's file.
       job: `Job`.
     """
 
     def __init__(self, python, script, job):
-        self._python = python
-        self._process = subprocess.Popen(
-            [python, str(HERE / script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.about = self._ask(asdict(job))
+        super().__init__(python, script, script)
+        self.about = self.ask(asdict(job))
 
     def seconds(self):
         """Seconds of one repetition, the mean over a turn."""
-        spent, repetitions = self._ask(FLAGS.seconds)
+        spent, repetitions = self.ask(FLAGS.seconds)
         return spent / repetitions
 
-    def close(self):
-        """End the process; the most megabytes it has held."""
-        self._process.stdin.close()
-        megabytes = self._answer()["megabytes"]
-        self._process.wait()
-        return megabytes
-
-    def _ask(self, message):
-        try:
-            print(json.dumps(message), file=self._process.stdin, flush=True)
-        except BrokenPipeError:
-            self._fail()
-        return self._answer()
-
-    def _answer(self):
-        line = self._process.stdout.readline()
-        return json.loads(line) if line else self._fail()
-
-    def _fail(self):
-        sys.exit(f"error: the worker of {self._python} has ended; see above")
+    def megabytes(self):
+        """The most megabytes that the process has held; nothing more can be asked."""
+        self.end_input()
+        return self.answer()["megabytes"]
 
 
-def multiplications_rate(matrices=[]):  # noqa: B006 - made once
+@functools.cache
+def matrices():
+    """Two float32 matrices, (2, n, n), whose product has been tried."""
+    shape = (2, MATRIX_SIDE, MATRIX_SIDE)
+    found = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    found[0] @ found[1]
+    return found
+
+
+def multiplications_rate():
     """Floating-point operations a second of a float32 matrix product by NumPy, on all cores."""
-    if not matrices:
-        shape = (2, MATRIX_SIDE, MATRIX_SIDE)
-        matrices.extend(np.random.default_rng(0).normal(size=shape).astype(np.float32))
-        matrices[0] @ matrices[1]
+    a, b = matrices()
     start = time.perf_counter()
-    matrices[0] @ matrices[1]
+    a @ b
     return 2 * MATRIX_SIDE**3 / (time.perf_counter() - start)
 
 
@@ -132,9 +117,9 @@ def count(network, size):
 
 def measure(job):
     """Ours and PyTorch's: seconds of every round, memory and layout; and the rate of products."""
-    workers = {"ours": Worker(sys.executable, "network_worker.py", job)}
+    workers = {"ours": Repetition(sys.executable, "network_worker.py", job)}
     if FLAGS.torch_python:
-        workers["torch"] = Worker(FLAGS.torch_python, "torch_worker.py", job)
+        workers["torch"] = Repetition(FLAGS.torch_python, "torch_worker.py", job)
     found = {name: {"seconds": [], **worker.about} for name, worker in workers.items()}
     rates = []
     for _ in tqdm(range(FLAGS.rounds), unit="round", desc=str(job.network), leave=False):
@@ -143,7 +128,8 @@ def measure(job):
             found[name]["seconds"].append(worker.seconds())
         rates.append(multiplications_rate())
     for name, worker in workers.items():
-        found[name]["megabytes"] = worker.close()
+        found[name]["megabytes"] = worker.megabytes()
+        worker.close()
     return found, statistics.median(rates)
 
 

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tiny_model import random_model
+from tiny_training import SIZE, Killed, batches_until, tiny
 
 from crf import CRFParams
 from deeplab_tf.data.labels import VOID
@@ -19,18 +20,7 @@ from deeplab_tf.training.schedules import Poly
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-SIZE = 17
 PARAMS = CRFParams(w1=3, sigma_alpha=8, sigma_beta=40, w2=2, sigma_gamma=2, iterations=2)
-
-
-def tiny():
-    """17x17 images to 3x3 scores of two classes, with what a restart could lose."""
-    inputs = keras.Input((None, None, 3))
-    x = keras.layers.Rescaling(1 / 255)(inputs)
-    x = keras.layers.Conv2D(8, 1, strides=8, activation="relu", name="conv")(x)
-    x = keras.layers.BatchNormalization(momentum=0.9, name="bn")(x)
-    x = keras.layers.Dropout(0.3, name="drop")(x)
-    return keras.Model(inputs, keras.layers.Conv2D(2, 1, dtype="float32", name="fc8")(x))
 
 
 def tiny_refined(frozen=False):
@@ -170,20 +160,6 @@ def test_the_pictures_are_those_after_the_crf():
     assert "validate" not in CRFTraining(9).hooks()
 
 
-class Killed(Exception):
-    pass
-
-
-def batches_until(last):
-    """The same stream; a kill comes when the batch after step `last` is asked for."""
-
-    def breaking(start):
-        yield from make_batches(start).take(last - start)
-        raise Killed
-
-    return breaking
-
-
 @pytest.mark.parametrize("killed_at", [2, pytest.param(11, marks=pytest.mark.slow)])
 def test_a_killed_training_goes_on_to_the_very_same_end(tmp_path, capsys, killed_at):
     keras.utils.set_random_seed(3)
@@ -192,7 +168,8 @@ def test_a_killed_training_goes_on_to_the_very_same_end(tmp_path, capsys, killed
     keras.utils.set_random_seed(3)
     cut = tmp_path / "cut"
     with pytest.raises(Killed):
-        trainer(cut, validation=Score(), make_batches=batches_until(killed_at))[1].run()
+        killed = batches_until(killed_at, make_batches)
+        trainer(cut, validation=Score(), make_batches=killed)[1].run()
     keras.utils.set_random_seed(3)
     capsys.readouterr()
     resumed, loop = trainer(cut, validation=Score())

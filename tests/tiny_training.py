@@ -58,7 +58,7 @@ class Killed(Exception):
     pass
 
 
-def batches_until(last):
+def batches_until(last, make_batches=make_batches):
     """The same stream; a kill comes when the batch after step `last` is asked for."""
 
     def breaking(start):
