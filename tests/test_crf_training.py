@@ -11,11 +11,12 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation import segment
 from deeplab_tf.models import refined, refined_parts
 from deeplab_tf.training.crf_training import CRFTraining, crf_path, crf_rules
-from deeplab_tf.training.loop import LoopSettings, Trainer
+from deeplab_tf.training.loop import Trainer
 from deeplab_tf.training.losses import log_likelihood_sum
 from deeplab_tf.training.optimizer import PUBLISHED_RULES, LayerwiseSGD, multipliers
 from deeplab_tf.training.precision import build_with_precision
 from deeplab_tf.training.schedules import Poly
+from deeplab_tf.training.settings import LoopSettings
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -15,7 +15,8 @@ from worker_train import train
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.distribution import make_strategy
 from deeplab_tf.errors import InputError
-from deeplab_tf.training.loop import LoopSettings, Trainer
+from deeplab_tf.training.loop import Trainer
+from deeplab_tf.training.settings import LoopSettings
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

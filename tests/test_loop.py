@@ -24,12 +24,13 @@ from deeplab_tf.data.examples import Example
 from deeplab_tf.data.labels import VOID
 from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.errors import InputError
-from deeplab_tf.training.loop import LoopSettings, Trainer, next_batch
+from deeplab_tf.training.loop import Trainer, next_batch
 from deeplab_tf.training.losses import masked_cross_entropy
 from deeplab_tf.training.objectives import ScoreMapObjective
 from deeplab_tf.training.optimizer import LayerwiseSGD
 from deeplab_tf.training.run_lock import RunLock
 from deeplab_tf.training.schedules import Poly
+from deeplab_tf.training.settings import LoopSettings
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -4,10 +4,11 @@ import keras
 import tensorflow as tf
 
 from deeplab_tf.data.labels import VOID
-from deeplab_tf.training.loop import LoopSettings, Trainer
+from deeplab_tf.training.loop import Trainer
 from deeplab_tf.training.losses import masked_cross_entropy
 from deeplab_tf.training.optimizer import LayerwiseSGD
 from deeplab_tf.training.schedules import Poly
+from deeplab_tf.training.settings import LoopSettings
 
 SIZE = 17
 

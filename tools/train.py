@@ -41,9 +41,10 @@ from deeplab_tf.models.multiscale import with_branches
 from deeplab_tf.training.batch_norm import learns_bn, synchronize_bn
 from deeplab_tf.training.checkpoints import save_model
 from deeplab_tf.training.crf_training import CRFTraining, crf_rules
-from deeplab_tf.training.loop import LoopSettings, Trainer
+from deeplab_tf.training.loop import Trainer
 from deeplab_tf.training.objectives import MultiScaleObjective
 from deeplab_tf.training.precision import PRECISIONS, build_with_precision
+from deeplab_tf.training.settings import LoopSettings
 from deeplab_tf.training.validation import Validation
 
 FLAGS = flags.FLAGS

@@ -25,7 +25,6 @@ from deeplab_tf.training.objectives import ScoreMapObjective
 from deeplab_tf.training.precision import LossScale
 from deeplab_tf.training.progress import Progress
 from deeplab_tf.training.run_lock import RunLock
-from deeplab_tf.training.settings import LoopSettings  # noqa: F401  given with the Trainer
 from deeplab_tf.training.step import TrainStep
 from deeplab_tf.training.stopping import Stopped, StopSignals
 from deeplab_tf.training.summaries import Summaries
