@@ -20,6 +20,8 @@ No GPU is needed: the CPUs of several machines work together in the same way.
 import contextlib
 import functools
 import os
+import signal
+import threading
 
 import numpy as np
 import tensorflow as tf
@@ -60,9 +62,27 @@ def make_strategy(name, wait_seconds=600):
         raise InputError(f"strategy {name!r}; give one of {', '.join(STRATEGIES)}")
     meet(read_cluster(), wait_seconds)
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        with _sigterm_as_it_is():
+            return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise InputError(f"the workers cannot be connected: {error}") from error
+
+
+@contextlib.contextmanager
+def _sigterm_as_it_is():
+    # TensorFlow takes the signal from Python, without Python's knowledge, and from then on the
+    # process neither ends nor hears of it. One that comes meanwhile waits.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        yield
+    finally:
+        if handler is not None:  # of somebody else's, outside of Python
+            signal.signal(signal.SIGTERM, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def worker(strategy):

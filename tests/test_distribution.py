@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from worker_processes import ended, running
 
 from deeplab_tf.distribution import (
     is_chief,
@@ -35,6 +36,24 @@ def test_another_strategy_or_no_tf_config_is_one_line(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "{}")
     with pytest.raises(InputError, match="TF_CONFIG is set, which strategy mirrored does not"):
         make_strategy("mirrored")
+
+
+HEARS = """
+import os, signal
+from deeplab_tf.distribution import make_strategy
+
+heard = []
+signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+make_strategy("multi_worker")
+os.kill(os.getpid(), signal.SIGTERM)
+assert heard == [signal.SIGTERM]
+"""
+
+
+def test_a_worker_hears_of_sigterm_as_any_process():
+    with running(["-c", HEARS], count=1) as (process,):
+        result = ended(process)
+    assert result.status == 0, result.err
 
 
 ABORTED = "Collective ops is aborted by: ..."
