@@ -202,3 +202,50 @@ def test_sigterm_while_validating_is_status_0_and_the_training_goes_on(
     said = "continuing from step 1 of 2", "step 1: validation score", "step 2: validation score"
     assert all(text in done.out for text in said)
     assert [path.name for path in checkpoints.glob("*.index")] == ["step-2.index"]
+
+
+SENDS_SIGTERM = """
+import os, signal, sys
+
+def send(event, arguments):
+    if event == {event!r} and str(arguments[0]).endswith({what!r}):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+sys.addaudithook(send)
+"""
+
+
+@pytest.mark.parametrize("event, what", [("import", "tensorflow"), ("open", "/train.txt")])
+def test_sigterm_before_the_first_step_is_status_0(tmp_path, data_dir, event, what):
+    # Python runs a module of this name when it starts.
+    (tmp_path / "sitecustomize.py").write_text(SENDS_SIGTERM.format(event=event, what=what))
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = subprocess.run(
+        command(*TINY, "--steps=1", f"--data_dir={data_dir}", f"--model_dir={tmp_path / 'model'}"),
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done
+    assert (done.stdout, done.stderr) == (STOPPED.format("SIGTERM"), "")
+    assert not (tmp_path / "model").exists()
+
+
+STOPPED = (
+    "stopped by {} before the first step: nothing to save yet; the same command goes on from "
+    "there\n"
+)
+
+
+def test_ctrl_c_before_the_first_step_is_status_0(tmp_path, data_dir, monkeypatch):
+    def build_deeplab(*args, **kwargs):
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("the network was waited for")
+
+    monkeypatch.setattr("deeplab_tf.build_deeplab", build_deeplab)
+    flags = [*TINY, "--steps=1", f"--data_dir={data_dir}", f"--model_dir={tmp_path / 'model'}"]
+    done = run_tool("train", *flags)
+    assert (done.status, done.out) == (0, STOPPED.format("SIGINT"))
+    assert not (tmp_path / "model").exists()

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import runpy
+import signal
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +39,7 @@ def run_tool(name, *arguments):
     defined, imported = set(flags.FLAGS), set(sys.modules)
     script = str(TOOLS / f"{name}.py")
     argv, path = sys.argv, sys.path.copy()
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     out, err = io.StringIO(), io.StringIO()
     sys.argv = [script, *map(str, arguments)]
     sys.path.insert(0, str(TOOLS))
@@ -46,6 +48,7 @@ def run_tool(name, *arguments):
             status = _run(script, err)
     finally:
         sys.argv, sys.path[:] = argv, path
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)  # train may have ended in its flags
         _forget(defined, imported)
     return Finished(status, out.getvalue(), err.getvalue())
 

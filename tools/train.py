@@ -8,6 +8,9 @@ network; its parameters are then in best_crf.json and last_crf.json, for --crf_p
 other tools.
 """
 
+import hold_signals
+
+# isort: split
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +48,7 @@ from deeplab_tf.training.loop import Trainer
 from deeplab_tf.training.objectives import MultiScaleObjective
 from deeplab_tf.training.precision import PRECISIONS, build_with_precision
 from deeplab_tf.training.settings import LoopSettings
+from deeplab_tf.training.stopping import Stopped, StopSignals
 from deeplab_tf.training.validation import Validation
 
 FLAGS = flags.FLAGS
@@ -330,14 +334,30 @@ def make_trainer(settings, strategy):
     return Trainer(model, optimizer, batches_from, settings, **hooks)
 
 
-def main():
-    """Train as the flags say."""
+def set_up():
+    """Do all that comes before the training itself, as the flags say; a `Trainer`."""
     check_crf_flags()
     set_up_tensorflow()
     settings = loop_settings()
     strategy = make_strategy(FLAGS.strategy)
     with lost_worker_is_error(strategy):  # which may be while the networks are built
-        make_trainer(settings, strategy).run()
+        return make_trainer(settings, strategy)
+
+
+def main():
+    """Train as the flags say; asked to stop, end with status 0."""
+    with StopSignals() as stop:
+        try:
+            with stop.interruptible():
+                hold_signals.release()
+                trainer = set_up()
+        except Stopped:
+            print(
+                f"stopped by {stop.requested} before the first step: nothing to save yet; the "
+                "same command goes on from there"
+            )
+            return
+        trainer.run(stop)
 
 
 if __name__ == "__main__":

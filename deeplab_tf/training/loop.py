@@ -112,11 +112,14 @@ class Trainer:
         self._best_models = BestModels(self._dir, self._dir / "checkpoints")
         self._saved_step, self._batch = 0, None
 
-    def run(self):
+    def run(self, stop=None):
         """Train up to the last step, from the newest checkpoint where there is one.
 
         SIGTERM or SIGINT ends the training after the current step, with a checkpoint: `run`
         then returns before the last step, and says so.
+
+        Args:
+          stop: `StopSignals` that are listened to already; None where nobody does.
 
         Raises:
           InputError: the loss is not finite, the data cannot be read, the memory or the disk is
@@ -126,7 +129,7 @@ class Trainer:
         with (
             lost_worker_is_error(self._strategy),
             RunLock(self._dir) as lock,
-            StopSignals(at_once=self._is_alone) as stop,
+            contextlib.nullcontext(stop) if stop else StopSignals() as stop,
         ):
             lock.acquire(create=False)
             self._saved_step = self._restore()
@@ -193,7 +196,7 @@ class Trainer:
             for step in range(start + 1, settings.steps + 1):
                 batch = self._next_batch(batches, stop) if step > start + 1 else first
                 # The first step is also the graph's making, which may take long.
-                with stop.interruptible() if batch is first else contextlib.nullcontext():
+                with stop.interruptible(self._is_alone and batch is first):
                     loss, rate = self._guards.checked_step(self._step, step, batch)
                 state.step, self._batch = step, batch
                 progress.update(loss)
@@ -210,7 +213,7 @@ class Trainer:
 
     def _next_batch(self, batches, stop):
         try:
-            with stop.interruptible():
+            with stop.interruptible(self._is_alone):
                 return next_batch(batches)
         except InputError:
             if self._checkpoints.state.step > self._saved_step:
@@ -265,7 +268,7 @@ class Trainer:
     def _score(self, progress, summaries, stop):
         state = self._checkpoints.state
         self._update_kept_model()
-        with stop.interruptible():
+        with stop.interruptible(self._is_alone):
             score = self._validate(self._kept_model)
             pictures = self._draw(self._kept_model) if self._draw else []
         best = np.float32(score) > state.best_score

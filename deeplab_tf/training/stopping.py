@@ -25,17 +25,12 @@ class StopSignals:
       ...         with stop.interruptible():
       ...             take_long()
 
-    Args:
-      at_once: False where other processes wait for this one in each step: nothing is broken off,
-        and all of them have to stop together after a step.
-
     Attributes:
       requested: name of the signal that came, "SIGTERM" or "SIGINT"; None before.
     """
 
-    def __init__(self, at_once=True):
+    def __init__(self):
         self.requested = None
-        self._at_once = at_once
         self._interruptible = False
         self._replaced = {}
 
@@ -50,11 +45,16 @@ class StopSignals:
             signal.signal(number, handler)
 
     @contextlib.contextmanager
-    def interruptible(self):
-        """What is done inside `with` is broken off, with `Stopped`, when a signal comes."""
-        self._interruptible = self._at_once
+    def interruptible(self, at_once=True):
+        """What is done inside `with` is broken off, with `Stopped`, when a signal comes.
+
+        Args:
+          at_once: False where other processes wait for this one: nothing is broken off, and all
+            of them have to stop together.
+        """
+        self._interruptible = at_once
         try:
-            if self._at_once:
+            if at_once:
                 self.check()
             yield
         finally:
