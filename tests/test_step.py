@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from deeplab_tf.data.labels import VOID
 from deeplab_tf.errors import InputError
+from deeplab_tf.training.batch_norm import freeze_bn
 from deeplab_tf.training.checkpoints import Checkpoints
 from deeplab_tf.training.guards import Guards
 from deeplab_tf.training.objectives import ScoreMapObjective
@@ -28,24 +30,49 @@ def network(dtype="float32"):
     return keras.Model(image, keras.layers.Conv2D(2, 1, dtype="float32")(x))
 
 
+def frozen_bn_network():
+    """The same with batch normalisation that has seen other data, and is frozen."""
+    keras.utils.set_random_seed(3)
+    image = keras.Input((9, 9, 3))
+    x = keras.layers.Conv2D(4, 3, 8, "same")(image)
+    bn = keras.layers.BatchNormalization()
+    x = keras.layers.Activation("relu")(bn(x))
+    model = keras.Model(image, keras.layers.Conv2D(2, 1)(x))
+    bn.moving_mean.assign([0.5, -0.5, 0.0, 1.0])
+    bn.moving_variance.assign([0.25, 0.5, 1.0, 2.0])
+    freeze_bn(model)
+    return model
+
+
 def batch(count=4):
     rng = np.random.default_rng(5)
     image = rng.uniform(0, 2, (count, 9, 9, 3)).astype(np.float32)
     return tf.constant(image), tf.constant(rng.integers(0, 2, (count, 9, 9)), tf.uint8)
 
 
+def uneven_batch():
+    """Eight images of which 0 to 4 score cells are void: a mean of means is not the mean."""
+    image, label = batch(8)
+    cells = tf.reshape(tf.range(9)[:, None] // 8 * 2 + tf.range(9) // 8, (1, 9, 9))
+    void = cells < tf.reshape(tf.range(8) % 5, (8, 1, 1))
+    return image, tf.where(void, tf.constant(VOID, tf.uint8), label)
+
+
 def sgd():
     return LayerwiseSGD(0.5, momentum=0.0, l2=0.0, rules=())
 
 
-def change(steps=1, dtype="float32", optimizer=None, objective=None, **kwargs):
+def change(
+    steps=1, dtype="float32", optimizer=None, objective=None, model=None, data=None, **kwargs
+):
     """What some steps add to all weights, one vector; and the last step's answers."""
-    strategy, model, optimizer = tf.distribute.get_strategy(), network(dtype), optimizer or sgd()
+    strategy, model = tf.distribute.get_strategy(), model or network(dtype)
+    optimizer = optimizer or sgd()
     optimizer.build(model.trainable_variables)
     step = TrainStep(model, optimizer, objective or ScoreMapObjective(8), strategy, **kwargs)
     before = flat(model)
     for _ in range(steps):
-        answers = step(*batch())
+        answers = step(*(data or batch()))
     return flat(model) - before, [value.numpy() for value in answers]
 
 
@@ -149,16 +176,33 @@ def test_what_xla_cannot_compile_is_named(tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_two_replicas_clip_and_skip_as_one_does():
+@pytest.fixture(scope="module")
+def of_two_replicas():
+    """What replicas_worker.py prints: a dict from name to text."""
     script = Path(__file__).with_name("replicas_worker.py")
     done = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
-    found = dict(re.findall(r"(\w+) (\S+)", done.stdout))
+    return dict(re.findall(r"(\w+) (\S+)", done.stdout))
+
+
+def numbers(text):
+    return np.array(text.split(","), float)
+
+
+def test_two_replicas_clip_and_skip_as_one_does(of_two_replicas):
+    found = of_two_replicas
     free, clipped = change()[0], change(clip_norm=0.25)[0]
     assert np.linalg.norm(clipped) < np.linalg.norm(free) / 2
     for name, want in (("free", free), ("clipped", clipped)):
-        np.testing.assert_allclose(np.array(found[name].split(","), float), want, atol=1e-6)
+        np.testing.assert_allclose(numbers(found[name]), want, atol=1e-6)
     # One replica's images overflow; both leave the step out.
     assert (found["overflow"], found["skipped"], found["scale"]) == ("True", "True", "16384.0")
+
+
+def test_two_replicas_add_up_parts_beside_frozen_batch_normalisation(of_two_replicas):
+    want, (loss, *_) = change(steps=3, model=frozen_bn_network(), data=uneven_batch())
+    assert np.abs(want).max() > 0.1
+    np.testing.assert_allclose(numbers(of_two_replicas["parts"]), want, atol=1e-5)
+    assert float(of_two_replicas["loss"]) == pytest.approx(loss, rel=1e-5)
