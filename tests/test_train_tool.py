@@ -249,3 +249,16 @@ def test_ctrl_c_before_the_first_step_is_status_0(tmp_path, data_dir, monkeypatc
     done = run_tool("train", *flags)
     assert (done.status, done.out) == (0, STOPPED.format("SIGINT"))
     assert not (tmp_path / "model").exists()
+
+
+def test_a_strategy_of_one_device_trains_as_none(tmp_path, data_dir, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    flags = [*TINY, "--backbone=vgg16", "--fc_channels=8", "--crop_size=33", "--nodeterministic"]
+    flags += ["--steps=2", "--eval_images=0", f"--data_dir={data_dir}"]
+    found = []
+    for name in ("none", "mirrored"):
+        done = run_tool("train", *flags, f"--strategy={name}", f"--model_dir={tmp_path / name}")
+        assert done.status == 0, done.err
+        found.append(weights(tmp_path / name / "last.keras"))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)

@@ -198,16 +198,15 @@ def build_model(num_classes):
 
 
 def build(num_classes, strategy):
-    """Build the model to train, and the float32 model that is kept, from the same start.
+    """Build the model to train, and the float32 model that is kept.
 
-    Under a strategy of several devices the kept one is an ordinary model of one device.
+    Under a strategy the kept one is an ordinary model of one device. The one to train is built
+    first: what is drawn for it is then the same as without a strategy.
     """
-    if strategy.num_replicas_in_sync == 1:
+    with strategy.scope():
         model, kept = build_with_precision(lambda: build_model(num_classes), FLAGS.precision)
-    else:
+    if strategy is not tf.distribute.get_strategy():
         _, kept = build_with_precision(lambda: build_model(num_classes), "float32")
-        with strategy.scope():
-            model, _ = build_with_precision(lambda: build_model(num_classes), FLAGS.precision)
     network_flags.start(model)
     if strategy.num_replicas_in_sync > 1 and learns_bn(model):
         synchronize_over_devices(model, strategy)
