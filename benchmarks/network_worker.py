@@ -1,6 +1,6 @@
 """Runs one of this package's networks for the benchmarks; jobs and answers as torch_worker.py's.
 
-What is run is what a user runs: the network as a `tf.function`, and the training loop's own step.
+What is run is what the tools run: the network as they call it, and the training loop's own step.
 """
 
 import json
@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf import build_deeplab
+from deeplab_tf.models.fused import fused_call
 from deeplab_tf.training.batch_norm import freeze_bn
 from deeplab_tf.training.objectives import ScoreMapObjective
 from deeplab_tf.training.optimizer import LayerwiseSGD
@@ -51,7 +52,7 @@ def inference(job):
 
     @tf.function
     def score():
-        return network(images, training=False)
+        return fused_call(network, images)
 
     return network, lambda: score().numpy()
 

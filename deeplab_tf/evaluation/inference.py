@@ -13,6 +13,7 @@ import tensorflow as tf
 from crf import dense_crf
 from deeplab_tf.data.augment import MEAN_RGB
 from deeplab_tf.errors import InputError
+from deeplab_tf.models.fused import fused_call
 from deeplab_tf.models.multiscale import resized_length
 
 _IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32)
@@ -133,7 +134,7 @@ def upsampled_scores(model, images, output_stride, flip=False, pad_to=None):
         plain = upsampled_scores(model, images, output_stride, pad_to=pad_to)
         return (plain + mirrored[:, :, ::-1]) / 2
     height, width = tf.unstack(tf.shape(images)[1:3])
-    scores = model(_pad(images, output_stride, pad_to), training=False)
+    scores = fused_call(model, _pad(images, output_stride, pad_to))
     # Mixed precision models may give half floats.
     scores = tf.cast(scores, tf.float32)
     fine = (tf.shape(scores)[1:3] - 1) * output_stride + 1

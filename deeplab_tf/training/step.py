@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from deeplab_tf.models.fused import fused_call
+
 
 class TrainStep:
     """Makes updates; called with the images and labels of a batch, distributed or not.
@@ -123,10 +125,15 @@ class TrainStep:
     def _loss_and_gradients(self, images, labels, counts):
         variables = self._model.trainable_variables
         with tf.GradientTape() as tape:
-            sums = self._objective.sums(labels, self._model(images, training=self._training_mode))
+            sums = self._objective.sums(labels, self._output(images))
             loss = tf.reduce_sum(tf.math.divide_no_nan(sums, counts))
             target = loss if self._loss_scale is None else loss * self._loss_scale.value
         return loss, tape.gradient(target, variables)
+
+    def _output(self, images):
+        if not self._training_mode:  # what is fused then has slow gradients
+            return self._model(images, training=False)
+        return fused_call(self._model, images, training=True)
 
 
 def _in_parts(x, parts):
