@@ -139,7 +139,10 @@ class AtrousPooling2D(_Window):
     def call(self, x):
         """Pool `(B, H, W, C)`."""
         if self.pool == "max":
-            return self._reduce(self._pad(x, float("-inf")), ops.maximum)
+            padded = self._pad(x, float("-inf"))
+            if self.dilation_rate == 1:
+                return ops.max_pool(padded, self.kernel_size, strides=1, padding="valid")
+            return self._reduce(padded, ops.maximum)
         count = self._reduce(self._pad(ops.ones_like(x[:1, :, :, :1]), 0.0), ops.add)
         return self._reduce(self._pad(x, 0.0), ops.add) / count
 

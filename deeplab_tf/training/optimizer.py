@@ -7,6 +7,7 @@ rule whose expression is found in a variable's path ("fc8/kernel") decides.
 import re
 
 import keras
+import tensorflow as tf
 
 PUBLISHED_RULES = (
     (r"(^|/)fc8[^/]*/bias$", 20.0, 0.0),
@@ -63,8 +64,26 @@ class _LayerwiseRules:
         return {**super().get_config(), "l2": self.l2, "rules": rules}
 
 
+class _MomentumSGD(keras.optimizers.SGD):
+    """Keras's SGD with momentum, its update in one pass over the memory instead of four."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Update one `tf.Variable` and its velocity."""
+        if not self.momentum or self.nesterov:
+            super().update_step(gradient, variable, learning_rate)
+            return
+        velocity = self.momentums[self._get_variable_index(variable)].value
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            var=variable.handle,
+            accum=velocity.handle,
+            lr=learning_rate,
+            grad=gradient,
+            momentum=self.momentum,
+        )
+
+
 @keras.saving.register_keras_serializable(package="deeplab_tf")
-class LayerwiseSGD(_LayerwiseRules, keras.optimizers.SGD):
+class LayerwiseSGD(_LayerwiseRules, _MomentumSGD):
     """SGD with momentum as the authors' framework computes it.
 
     v = momentum * v + rate * multiplier * (gradient + l2 * decay multiplier * w); w = w - v.
