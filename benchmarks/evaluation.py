@@ -41,6 +41,9 @@ flags.DEFINE_string("torch_python", None, "Python of an environment with torch."
 flags.DEFINE_string("binding_python", None, "Python of an environment with pydensecrf.")
 flags.DEFINE_string("data_dir", None, "Data set in VOC layout, for photographs.")
 flags.DEFINE_enum("network", "resnet101_aspp_l", ["resnet101_aspp_l", "vgg16_large_fov"], "Which.")
+flags.DEFINE_enum(
+    "precision", "float32", ["float32", "mixed_bfloat16"], "Of our network; the port has float32."
+)
 flags.DEFINE_multi_float("scale", [1, 0.75, 0.5], "Scales that the network sees.")
 flags.DEFINE_integer("images", 8, "Images in a turn.", lower_bound=1)
 flags.DEFINE_integer("rounds", 3, "Turns of each; the median counts.", lower_bound=1)
@@ -69,6 +72,7 @@ def make_job(folder):
     return {
         "network": FLAGS.network,
         "scales": FLAGS.scale,
+        "precision": FLAGS.precision,
         "num_classes": NUM_CLASSES,
         "images": images,
         "labels": labels,

@@ -19,6 +19,7 @@ from crf import CRFParams
 from deeplab_tf.data.examples import Example
 from deeplab_tf.evaluation.labelling import label_examples
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
+from deeplab_tf.models.precision import with_precision
 
 
 def evaluate(network, job, params):
@@ -37,7 +38,8 @@ def evaluate(network, job, params):
 def main():
     """Answer until the input ends."""
     job = json.loads(sys.stdin.readline())
-    network, params = build(job["network"]), CRFParams(**job["params"])
+    network = with_precision(build(job["network"]), job["precision"])
+    params = CRFParams(**job["params"])
     for _ in sys.stdin:
         found = {"whole": evaluate(network, job, params), "network": evaluate(network, job, None)}
         print(json.dumps(found), flush=True)

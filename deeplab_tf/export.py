@@ -36,6 +36,9 @@ def export_saved_model(
     and each gives `labels`, uint8 (B, H, W), and `probabilities`, float32 (B, H, W, C), as
     `segment` computes them. `assets/labels.json` holds the classes' names and colours.
 
+    The graph is the fastest for the machine that exports: without a GPU, one for processors. It
+    runs everywhere, but for GPUs is better exported where there is one.
+
     Args:
       model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores.
       path: folder to write; it appears when it is complete.

@@ -14,11 +14,13 @@ from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.data.voc import load_image, load_label
 from deeplab_tf.evaluation import segment
 from deeplab_tf.export import export_saved_model
+from deeplab_tf.models.precision import with_precision
 from deeplab_tf.visualize import overlay
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
+BFLOAT16 = "--precision=mixed_bfloat16"
 LABELS = LabelSet(("a", "b", "c", "d"), ((200, 0, 0), (0, 150, 0), (0, 0, 250), (90, 90, 0)))
 
 
@@ -92,6 +94,13 @@ def test_flags_reach_the_network_and_the_crf(model, model_dir, photos, tmp_path)
     expected = segment(model, image, params, **settings)
     np.testing.assert_array_equal(load_label(tmp_path / "out" / "one.png", 4), expected)
     assert (expected != segment(model, image, **settings)).any()
+
+
+def test_the_network_in_16_bits(model, model_dir, photos, tmp_path):
+    done = predict(model_dir, tmp_path / "out", BFLOAT16, photos[0])
+    assert done.status == 0, done.err
+    expected = segment(with_precision(model, "mixed_bfloat16"), load_image(photos[0]))
+    np.testing.assert_array_equal(load_label(tmp_path / "out" / "one.png", 4), expected)
 
 
 def test_without_labels_json_the_palette_is_vocs(model, photos, tmp_path):
@@ -177,7 +186,14 @@ def test_a_saved_model_predicts_what_it_was_exported_from(model, photos, tmp_pat
 
 def test_a_saved_model_has_its_settings_inside(model, photos, tmp_path):
     export_saved_model(model, tmp_path / "served", LABELS)
-    for flag in ("--crf", "--crf_params=x.json", "--crf_w1=5", "--crf_iterations=3", "--flip"):
+    for flag in (
+        "--crf",
+        "--crf_params=x.json",
+        "--crf_w1=5",
+        "--crf_iterations=3",
+        "--flip",
+        BFLOAT16,
+    ):
         error = predict(tmp_path / "served", tmp_path / "out", flag, photos[0]).error
         assert f"{flag.split('=')[0]} has no effect: " in error and "tools/export.py" in error
     assert not (tmp_path / "out").exists()

@@ -44,7 +44,7 @@ def open_labeller():
       InputError: where it cannot be opened, or a flag would change what an export has fixed.
     """
     if is_saved_model(FLAGS.model):
-        fixed = ("crf", *crf_flags.PARAMETER_FLAGS, "scales", "flip", "tile", "pad_to")
+        fixed = ("crf", *crf_flags.PARAMETER_FLAGS, "scales", "flip", "precision", "tile", "pad_to")
         crf_flags.refuse_given(
             fixed,
             f"has no effect: {FLAGS.model} is a SavedModel, in whose graph this is fixed;"

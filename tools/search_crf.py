@@ -131,7 +131,8 @@ def main():
     params = crf_flags.given_params(num_classes)
     pairs, out_dir = open_pairs(num_classes), Path(FLAGS.out_dir)
     checksum = hashlib.sha256(find_model(FLAGS.model).read_bytes()).hexdigest()
-    seen_by = {"model": checksum, "settings": model_flags.segment_settings()}
+    settings = {**model_flags.segment_settings(), "precision": FLAGS.precision}
+    seen_by = {"model": checksum, "settings": settings}
     identity = {**seen_by, "images": identity_of_pairs(pairs)}
     record = SearchRecord(out_dir / "search.json", identity)
 
