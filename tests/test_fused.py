@@ -178,6 +178,23 @@ def test_a_model_that_is_no_graph_is_called():
     assert fused_call(Doubled(), tf.ones((1, 2)), training=True).numpy().tolist() == [[3, 3]]
 
 
+def test_a_model_with_a_call_of_its_own_is_called():
+    class Doubled(keras.Model):
+        def call(self, x, training=None, mask=None):
+            return 2 * super().call(x, training=training, mask=mask)
+
+    x = keras.Input((1,))
+    model = Doubled(x, layers.Rescaling(3.0)(x))
+    assert model(tf.ones((1, 1))).numpy().tolist() == [[6]]
+    assert fused_call(model, tf.ones((1, 1))).numpy().tolist() == [[6]]
+
+
+def test_images_of_integers():
+    model = trained(build_deeplab("mobilenetv2", "large_fov", 3, weights=None))
+    levels = image().astype(np.uint8)
+    assert_close(fused_call(model, levels), model(levels, training=False), 2e-5)
+
+
 def test_winograd_where_there_are_channels_and_no_gradients(monkeypatch):
     calls = []
     monkeypatch.setattr(

@@ -22,7 +22,7 @@ def fused_call(model, images, training=False):
 
     Args:
       model: Keras model; one that is not functional is called as it is.
-      images: its input.
+      images: its one input.
       training: whether dropout drops and normalisation that is trained takes the batch's
         statistics.
 
@@ -34,7 +34,7 @@ def fused_call(model, images, training=False):
     """
     if not _is_functional(model):
         return model(images, training=training)
-    return _Fusion(training).run(model, images)
+    return _Fusion(training).run(model, tf.cast(images, model.inputs[0].dtype))
 
 
 class _Fusion:
@@ -88,7 +88,9 @@ class _Fusion:
 
 
 def _is_functional(model):
-    return isinstance(model, keras.Model) and hasattr(model, "_run_through_graph")
+    """Whether a model is its graph, without a `call` of somebody's own."""
+    has_graph = isinstance(model, keras.Model) and hasattr(model, "_run_through_graph")
+    return has_graph and type(model).call.__module__.startswith("keras.")
 
 
 def _is_plain_convolution(layer):
