@@ -37,31 +37,47 @@ def fused_call(model, images, training=False):
     return _Fusion(training).run(model, tf.cast(images, model.inputs[0].dtype))
 
 
+class _Convolution:
+    """A convolution of which is not known yet whether a normalisation follows."""
+
+    def __init__(self, layer, x):
+        self.layer, self.x, self.result = layer, x, None
+
+
 class _Fusion:
-    # Calls layer after layer. Each convolution is computed without what follows, and again with
-    # it where that is a batch normalisation; what nobody asks for then is not in the graph.
+    # Calls layer after layer; each convolution waits for the layer that asks for its result.
     def __init__(self, training):
         self._training = training
-        self._convolved = {}  # id of a result -> it, kept alive so the id holds; layer and input
 
     def run(self, model, inputs):
-        return model._run_through_graph(inputs, lambda layer: functools.partial(self._call, layer))
+        def call_of(layer):
+            return functools.partial(self._call, layer)
+
+        return self._results(model._run_through_graph(inputs, call_of))
 
     def _call(self, layer, *args, **kwargs):
+        if self._is_fixed_normalization(layer) and _is_linear_convolution(args[0]):
+            convolution = args[0]
+            y = self._convolve(convolution.layer, convolution.x, layer)
+            return tf.cast(y, layer.compute_dtype)
+        args, kwargs = self._results((args, kwargs))
         if _is_functional(layer):
             return self.run(layer, *args)
         if _is_plain_convolution(layer):
-            (x,) = args
-            y = self._convolve(layer, x)
-            self._convolved[id(y)] = y, layer, x
-            return y
-        if self._is_fixed_normalization(layer) and id(args[0]) in self._convolved:
-            _, convolution, x = self._convolved[id(args[0])]
-            if convolution.activation is keras.activations.linear:
-                return tf.cast(self._convolve(convolution, x, layer), layer.compute_dtype)
+            return _Convolution(layer, *args)
         if "training" in inspect.signature(layer.call).parameters:
             kwargs["training"] = self._training
         return layer(*args, **kwargs)
+
+    def _results(self, structure):
+        return keras.tree.map_structure(self._result, structure)
+
+    def _result(self, x):
+        if not isinstance(x, _Convolution):
+            return x
+        if x.result is None:
+            x.result = self._convolve(x.layer, x.x)
+        return x.result
 
     def _is_fixed_normalization(self, layer):
         is_last_axis = type(layer) is keras.layers.BatchNormalization and layer.axis in (-1, 3)
@@ -95,6 +111,10 @@ def _is_functional(model):
 
 def _is_plain_convolution(layer):
     return type(layer) in _CONVOLUTIONS and layer.data_format == "channels_last"
+
+
+def _is_linear_convolution(x):
+    return isinstance(x, _Convolution) and x.layer.activation is keras.activations.linear
 
 
 def _kernel_and_bias(layer):
