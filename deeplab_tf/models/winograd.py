@@ -27,6 +27,20 @@ def winograd_conv2d(x, kernel, rate=1):
     Returns:
       (B, H, W, F) float32.
     """
+    y = _convolution(*kernel.shape[2:], rate)(x, kernel)
+    y.set_shape([*x.shape[:3], kernel.shape[3]])
+    return y
+
+
+@functools.cache
+def _convolution(channels, filters, rate):
+    """The function for maps of every size, since a network has many layers that are alike."""
+    shapes = [None, None, None, channels], [3, 3, channels, filters]
+    specs = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
+    return tf.function(lambda x, kernel: _convolve(x, kernel, rate), input_signature=specs)
+
+
+def _convolve(x, kernel, rate):
     side = 4 if rate == 1 else 3  # tiles that end beyond the map are work in vain
     points, (channels, filters) = (side + 2) ** 2, kernel.shape[2:]
     of_cells, of_kernel, of_products = _transforms(side)
