@@ -215,6 +215,38 @@ def test_a_validation_that_is_broken_off_is_made_up_for(tmp_path, capsys, whole,
     assert f"step {step}: validation score" in capsys.readouterr().out
 
 
+def stopped_in_validation(folder, step):
+    def validate(model):
+        if loop._checkpoints.state.step == step:
+            terminate()
+        return validation_loss(model)
+
+    _, loop = seeded(folder, validate=validate)
+    loop.run()
+
+
+def test_a_validation_that_was_made_up_for_is_not_made_again(tmp_path, capsys, whole):
+    stopped_in_validation(tmp_path, 12)
+    assert_goes_on_to_the_same_end(tmp_path, whole)
+    capsys.readouterr()
+    assert_goes_on_to_the_same_end(tmp_path, whole)
+    assert "training is complete: 12 of 12 steps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("killed_before", ["checkpoint", "next step"])
+def test_a_kill_after_a_validation_made_up_for_repeats_no_point(tmp_path, whole, killed_before):
+    def kill():
+        raise Killed
+
+    stopped_in_validation(tmp_path, 4)
+    _, loop = seeded(tmp_path, make_batches=batches_until(5))
+    if killed_before == "checkpoint":
+        loop._checkpoints.save = kill
+    with pytest.raises(Killed):
+        loop.run()
+    assert_goes_on_to_the_same_end(tmp_path, whole)
+
+
 def test_a_signal_while_a_batch_is_waited_for_keeps_the_steps_made(tmp_path, whole):
     def batches(start):
         yield from make_batches(start).take(5)

@@ -44,7 +44,7 @@ class EventFile:
         self._file.close()
 
 
-def remove_events_after(folder, step):
+def remove_events_after(folder, step, also=None):
     """Remove the points and pictures of later steps from all event files of a folder.
 
     A record that a kill has cut short goes too.
@@ -52,20 +52,27 @@ def remove_events_after(folder, step):
     Args:
       folder: `pathlib.Path`; it may be absent.
       step: the last step that is left.
+      also: what the names begin with of points of `step` itself that are removed; None: nothing.
     """
+
+    def stays(event):
+        names = [value.tag for value in event.summary.value]
+        again = also and event.step == step and any(name.startswith(also) for name in names)
+        return not names or (event.step <= step and not again)
+
     for path in sorted(folder.glob("*tfevents*")):
-        spans = _spans_until(path, step)
+        spans = _spans(path, stays)
         if sum(length for _, length in spans) < path.stat().st_size:
             _keep_spans(path, spans)
 
 
-def _spans_until(path, step):
-    """Where the events up to a step lie in a file: a list of (first byte, length)."""
+def _spans(path, stays):
+    """Where the events that stay lie in a file: a list of (first byte, length)."""
     spans, start = [], 0
     with contextlib.suppress(tf.errors.DataLossError):
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             event, length = Event.FromString(record), len(record) + _RECORD_OVERHEAD
-            if event.step <= step or not event.HasField("summary"):
+            if stays(event):
                 spans.append((start, length))
             start += length
     return spans

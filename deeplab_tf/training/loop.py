@@ -187,12 +187,14 @@ class Trainer:
         self._dir.mkdir(parents=True, exist_ok=True)
         lock.acquire()
         self._go_back(start)
+        again = "validation" if self._is_unscored() else None  # stopped while it was being scored
         with self._guards.writing():
-            summaries = Summaries(self._dir / "train", start)
+            summaries = Summaries(self._dir / "train", start, again)
         progress = Progress(start, settings.steps, settings.batch_size, self._is_chief)
         with progress, summaries:
-            if self._is_unscored():  # stopped while it was being scored
+            if again:
                 self._score(progress, summaries, stop)
+                self._save_checkpoint()
             for step in range(start + 1, settings.steps + 1):
                 batch = self._next_batch(batches, stop) if step > start + 1 else first
                 # The first step is also the graph's making, which may take long.

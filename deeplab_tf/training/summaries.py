@@ -19,10 +19,12 @@ class Summaries:
     Args:
       folder: where TensorBoard looks; created if absent.
       start: number of training steps made before.
+      again: what the names begin with of what will be written for step `start` once more, such
+        as "validation"; None: nothing.
     """
 
-    def __init__(self, folder, start=0):
-        remove_events_after(Path(folder), start)
+    def __init__(self, folder, start=0, again=None):
+        remove_events_after(Path(folder), start, again)
         self._file = EventFile(Path(folder))
         self._add(start + 1, session_log=SessionLog(status=SessionLog.START))
 
