@@ -53,6 +53,7 @@ def test_trains_two_steps(path, data_dir, tmp_path):
     assert (tmp_path / "m" / "last.keras").is_file()
 
 
+@pytest.mark.slow
 def test_the_table_of_the_systems_is_up_to_date():
     assert (ROOT / "docs" / "systems.md").read_text().endswith(list_configs.table() + "\n")
 

@@ -80,6 +80,7 @@ def test_crf_path_by_hand(tmp_path):
     assert crf_path(tmp_path / "best.keras") == tmp_path / "best_crf.json"
 
 
+@pytest.mark.slow
 def test_rules_reach_the_crf_alone_and_nothing_of_it_decays():
     model, rules = tiny_refined(), crf_rules(50.0) + PUBLISHED_RULES
     found = {v.path: multipliers(v, rules) for v in model.trainable_variables}

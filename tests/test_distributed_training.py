@@ -58,7 +58,8 @@ def test_two_workers_and_two_devices_train_as_one_with_the_whole_batch(tmp_path)
         np.testing.assert_allclose(bn.moving_mean, alone["bn/moving_mean"], atol=1e-5)
 
 
-@pytest.mark.parametrize("lost", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [0, 1])
 def test_a_killed_worker_ends_the_other_and_both_go_on_from_the_checkpoint(tmp_path, lost):
     folder = tmp_path / "model"
     saved = folder / "checkpoints" / "checkpoint"
