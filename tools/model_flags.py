@@ -8,6 +8,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import check_settings
 from deeplab_tf.models import find_model, load_model
 from deeplab_tf.models.precision import with_precision
+from deeplab_tf.training.precision import PRECISIONS
 
 FLAGS = flags.FLAGS
 
@@ -21,7 +22,7 @@ flags.DEFINE_bool("flip", False, "Average with the scores of the mirrored image.
 flags.DEFINE_enum(
     "precision",
     None,
-    ["float32", "mixed_bfloat16", "mixed_float16"],
+    PRECISIONS,
     "What the network computes in; mixed_bfloat16 takes about half the time where the processor or "
     "GPU has it. As the model was saved without it.",
 )
