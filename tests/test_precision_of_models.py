@@ -44,3 +44,10 @@ def test_is_a_copy(model):
     copy.set_weights([np.zeros_like(w) for w in before])
     for a, b in zip(before, model.get_weights(), strict=True):
         assert np.array_equal(a, b)
+
+
+def test_arithmetic_that_is_no_layer():
+    model = build_deeplab("mobilenetv3small", "large_fov", 4, weights=None)
+    copy = with_precision(model, "mixed_bfloat16")
+    assert copy.get_layer("conv").compute_dtype == "bfloat16"
+    assert predict_probabilities(copy, IMAGE).shape == (65, 80, 4)

@@ -22,6 +22,8 @@ def with_precision(model, precision):
     num_classes = model.output_shape[-1]
 
     def copy(layer):
+        if not isinstance(layer, keras.Layer):  # bare arithmetic, as in MobileNetV3
+            return layer
         config = layer.get_config()
         holds_scores = layer.output.shape[-1] == num_classes
         return type(layer).from_config(
