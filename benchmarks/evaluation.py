@@ -32,7 +32,7 @@ from tqdm import tqdm
 from benchmarks.photographs import find_examples, write_jpeg
 from benchmarks.worker import Worker
 from crf import CRFParams
-from crf.cpu.crew import available_threads
+from crf.threads import available_threads
 from deeplab_tf.data.png import encode_label
 
 FLAGS = flags.FLAGS

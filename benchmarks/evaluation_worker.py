@@ -17,8 +17,8 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 from benchmarks.network_worker import build
 from crf import CRFParams
 from deeplab_tf.data.examples import Example
-from deeplab_tf.evaluation.labelling import label_examples
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
+from deeplab_tf.evaluation.predict_dataset import label_examples
 from deeplab_tf.models.precision import with_precision
 
 

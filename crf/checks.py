@@ -3,9 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from crf.cpu.crew import Crew
 from crf.cpu.kernels import survey
 from crf.cpu.mean_field import read_only
+from crf.threads import Crew
 
 # Distance from one to the next number. That of the wider types is far below any tolerance.
 _HALF_EPSILONS = {tf.float16: 2.0**-10, tf.bfloat16: 2.0**-7}

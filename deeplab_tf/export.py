@@ -6,7 +6,6 @@ from pathlib import Path
 import tensorflow as tf
 
 from crf import dense_crf
-from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.data.voc import decode_image
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import (
@@ -16,6 +15,7 @@ from deeplab_tf.evaluation.inference import (
     upsampled_scores,
 )
 from deeplab_tf.files import new_folder
+from deeplab_tf.labels import LabelSet
 
 _FLOAT = tf.TensorSpec([None, None, None, 3], tf.float32, "images")
 _UINT8 = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")

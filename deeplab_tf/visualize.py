@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from deeplab_tf.data.labels import VOID
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import VOID
 
 GAP = 6  # pixels between the cells of a panel
 TEXT_HEIGHT = 22  # pixels of a line of text

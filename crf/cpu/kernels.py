@@ -8,7 +8,7 @@ rows of vertices have `width`, the labels filled up to whole vectors.
 import numpy as np
 from numba import njit
 
-from crf.cpu.compile import kernel
+from crf.compile import kernel
 from crf.cpu.lanes import (
     LANES,
     add,

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crf.cpu.crew import Crew
 from crf.cpu.normalization import normalize
 from crf.cpu.placing import place_kernel
 from crf.cpu.vertices import chains_along, collect, first_places, number_vertices, renumber
 from crf.cpu.workspace import FreshMemory
+from crf.threads import Crew
 
 
 class Lattice(NamedTuple):

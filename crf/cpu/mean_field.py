@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from crf.cpu import kernels
-from crf.cpu.crew import Crew
 from crf.cpu.lanes import LANES
 from crf.cpu.lattice import absent_lattice, bilateral_lattice, spatial_lattice
 from crf.cpu.workspace import borrowed_workspace
 from crf.mean_field import MIN_PROBABILITY
 from crf.memory import check_memory
+from crf.threads import Crew
 
 # Corners, weights and lists of both lattices, and what building them takes besides where an image
 # is all noise.

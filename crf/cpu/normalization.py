@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from crf.cpu.compile import kernel
+from crf.compile import kernel
 
 
 def normalize(lattice, normalization, crew):

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from crf.cpu.compile import kernel
+from crf.compile import kernel
 
 # Multiplicative hashing: the golden ratio as a fraction of 2^64.
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

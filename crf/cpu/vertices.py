@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from crf.cpu.compile import kernel
+from crf.compile import kernel
 
 
 def number_vertices(found, crew):

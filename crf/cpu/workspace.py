@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from crf.cpu.crew import available_threads
+from crf.threads import available_threads
 
 # A workspace that has grown beyond this, by a very large image, is given back after it.
 KEPT_BYTES = 2**28

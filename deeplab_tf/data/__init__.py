@@ -9,7 +9,6 @@ from deeplab_tf.data.augment import (
 )
 from deeplab_tf.data.datasets import DATASETS, open_dataset
 from deeplab_tf.data.examples import Example, RecordExample
-from deeplab_tf.data.labels import VOC, VOID, LabelSet, voc_colors
 from deeplab_tf.data.pipeline import check_examples, input_error_from, training_batches
 from deeplab_tf.data.png import decode_label, encode_label
 from deeplab_tf.data.synthetic import ensure_synthetic, write_synthetic
@@ -21,6 +20,7 @@ from deeplab_tf.data.voc import (
     read_label_set,
     read_split,
 )
+from deeplab_tf.labels import VOC, VOID, LabelSet, voc_colors
 
 __all__ = [
     "DATASETS",

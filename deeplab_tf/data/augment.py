@@ -13,8 +13,8 @@ unchanged. The same seed gives the same change. All work eagerly and inside tf.d
 import tensorflow as tf
 
 from deeplab_tf.data.jitter import color_change
-from deeplab_tf.data.labels import VOID
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import VOID
 
 # Mean colour of the ImageNet images, RGB 0..255; the published systems subtract it, so that
 # padding with it is padding with zeros.

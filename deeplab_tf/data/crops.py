@@ -7,16 +7,16 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.data.augment import MEAN_RGB
-from deeplab_tf.data.label_pixels import read_label
-from deeplab_tf.data.labels import VOID
-from deeplab_tf.data.resampling import (
+from deeplab_tf.data.crop_kernels import (
     change_colors,
     holds_unknown,
     resample_image,
     resample_label,
 )
+from deeplab_tf.data.image_files import read_label
 from deeplab_tf.data.voc import JPEG_END, JPEG_START, decode_image, load_pair
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import VOID
 
 _PADDING = np.array(MEAN_RGB, np.float32)
 

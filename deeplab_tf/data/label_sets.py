@@ -3,8 +3,8 @@
 Each is a `LabelSet`; `LABEL_SETS` finds it by the name of the data set.
 """
 
-from deeplab_tf.data.labels import VOC as VOC_NAMES
-from deeplab_tf.data.labels import LabelSet
+from deeplab_tf.labels import VOC as VOC_NAMES
+from deeplab_tf.labels import LabelSet
 
 BLACK = (0, 0, 0)
 

@@ -6,11 +6,11 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from crf.cpu.crew import available_threads
+from crf.threads import available_threads
 from deeplab_tf.data import augment
-from deeplab_tf.data.ahead import computed_ahead
 from deeplab_tf.data.buffers import Buffers
 from deeplab_tf.data.crops import Change, Cropper
+from deeplab_tf.data.prefetch import computed_ahead
 from deeplab_tf.data.tiles import tile_grid
 from deeplab_tf.data.voc import load_pair
 from deeplab_tf.errors import InputError

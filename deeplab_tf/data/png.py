@@ -7,8 +7,8 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf.data.labels import VOID, VOID_COLOR
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import VOID, VOID_COLOR
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, RGB, PALETTE = 0, 2, 3

@@ -10,11 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.data.png import encode_label
 from deeplab_tf.data.shapes import FORMS, draw_form
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import new_folder
+from deeplab_tf.labels import LabelSet
 
 CLASSES = ("background", *FORMS)
 

@@ -18,7 +18,6 @@ from pathlib import Path
 import tensorflow as tf
 
 from deeplab_tf.data.examples import Example, read_file
-from deeplab_tf.data.labels import VOC, VOID, LabelSet
 from deeplab_tf.data.lists import (
     IMAGE_ENDINGS,
     IMAGES_FOLDER,
@@ -28,6 +27,7 @@ from deeplab_tf.data.lists import (
 )
 from deeplab_tf.data.png import SIGNATURE, decode_label
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import VOC, VOID, LabelSet
 
 LISTS = "ImageSets/Segmentation"
 LABELS_FOLDER = "SegmentationClass"

@@ -13,7 +13,7 @@ import tensorflow as tf
 from crf import dense_crf
 from deeplab_tf.data.augment import MEAN_RGB
 from deeplab_tf.errors import InputError
-from deeplab_tf.models.fused import fused_call
+from deeplab_tf.models.fast.fuse import fused_call
 from deeplab_tf.models.multiscale import resized_length
 
 _IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from deeplab_tf.data.labels import VOID
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import VOID
 
 
 class ConfusionMatrix:

@@ -8,11 +8,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from deeplab_tf.data.label_sets import CITYSCAPES_IDS
-from deeplab_tf.data.labels import LabelSet, voc_colors
 from deeplab_tf.data.png import encode_label
-from deeplab_tf.distribution import is_chief, sum_over_workers, wait_for_workers
+from deeplab_tf.distribute.strategy import is_chief, sum_over_workers, wait_for_workers
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import new_folder, write_file
+from deeplab_tf.labels import LabelSet, voc_colors
 
 # Classes of the data sets behind the servers.
 SERVERS = {"voc": 21, "voc_comp5": 21, "cityscapes": 19}

@@ -6,9 +6,9 @@ from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.fcn import build_fcn
 from deeplab_tf.models.files import find_model, load_model
 from deeplab_tf.models.heads import head_names
-from deeplab_tf.models.import_caffe import import_caffemodel
 from deeplab_tf.models.init_from import start_from
-from deeplab_tf.models.refined import refined, refined_parts
+from deeplab_tf.models.released.caffe import import_caffemodel
+from deeplab_tf.models.with_crf import refined, refined_parts
 
 __all__ = [
     "backbone_names",

@@ -10,12 +10,12 @@ import dataclasses
 import keras
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.models.convolution import AtrousConv2D
-from deeplab_tf.models.windows import (
+from deeplab_tf.models.atrous_layers import (
     AtrousPooling2D,
     SampledGlobalAveragePooling2D,
     WindowPadding2D,
 )
+from deeplab_tf.models.convolution import AtrousConv2D
 
 SUPPORTED_FAMILIES = (
     "VGG16/19, ResNet50/101/152, ResNet50V2/101V2/152V2, DenseNet, MobileNet, MobileNetV2, "

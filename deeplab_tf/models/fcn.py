@@ -13,7 +13,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.models.backbones import look_up, original_backbone
 from deeplab_tf.models.heads import Head
 from deeplab_tf.models.init_from import start_from
-from deeplab_tf.models.padding import pad_with_mean
+from deeplab_tf.models.resize import pad_with_mean
 from deeplab_tf.models.weights import read_weights, subsample_classifier
 
 BACKBONES = ("vgg16", "vgg19")

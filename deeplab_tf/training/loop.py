@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.data.pipeline import input_error_from
-from deeplab_tf.distribution import (
+from deeplab_tf.distribute.strategy import (
     check_share,
     copy_from_chief,
     distribute,
@@ -21,12 +21,12 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.training.best_models import BestModels
 from deeplab_tf.training.checkpoints import Checkpoints, copy_weights, save_model
 from deeplab_tf.training.guards import Guards
+from deeplab_tf.training.interrupts import Stopped, StopSignals
+from deeplab_tf.training.loss_scale import LossScale
 from deeplab_tf.training.objectives import ScoreMapObjective
-from deeplab_tf.training.precision import LossScale
 from deeplab_tf.training.progress import Progress
 from deeplab_tf.training.run_lock import RunLock
 from deeplab_tf.training.step import TrainStep
-from deeplab_tf.training.stopping import Stopped, StopSignals
 from deeplab_tf.training.summaries import Summaries
 
 

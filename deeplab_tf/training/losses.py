@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
-from deeplab_tf.data.labels import VOID
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import VOID
 
 # Probabilities below this count as this: far below what the CRF gives, and far enough above the
 # least float32 that the gradient 1 / p stays finite.
@@ -138,7 +138,7 @@ class ProbabilityLoss(keras.losses.Loss):
     Mean of -log p(label) over the pixels that are not void; 0 where all are void.
 
     Example:
-      >>> model = deeplab_tf.models.refined(network, CRFParams(iterations=5), trainable=True)
+      >>> model = deeplab_tf.models.with_crf(network, CRFParams(iterations=5), trainable=True)
       >>> model.compile("adam", loss=ProbabilityLoss())
       >>> model.fit(images, labels)  # labels (B, H, W) uint8, 255 = void
     """

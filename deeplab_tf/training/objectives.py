@@ -10,8 +10,8 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from deeplab_tf.data.labels import VOID
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import VOID
 from deeplab_tf.models.multiscale import resize_aligned
 from deeplab_tf.training.losses import cross_entropy_sum, log_likelihood_sum, shrink_labels
 

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from deeplab_tf.models.fused import fused_call
+from deeplab_tf.models.fast.fuse import fused_call
 
 
 class TrainStep:

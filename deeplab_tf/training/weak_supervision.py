@@ -12,7 +12,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from deeplab_tf.data.labels import VOID
+from deeplab_tf.labels import VOID
 from deeplab_tf.training.losses import cross_entropy_sum, shrink_labels
 from deeplab_tf.training.objectives import count_labelled
 

@@ -5,7 +5,7 @@ from multiprocessing.pool import ThreadPool
 
 from tqdm import tqdm
 
-from crf.cpu.crew import available_threads
+from crf.threads import available_threads
 from deeplab_tf.data.checks import evidence
 from deeplab_tf.data.checks.findings import ERROR, accept, is_about_label, problem, some
 from deeplab_tf.data.checks.inspection import label_file, look_at

@@ -8,7 +8,7 @@ from collections import Counter
 
 from deeplab_tf.data.checks.findings import ERROR, WARNING, is_about_label, problem, some
 from deeplab_tf.data.checks.values import grey_shades, value_remedy
-from deeplab_tf.data.labels import VOID
+from deeplab_tf.labels import VOID
 
 SOLID_SHARE = 0.5  # of the labels; in more than this, void looks drawn as an object
 HINT_SHARE = 0.1  # in more than this it may be worth a look

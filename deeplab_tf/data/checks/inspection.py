@@ -11,10 +11,10 @@ import tensorflow as tf
 from deeplab_tf.data.checks.findings import Finding, problem, some
 from deeplab_tf.data.checks.values import value_remedy
 from deeplab_tf.data.image_header import JPEG, read_header
-from deeplab_tf.data.labels import VOID, VOID_COLOR
 from deeplab_tf.data.png import decode_label
 from deeplab_tf.data.voc import JPEG_END
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import VOID, VOID_COLOR
 
 MASK_VALUES = {0, 128, 255}
 

@@ -5,10 +5,10 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.data.image_header import JPEG, read_header
-from deeplab_tf.data.labels import VOID
 from deeplab_tf.data.png import decode_label
 from deeplab_tf.data.voc import decode_image
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import VOID
 from deeplab_tf.visualize import captioned, colorize, panel
 
 OF_A_KIND = 2  # examples shown of each kind of problem

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from deeplab_tf.data.checks.findings import ERROR, Finding
-from deeplab_tf.data.labels import VOID, LabelSet
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import VOID, LabelSet
 
 SHOWN_FILES = 3  # of each kind, in the text
 

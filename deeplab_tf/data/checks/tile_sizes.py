@@ -4,7 +4,7 @@ from multiprocessing.pool import ThreadPool
 
 from tqdm import tqdm
 
-from crf.cpu.crew import available_threads
+from crf.threads import available_threads
 from deeplab_tf.data.image_header import read_header
 from deeplab_tf.data.tiles import tile_grid
 from deeplab_tf.errors import InputError

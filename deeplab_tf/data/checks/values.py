@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deeplab_tf.data.labels import VOID
+from deeplab_tf.labels import VOID
 
 
 def grey_shades(colors):

@@ -6,12 +6,12 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
-from deeplab_tf.data.ahead import computed_ahead
 from deeplab_tf.data.examples import read_file
-from deeplab_tf.data.labels import VOID
 from deeplab_tf.data.png import encode_label
+from deeplab_tf.data.prefetch import computed_ahead
 from deeplab_tf.data.voc import load_image
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import VOID
 
 # Where more than a gigabyte is written, tensorflow-datasets sorts the records by key in a
 # thousand parts, the i-th for the i-th thousandth of all 128-bit keys, each in memory.

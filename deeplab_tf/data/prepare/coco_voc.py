@@ -18,10 +18,10 @@ from pycocotools import mask as run_lengths
 from pycocotools.coco import COCO
 
 from deeplab_tf.data.label_sets import VOC
-from deeplab_tf.data.labels import VOID
 from deeplab_tf.data.prepare.archives import Archive
 from deeplab_tf.data.prepare.builder import Sample, SegmentationBuilder
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import VOID
 
 URL = "http://images.cocodataset.org"
 ARCHIVES = {

@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from deeplab_tf.data.examples import Example
-from deeplab_tf.data.labels import VOC, LabelSet
 from deeplab_tf.data.lists import IMAGE_ENDINGS, Entry, read_entries
 from deeplab_tf.data.prepare.builder import Sample, SegmentationBuilder
 from deeplab_tf.data.voc import list_path, load_label, read_classes, read_split
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import VOC, LabelSet
 
 SPLITS = ("train", "val")
 

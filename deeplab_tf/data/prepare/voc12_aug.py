@@ -19,7 +19,6 @@ import numpy as np
 
 from deeplab_tf.data.examples import Example
 from deeplab_tf.data.label_sets import VOC
-from deeplab_tf.data.labels import VOID
 from deeplab_tf.data.lists import read_lines
 from deeplab_tf.data.prepare import voc12
 from deeplab_tf.data.prepare.archives import Archive
@@ -27,6 +26,7 @@ from deeplab_tf.data.prepare.builder import Sample, SegmentationBuilder
 from deeplab_tf.data.prepare.matlab import field, load_variable, matrix
 from deeplab_tf.data.voc import load_label, read_split
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import VOID
 
 ARCHIVE = Archive(
     "benchmark.tgz",

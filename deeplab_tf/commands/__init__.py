@@ -1,0 +1,1 @@
+"""The commands: flags and wiring; `tools/NAME.py` and `deeplab-tf NAME` run them."""

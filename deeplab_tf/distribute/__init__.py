@@ -1,0 +1,1 @@
+"""Several devices and machines: the strategy, and the workers of a cluster."""

@@ -1,0 +1,1 @@
+"""The same networks in fewer and faster operations."""

@@ -1,0 +1,1 @@
+"""Readers of the weight files that the authors released."""

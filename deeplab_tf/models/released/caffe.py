@@ -1,0 +1,288 @@
+"""The DeepLab authors' released networks, from their `.caffemodel` files into ours.
+
+Layers are matched by name. The authors' names, as their public prototxt files have them:
+
+- VGG-16: conv1_1 .. conv5_3; fc6, fc7 and fc8_DATASET; with several branches fc6_1 .. fc6_4 and
+  likewise, rates ascending. The multi-scale features of DeepLab v1 are data_conv, data_fc and
+  data_ms, pool1_conv .. pool4_ms: there each branch has scores of its own, which are summed;
+  here one fc8 sees all features, which is the same sum.
+- ResNet-101: conv1, bn_conv1, scale_conv1; res2a_branch1, bn2a_branch1, scale2a_branch1, then
+  2a_branch2a, 2b, 2c; blocks 3a, 3b1 .. 3b3, 4a, 4b1 .. 4b22, 5a .. 5c; fc1_DATASET_c0 .. c3. The
+  network of three scales repeats every layer with _res05 and _res075 in its name, holding the
+  same weights.
+"""
+
+import math
+import re
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from deeplab_tf.errors import InputError
+from deeplab_tf.models.deeplab import build_deeplab
+from deeplab_tf.models.heads import find_head
+from deeplab_tf.models.released.caffemodel import Pooling, read_caffemodel
+
+BACKBONES = ("vgg16", "resnet101")
+_REMEDY = "give the backbone and head that the file was made for"
+_SCALES = re.compile(r"_res0(5|75)")
+_VGG_CONVOLUTION = re.compile(r"block(\d)_conv(\d)")
+_RESNET_LAYER = re.compile(r"conv(\d)_block(\d+)_(\d)_(conv|bn)")
+_RESNET_BRANCHES = ("branch1", "branch2a", "branch2b", "branch2c")  # ours: 0 to 3
+_CLASSIFIERS = {"vgg16": "fc8", "resnet101": "fc1_"}  # what their names start with
+_TAPS = {"image": "data", **{f"pool{n}": f"pool{n}" for n in (1, 2, 3, 4)}}  # ours: theirs
+_HALVING, _LEVEL = Pooling(3, 2, 1, average=False), Pooling(3, 1, 1, average=False)
+_POOLINGS = {  # those of our networks
+    "vgg16": {
+        **{"pool1": _HALVING, "pool2": _HALVING, "pool3": _HALVING},
+        **{"pool4": _LEVEL, "pool5": _LEVEL, "pool5a": _LEVEL._replace(average=True)},
+    },
+    "resnet101": {"pool1": _HALVING},
+}
+
+
+class Imported(NamedTuple):
+    """What became of a file.
+
+    Attributes:
+      model: keras.Model, see `build_deeplab`.
+      used: {layer of the model: names of the file's layers it was filled from}.
+      unused: names of the file's layers with weights that the model has no place for.
+      missing: layers of the model that the file has nothing for; their weights are random.
+    """
+
+    model: keras.Model
+    used: dict
+    unused: tuple
+    missing: tuple
+
+
+def import_caffemodel(path, backbone, head, num_classes=None, pool_size=None, drop_classes=False):
+    """Build a network of ours with the weights of a released one.
+
+    It takes images as all our networks do, and gives the authors' scores at heights and widths of
+    8 k + 1 pixels, to which inference pads: their mean colour is subtracted, and the average
+    pooling and the multi-scale features of DeepLab v1 are there where the file has them.
+
+    Args:
+      path: `.caffemodel` file.
+      backbone: "vgg16" or "resnet101".
+      head: see `heads.head_names`; the rates of its holes must be the file's.
+      num_classes: classes that the file must have, void not counted; None: as it has.
+      pool_size: VGG-16's poolings, 2 or 3. None: 3, and files whose poolings differ from ours
+        are refused. Give it to take the weights of such a file nevertheless, to train them on:
+        their scores will differ from the authors'.
+      drop_classes: leave out the file's class layers, to train on for other classes;
+        `num_classes` says how many.
+
+    Returns:
+      `Imported`.
+
+    Raises:
+      InputError: a file that cannot be read, or is of another backbone, head or number of
+        classes, or whose scales do not share their weights.
+
+    Example:
+      >>> import_caffemodel("train2_iter_20000.caffemodel", "resnet101", "aspp_l").model
+    """
+    _check_options(backbone, num_classes, pool_size, drop_classes)
+    branches = find_head(head, backbone == "vgg16")
+    layers = _by_name(path, read_caffemodel(path))
+    _check_poolings(path, _POOLINGS[backbone] if pool_size is None else {}, layers)
+    classifiers = () if drop_classes else _classifiers(path, backbone, layers, branches)
+    if not drop_classes:
+        num_classes = _num_classes(path, [layers[name] for name in classifiers], num_classes)
+    options = _vgg16_options(layers, branches, pool_size or 3) if backbone == "vgg16" else {}
+    model = build_deeplab(
+        backbone, head, num_classes, weights=None, preprocessing="deeplab", **options
+    )
+    return _fill(path, model, layers, _plan(model, branches, classifiers))
+
+
+def _check_options(backbone, num_classes, pool_size, drop_classes):
+    if backbone not in BACKBONES:
+        raise InputError(f"backbone {backbone!r}; the authors released {' and '.join(BACKBONES)}")
+    if pool_size is not None and backbone != "vgg16":
+        raise InputError("pool_size is an option of vgg16; leave it out")
+    if drop_classes and num_classes is None:
+        raise InputError("without the file's class layers, say the number of classes")
+
+
+def _by_name(path, layers):
+    """{name: layer}, the copies that other scales have of a layer left out."""
+    found = {}
+    for layer in layers:
+        name = _SCALES.sub("", layer.name)
+        if name not in found or not found[name].blobs:
+            found[name] = layer
+        elif layer.blobs and not _equal(layer.blobs, found[name].blobs):
+            raise InputError(
+                f"{path}: layers {found[name].name!r} and {layer.name!r} hold different weights;"
+                " this project's scales share theirs, so that only such files can be imported"
+            )
+    return found
+
+
+def _equal(blobs, others):
+    return len(blobs) == len(others) and all(map(np.array_equal, blobs, others))
+
+
+def _check_poolings(path, expected, layers):
+    """Refuse poolings that ours differ from; a file may leave out what it says of them."""
+    for name, ours in expected.items():
+        theirs = layers[name].pooling if name in layers else None
+        if theirs not in (None, ours):
+            raise InputError(
+                f"{path}: {name} is {_described(theirs)} in the file, {_described(ours)} in our "
+                "network, so that scores would differ; to train on from these weights "
+                "nevertheless, give pool_size"
+            )
+
+
+def _described(pooling):
+    kind = "an average" if pooling.average else "a maximum"
+    return f"{kind} of {pooling.size}x{pooling.size}, stride {pooling.stride}, pad {pooling.pad}"
+
+
+def _classifiers(path, backbone, layers, head):
+    """Names of the class layers, one for each branch in the order of the rates."""
+    start = _CLASSIFIERS[backbone]
+    names = [name for name, layer in layers.items() if name.startswith(start) and layer.blobs]
+    if len(names) != len(head.rates):
+        raise InputError(
+            f"{path}: {len(names)} class layers ({', '.join(names) or 'none'}), but the head has "
+            f"{len(head.rates)} branches; {_REMEDY}"
+        )
+    return tuple(sorted(names, key=lambda name: int(re.search(r"(\d*)$", name)[1] or 0)))
+
+
+def _num_classes(path, classifiers, num_classes):
+    found = sorted({(layer.blobs[0].shape or (1,))[0] for layer in classifiers})
+    if len(found) > 1 or num_classes not in (None, *found):
+        raise InputError(
+            f"{path}: has {' and '.join(map(str, found))} classes, asked for "
+            f"{num_classes or 'one number'}; to train on for others, drop its class layers"
+        )
+    return found[0]
+
+
+def _vgg16_options(layers, head, pool_size):
+    """What VGG-16 networks differ in, as the file has it."""
+    options = {"pool_size": pool_size}
+    if "data_ms" in layers and len(head.rates) == 1:  # several branches would each add them
+        options["use_multi_scale_features"] = True
+    if "pool5a" in layers:
+        options["average_pool5"] = True
+    fc6 = layers.get("fc6" if len(head.rates) == 1 else "fc6_1")
+    if fc6 and fc6.blobs and fc6.blobs[0].ndim == 4:
+        options["fc_channels"] = fc6.blobs[0].shape[0]
+    return options
+
+
+def _plan(model, head, classifiers):
+    """{layer of the model that has weights: names of the layers it is filled from}."""
+    names = [layer.name for layer in model.layers if layer.weights]
+    taps = _TAPS if "msf_image_conv1" in names else {}
+    plan = {}
+    for tap, theirs in taps.items():
+        plan[f"msf_{tap}_conv1"] = (f"{theirs}_conv",)
+        plan[f"msf_{tap}_conv2"] = (f"{theirs}_fc",)
+    for index, rate in enumerate(head.rates):
+        suffix, end = head.suffix(rate), f"_{index + 1}" if len(head.rates) > 1 else ""
+        plan[f"fc6{suffix}"], plan[f"fc7{suffix}"] = (f"fc6{end}",), (f"fc7{end}",)
+        plan[f"fc8{suffix}"] = (
+            (classifiers[index], *(f"{tap}_ms" for tap in taps.values())) if classifiers else ()
+        )
+    return {name: plan.get(name) or _backbone_sources(name) for name in names}
+
+
+def _backbone_sources(name):
+    """Names of the authors' layers for one of the backbone's; () for none."""
+    if match := _VGG_CONVOLUTION.fullmatch(name):
+        return (f"conv{match[1]}_{match[2]}",)
+    if name in ("conv1_conv", "conv1_bn"):
+        return ("conv1",) if name == "conv1_conv" else ("bn_conv1", "scale_conv1")
+    if not (match := _RESNET_LAYER.fullmatch(name)):
+        return ()
+    stage, block = int(match[1]), int(match[2])
+    # Stages 2 and 5 count their blocks a, b, c; the longer ones a, b1, b2, ...
+    letters = "abc"[block - 1] if stage in (2, 5) else "a" if block == 1 else f"b{block - 1}"
+    place = f"{stage}{letters}_{_RESNET_BRANCHES[int(match[3])]}"
+    return (f"res{place}",) if match[4] == "conv" else (f"bn{place}", f"scale{place}")
+
+
+def _fill(path, model, layers, plan):
+    used, missing = {}, []
+    for name, sources in plan.items():
+        if not sources or not all(source in layers and layers[source].blobs for source in sources):
+            missing.append(name)
+            continue
+        layer = model.get_layer(name)
+        is_norm = isinstance(layer, keras.layers.BatchNormalization)
+        convert = _batch_norm if is_norm else _convolution
+        weights = convert(path, layer, [layers[source] for source in sources])
+        _check_shapes(path, layer, weights, sources)
+        layer.set_weights(weights)
+        used[name] = sources
+    taken = {source for sources in used.values() for source in sources}
+    unused = tuple(name for name in layers if layers[name].blobs and name not in taken)
+    return Imported(model, used, unused, tuple(missing))
+
+
+def _convolution(path, layer, sources):
+    """Kernel and bias of one convolution, or of one in place of several whose results add up."""
+    for source in sources:
+        _check_convolution(path, layer, source)
+    # Caffe: (outputs, inputs, rows, columns).
+    kernel = np.concatenate([s.blobs[0].transpose(2, 3, 1, 0) for s in sources], axis=2)
+    biases = [source.blobs[1].reshape(-1) for source in sources if len(source.blobs) == 2]
+    return [kernel, sum(biases, np.zeros(layer.filters, np.float32))]
+
+
+def _check_convolution(path, layer, source):
+    kernel, *biases = (blob.shape for blob in source.blobs)
+    window = (layer.filters, *layer.kernel_size)
+    sizes = [math.prod(bias) for bias in biases]
+    if len(kernel) != 4 or kernel[:1] + kernel[2:] != window or sizes not in ([], [window[0]]):
+        raise InputError(
+            f"{path}: layer {source.name!r} has arrays {[kernel, *biases]}, {layer.name!r} wants "
+            f"{window[0]} filters of {window[1]}x{window[2]}; {_REMEDY}"
+        )
+    rate = layer.dilation_rate[0]
+    if source.rate not in (None, rate) and max(layer.kernel_size) > 1:
+        raise InputError(
+            f"{path}: layer {source.name!r} has holes of rate {source.rate}, {layer.name!r} of "
+            f"{rate}; {_REMEDY}"
+        )
+
+
+def _batch_norm(path, layer, sources):
+    """gamma, beta, mean and variance from a BatchNorm and the Scale layer that follows it.
+
+    The former keeps sums of means and variances and, last, what to divide them by. gamma makes up
+    for what Caffe and Keras add to the variance, which is not the same.
+    """
+    norm, scale = sources
+    if len(norm.blobs) != 3 or norm.blobs[2].size != 1 or len(scale.blobs) != 2:
+        raise InputError(
+            f"{path}: {norm.name!r} and {scale.name!r} hold {len(norm.blobs)} and "
+            f"{len(scale.blobs)} arrays in place of 3 (mean, variance, factor) and 2"
+        )
+    mean, variance, factor = (blob.reshape(-1).astype(np.float64) for blob in norm.blobs)
+    factor = 1 / factor[0] if factor[0] else 0.0
+    mean, variance = mean * factor, variance * factor
+    gamma, beta = (blob.reshape(-1) for blob in scale.blobs)
+    if gamma.shape == variance.shape:
+        gamma = gamma * np.sqrt((variance + layer.epsilon) / (variance + norm.epsilon))
+    return [gamma, beta, mean, variance]
+
+
+def _check_shapes(path, layer, weights, sources):
+    found = [array.shape for array in weights]
+    wanted = [tuple(variable.shape) for variable in layer.weights]
+    if found != wanted:
+        raise InputError(
+            f"{path}: {' + '.join(sources)} has arrays {found}, {layer.name!r} wants {wanted}; "
+            f"{_REMEDY}"
+        )

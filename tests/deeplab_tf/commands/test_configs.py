@@ -1,0 +1,65 @@
+"""Every flagfile of configs/ holds flags that exist, builds and trains; the table is true."""
+
+from pathlib import Path
+
+import pytest
+from tool_runner import run_tool
+
+from deeplab_tf.commands import configs
+from deeplab_tf.data.label_sets import LABEL_SETS
+from deeplab_tf.data.synthetic import write_synthetic
+
+# Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+ROOT = Path(__file__).resolve().parents[3]
+CONFIGS = [
+    path
+    for path in sorted(ROOT.glob("configs/*.flags"))
+    if configs.read_settings(path.read_text()).get("dataset") in LABEL_SETS
+]
+QUICK = ("voc_vgg16_large_fov",)  # the others are wide, or of many layers
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "synthetic"
+    write_synthetic(folder, num_train=4, num_val=2, size=(128, 128))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=() if path.stem in QUICK else pytest.mark.slow)
+        for path in CONFIGS
+    ],
+)
+def test_trains_two_steps(path, data_dir, tmp_path):
+    tiny = ["--dataset=synthetic", "--train_split=train", "--steps=2", "--eval_images=0"]
+    tiny += ["--weights=none", "--batch_size=1", "--accumulate=1", "--crop_size=65"]
+    if "--tile_size" in path.read_text():
+        tiny += ["--tile_size=97", "--tile_overlap=16"]
+    folders = f"--data_dir={data_dir}", f"--model_dir={tmp_path / 'm'}"
+    done = run_tool("train", f"--flagfile={path}", *folders, *tiny)
+    assert done.status == 0, done.err
+    assert "2 steps done" in done.out
+    assert (tmp_path / "m" / "last.keras").is_file()
+
+
+@pytest.mark.slow
+def test_the_table_of_the_systems_is_up_to_date():
+    assert (ROOT / "docs" / "systems.md").read_text().endswith(configs.table() + "\n")
+
+
+def test_list_configs_needs_no_other_flag():
+    done = run_tool("train", "--list_configs")
+    assert done.status == 0
+    assert "| voc_vgg16_7x7 | voc12_aug | vgg16, 7x7 | 134,346,581 | 64.38 | 67.64 |" in done.out
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_file_says_its_command_and_figure(path):
+    text = path.read_text()
+    assert f"python tools/train.py --flagfile=configs/{path.name} --data_dir=D" in text
+    assert "# Published mean IoU, val: none." in text or configs.published(text)[0]

@@ -1,0 +1,64 @@
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_model import blocks, random_model
+from tool_runner import run_tool
+
+from deeplab_tf.data.voc import load_label
+from deeplab_tf.labels import LabelSet
+
+# Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+FLAGS = ["--crf", "--crf_sigma_alpha=20", "--crf_sigma_beta=15", "--crf_iterations=2", "--flip"]
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    random_model().save(folder / "best.keras")
+    LabelSet.generic(4).save(folder / "labels.json")
+    return folder
+
+
+def export(model_dir, out, *flags):
+    return run_tool("export", f"--model={model_dir}", f"--out={out}", *flags)
+
+
+def test_the_export_serves_what_predict_writes(model_dir, tmp_path):
+    out, photo = tmp_path / "served", tmp_path / "photo.jpg"
+    done = export(model_dir, out, *FLAGS)
+    assert done.status == 0, done.err
+    assert f"SavedModel: {out}" in done.out
+    cv2.imwrite(str(photo), blocks(90, 121))
+    done = run_tool("predict", f"--model={model_dir}", f"--out_dir={tmp_path}", *FLAGS, photo)
+    assert done.status == 0, done.err
+    serve = tf.saved_model.load(out).signatures["encoded"]
+    served = serve(image_bytes=tf.constant([photo.read_bytes()]))["labels"][0].numpy()
+    predicted = load_label(tmp_path / "photo.png", 4)
+    assert (served == predicted).mean() >= 0.999
+    assert len(np.unique(predicted)) > 1
+    assert LabelSet.load(out / "assets" / "labels.json") == LabelSet.generic(4)
+
+
+def test_overwrite_must_be_allowed(model_dir, tmp_path):
+    (tmp_path / "mine").write_text("keep")
+    assert "exists and is not empty" in export(model_dir, tmp_path).error
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert export(model_dir, tmp_path, "--overwrite").status == 0
+    assert (tmp_path / "saved_model.pb").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--model=nowhere"], "nowhere"),
+        (["--crf", "--crf_w1=-1"], "w1"),
+        (["--scales=x"], "--scales=x"),
+        (["stray"], "unexpected argument 'stray'"),
+    ],
+)
+def test_bad_input_is_one_clear_line(model_dir, tmp_path, flags, message):
+    assert message in export(model_dir, tmp_path / "served", *flags).error
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+from caffe_writer import CaffeNetwork
+from tool_runner import run_tool
+
+from deeplab_tf.data.label_sets import PERSON_PART, VOC
+from deeplab_tf.labels import LabelSet
+from deeplab_tf.models import import_caffemodel, load_model
+
+# Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+CLASSES, FILTERS = 21, 8
+
+
+def write(path, left_out=()):
+    """VGG-16 with a narrow LargeFOV, and a layer that no network of ours has."""
+    net = CaffeNetwork()
+    shapes, inputs = {}, 3
+    for block, filters, count in ((1, 64, 2), (2, 128, 2), (3, 256, 3), (4, 512, 3), (5, 512, 3)):
+        for number in range(1, count + 1):
+            shapes[f"conv{block}_{number}"] = (filters, inputs, 3, 3)
+            inputs = filters
+    shapes |= {"fc6": (FILTERS, 512, 3, 3), "fc7": (FILTERS, FILTERS, 1, 1)}
+    shapes |= {"fc8_voc12": (CLASSES, FILTERS, 1, 1), "stray": (2, 2, 1, 1)}
+    for name, shape in shapes.items():
+        if name not in left_out:
+            kernel = net.draw(*shape, scale=(2 / np.prod(shape[1:])) ** 0.5)
+            net.note(name, "Convolution", [kernel, net.draw(shape[0])])
+    return net.write(path)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = write(tmp_path_factory.mktemp("caffe") / "train_iter_20000.caffemodel")
+    yield path
+    path.unlink()
+
+
+def run(file, out, *flags):
+    required = (f"--caffemodel={file}", "--backbone=vgg16", "--head=large_fov", f"--out={out}")
+    return run_tool("import_weights", *required, *flags)
+
+
+def test_the_model_on_disk_is_the_imported_one(file, tmp_path):
+    out = tmp_path / "released" / "best.keras"
+    done = run(file, out, "--labels=voc12")
+    assert done.status == 0, done.err
+    lines = done.out.splitlines()
+    assert lines[0].split() == ["block1_conv1", "conv1_1"]
+    assert lines[-5].split() == ["fc8", "fc8_voc12"]
+    assert lines[-4:-1] == ["filled 16 layers", "not filled: none", "in the file, not used: stray"]
+    assert lines[-1] == f"model: {out}, 21 classes: background, aeroplane, bicycle, ..."
+    model = load_model(out.parent)
+    image = np.random.default_rng(0).integers(0, 256, (1, 33, 33, 3)).astype(np.float32)
+    expected = import_caffemodel(file, "vgg16", "large_fov").model(image)
+    np.testing.assert_array_equal(model(image), expected)
+    assert LabelSet.load(out.parent / "labels.json") == VOC
+    assert sorted(path.name for path in out.parent.iterdir()) == ["best.keras", "labels.json"]
+    assert "best.keras: exists" in run(file, out).error
+    assert "no such file" in run("nowhere", out, "--overwrite").error
+
+
+def test_a_model_to_train_on_for_other_classes(file, tmp_path):
+    out = tmp_path / "start.keras"
+    done = run(file, out, "--drop_classes", "--num_classes=7")
+    assert done.status == 0, done.err
+    assert "not filled: fc8\nin the file, not used: fc8_voc12, stray\n" in done.out
+    assert load_model(out).output_shape[-1] == 7
+    assert LabelSet.load(tmp_path / "labels.json") == PERSON_PART
+    LabelSet.generic(21).save(tmp_path / "labels.json")
+    error = run(file, tmp_path / "other.keras", "--drop_classes", "--num_classes=7").error
+    assert "labels.json: holds other classes" in error
+    assert not (tmp_path / "other.keras").exists()
+
+
+def test_a_file_that_lacks_layers(tmp_path):
+    path = write(tmp_path / "net.caffemodel", ["conv1_2", "conv5_2", "conv5_3", "fc7"])
+    done = run(path, tmp_path / "out.keras")
+    path.unlink()
+    assert "has nothing for block1_conv2, block5_conv2, block5_conv3 and 1 more" in done.error
+    assert "not filled: block1_conv2, block5_conv2, block5_conv3, fc7\n" in done.out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--caffemodel=nowhere"], "nowhere: no such file"),
+        (["--num_classes=3"], "has 21 classes, asked for 3"),
+        (["--labels=cityscapes"], "--labels=cityscapes has 19 classes, the model has 21"),
+        (["--head=aspp_l"], "1 class layers (fc8_voc12), but the head has 4 branches"),
+        (["--head=4x4"], "give the backbone and head that the file was made for"),
+        (["--backbone=resnet101"], "0 class layers"),
+        (["--drop_classes"], "say the number of classes"),
+        (["stray"], "unexpected argument 'stray'"),
+    ],
+)
+def test_bad_input_is_one_clear_line(file, tmp_path, flags, message):
+    assert message in run(file, tmp_path / "model.keras", *flags).error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_name_of_the_model(file, tmp_path):
+    assert "give the name of a .keras file" in run(file, tmp_path / "model.h5").error
+
+
+@pytest.mark.parametrize("contents", [b"", b"\xff\xd8\xff\xe0\x00\x10JFIF", b'name: "net"\n'])
+def test_foreign_and_cut_files(file, tmp_path, contents):
+    path = tmp_path / "bad.caffemodel"
+    path.write_bytes(contents or file.read_bytes()[:1000])
+    assert f"{path}: cut off, or no .caffemodel" in run(path, tmp_path / "model.keras").error
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,205 @@
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_model import blocks, random_model
+from tool_runner import TOOLS, run_tool
+
+from crf import CRFParams
+from deeplab_tf.data.voc import load_image, load_label
+from deeplab_tf.evaluation import segment
+from deeplab_tf.export import export_saved_model
+from deeplab_tf.labels import LabelSet
+from deeplab_tf.models.precision import with_precision
+from deeplab_tf.visualize import overlay
+
+# Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+BFLOAT16 = "--precision=mixed_bfloat16"
+LABELS = LabelSet(("a", "b", "c", "d"), ((200, 0, 0), (0, 150, 0), (0, 0, 250), (90, 90, 0)))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return random_model()
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory, model):
+    folder = tmp_path_factory.mktemp("model")
+    model.save(folder / "best.keras")
+    LABELS.save(folder / "labels.json")
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path):
+    paths = [tmp_path / "one.jpg", tmp_path / "two.v2.png"]
+    for seed, path in enumerate(paths):
+        cv2.imwrite(str(path), blocks(40 + seed, 61, seed=seed)[..., ::-1])
+    return paths
+
+
+def predict(model_dir, out_dir, *arguments):
+    return run_tool("predict", f"--model={model_dir}", f"--out_dir={out_dir}", *arguments)
+
+
+def read_rgb(path):
+    return cv2.imread(str(path))[..., ::-1]
+
+
+def test_each_image_gets_labels_and_overlay(model, model_dir, photos, tmp_path):
+    out_dir = tmp_path / "new" / "out"
+    done = predict(model_dir, out_dir, *photos)
+    assert done.status == 0, done.err
+    names = ["one.png", "one_overlay.png", "two.v2.png", "two.v2_overlay.png"]
+    assert sorted(path.name for path in out_dir.iterdir()) == names
+    for path in photos:
+        image = load_image(path)
+        expected = segment(model, image)
+        label_path = out_dir / f"{path.stem}.png"
+        np.testing.assert_array_equal(load_label(label_path, 4), expected)
+        # OpenCV shows a palette PNG in its palette's colours.
+        np.testing.assert_array_equal(read_rgb(label_path), LABELS.color_table()[expected])
+        tinted = overlay(image, expected, LABELS.color_table())
+        np.testing.assert_array_equal(read_rgb(out_dir / f"{path.stem}_overlay.png"), tinted)
+    assert "2/2" in done.err
+
+
+def test_flags_reach_the_network_and_the_crf(model, model_dir, photos, tmp_path):
+    flags = [
+        "--crf",
+        "--crf_w1=5",
+        "--crf_sigma_alpha=20",
+        "--crf_sigma_beta=15",
+        "--crf_w2=2",
+        "--crf_sigma_gamma=2",
+        "--crf_iterations=2",
+        "--crf_normalization=after",
+        "--scales=1,0.5",
+        "--flip",
+        "--tile=33",
+        "--pad_to=41",
+    ]
+    done = predict(model_dir, tmp_path / "out", *flags, photos[0])
+    assert done.status == 0, done.err
+    params = CRFParams(5, 20, 15, 2, 2, 2, "after")
+    settings = {"scales": (1, 0.5), "flip": True, "tile": 33, "pad_to": 41}
+    image = load_image(photos[0])
+    expected = segment(model, image, params, **settings)
+    np.testing.assert_array_equal(load_label(tmp_path / "out" / "one.png", 4), expected)
+    assert (expected != segment(model, image, **settings)).any()
+
+
+def test_the_network_in_16_bits(model, model_dir, photos, tmp_path):
+    done = predict(model_dir, tmp_path / "out", BFLOAT16, photos[0])
+    assert done.status == 0, done.err
+    expected = segment(with_precision(model, "mixed_bfloat16"), load_image(photos[0]))
+    np.testing.assert_array_equal(load_label(tmp_path / "out" / "one.png", 4), expected)
+
+
+def test_without_labels_json_the_palette_is_vocs(model, photos, tmp_path):
+    model.save(tmp_path / "alone.keras")
+    done = predict(tmp_path / "alone.keras", tmp_path / "out", photos[0])
+    assert done.status == 0, done.err
+    expected = LabelSet.generic(4).color_table()[segment(model, load_image(photos[0]))]
+    np.testing.assert_array_equal(read_rgb(tmp_path / "out" / "one.png"), expected)
+
+
+def test_labels_json_of_another_model_is_refused(model, photos, tmp_path):
+    model.save(tmp_path / "best.keras")
+    LabelSet.generic(5).save(tmp_path / "labels.json")
+    done = predict(tmp_path, tmp_path / "out", photos[0])
+    assert "labels.json: 5 classes but the model" in done.error
+
+
+def test_a_missing_image_stops_before_the_first(model_dir, photos, tmp_path):
+    missing = tmp_path / "missing.jpg"
+    done = predict(model_dir, tmp_path / "out", *photos, missing)
+    assert done.error == f"error: {missing}: no such image; check the path"
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_images_leave_nothing(model_dir, photos, tmp_path):
+    cut, text = tmp_path / "cut.jpg", tmp_path / "text.jpg"
+    cut.write_bytes(photos[0].read_bytes()[:600])
+    text.write_text("no image")
+    for path in (cut, text):
+        out_dir = tmp_path / f"out_{path.stem}"
+        done = predict(model_dir, out_dir, path)
+        assert f"error: {path}: cannot be read" in done.error
+        assert not out_dir.exists() or not list(out_dir.iterdir())
+
+
+def test_images_of_one_name_are_refused(model_dir, photos, tmp_path):
+    other = tmp_path / "elsewhere" / "one.png"
+    other.parent.mkdir()
+    shutil.copy(photos[0], other)
+    done = predict(model_dir, tmp_path / "out", photos[0], other)
+    assert f"{other}: its result" in done.error and "one.png" in done.error
+    nearly = tmp_path / "one_overlay.jpg"
+    shutil.copy(photos[0], nearly)
+    assert "one_overlay.png" in predict(model_dir, tmp_path / "out", photos[0], nearly).error
+    twice = predict(model_dir, tmp_path / "out", photos[0], photos[0])
+    assert "would be that of" in twice.error
+
+
+def test_inputs_are_not_overwritten(model_dir, photos, tmp_path):
+    before = photos[1].read_bytes()
+    done = predict(model_dir, tmp_path, photos[1])
+    assert "would replace an input" in done.error
+    assert photos[1].read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [([], "no image is given"), (["--tile=9", "one.jpg"], "tile 9")],
+)
+def test_bad_input_is_one_clear_line(model_dir, photos, tmp_path, flags, message):
+    arguments = [tmp_path / flag if flag.endswith(".jpg") else flag for flag in flags]
+    assert message in predict(model_dir, tmp_path / "out", *arguments).error
+
+
+def test_a_process_ends_with_status_1_and_one_line(tmp_path):
+    """Once as users run it: the other tests stay inside their own process."""
+    command = [sys.executable, TOOLS / "predict.py", "--model=none", "--out_dir=out", "gone.jpg"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "error: gone.jpg: no such image; check the path"
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_saved_model_predicts_what_it_was_exported_from(model, photos, tmp_path):
+    export_saved_model(model, tmp_path / "served", LABELS, CRFParams(iterations=2))
+    done = predict(tmp_path / "served", tmp_path / "out", photos[0])
+    assert done.status == 0, done.err
+    expected = segment(model, load_image(photos[0]), CRFParams(iterations=2))
+    found = load_label(tmp_path / "out" / "one.png", LABELS.num_classes)
+    assert np.mean(found == expected) > 0.999
+
+
+def test_a_saved_model_has_its_settings_inside(model, photos, tmp_path):
+    export_saved_model(model, tmp_path / "served", LABELS)
+    for flag in (
+        "--crf",
+        "--crf_params=x.json",
+        "--crf_w1=5",
+        "--crf_iterations=3",
+        "--flip",
+        BFLOAT16,
+    ):
+        error = predict(tmp_path / "served", tmp_path / "out", flag, photos[0]).error
+        assert f"{flag.split('=')[0]} has no effect: " in error and "tools/export.py" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_foreign_saved_model(photos, tmp_path):
+    tf.saved_model.save(tf.Module(), str(tmp_path / "served"))
+    error = predict(tmp_path / "served", tmp_path / "out", photos[0]).error
+    assert "no SavedModel of tools/export.py" in error

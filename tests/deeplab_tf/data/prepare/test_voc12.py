@@ -1,0 +1,293 @@
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import shuffle
+from tiny_archives import (
+    SIZE,
+    label_of,
+    pack,
+    palette_png,
+    read_back,
+    stripes,
+    voc_files,
+    write_voc12,
+)
+
+from deeplab_tf.data.datasets import PREPARED, open_dataset
+from deeplab_tf.data.prepare import BUILDERS, find_builder, prepare
+from deeplab_tf.data.prepare.archives import Archive
+from deeplab_tf.data.prepare.voc12 import Voc12
+from deeplab_tf.data.voc import load_pair
+from deeplab_tf.errors import InputError
+from deeplab_tf.labels import VOC
+
+ARCHIVE = "VOCtrainval_11-May-2012.tar"
+NAMES = {
+    "train": {"2007_000032": stripes([0, 1, 255, 15]), "2007_000039": stripes([20, 255])},
+    # Not in the order of the alphabet: the list counts.
+    "val": {"2008_000009": stripes([10, 255, 0]), "2007_000033": stripes([1])},
+}
+LABELS = {name: label for split in NAMES.values() for name, label in split.items()}
+
+
+@pytest.fixture
+def images(tmp_path):
+    return write_voc12(tmp_path / "manual", NAMES)
+
+
+def run(tmp_path, trust_archives=True, **settings):
+    folders = (tmp_path / name for name in ("down", "data", "manual"))
+    return prepare("voc12", *folders, trust_archives=trust_archives, **settings)
+
+
+def remains(tmp_path):
+    return sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "data").rglob("*"))
+
+
+def test_records_hold_the_original_images_and_class_indices(tmp_path, images):
+    done = run(tmp_path)
+    assert done.folder == tmp_path / "data" / "voc12" / "1.0.0" and done.is_new
+    assert done.counts == {"train": 2, "val": 2, "trainval": 4}
+    for split, examples in NAMES.items():
+        records = read_back(done.folder, split)
+        assert [record["name"].decode() for record in records] == list(examples)
+        for record, (name, label) in zip(records, examples.items(), strict=True):
+            assert record["image"] == images[name]
+            np.testing.assert_array_equal(label_of(record), label)
+
+
+def test_metadata(tmp_path, images):
+    metadata = json.loads((run(tmp_path).folder / "metadata.json").read_text())
+    assert metadata["classes"] == list(VOC)
+    assert metadata["colors"][15] == [192, 128, 128] and metadata["void_color"] == [224, 224, 192]
+    assert metadata["names"] == {split: list(examples) for split, examples in NAMES.items()}
+    assert metadata["lists"] == {"trainval": ["train", "val"]}
+
+
+def test_opens_as_a_data_set(tmp_path, images):
+    run(tmp_path)
+    examples, label_set = open_dataset("voc12", tmp_path / "data", "trainval")
+    assert [example.name for example in examples] == list(LABELS) and label_set.names == VOC
+    for example in examples:
+        image, label = load_pair(example, label_set.num_classes)
+        assert image.shape == (*SIZE, 3)
+        np.testing.assert_array_equal(label, LABELS[example.name])
+
+
+# tensorflow-datasets 4.9.9, the last one for Python 3.10, asks protobuf in an old way.
+@pytest.mark.filterwarnings(r"ignore:label\(\) is deprecated:DeprecationWarning")
+def test_plain_tensorflow_datasets_reads_it(tmp_path, images):
+    builder = tfds.builder_from_directory(run(tmp_path).folder)
+    assert builder.info.splits["train"].num_examples == 2
+    found = {
+        example["name"].numpy().decode(): example
+        for split in ("train", "val")
+        for example in builder.as_dataset(split=split)
+    }
+    assert found.keys() == LABELS.keys()
+    for name, example in found.items():
+        assert example["image"].shape == (*SIZE, 3)
+        np.testing.assert_array_equal(example["label"][..., 0], LABELS[name])
+
+
+def test_order_where_the_records_do_not_fit_into_memory(tmp_path, monkeypatch):
+    buckets = set()
+    add = shuffle._Bucket.add
+    monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", 2000)
+    monkeypatch.setattr(shuffle._Bucket, "add", lambda *call: (buckets.add(call[0]), add(*call)))
+    names = [f"name_{index:03d}" for index in np.random.default_rng(0).permutation(150)]
+    train = {name: stripes([1, 2]) for name in names}
+    write_voc12(tmp_path / "manual", {"train": train, "val": {"last": stripes([1])}})
+    records = read_back(run(tmp_path).folder, "train")
+    assert [record["name"].decode() for record in records] == names
+    assert len(buckets) == 64  # each is sorted in memory
+
+
+def test_a_second_run_says_that_it_is_done(tmp_path, images):
+    first = run(tmp_path)
+    (tmp_path / "manual" / ARCHIVE).unlink()
+    assert run(tmp_path) == first._replace(is_new=False)
+
+
+def test_what_is_damaged_is_not_taken_for_done(tmp_path, images):
+    folder = run(tmp_path).folder
+    for path in folder.iterdir():
+        contents = path.read_bytes()
+        path.write_bytes(contents[:-1]) if "tfrecord" in path.name else path.unlink()
+        if path.name != "features.json":  # which only plain tensorflow-datasets reads
+            with pytest.raises(InputError, match="prepare the data again with --overwrite"):
+                run(tmp_path)
+        path.write_bytes(contents)
+    assert not run(tmp_path).is_new
+
+
+def test_overwriting(tmp_path, images):
+    folder = run(tmp_path).folder
+    shard = next(folder.glob("*val.tfrecord*"))
+    whole = shard.read_bytes()
+    shard.write_bytes(b"")
+
+    def stop(data_dir):
+        assert shard.read_bytes() == b""  # what was there stays until the new is verified
+        raise InputError("no")
+
+    with pytest.raises(InputError, match="no"):
+        run(tmp_path, verify=stop, overwrite=True)
+    assert shard.read_bytes() == b""
+    assert run(tmp_path, overwrite=True).is_new
+    assert shard.read_bytes() == whole
+    assert [path.name for path in folder.parent.iterdir()] == ["1.0.0"]
+
+
+def test_trusted_archives_are_remembered(tmp_path, images):
+    folder = run(tmp_path).folder
+    metadata = json.loads((folder / "metadata.json").read_text())
+    digest = hashlib.sha256((tmp_path / "manual" / ARCHIVE).read_bytes()).hexdigest()
+    assert metadata["trust_archives"] is True
+    assert metadata["archives"] == {"voc": f"{ARCHIVE}.{digest[:12]}"}
+    message = "was prepared with --trust_archives, which is not given now; give --overwrite"
+    with pytest.raises(InputError, match=message):
+        run(tmp_path, trust_archives=False)
+    write_voc12(tmp_path / "manual", {**NAMES, "val": {"other": stripes([1])}})
+    with pytest.raises(
+        InputError, match=f"was prepared from {ARCHIVE}.{digest[:12]}, not {ARCHIVE}"
+    ):
+        run(tmp_path)
+    assert run(tmp_path, overwrite=True).counts["val"] == 1
+
+
+def test_metadata_of_another_origin(tmp_path, images):
+    path = run(tmp_path).folder / "metadata.json"
+    metadata = json.loads(path.read_text())
+    for change in ({"options": None}, {"archives": []}):
+        path.write_text(json.dumps({**metadata, **change}))
+        with pytest.raises(InputError, match="does not say what it was made of; give --overwrite"):
+            run(tmp_path)
+
+
+@pytest.mark.parametrize("folder, step", [("down", "unpacked"), ("data", "_build")])
+def test_a_full_disk(tmp_path, images, monkeypatch, folder, step):
+    def write(*arguments):
+        text = "Failed to finalize writing; No space left on device"  # as it was seen
+        raise RuntimeError(f"ResourceExhaustedError: {text}") from None
+
+    monkeypatch.setattr(f"deeplab_tf.data.prepare.run.{step}", write)
+    assert_refused(tmp_path, f"{folder}: its disk is full; make room there, or give another --")
+
+
+def test_a_run_that_was_stopped_goes_on_from_what_is_extracted(tmp_path, images):
+    def stop(data_dir):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, verify=stop)
+    assert remains(tmp_path) == []
+    (image,) = (tmp_path / "down").rglob("2007_000032.jpg")
+    marked = image.read_bytes() + b"mark"
+    image.write_bytes(marked)
+    assert read_back(run(tmp_path).folder, "train")[0]["image"] == marked
+
+
+def test_what_a_killed_run_left_is_swept(tmp_path, images):
+    left = tmp_path / "data" / "voc12" / "1.0.0.abc.partial" / "voc12"
+    left.mkdir(parents=True)
+    run(tmp_path)
+    assert [path.name for path in (tmp_path / "data" / "voc12").iterdir()] == ["1.0.0"]
+
+
+def test_verify_sees_the_data_set_before_it_has_its_name(tmp_path, images):
+    seen = []
+
+    def verify(data_dir):
+        assert not (tmp_path / "data" / "voc12" / "1.0.0").exists()
+        seen.extend(example.name for example in open_dataset("voc12", data_dir, "train")[0])
+
+    run(tmp_path, verify=verify)
+    assert seen == list(NAMES["train"])
+
+
+def test_what_verify_refuses_is_deleted(tmp_path, images):
+    def verify(data_dir):
+        raise InputError("no")
+
+    with pytest.raises(InputError, match="no"):
+        run(tmp_path, verify=verify)
+    assert remains(tmp_path) == []
+
+
+def assert_refused(tmp_path, message, **settings):
+    with pytest.raises(InputError, match=message) as caught:
+        run(tmp_path, **settings)
+    assert "\n" not in str(caught.value)
+    assert remains(tmp_path) == [] and not (tmp_path / "data").exists()
+
+
+def test_another_archive_than_the_original(tmp_path, images):
+    assert_refused(tmp_path, f"{ARCHIVE}: .* bytes, but the original has", trust_archives=False)
+
+
+def test_a_cut_off_archive(tmp_path, images):
+    path = tmp_path / "manual" / ARCHIVE
+    path.write_bytes(path.read_bytes()[:3000])
+    assert_refused(tmp_path, f"{ARCHIVE}: cut off or damaged")
+    assert not (tmp_path / "down").exists()
+
+
+def write(tmp_path, changes, names=NAMES):
+    files = {**voc_files(names)[0], **changes}
+    kept = {name: contents for name, contents in files.items() if contents is not None}
+    pack(tmp_path / "manual" / ARCHIVE, kept)
+
+
+ROOT = "VOCdevkit/VOC2012"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({f"{ROOT}/JPEGImages/2007_000039.jpg": None}, "2007_000039.jpg: no such image"),
+        ({f"{ROOT}/JPEGImages/2007_000039.jpg": b"\xff\xd8"}, "2007_000039.jpg: cannot be read"),
+        ({f"{ROOT}/SegmentationClass/2007_000039.png": None}, "2007_000039.png: no such label"),
+        (
+            {f"{ROOT}/SegmentationClass/2007_000039.png": palette_png(stripes([21]))},
+            "2007_000039.png: label value 21 but only 21 classes",
+        ),
+        (
+            {f"{ROOT}/SegmentationClass/2007_000039.png": palette_png(stripes([1], (8, 8)))},
+            r"2007_000039.png: label uint8 \(8, 8\) but the image .* is \(24, 32\)",
+        ),
+        ({f"{ROOT}/ImageSets/Segmentation/val.txt": None}, "val.txt: no such list"),
+        (
+            {f"{ROOT}/ImageSets/Segmentation/val.txt": "2007_000039\n"},
+            "'2007_000039' is in 'train' and again in 'val'",
+        ),
+    ],
+)
+def test_what_is_wrong_in_the_archive(tmp_path, changes, message):
+    write(tmp_path, changes)
+    assert_refused(tmp_path, message)
+
+
+def test_other_numbers_than_the_original(tmp_path, images, monkeypatch):
+    digest = hashlib.sha256((tmp_path / "manual" / ARCHIVE).read_bytes()).hexdigest()
+    original = Archive(ARCHIVE, checksum=f"sha256:{digest}")
+    monkeypatch.setattr(Voc12, "archives", {"voc": original})
+    assert_refused(tmp_path, "2 images in 'train', but the original has 1464", trust_archives=False)
+    monkeypatch.setattr(Voc12, "expected", {"train": 2, "val": 2})
+    assert run(tmp_path, trust_archives=False).counts["train"] == 2
+
+
+def test_unknown_names(tmp_path):
+    with pytest.raises(InputError, match="unknown dataset 'voc13'; give one of voc12, "):
+        prepare("voc13", tmp_path, tmp_path)
+    with pytest.raises(InputError, match="--min_pixels: voc12 has no such option; it has none"):
+        prepare("voc12", tmp_path, tmp_path, options={"min_pixels": 1})
+
+
+def test_every_prepared_data_set_has_its_builder():
+    assert tuple(BUILDERS) == PREPARED
+    for name in BUILDERS:
+        assert find_builder(name).name == name

@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deeplab_tf.data import label_sets
+from deeplab_tf.data.label_sets import LABEL_SETS
+from deeplab_tf.labels import VOID
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "first", "last"),
+    [
+        ("voc12", 21, "background", "tvmonitor"),
+        ("voc12_aug", 21, "background", "tvmonitor"),
+        ("coco_voc", 21, "background", "tvmonitor"),
+        ("pascal_context", 60, "background", "wood"),
+        ("person_part", 7, "background", "lower_legs"),
+        ("cityscapes", 19, "road", "bicycle"),
+        ("camvid", 11, "sky", "bicyclist"),
+    ],
+)
+def test_each_data_set_has_its_classes(name, count, first, last):
+    label_set = LABEL_SETS[name]
+    assert label_set.num_classes == count
+    assert (label_set.names[0], label_set.names[-1]) == (first, last)
+
+
+@pytest.mark.parametrize("label_set", LABEL_SETS.values(), ids=LABEL_SETS)
+def test_colors_tell_the_classes_and_void_apart(label_set):
+    table = label_set.color_table()
+    used = [tuple(table[index]) for index in (*range(label_set.num_classes), VOID)]
+    assert len(set(used)) == len(used)
+
+
+def test_voc_objects_stand_at_the_same_places_in_pascal_context():
+    differing = {
+        (voc, context)
+        for voc, context in zip(
+            label_sets.VOC.names, label_sets.PASCAL_CONTEXT.names[:21], strict=True
+        )
+        if voc != context
+    }
+    assert differing == {("diningtable", "table")}
+
+
+def test_street_scenes_have_no_background_and_a_black_void():
+    for label_set in (label_sets.CITYSCAPES, label_sets.CAMVID):
+        assert "background" not in label_set.names
+        np.testing.assert_array_equal(label_set.color_table()[VOID], [0, 0, 0])
+
+
+def test_camvid_has_the_names_of_the_real_data(camvid):
+    lines = Path(camvid / "classes.txt").read_text().split()
+    assert label_sets.CAMVID.names == tuple(lines)

@@ -1,0 +1,164 @@
+"""Acceptance: several workers, or devices, train as one; a lost worker ends the others."""
+
+import re
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tool_runner import run_tool
+from worker_processes import ended, running, start
+from worker_train import train
+
+from deeplab_tf.data.synthetic import write_synthetic
+from deeplab_tf.distribute.strategy import make_strategy
+from deeplab_tf.errors import InputError
+from deeplab_tf.training.loop import Trainer
+from deeplab_tf.training.settings import LoopSettings
+
+# Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+HERE = Path(__file__).resolve().parents[2] / "support"
+SCRIPT = HERE / "worker_train.py"
+
+
+def assert_same(file, want):
+    with np.load(file) as found:
+        assert set(found.files) == set(want)
+        for name in want:
+            np.testing.assert_allclose(found[name], want[name], atol=1e-5, err_msg=name)
+
+
+def test_two_workers_and_two_devices_train_as_one_with_the_whole_batch(tmp_path):
+    pair, mirrored = tmp_path / "pair", tmp_path / "mirrored"
+    both = start([SCRIPT, "mirrored", mirrored, 6, mirrored], CPU_DEVICES="2")
+    try:
+        with running([SCRIPT, "multi_worker", pair, 6, pair]) as processes:
+            alone = train(make_strategy("none"), tmp_path / "alone", 6)
+            results = [ended(process) for process in [*processes, both]]
+    finally:
+        both.kill()
+    assert [result.status for result in results] == [0, 0, 0], results
+    assert_same(f"{pair}-0.npz", alone)
+    assert_same(f"{pair}-1.npz", alone)
+    assert_same(f"{mirrored}-0.npz", alone)
+    for index in range(2):
+        with np.load(f"{pair}-sums-{index}.npz") as sums:
+            np.testing.assert_array_equal(sums["integers"], [[1, 2], [2**41, -1]])
+            assert sums["integers"].dtype == np.int64
+            assert sums["fraction"] == 0.2  # in float32 it would not be
+    # The chief alone speaks and writes, and what it keeps is an ordinary model.
+    assert "6 steps done" in results[0].out and results[1].out == ""
+    assert len(list((pair / "train").glob("events*"))) == 1
+    for folder in (pair, mirrored):
+        bn = keras.saving.load_model(folder / "last.keras").get_layer("bn")
+        np.testing.assert_allclose(bn.moving_mean, alone["bn/moving_mean"], atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_killed_worker_ends_the_other_and_both_go_on_from_the_checkpoint(tmp_path, lost):
+    folder = tmp_path / "model"
+    saved = folder / "checkpoints" / "checkpoint"
+    endless = [SCRIPT, "multi_worker", folder, 10**6, tmp_path / "never"]
+    with running(endless, PAUSE="0.3") as processes:
+        deadline = time.monotonic() + 300
+        while not saved.exists():
+            assert time.monotonic() < deadline and processes[0].poll() is None
+            time.sleep(0.05)
+        processes[lost].kill()
+        left = ended(processes[1 - lost], seconds=90)
+    assert left.status == 1
+    assert left.err.splitlines()[-1].startswith("error: another worker has ended")
+    assert "Traceback" not in left.err
+    step = int(Path(tf.train.latest_checkpoint(saved.parent)).name.removeprefix("step-"))
+    with running([SCRIPT, "multi_worker", folder, step + 3, tmp_path / "end"]) as processes:
+        results = [ended(process) for process in processes]
+    assert [result.status for result in results] == [0, 0], results
+    assert f"continuing from step {step} of {step + 3}" in results[0].out
+    alone = train(make_strategy("none"), tmp_path / "alone", step + 3)
+    for index in range(2):
+        assert_same(tmp_path / f"end-{index}.npz", alone)
+
+
+class Three:
+    """All that is asked of a strategy before anything is made under it."""
+
+    num_replicas_in_sync = 3
+
+
+def test_a_batch_is_a_multiple_of_all_devices(tmp_path):
+    settings = LoopSettings(tmp_path, 1, batch_size=8, accumulate=2)
+    with pytest.raises(InputError, match="of 8 cannot be shared by 3 devices in 2 parts each") as e:
+        Trainer(None, None, None, settings, strategy=Three())
+    assert "give a multiple of 6" in str(e.value)
+
+
+@pytest.mark.parametrize(
+    "text, said", [(None, "TF_CONFIG is not set"), ("{", "TF_CONFIG is not JSON")]
+)
+def test_train_says_what_is_wrong_with_tf_config(tmp_path, monkeypatch, text, said):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if text:
+        monkeypatch.setenv("TF_CONFIG", text)
+    model_dir = tmp_path / "model"
+    done = run_tool(
+        "train", "--strategy=multi_worker", "--data_dir=none", f"--model_dir={model_dir}"
+    )
+    assert said in done.error
+    assert not model_dir.exists()
+
+
+@pytest.mark.slow
+def test_two_workers_train_by_the_tool_and_leave_an_ordinary_training(tmp_path):
+    data_dir, model_dir = tmp_path / "data", tmp_path / "model"
+    write_synthetic(data_dir, num_train=4, num_val=2, size=(128, 128))
+    flags = ["--backbone=mobilenetv2", "--head=large_fov", "--weights=none", "--bn_momentum=0.9"]
+    flags += ["--crop_size=33", "--eval_images=1", "--eval_every=2", "--checkpoint_every=2"]
+    flags += [f"--data_dir={data_dir}", f"--model_dir={model_dir}", "--batch_size=4"]
+    tool = HERE.parents[1] / "tools" / "train.py"
+    with running([tool, "--strategy=multi_worker", "--steps=2", *flags]) as processes:
+        chief, other = (ended(process) for process in processes)
+    assert [chief.status, other.status] == [0, 0], (chief, other)
+    assert "batch normalisation is over all 2 devices" in chief.out
+    assert "step 2: validation score" in chief.out and "2 steps done" in chief.out
+    assert other.out == ""
+    names = {path.name for path in model_dir.iterdir()}
+    assert names >= {"best.keras", "last.keras", "labels.json", "checkpoints", "train"}
+    layers = keras.saving.load_model(model_dir / "last.keras").layers
+    assert not any(getattr(layer, "synchronized", False) for layer in layers)
+    # One process goes on where two have been.
+    done = run_tool("train", "--steps=3", *flags)
+    assert done.status == 0, done.err
+    assert "continuing from step 2 of 3" in done.out
+
+
+@pytest.mark.slow
+def test_an_error_of_one_worker_ends_the_other_too(tmp_path):
+    with running(
+        [SCRIPT, "multi_worker", tmp_path, 10**6, tmp_path / "end"], FAIL_ON_WORKER="1"
+    ) as processes:
+        results = [ended(process, seconds=300) for process in processes]
+    assert [result.status for result in results] == [1, 1]
+    assert results[1].err.splitlines()[-1] == "error: label 7 of b.png is no class"
+    assert results[0].err.splitlines()[-1].startswith("error: another worker has ended")
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_worker_ends_all_with_a_checkpoint(tmp_path):
+    saved = tmp_path / "checkpoints" / "checkpoint"
+    with running(
+        [SCRIPT, "multi_worker", tmp_path, 10**6, tmp_path / "end"], PAUSE="0.3"
+    ) as processes:
+        deadline = time.monotonic() + 300
+        while not saved.exists():
+            assert time.monotonic() < deadline and processes[0].poll() is None
+            time.sleep(0.05)
+        processes[1].terminate()
+        chief, other = (ended(process, seconds=90) for process in processes)
+    assert [chief.status, other.status] == [0, 0], (chief, other)
+    step = re.search(r"stopped by a signal to another worker after step (\d+)", chief.out)[1]
+    assert tf.train.latest_checkpoint(saved.parent).endswith(f"step-{step}")

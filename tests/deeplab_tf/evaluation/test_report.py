@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation.metrics import ConfusionMatrix
+from deeplab_tf.evaluation.report import comparison_panel, score_dict, score_table
+from deeplab_tf.labels import LabelSet
+
+LABELS = LabelSet(("sky", "road", "absent"), ((10, 20, 230), (120, 60, 120), (0, 90, 0)))
+
+
+@pytest.fixture
+def confusions():
+    truth = np.uint8([0, 0, 1, 1])
+    before, after = ConfusionMatrix(3), ConfusionMatrix(3)
+    before.add(truth, np.uint8([0, 1, 1, 1]))
+    after.add(truth, truth)
+    return before, after
+
+
+def test_table_before_and_after(confusions):
+    assert score_table(LABELS, *confusions).splitlines() == [
+        "class                   before CRF   after CRF      change",
+        "----------------------------------------------------------",
+        "sky                         0.5000      1.0000     +0.5000",
+        "road                        0.6667      1.0000     +0.3333",
+        "absent                           -           -           -",
+        "----------------------------------------------------------",
+        "mean IoU                    0.5833      1.0000     +0.4167",
+        "pixel accuracy              0.7500      1.0000     +0.2500",
+        "mean accuracy               0.7500      1.0000     +0.2500",
+        "frequency weighted IoU      0.5833      1.0000     +0.4167",
+    ]
+
+
+def test_table_without_crf(confusions):
+    lines = score_table(LABELS, confusions[0]).splitlines()
+    assert lines[0] == "class                          IoU"
+    assert lines[3] == "road                        0.6667"
+    assert lines[6] == "mean IoU                    0.5833"
+    assert len(lines) == 10
+
+
+def test_dict_before_and_after(confusions):
+    scores = score_dict(LABELS, *confusions)
+    after = scores.pop("crf")
+    assert set(scores) == set(after)
+    assert scores["per_class_iou"]["road"] == pytest.approx(2 / 3)
+    assert after["per_class_iou"] == {"sky": 1.0, "road": 1.0, "absent": None}
+    assert "crf" not in score_dict(LABELS, confusions[0])
+
+
+@pytest.mark.parametrize("results", [1, 2])
+def test_panel_shows_image_truth_and_results(results):
+    image = np.full((20, 90, 3), 77, np.uint8)
+    labels = [np.full((20, 90), index, np.uint8) for index in range(1 + results)]
+    picture = comparison_panel(LABELS, [(image, *labels), (image, *labels)])
+    row = picture[22 + 6 + 3]
+    centers = [row[6 + 96 * column + 45].tolist() for column in range(2 + results)]
+    assert centers == [[77, 77, 77], *map(list, LABELS.colors[: 1 + results])]
+    assert picture.shape[1] == 6 + 96 * (2 + results)
+
+
+def test_panel_needs_equal_samples():
+    image, label = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
+    for samples in ([], [(image, label, label), (image, label, label, label)]):
+        with pytest.raises(InputError, match="panel"):
+            comparison_panel(LABELS, samples)

@@ -1,0 +1,232 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_model import random_model
+from tiny_training import SIZE, Killed, batches_until, tiny
+
+from crf import CRFParams
+from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation import segment
+from deeplab_tf.labels import VOID
+from deeplab_tf.models import refined, refined_parts
+from deeplab_tf.training.joint_crf import CRFTraining, crf_path, crf_rules
+from deeplab_tf.training.loop import Trainer
+from deeplab_tf.training.loss_scale import build_with_precision
+from deeplab_tf.training.losses import log_likelihood_sum
+from deeplab_tf.training.optimizer import PUBLISHED_RULES, LayerwiseSGD, multipliers
+from deeplab_tf.training.schedules import Poly
+from deeplab_tf.training.settings import LoopSettings
+
+# Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+PARAMS = CRFParams(w1=3, sigma_alpha=8, sigma_beta=40, w2=2, sigma_gamma=2, iterations=2)
+
+
+def tiny_refined(frozen=False):
+    network = tiny()
+    network.trainable = not frozen
+    return refined(network, PARAMS, trainable=True)
+
+
+def batch_at(position):
+    """Two images whose left part is dark and whose right part is bright, with their labels."""
+    edge = tf.random.stateless_uniform((2, 1, 1), tf.stack([position, 7]), 3, 14, tf.int32)
+    bright = tf.broadcast_to(tf.range(SIZE) >= edge, (2, SIZE, SIZE))
+    noise = tf.random.stateless_uniform((2, SIZE, SIZE, 3), tf.stack([position, 8]), 0, 60)
+    label = tf.where(tf.range(SIZE) < 2, tf.constant(VOID, tf.uint8), tf.cast(bright, tf.uint8))
+    name = tf.strings.join(["batch", tf.strings.as_string(position)])
+    image = tf.where(bright[..., None], 250.0, 80.0) - noise
+    return {"image": image, "label": label, "name": tf.fill([2], name)}
+
+
+def make_batches(start):
+    return tf.data.Dataset.range(start, 1 << 40).map(batch_at)
+
+
+def images(count=2):
+    levels = [batch_at(tf.constant(10**6 + i, tf.int64))["image"] for i in range(count)]
+    return tf.cast(tf.round(tf.concat(levels, axis=0)), tf.uint8).numpy()
+
+
+class Score:
+    """Stands for a `Validation`: keeps what it was given, and scores by w1."""
+
+    def __init__(self):
+        self.given = []
+
+    def score(self, model, crf):
+        self.given.append((model, crf))
+        return -crf.w1
+
+    def draw(self, model, crf):
+        return [np.full((4, 6, 3), crf.iterations, np.uint8)]
+
+
+def trainer(folder, model=None, steps=12, validation=None, rate=0.1, iterations=7, **settings):
+    model = model or tiny_refined()
+    optimizer = LayerwiseSGD(
+        Poly(rate, max(steps, 12)), l2=1e-3, rules=crf_rules(3) + PUBLISHED_RULES
+    )
+    often = {"checkpoint_every": 4, "eval_every": 4, "log_every": 2}
+    loop = LoopSettings(folder, steps, batch_size=2, output_stride=8, **often)
+    hooks = CRFTraining(iterations, validation, model.layers[2].trainable).hooks()
+    batches = settings.pop("make_batches", make_batches)
+    return model, Trainer(model, optimizer, batches, loop, **hooks, **settings)
+
+
+def test_crf_path_by_hand(tmp_path):
+    assert crf_path(tmp_path / "best.keras") == tmp_path / "best_crf.json"
+
+
+@pytest.mark.slow
+def test_rules_reach_the_crf_alone_and_nothing_of_it_decays():
+    model, rules = tiny_refined(), crf_rules(50.0) + PUBLISHED_RULES
+    found = {v.path: multipliers(v, rules) for v in model.trainable_variables}
+    for name in ("w1", "w2", "compatibility"):
+        assert found[f"crf/{name}"] == (50, 0)
+    assert found["fc8/kernel"] == (10, 1)
+    assert found["conv/kernel"] == (1, 1)
+
+
+def test_one_step_is_sgd_on_the_loss_after_the_crf(tmp_path):
+    model = refined(random_model(2), PARAMS, trainable=True)
+    batch = batch_at(tf.constant(0, tf.int64))
+    variables = model.trainable_variables
+    with tf.GradientTape() as tape:
+        total, count = log_likelihood_sum(batch["label"], model(batch["image"], training=True))
+        loss = total / count
+    gradients = tape.gradient(loss, [v.value for v in variables])
+    rules = [*[(1, 1e-3), (2, 0)], *[(3, 0)] * 3]  # kernel, bias; w1, w2, compatibility
+    want = [
+        v.numpy() - 1e-2 * rate * (gradient.numpy() + decay * v.numpy())
+        for v, gradient, (rate, decay) in zip(variables, gradients, rules, strict=True)
+    ]
+    trainer(tmp_path, model, steps=1, rate=1e-2)[1].run()
+    for variable, value in zip(variables, want, strict=True):
+        np.testing.assert_allclose(variable, value, rtol=1e-5, atol=1e-6, err_msg=variable.path)
+
+
+def test_trains_network_and_crf(tmp_path):
+    model = tiny_refined()
+    before = [v.numpy() for v in model.trainable_variables]
+    batch = batch_at(tf.constant(10**6, tf.int64))
+
+    def loss():
+        total, count = log_likelihood_sum(batch["label"], model(batch["image"]))
+        return float(total / count)
+
+    first = loss()
+    trainer(tmp_path, model, steps=40, rate=0.05)[1].run()
+    assert loss() < 0.7 * first
+    for old, new in zip(before, model.trainable_variables, strict=True):
+        assert np.abs(old - new.numpy()).max() > 1e-3, new.path
+
+
+def test_keeps_the_network_alone_and_the_crf_beside_it(tmp_path):
+    validation = Score()
+    model, loop = trainer(tmp_path, validation=validation)
+    loop.run()
+    network, crf = refined_parts(model)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {
+        "best.keras", "best_crf.json", "last.keras", "last_crf.json", "checkpoints", "train"
+    }  # fmt: skip
+    assert all(scored is network for scored, _ in validation.given)
+    scored = [params for _, params in validation.given]
+    assert {params.iterations for params in scored} == {7}
+    assert len({params.w1 for params in scored}) == 3
+    assert CRFParams.load(tmp_path / "best_crf.json") == min(scored, key=lambda params: params.w1)
+    assert CRFParams.load(tmp_path / "last_crf.json") == crf.learned_params(7) == scored[-1]
+    last = keras.saving.load_model(tmp_path / "last.keras", safe_mode=True)
+    assert last.output_shape == (None, None, None, 2)
+    for old, new in zip(network.weights, last.weights, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_what_is_kept_gives_what_the_trained_model_gives(tmp_path):
+    model, loop = trainer(tmp_path, iterations=PARAMS.iterations)
+    loop.run()
+    network = keras.saving.load_model(tmp_path / "last.keras")
+    params = CRFParams.load(tmp_path / "last_crf.json")
+    for image, found in zip(images(), model(images()), strict=True):
+        want = segment(network, image, params, return_probabilities=True)
+        # Two engines: single pixels may differ by more.
+        assert np.abs(found - want).mean() < 2e-5
+
+
+def test_the_pictures_are_those_after_the_crf():
+    training = CRFTraining(9, Score())
+    assert (training.hooks()["draw"](tiny_refined())[0] == 9).all()
+    assert "validate" not in CRFTraining(9).hooks()
+
+
+@pytest.mark.parametrize("killed_at", [2, pytest.param(11, marks=pytest.mark.slow)])
+def test_a_killed_training_goes_on_to_the_very_same_end(tmp_path, capsys, killed_at):
+    keras.utils.set_random_seed(3)
+    whole, loop = trainer(tmp_path / "whole", validation=Score())
+    loop.run()
+    keras.utils.set_random_seed(3)
+    cut = tmp_path / "cut"
+    with pytest.raises(Killed):
+        killed = batches_until(killed_at, make_batches)
+        trainer(cut, validation=Score(), make_batches=killed)[1].run()
+    keras.utils.set_random_seed(3)
+    capsys.readouterr()
+    resumed, loop = trainer(cut, validation=Score())
+    loop.run()
+    start = killed_at // 4 * 4
+    assert (f"continuing from step {start} of 12" in capsys.readouterr().out) == (start > 0)
+    for old, new in zip(whole.variables, resumed.variables, strict=True):
+        np.testing.assert_array_equal(old, new, err_msg=old.path)
+    for name in ("best_crf.json", "last_crf.json"):
+        assert (cut / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_checkpoint_of_the_network_alone_is_refused(tmp_path):
+    settings = LoopSettings(tmp_path, 1, batch_size=2)
+    Trainer(tiny(), LayerwiseSGD(0.01), make_batches, settings).run()
+    with pytest.raises(InputError, match="another network"):
+        trainer(tmp_path)[1].run()
+
+
+def test_with_a_frozen_network_only_the_crf_moves_and_nothing_is_dropped(tmp_path):
+    model = tiny_refined(frozen=True)
+    network, crf = refined_parts(model)
+    before, start = [w.numpy() for w in network.weights], crf.learned_params()
+    batch = batch_at(tf.constant(0, tf.int64))
+    total, count = log_likelihood_sum(batch["label"], model(batch["image"], training=False))
+    _, loop = trainer(tmp_path, model, steps=1)
+    loss, *_ = loop._step(batch["image"], batch["label"])
+    assert float(loss) == pytest.approx(float(total / count), rel=1e-5)
+    loop.run()
+    for old, new in zip(before, network.weights, strict=True):
+        np.testing.assert_array_equal(old, new)
+    learned = crf.learned_params()
+    assert learned.w1 != start.w1 and learned.w2 != start.w2
+    assert learned.compatibility != start.compatibility
+
+
+def test_bfloat16_training_scores_and_keeps_float32(tmp_path):
+    validation = Score()
+    model, float32_model = build_with_precision(tiny_refined, "mixed_bfloat16")
+    trainer(tmp_path, model, steps=4, validation=validation, float32_model=float32_model)[1].run()
+    network, crf = refined_parts(model)
+    assert network.get_layer("conv").compute_dtype == "bfloat16"
+    assert crf.compute_dtype == "float32"
+    scored, params = validation.given[-1]
+    assert scored.get_layer("conv").compute_dtype == "float32"
+    assert params == crf.learned_params(7) != PARAMS
+    kept = keras.saving.load_model(tmp_path / "best.keras")
+    for old, new in zip(network.weights, kept.weights, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_network_that_gives_no_numbers_stops_the_training(tmp_path):
+    def poisoned(start):
+        return make_batches(start).map(lambda batch: {**batch, "image": batch["image"] * np.inf})
+
+    with pytest.raises(InputError, match="at step 1, images batch0, batch0: lower") as error:
+        trainer(tmp_path, make_batches=poisoned)[1].run()
+    assert "\n" not in str(error.value)

@@ -1,0 +1,148 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_step import batch, change, frozen_bn_network, network, sgd, uneven_batch
+
+from deeplab_tf.errors import InputError
+from deeplab_tf.training.checkpoints import Checkpoints
+from deeplab_tf.training.guards import Guards
+from deeplab_tf.training.loss_scale import LossScale
+from deeplab_tf.training.objectives import ScoreMapObjective
+from deeplab_tf.training.optimizer import LayerwiseAdam, LayerwiseSGD
+from deeplab_tf.training.step import TrainStep
+
+# Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+def test_gradients_are_clipped_by_the_norm_of_all_of_them():
+    free = change()[0]
+    norm = np.linalg.norm(free) / 0.5
+    clipped = change(clip_norm=norm / 4)[0]
+    np.testing.assert_allclose(clipped, free / 4, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(change(clip_norm=4 * norm)[0], free, rtol=1e-6)
+    # Of the whole batch: its parts are longer than their mean.
+    parts = change(clip_norm=norm / 4, accumulate=4)[0]
+    np.testing.assert_allclose(parts, free / 4, rtol=1e-4, atol=1e-6)
+
+
+def test_float16_comes_close_to_float32():
+    scale = LossScale(growth_steps=2)
+    half = change(steps=3, dtype="mixed_float16", loss_scale=scale, clip_norm=0.5)[0]
+    whole = change(steps=3, clip_norm=0.5)[0]
+    assert np.linalg.norm(half - whole) < 0.01 * np.linalg.norm(whole)
+    assert not np.array_equal(half, whole)
+    assert [int(v) for v in scale.variables] == [2**16, 1]  # doubled after two, one more since
+
+
+@pytest.mark.parametrize("optimizer", [LayerwiseSGD, LayerwiseAdam])
+def test_an_overflow_leaves_the_step_out_and_halves_the_scale(optimizer):
+    optimizer, scale = optimizer(0.1), LossScale(initial=2.0**60)
+    changed, (loss, _, finite, weights_finite) = change(
+        dtype="mixed_float16", optimizer=optimizer, loss_scale=scale
+    )
+    assert np.isfinite(loss) and not finite and weights_finite
+    assert not changed.any() and int(optimizer.iterations) == 0
+    assert [float(v) for v in scale.variables] == [2.0**59, 0]
+
+
+def test_the_scale_is_part_of_a_checkpoint(tmp_path):
+    model, optimizer, scale = network(), sgd(), LossScale()
+    optimizer.build(model.trainable_variables)
+    scale.update(tf.constant(False))
+    checkpoints = Checkpoints(tmp_path, model, optimizer, loss_scale=scale.variables)
+    checkpoints.state.step = 1
+    checkpoints.save()
+    other = LossScale()
+    Checkpoints(tmp_path, model, optimizer, loss_scale=other.variables).restore()
+    assert float(other.value) == 2**14
+    with pytest.raises(InputError, match="precision"):
+        Checkpoints(tmp_path, model, optimizer).restore()
+
+
+class NoGradient(ScoreMapObjective):
+    """The loss is 0, and the derivative of the root at 0 is not a number."""
+
+    def sums(self, labels, scores):
+        return tf.sqrt(0 * super().sums(labels, scores))
+
+
+@pytest.mark.parametrize("initial, stops", [(2.0, False), (1.0, True)])
+def test_gradients_that_no_scale_helps_stop_the_training(tmp_path, initial, stops):
+    model, optimizer, scale = network(), sgd(), LossScale(initial)
+    optimizer.build(model.trainable_variables)
+    strategy = tf.distribute.get_strategy()
+    step = TrainStep(model, optimizer, NoGradient(8), strategy, loss_scale=scale)
+    guards = Guards(strategy, Checkpoints(tmp_path, model, optimizer), scale)
+    image, label = batch()
+    named = {"image": image, "label": label, "name": tf.constant(["a", "b"])}
+    if stops:
+        with pytest.raises(InputError, match="a gradient is not finite at step 3, images a, b"):
+            guards.checked_step(step, 3, named)
+    else:
+        assert guards.checked_step(step, 3, named) == (0.0, 0.5)
+
+
+def test_xla_trains_the_same_network():
+    plain, compiled = change(steps=3)[0], change(steps=3, xla=True, accumulate=2)[0]
+    assert np.linalg.norm(plain) > 0.1
+    np.testing.assert_allclose(compiled, plain, rtol=1e-3, atol=1e-5)
+
+
+class PythonCounts(ScoreMapObjective):
+    """Holds an operation that XLA does not have."""
+
+    def counts(self, labels):
+        count = tf.numpy_function(np.size, [labels], tf.int64)
+        return tf.cast(tf.ensure_shape(count, ()), tf.float32)[None]
+
+
+def test_what_xla_cannot_compile_is_named(tmp_path):
+    model, optimizer, strategy = network(), sgd(), tf.distribute.get_strategy()
+    optimizer.build(model.trainable_variables)
+    step = TrainStep(model, optimizer, PythonCounts(8), strategy, xla=True)
+    guards = Guards(strategy, Checkpoints(tmp_path, model, optimizer))
+    image, label = batch()
+    named = {"image": image, "label": label, "name": tf.constant(["a"])}
+    with pytest.raises(
+        InputError, match=r"XLA cannot compile .*PyFunc.*: leave out --xla"
+    ) as error:
+        guards.checked_step(step, 1, named)
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def of_two_replicas():
+    """What replicas_worker.py prints: a dict from name to text."""
+    script = Path(__file__).resolve().parents[2] / "support" / "replicas_worker.py"
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(re.findall(r"(\w+) (\S+)", done.stdout))
+
+
+def numbers(text):
+    return np.array(text.split(","), float)
+
+
+def test_two_replicas_clip_and_skip_as_one_does(of_two_replicas):
+    found = of_two_replicas
+    free, clipped = change()[0], change(clip_norm=0.25)[0]
+    assert np.linalg.norm(clipped) < np.linalg.norm(free) / 2
+    for name, want in (("free", free), ("clipped", clipped)):
+        np.testing.assert_allclose(numbers(found[name]), want, atol=1e-6)
+    # One replica's images overflow; both leave the step out.
+    assert (found["overflow"], found["skipped"], found["scale"]) == ("True", "True", "16384.0")
+
+
+def test_two_replicas_add_up_parts_beside_frozen_batch_normalisation(of_two_replicas):
+    want, (loss, *_) = change(steps=3, model=frozen_bn_network(), data=uneven_batch())
+    assert np.abs(want).max() > 0.1
+    np.testing.assert_allclose(numbers(of_two_replicas["parts"]), want, atol=1e-5)
+    assert float(of_two_replicas["loss"]) == pytest.approx(loss, rel=1e-5)

@@ -1,0 +1,86 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from crf import CRFParams
+from deeplab_tf.data.examples import Example
+from deeplab_tf.errors import InputError
+from deeplab_tf.labels import LabelSet
+from deeplab_tf.training.validation import Validation, spread
+
+DARK, BRIGHT = 0, 1
+
+
+def bright_or_dark():
+    """A network that calls a pixel class 1 where it is brighter than 127, class 0 elsewhere."""
+    inputs = keras.Input((None, None, 3))
+    x = keras.layers.AveragePooling2D(1, strides=8, padding="same")(inputs)
+    layer = keras.layers.Conv2D(2, 1, name="fc8")
+    model = keras.Model(inputs, layer(x))
+    layer.set_weights([np.array([[[[0, 1.0]] * 3]]), np.array([127 * 3.0, 0])])
+    return model
+
+
+@pytest.fixture
+def examples(tmp_path):
+    """Four flat images, dark, bright, dark, bright; the last one's label is wrong."""
+    made = []
+    for i, value in enumerate((10, 240, 10, 240)):
+        label = DARK if i == 3 else int(value > 127)
+        paths = [tmp_path / f"{i}.png", tmp_path / f"{i}_label.png"]
+        for path, picture in zip(
+            paths, (np.full((17, 25, 3), value), np.full((17, 25, 1), label)), strict=True
+        ):
+            path.write_bytes(tf.io.encode_png(picture.astype(np.uint8)).numpy())
+        made.append(Example(str(i), *map(str, paths)))
+    return made
+
+
+def test_spread_by_hand():
+    assert spread("abcdefgh", 4) == list("aceg")
+    assert spread("abc", 2) == ["a", "b"]
+    assert spread("abc", 7) == spread("abc", None) == list("abc")
+    assert spread("abc", 0) == []
+
+
+def test_score_is_the_miou_by_hand(examples):
+    # Dark: two right, one missed: 2/3. Bright: one right, one too many: 1/2.
+    score = Validation(examples, LabelSet.generic(2)).score(bright_or_dark())
+    assert score == pytest.approx((2 / 3 + 1 / 2) / 2)
+
+
+def test_only_the_images_asked_for_are_scored(examples):
+    assert Validation(examples, LabelSet.generic(2), max_images=1).score(bright_or_dark()) == 1
+
+
+def test_pictures_are_image_truth_and_prediction(examples):
+    labels = LabelSet.generic(2)
+    pictures = Validation(examples, labels, num_pictures=4).draw(bright_or_dark())
+    assert len(pictures) == 4
+    colors = labels.color_table()
+    for picture, value, truth, found in zip(
+        pictures, (10, 240, 10, 240), (0, 1, 0, 0), (0, 1, 0, 1), strict=True
+    ):
+        assert picture.shape == (17, 75, 3)
+        assert picture.dtype == np.uint8
+        assert (picture[:, :25] == value).all()
+        assert (picture[:, 25:50] == colors[truth]).all()
+        assert (picture[:, 50:] == colors[found]).all()
+
+
+def test_score_and_pictures_are_those_after_the_crf_where_one_is_given(examples):
+    # A compatibility that overrules every image: bright costs nothing, dark costs a lot.
+    crf = CRFParams(w1=0, w2=60, sigma_gamma=2, compatibility=((5, 5), (0, 0)))
+    validation = Validation(examples, LabelSet.generic(2))
+    # All is called bright: dark is never found, 0/3; bright is right in one image of four.
+    assert validation.score(bright_or_dark(), crf) == pytest.approx((0 + 1 / 4) / 2)
+    bright = LabelSet.generic(2).color_table()[BRIGHT]
+    for picture in validation.draw(bright_or_dark(), crf):
+        assert (picture[:, 50:] == bright).all()
+
+
+def test_unreadable_image_is_an_input_error(examples):
+    validation = Validation([examples[0]._replace(image="gone.jpg")], LabelSet.generic(2))
+    with pytest.raises(InputError, match=r"gone\.jpg"):
+        validation.score(bright_or_dark())
