@@ -1,9 +1,27 @@
-"""The one exception for what a user can mend."""
+"""The exception for everything that a user can fix, and error texts on one line."""
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used; the message is one line: what, where, what to do.
+    """The user's input cannot be used; the message is one line: what, where, what to do.
 
-    The tools print this message alone and exit with status 1. Anything else that is raised is
-    a defect of ours and keeps its stack trace.
+    The commands print this message alone and exit with status 1. Any other exception is a bug of
+    ours and keeps its stack trace.
     """
+
+
+def one_line(error, limit=300):
+    """The text of an exception on one line, or its class name if it has no text.
+
+    Args:
+      error: the exception.
+      limit: the most characters to keep; libraries may append whole stack traces.
+
+    Returns:
+      str without line breaks.
+
+    Example:
+      >>> one_line(OSError("disk full\\n  at write"))
+      'disk full at write'
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -92,3 +92,19 @@ def read_file(path):
         return Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; check the path") from None
+
+
+def evenly_spaced(items, count=None):
+    """Choose `count` items spread evenly over a list, since neighbors in a video look alike.
+
+    Args:
+      items: list.
+      count: how many to choose; None, 0 or more than there are: all.
+
+    Example:
+      >>> evenly_spaced("abcdef", 3)
+      ['a', 'c', 'e']
+    """
+    if not count or count >= len(items):
+        return list(items)
+    return [items[i * len(items) // count] for i in range(count)]

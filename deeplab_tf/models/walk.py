@@ -1,0 +1,19 @@
+"""Visits every layer of a model, those of nested models included."""
+
+import keras
+
+
+def leaf_layers(model):
+    """Yield the layers of a model that are not models themselves, in the model's order.
+
+    Args:
+      model: any `keras.Model`; nested models are walked through.
+
+    Example:
+      >>> frozen = [layer for layer in leaf_layers(model) if not layer.trainable]
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from leaf_layers(layer)
+        else:
+            yield layer
