@@ -9,4 +9,6 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import segment
 from deeplab_tf.models import build_deeplab, build_fcn, to_atrous
 
+__version__ = "0.2.0"
+
 __all__ = ["InputError", "build_deeplab", "build_fcn", "segment", "to_atrous"]

@@ -1,6 +1,8 @@
-"""Runs `deeplab_tf.commands.ablation`; see --help."""
+"""`python tools/ablation.py ...` does the same as `deeplab-tf ablation ...`."""
 
-import runpy
+import sys
+
+from launch import main
 
 if __name__ == "__main__":
-    runpy.run_module("deeplab_tf.commands.ablation", run_name="__main__", alter_sys=True)
+    sys.exit(main(["ablation", *sys.argv[1:]]))

@@ -1,6 +1,8 @@
-"""Runs `deeplab_tf.commands.evaluate`; see --help."""
+"""`python tools/evaluate.py ...` does the same as `deeplab-tf evaluate ...`."""
 
-import runpy
+import sys
+
+from launch import main
 
 if __name__ == "__main__":
-    runpy.run_module("deeplab_tf.commands.evaluate", run_name="__main__", alter_sys=True)
+    sys.exit(main(["evaluate", *sys.argv[1:]]))

@@ -1,6 +1,8 @@
-"""Runs `deeplab_tf.commands.export`; see --help."""
+"""`python tools/export.py ...` does the same as `deeplab-tf export ...`."""
 
-import runpy
+import sys
+
+from launch import main
 
 if __name__ == "__main__":
-    runpy.run_module("deeplab_tf.commands.export", run_name="__main__", alter_sys=True)
+    sys.exit(main(["export", *sys.argv[1:]]))

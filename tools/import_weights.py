@@ -1,6 +1,8 @@
-"""Runs `deeplab_tf.commands.import_weights`; see --help."""
+"""`python tools/import_weights.py ...` does the same as `deeplab-tf import-weights ...`."""
 
-import runpy
+import sys
+
+from launch import main
 
 if __name__ == "__main__":
-    runpy.run_module("deeplab_tf.commands.import_weights", run_name="__main__", alter_sys=True)
+    sys.exit(main(["import-weights", *sys.argv[1:]]))

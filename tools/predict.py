@@ -1,6 +1,8 @@
-"""Runs `deeplab_tf.commands.predict`; see --help."""
+"""`python tools/predict.py ...` does the same as `deeplab-tf predict ...`."""
 
-import runpy
+import sys
+
+from launch import main
 
 if __name__ == "__main__":
-    runpy.run_module("deeplab_tf.commands.predict", run_name="__main__", alter_sys=True)
+    sys.exit(main(["predict", *sys.argv[1:]]))

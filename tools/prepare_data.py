@@ -1,6 +1,8 @@
-"""Runs `deeplab_tf.commands.prepare_data`; see --help."""
+"""`python tools/prepare_data.py ...` does the same as `deeplab-tf prepare-data ...`."""
 
-import runpy
+import sys
+
+from launch import main
 
 if __name__ == "__main__":
-    runpy.run_module("deeplab_tf.commands.prepare_data", run_name="__main__", alter_sys=True)
+    sys.exit(main(["prepare-data", *sys.argv[1:]]))

@@ -1,6 +1,8 @@
-"""Runs `deeplab_tf.commands.search_crf`; see --help."""
+"""`python tools/search_crf.py ...` does the same as `deeplab-tf search-crf ...`."""
 
-import runpy
+import sys
+
+from launch import main
 
 if __name__ == "__main__":
-    runpy.run_module("deeplab_tf.commands.search_crf", run_name="__main__", alter_sys=True)
+    sys.exit(main(["search-crf", *sys.argv[1:]]))

@@ -1,6 +1,8 @@
-"""Runs `deeplab_tf.commands.train`; see --help."""
+"""`python tools/train.py ...` does the same as `deeplab-tf train ...`."""
 
-import runpy
+import sys
+
+from launch import main
 
 if __name__ == "__main__":
-    runpy.run_module("deeplab_tf.commands.train", run_name="__main__", alter_sys=True)
+    sys.exit(main(["train", *sys.argv[1:]]))

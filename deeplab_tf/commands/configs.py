@@ -1,46 +1,41 @@
-"""The table of the published systems in configs/, printed by `tools/train.py --list_configs`."""
+"""List the published systems, or print one of their flagfiles.
+
+    deeplab-tf configs                          # a table with the published figures
+    deeplab-tf configs voc_vgg16_large_fov      # the flagfile of one of them
+
+The commands find these flagfiles by name: deeplab-tf train --flagfile=voc_vgg16_large_fov ...
+"""
 
 import functools
 import re
-import sys
-from pathlib import Path
 
 import keras
-from absl import flags
 
 from deeplab_tf import build_deeplab, build_fcn
+from deeplab_tf.commands.flagfiles import CONFIGS, find_flagfile
 from deeplab_tf.data.label_sets import LABEL_SETS
+from deeplab_tf.errors import InputError
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+ARGUMENTS = "[NAME]"
 COLUMNS = ("configuration", "data", "network", "parameters", "mean IoU", "with the CRF")
 
 
-class ListFlag(flags.BooleanFlag):
-    """A flag that prints the table and ends the program, whatever other flags are missing."""
-
-    def parse(self, arg):
-        """Print the table where the flag is given."""
-        super().parse(arg)
-        if self.value:
-            print(table())
-            sys.exit(0)
+def define_flags(values):
+    """Define no flag: this command has none."""
 
 
-flags.DEFINE_flag(
-    ListFlag(
-        "list_configs",
-        False,
-        "Print the published systems in configs/ with their published figures, and end.",
-        allow_override=True,
-    )
-)
+def main(flags, names):
+    """Print the table, or the flagfile of that name."""
+    if len(names) > 1:
+        raise InputError(f"unexpected argument {names[1]!r}; give one name")
+    print(find_flagfile(names[0]).read_text("utf-8").rstrip() if names else table())
 
 
 def table(folder=CONFIGS):
     """The published systems as a Markdown table.
 
     Args:
-      folder: where the flagfiles lie; those that name a published data set are listed.
+      folder: the folder of the flagfiles; those for a published data set are listed.
 
     Returns:
       str, a row for each flagfile.
@@ -91,7 +86,7 @@ def count_parameters(backbone, head, num_classes, use_multi_scale_features=False
       backbone, num_classes, use_multi_scale_features: see `deeplab_tf.build_deeplab`.
       head: of a DeepLab; the stride of an FCN.
     """
-    # The weights themselves, half a gigabyte for some, are not made.
+    # Without the weights themselves, half a gigabyte for some networks.
     with keras.StatelessScope(initialize_variables=False):
         if isinstance(head, int):
             return build_fcn(backbone, head, num_classes, weights=None).count_params()
@@ -100,7 +95,7 @@ def count_parameters(backbone, head, num_classes, use_multi_scale_features=False
 
 
 def published(text):
-    """The published figures before and after the CRF, "" where there is none."""
+    """The published figures before and after the CRF, "" for one that does not exist."""
     figure = r"(\d+\.\d+)"
     line = rf"^# Published mean IoU, val: {figure}(?:; with the CRF: {figure})?\.$"
     found = re.search(line, text, re.MULTILINE)

@@ -1,28 +1,29 @@
-"""Show on images what the CRF does to a network's result, and what each parameter does.
+"""Draw what the CRF does to a network's result, and what each of its parameters does.
 
-    python tools/explain_crf.py --model=M --out_dir=D IMAGE...
-    python tools/explain_crf.py --model=M --out_dir=D --crf_sigma_beta=5 --values_w1=0,4,8 IMAGE
+    deeplab-tf explain-crf --model=M --out_dir=D IMAGE...
+    deeplab-tf explain-crf --model=M --out_dir=D --crf_sigma_beta=5 --values_w1=0,4,8 IMAGE
 
-writes for each image D/NAME_iterations.png, what is believed after some numbers of mean field
-iterations, and D/NAME_parameters.png, the labels at some values of each parameter with the
-others as the --crf_* flags give them. A belief is drawn as the colour of the most probable
-class, paler the less probable it is.
+writes two pictures for each image. D/NAME_iterations.png shows the probabilities after some
+numbers of mean field iterations: each pixel has the color of its most probable class, paler if
+that is less probable. D/NAME_parameters.png shows the labels at some values of each parameter,
+with the other parameters as the --crf_* flags give them.
 """
 
 from dataclasses import replace
 
-from absl import flags
-
-from deeplab_tf.commands.app import run
-
-# app quiets TensorFlow, so it is imported before it.
-# isort: split
 import numpy as np
 from tqdm import tqdm
 
 from crf.search import SearchGrid
-from deeplab_tf.commands.flags import crf_flags, model_flags
-from deeplab_tf.commands.image_outputs import plan_outputs
+from deeplab_tf.commands.flags.crf import define_crf_flags, given_params
+from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.commands.flags.model import (
+    define_model_flags,
+    define_size_flags,
+    open_model,
+    segment_settings,
+)
+from deeplab_tf.commands.outputs import plan_image_outputs
 from deeplab_tf.data.voc import load_image
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import most_probable, predict_probabilities, refine
@@ -35,44 +36,66 @@ from deeplab_tf.visualize import (
     panel,
 )
 
-FLAGS = flags.FLAGS
+ARGUMENTS = "IMAGE..."
 
-# Where no values are given, a parameter takes these multiples of the one it has.
+# Without --values_NAME, these multiples of a parameter's value are shown.
 WEIGHT_FACTORS, RANGE_FACTORS = (0, 0.5, 1, 4, 16), (0.25, 0.5, 1, 4, 16)
 COLUMNS = 4  # of the first picture
-ENDINGS = ("_iterations", "_parameters")
-
-model_flags.define_size_flags()
-flags.DEFINE_string("out_dir", None, "Folder for the pictures.", required=True)
-flags.DEFINE_list("belief_after", ["1", "2", "5", "10"], "Numbers of iterations to show.")
-for _name in SearchGrid.names():
-    flags.DEFINE_list(
-        f"values_{_name}", None, f"Values of {_name} to show. Default: multiples of its own."
-    )
 
 
-def beliefs_shown(params):
-    """The parameters of --belief_after by their captions.
+def define_flags(values):
+    """Define the flags of the pictures."""
+    define_model_flags(values)
+    define_size_flags(values)
+    define_crf_flags(values)
+    define = heading(values, "Pictures")
+    define.string("out_dir", None, "Folder for the pictures.", required=True)
+    define.list("belief_after", ["1", "2", "5", "10"], "Numbers of iterations to show.")
+    for name in SearchGrid.names():
+        define.list(
+            f"values_{name}", None, f"Values of {name} to show. Default: multiples of its value."
+        )
+
+
+def main(flags, images):
+    """Draw the pictures of every image."""
+    plan = plan_image_outputs(images, flags.out_dir, ("_iterations", "_parameters"))
+    model, label_set = open_model(flags)
+    params = given_params(flags, label_set.num_classes)
+    settings = segment_settings(flags)
+    counts = iterations_shown(flags, params)
+    trials = [values_shown(flags, name, params) for name in SearchGrid.names()]
+    for path, *outputs in tqdm(plan, unit="image"):
+        image = load_image(path)
+        probabilities = predict_probabilities(model, image, **settings)
+        shared = image, probabilities, label_set, params
+        pictures = iterations_picture(*shared, counts), parameters_picture(*shared, trials)
+        for output, picture in zip(outputs, pictures, strict=True):
+            write_file(output, encode_picture(picture))
+
+
+def iterations_shown(flags, params):
+    """`CRFParams` with each number of iterations of --belief_after, by their captions.
 
     Raises:
-      InputError: where a value is no number of iterations.
+      InputError: if a value is not a number of iterations.
     """
     try:
-        counts = [int(text) for text in FLAGS.belief_after]
+        counts = [int(text) for text in flags.belief_after]
         return {f"after {count}": replace(params, iterations=count) for count in counts}
     except ValueError as error:
-        raise InputError(f"--belief_after={','.join(FLAGS.belief_after)}: {error}") from None
+        raise InputError(f"--belief_after={','.join(flags.belief_after)}: {error}") from None
 
 
-def values_shown(name, params):
-    """The parameters with the values to show of one of them, by their captions.
+def values_shown(flags, name, params):
+    """`CRFParams` with each value to show of one parameter, by their captions.
 
-    Each value is shown once: all multiples of a weight of 0 are 0.
+    A value is shown once, although all multiples of a weight of 0 are 0.
 
     Raises:
-      InputError: where a value is out of the parameter's range.
+      InputError: if a value is out of the parameter's range.
     """
-    texts, given = FLAGS[f"values_{name}"].value, getattr(params, name)
+    texts, given = flags[f"values_{name}"].value, getattr(params, name)
     try:
         if texts:
             values = list(map(float, texts))
@@ -84,16 +107,16 @@ def values_shown(name, params):
         what = f"={','.join(texts)}" if texts else f": multiples of {name} = {given:g} are shown"
         raise InputError(f"--values_{name}{what}: {error}") from None
     short = {value: f"{value:g}" for value in points}
-    # Values that six digits cannot tell apart are written in full.
+    # If six digits do not tell values apart, all digits are shown.
     shown = short if len(set(short.values())) == len(points) else {v: repr(v) for v in points}
     return {f"{name} = {shown[value]}": point for value, point in points.items()}
 
 
-def iterations_picture(image, probabilities, label_set, params, beliefs):
-    """Image, network, beliefs, and the labels before and after the CRF."""
+def iterations_picture(image, probabilities, label_set, params, counts):
+    """Image, probabilities before and after some iterations, labels before and after the CRF."""
     colors = label_set.color_table()
     cells = {"image": image, "network": colorize_probabilities(probabilities, colors)}
-    for caption, shown in beliefs.items():
+    for caption, shown in counts.items():
         refined = refine(probabilities, image, shown)
         cells[caption] = colorize_probabilities(refined, colors)
     cells["labels before"] = colorize(most_probable(probabilities), colors)
@@ -133,24 +156,3 @@ def table(rows, legend):
         ],
         legend=legend,
     )
-
-
-def main(images):
-    """Draw the pictures as the flags say."""
-    plan = plan_outputs(images, FLAGS.out_dir, ENDINGS)
-    model, label_set = model_flags.open_model()
-    params = crf_flags.given_params(label_set.num_classes)
-    settings = model_flags.segment_settings()
-    beliefs = beliefs_shown(params)
-    trials = [values_shown(name, params) for name in SearchGrid.names()]
-    for path, *outputs in tqdm(plan, unit="image"):
-        image = load_image(path)
-        probabilities = predict_probabilities(model, image, **settings)
-        shared = image, probabilities, label_set, params
-        pictures = iterations_picture(*shared, beliefs), parameters_picture(*shared, trials)
-        for output, picture in zip(outputs, pictures, strict=True):
-            write_file(output, encode_picture(picture))
-
-
-if __name__ == "__main__":
-    run(main, takes_files=True)

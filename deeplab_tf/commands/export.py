@@ -1,6 +1,6 @@
 """Export a trained network as a SavedModel, with the CRF in its graph if wanted.
 
-    python tools/export.py --model=M --out=SAVED_MODEL --crf
+    deeplab-tf export --model=M --out=SAVED_MODEL --crf
 
 The SavedModel needs nothing but TensorFlow:
 
@@ -8,31 +8,27 @@ The SavedModel needs nothing but TensorFlow:
     labels = serve(images=images)["labels"]    # images: uint8 (B, H, W, 3) RGB, any H and W
 """
 
-from absl import flags
-
-from deeplab_tf.commands.app import run
-
-# app quiets TensorFlow, so it is imported before it.
-# isort: split
-from deeplab_tf.commands.flags import crf_flags, model_flags
+from deeplab_tf.commands.flags.crf import crf_params, define_crf_flags
+from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.commands.flags.model import checked_scales, define_model_flags, open_model
 from deeplab_tf.export import export_saved_model
 from deeplab_tf.files import check_new_folder
 
-FLAGS = flags.FLAGS
 
-flags.DEFINE_string("out", None, "Folder for the SavedModel.", required=True)
-flags.DEFINE_bool("overwrite", False, "Replace what lies there.")
+def define_flags(values):
+    """Define the flags of an export."""
+    define_model_flags(values)
+    define_crf_flags(values)
+    define = heading(values, "Output")
+    define.string("out", None, "Folder for the SavedModel.", required=True)
+    define.bool("overwrite", False, "Replace the folder if it exists.")
 
 
-def main():
+def main(flags):
     """Export as the flags say."""
-    check_new_folder(FLAGS.out, FLAGS.overwrite)
-    scales = model_flags.scales()
-    model, label_set = model_flags.open_model()
-    params = crf_flags.crf_params(label_set.num_classes)
-    export_saved_model(model, FLAGS.out, label_set, params, scales, FLAGS.flip, FLAGS.overwrite)
-    print(f"SavedModel: {FLAGS.out}")
-
-
-if __name__ == "__main__":
-    run(main)
+    check_new_folder(flags.out, flags.overwrite)
+    scales = checked_scales(flags)
+    model, label_set = open_model(flags)
+    params = crf_params(flags, label_set.num_classes)
+    export_saved_model(model, flags.out, label_set, params, scales, flags.flip, flags.overwrite)
+    print(f"SavedModel: {flags.out}")

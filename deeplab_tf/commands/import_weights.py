@@ -1,22 +1,17 @@
-"""Turn the DeepLab authors' released weights, a `.caffemodel` file, into a model of ours.
+"""Convert the DeepLab authors' released weights, a `.caffemodel` file, to a Keras model.
 
-    python tools/import_weights.py --caffemodel=train2_iter_20000.caffemodel \\
+    deeplab-tf import-weights --caffemodel=train2_iter_20000.caffemodel \\
         --backbone=resnet101 --head=aspp_l --out=released/best.keras
-    python tools/evaluate.py --model=released --data_dir=VOC --pad_to=513 --scales=1,0.75,0.5 --crf
+    deeplab-tf evaluate --model=released --data_dir=VOC --pad_to=513 --scales=1,0.75,0.5 --crf
 
-Needs no Caffe. Prints from which layer of the file each of ours was filled, and what of the file
-was not used. With --drop_classes the result is to be trained on for other classes
-(`train.py --init_from`).
+Needs no Caffe. Prints which layer of the file each layer was filled from, and which layers of the
+file were not used. With --drop_classes the result is a start for training on other classes
+(`train --init_from`).
 """
 
 from pathlib import Path
 
-from absl import flags
-
-from deeplab_tf.commands.app import run
-
-# app quiets TensorFlow, so it is imported before it.
-# isort: split
+from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.data.label_sets import LABEL_SETS
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import LabelSet
@@ -24,71 +19,65 @@ from deeplab_tf.models.heads import head_names
 from deeplab_tf.models.released.caffe import BACKBONES, import_caffemodel
 from deeplab_tf.training.checkpoints import save_model
 
-FLAGS = flags.FLAGS
 
-flags.DEFINE_string("caffemodel", None, "The authors' file.", required=True)
-flags.DEFINE_enum("backbone", None, BACKBONES, "The file's network.", required=True)
-flags.DEFINE_enum("head", None, head_names(), "The file's head.", required=True)
-flags.DEFINE_string("out", None, "The .keras file to write.", required=True)
-flags.DEFINE_bool("overwrite", False, "Replace --out, and labels.json beside it.")
-flags.DEFINE_enum(
-    "labels",
-    None,
-    sorted(LABEL_SETS),
-    "Names and colours of the classes, written to labels.json beside --out; without it those of "
-    "the data set that has as many classes.",
-)
-flags.DEFINE_integer("num_classes", None, "How many classes the file must have.", 1, 255)
-flags.DEFINE_bool("drop_classes", False, "Leave out its class layers; --num_classes of ours.")
-flags.DEFINE_enum(
-    "pool_size",
-    None,
-    ["2", "3"],
-    "Take VGG-16 weights made with poolings that ours cannot reproduce, to train them on.",
-)
-
-
-def check_out(path):
-    """Raise `InputError` where --out is no place for a model."""
-    if path.suffix != ".keras":
-        raise InputError(f"--out={path}; give the name of a .keras file")
-    if path.exists() and not FLAGS.overwrite:
-        raise InputError(f"{path}: exists; allow to replace it with --overwrite")
-
-
-def find_label_set(num_classes):
-    """The classes of --labels, or of the one known data set with as many; else numbered ones.
-
-    Raises:
-      InputError: where --labels has another number of classes.
-    """
-    if FLAGS.labels is None:
-        fitting = {one for one in LABEL_SETS.values() if one.num_classes == num_classes}
-        return fitting.pop() if len(fitting) == 1 else LabelSet.generic(num_classes)
-    label_set = LABEL_SETS[FLAGS.labels]
-    if label_set.num_classes != num_classes:
-        raise InputError(
-            f"--labels={FLAGS.labels} has {label_set.num_classes} classes, the model has "
-            f"{num_classes}; leave it out"
-        )
-    return label_set
+def define_flags(values):
+    """Define the flags of a conversion."""
+    define = heading(values, "Released file")
+    define.string("caffemodel", None, "The authors' file.", required=True)
+    define.enum("backbone", None, BACKBONES, "Backbone of the file's network.", required=True)
+    define.enum("head", None, head_names(), "Head of the file's network.", required=True)
+    define.enum(
+        "pool_size",
+        None,
+        ["2", "3"],
+        "Accept VGG-16 weights made with poolings that cannot be reproduced exactly, as a start "
+        "for training: 2 or 3 is the size of the pooling windows to use.",
+    )
+    define = heading(values, "Classes")
+    define.integer("num_classes", None, "Number of classes that the file must have.", 1, 255)
+    define.bool(
+        "drop_classes",
+        False,
+        "Leave out the file's last layer; the new one has --num_classes classes, untrained.",
+    )
+    define.enum(
+        "labels",
+        None,
+        sorted(LABEL_SETS),
+        "Names and colors of the classes, written to labels.json beside --out. Default: those of "
+        "the data set with as many classes.",
+    )
+    define = heading(values, "Output")
+    define.string("out", None, "The .keras file to write.", required=True)
+    define.bool("overwrite", False, "Replace --out, and labels.json beside it.")
 
 
-def save_label_set(label_set, path):
-    """Write the classes, unless those of another model lie there.
-
-    Raises:
-      InputError: where they do.
-    """
-    if path.exists() and LabelSet.load(path) != label_set and not FLAGS.overwrite:
-        raise InputError(
-            f"{path}: holds other classes, of another model; give --out in another folder"
-        )
-    label_set.save(path)
+def main(flags):
+    """Convert as the flags say."""
+    out = Path(flags.out)
+    if out.suffix != ".keras":
+        raise InputError(f"--out={out}; give the name of a .keras file")
+    if out.exists() and not flags.overwrite:
+        raise InputError(f"{out}: exists; give another --out, or use --overwrite")
+    imported = import_caffemodel(
+        flags.caffemodel,
+        flags.backbone,
+        flags.head,
+        flags.num_classes,
+        flags.pool_size and int(flags.pool_size),
+        flags.drop_classes,
+    )
+    print_layers(imported)
+    check_filled(flags, imported.missing)
+    label_set = find_label_set(flags, imported.model.output_shape[-1])
+    save_label_set(flags, label_set, out.parent / "labels.json")
+    save_model(imported.model, out)
+    names = ", ".join(label_set.names[:3])
+    print(f"model: {out}, {label_set.num_classes} classes: {names}, ...")
 
 
 def print_layers(imported):
-    """Print what was filled from what, and what was left over on either side."""
+    """Print which layer was filled from which, and what is left on either side."""
     width = max(map(len, [*imported.used, *imported.missing]))
     for name, sources in imported.used.items():
         print(f"{name:{width}}  {' + '.join(sources)}")
@@ -99,38 +88,39 @@ def print_layers(imported):
     print(f"in the file, not used: {', '.join(imported.unused) or 'none'}")
 
 
-def check_filled(missing):
-    """Raise `InputError` where a layer would stay random that was not asked to."""
-    names = [name for name in missing if not (FLAGS.drop_classes and name.startswith("fc8"))]
+def check_filled(flags, missing):
+    """Raise `InputError` if a layer would stay random, other than those of --drop_classes."""
+    names = [name for name in missing if not (flags.drop_classes and name.startswith("fc8"))]
     if names:
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         raise InputError(
-            f"{FLAGS.caffemodel}: has nothing for {', '.join(names[:3])}{more}; give the backbone "
-            "and head that the file was made for, or fetch it again"
+            f"{flags.caffemodel}: has nothing for {', '.join(names[:3])}{more}; give the backbone "
+            "and head that the file was made for, or download it again"
         )
 
 
-def main():
-    """Import as the flags say."""
-    out = Path(FLAGS.out)
-    check_out(out)
-    pool_size = FLAGS.pool_size and int(FLAGS.pool_size)
-    imported = import_caffemodel(
-        FLAGS.caffemodel,
-        FLAGS.backbone,
-        FLAGS.head,
-        FLAGS.num_classes,
-        pool_size,
-        FLAGS.drop_classes,
-    )
-    print_layers(imported)
-    check_filled(imported.missing)
-    label_set = find_label_set(imported.model.output_shape[-1])
-    save_label_set(label_set, out.parent / "labels.json")
-    save_model(imported.model, out)
-    names = ", ".join(label_set.names[:3])
-    print(f"model: {out}, {label_set.num_classes} classes: {names}, ...")
+def find_label_set(flags, num_classes):
+    """The classes of --labels, or of the only known data set with as many, else numbered ones.
+
+    Raises:
+      InputError: if --labels has another number of classes.
+    """
+    if flags.labels is None:
+        fitting = {one for one in LABEL_SETS.values() if one.num_classes == num_classes}
+        return fitting.pop() if len(fitting) == 1 else LabelSet.generic(num_classes)
+    label_set = LABEL_SETS[flags.labels]
+    if label_set.num_classes != num_classes:
+        raise InputError(
+            f"--labels={flags.labels} has {label_set.num_classes} classes, the model has "
+            f"{num_classes}; leave it out"
+        )
+    return label_set
 
 
-if __name__ == "__main__":
-    run(main)
+def save_label_set(flags, label_set, path):
+    """Write the classes; `InputError` if those of another model are there."""
+    if path.exists() and LabelSet.load(path) != label_set and not flags.overwrite:
+        raise InputError(
+            f"{path}: holds other classes, of another model; give --out in another folder"
+        )
+    label_set.save(path)

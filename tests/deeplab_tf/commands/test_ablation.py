@@ -1,33 +1,21 @@
-"""The ablation on a tiny data set: it goes on where it was stopped, and its table is right."""
+"""The ablation continues where it was stopped, and its table is right."""
 
-import importlib.util
 import json
-import sys
 
 import numpy as np
 import pytest
-from tool_runner import COMMANDS, run_tool
+from tool_runner import run_tool
 
+from deeplab_tf.commands.ablation import table
 from deeplab_tf.data.synthetic import write_synthetic
 
 
-@pytest.fixture
-def ablation(monkeypatch):
-    spec = importlib.util.spec_from_file_location("ablation_under_test", COMMANDS / "ablation.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    for name in ("data_dir", "runs_dir", "seeds", "out", "train_flag", "limit"):
-        delattr(module.FLAGS, name)
-    sys.modules.pop("app", None)
-
-
-def test_table_by_hand(ablation):
+def test_table_by_hand():
     results = {
         "large_fov": np.array([[40.0, 41.0], [42.0, 44.0]]),
         "aspp_s": np.array([[43.0, 43.5], [43.0, 44.5]]),
     }
-    assert ablation.table(results).splitlines()[2:] == [
+    assert table(results).splitlines()[2:] == [
         "| LargeFOV | 41.00 ± 1.00 | 42.50 ± 1.50 | +0.00 ± 0.00 | +1.50 ± 0.50 |",
         "| ASPP-S | 43.00 ± 0.00 | 44.00 ± 0.50 | +2.00 ± 1.00 | +1.00 ± 0.50 |",
     ]
@@ -39,7 +27,7 @@ def scored(folder, before, after):
     (folder / "scores.json").write_text(json.dumps(content))
 
 
-def test_what_is_scored_is_not_run_again(tmp_path):
+def test_scored_runs_are_not_repeated(tmp_path):
     for index, row in enumerate(("large_fov", "aspp_s", "aspp_l", "msc", "one_scale", "step")):
         scored(tmp_path / "runs" / f"{row}-7", 0.3 + index / 100, 0.4)
     out = tmp_path / "table.md"
@@ -61,7 +49,7 @@ def test_a_failed_run_is_one_line(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_whole_way(tmp_path):
+def test_two_steps_of_every_row(tmp_path):
     write_synthetic(tmp_path / "data", num_train=4, num_val=2, size=(128, 128))
     flags = [f"--data_dir={tmp_path / 'data'}", f"--runs_dir={tmp_path / 'runs'}", "--seeds=0"]
     flags += ["--train_flag=--steps=2", "--train_flag=--batch_size=2", "--limit=1"]

@@ -1,31 +1,57 @@
-import os
-import subprocess
-import sys
+"""Running commands by name, from Python and with one-line errors."""
 
-from tool_runner import TOOLS, run_tool
+import pytest
+from tool_runner import run_tool
 
-
-def test_interrupted_while_tensorflow_is_imported(tmp_path):
-    (tmp_path / "tensorflow.py").write_text("raise KeyboardInterrupt")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, TOOLS / "predict.py"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-    assert done.returncode != 0
-    assert (done.stdout, done.stderr) == ("", "error: interrupted\n")
+from deeplab_tf.commands import run
+from deeplab_tf.commands.app import main
+from deeplab_tf.commands.names import COMMANDS
+from deeplab_tf.errors import InputError
 
 
-def test_other_defects_keep_their_trace(tmp_path):
-    (tmp_path / "tensorflow.py").write_text("raise ValueError('ours')")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, TOOLS / "predict.py"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-    assert "Traceback" in done.stderr and "ValueError: ours" in done.stderr
+def test_a_command_can_be_called_from_python(capsys):
+    run(["configs", "demo"])
+    assert "--dataset=synthetic" in capsys.readouterr().out
+    with pytest.raises(InputError, match="unknown command 'trian'; available: train, evaluate"):
+        run(["trian"])
+    with pytest.raises(InputError, match="--model is required; see --help"):
+        run(["export", "--out=x"])
 
 
-def test_home_is_expanded_in_flags(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    error = run_tool("check_data", "--data_dir=~/data").error
-    assert error.startswith(f"error: {tmp_path / 'home' / 'data'}: ")
-    error = run_tool("check_data", "--data_dir=~nobody_at_all/data").error
-    assert error.startswith("error: ~nobody_at_all/data: ")
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (InputError("a: cannot be read;\n fix it"), "error: a: cannot be read; fix it\n"),
+        (FileNotFoundError(2, "No such file", "b"), "error: [Errno 2] No such file: 'b'\n"),
+        (KeyboardInterrupt(), "error: interrupted\n"),
+    ],
+)
+def test_errors_of_the_user_are_one_line(monkeypatch, capsys, error, message):
+    def fail(flags, names):
+        raise error
+
+    monkeypatch.setattr("deeplab_tf.commands.configs.main", fail)
+    assert main(["configs"]) == 1
+    assert capsys.readouterr().err == message
+
+
+def test_other_errors_keep_their_trace(monkeypatch):
+    monkeypatch.setattr("deeplab_tf.commands.configs.main", lambda flags, names: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["configs"])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_the_flags_of_the_command_alone(name):
+    done = run_tool(name, "--help")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith(f"usage: deeplab-tf {name} [--FLAG=VALUE ...]")
+    for foreign in ("absltest", "tpu_", "test_srcdir", "logtostderr", "helpfull"):
+        assert foreign not in done.out
+    assert ("--crop_size=INTEGER" in done.out) == (name == "train")
+
+
+def test_two_commands_do_not_share_flags():
+    run_tool("check-data", "--data_dir=absent", "--json_out=x")
+    assert "unknown flag --json_out" in run_tool("export", "--json_out=x").error
+    assert "--data_dir is required" in run_tool("check-data").error

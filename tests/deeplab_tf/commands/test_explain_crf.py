@@ -172,7 +172,7 @@ def test_parameters_from_a_file(model, model_dir, photos, tmp_path):
     [
         ([], "no image is given"),
         (["gone.png"], "gone.png: no such image; check the path"),
-        (["one.png", "other/one.png"], "would be that of"),
+        (["one.png", "other/one.png"], "is also that of"),
         (["--belief_after=1,two", "one.png"], "--belief_after=1,two: "),
         (["--belief_after=-1", "one.png"], "--belief_after=-1: CRFParams: iterations must be"),
         (["--values_w2=many", "one.png"], "--values_w2=many: "),

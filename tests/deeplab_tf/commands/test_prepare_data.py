@@ -38,9 +38,9 @@ def test_prepares_and_says_how_to_train(tmp_path, archives):
         "train_aug": 3,
         "trainval_aug": 4,
     }
-    assert "docs/systems.md" in lines[-2]
+    assert "deeplab-tf configs" in lines[-2]
     assert lines[-1] == (
-        f"python tools/train.py --dataset=voc12_aug --data_dir={data_dir}"
+        f"deeplab-tf train --dataset=voc12_aug --data_dir={data_dir}"
         " --train_split=train_aug --model_dir=runs/voc12_aug"
     )
     assert "preparing voc12_aug: 100%" in done.err and "image/s" in done.err
@@ -89,10 +89,10 @@ def test_the_command_is_what_the_shell_takes(tmp_path):
     done = run_tool("prepare_data", "--dataset=folder", given, f"--data_dir={tmp_path}/my data")
     assert done.status == 0, done.err
     command = done.out.splitlines()[-1]
-    assert "systems" not in done.out  # nobody has published one
+    assert "published systems" not in done.out
     assert shlex.split(command) == [
-        "python",
-        "tools/train.py",
+        "deeplab-tf",
+        "train",
         "--dataset=folder",
         f"--data_dir={tmp_path}/my data",
         "--train_split=train",
@@ -123,7 +123,7 @@ def test_data_that_would_spoil_a_training_is_not_kept(tmp_path):
 
 
 def test_every_option_has_its_flag():
-    done = run_tool("prepare_data", "--helpshort")
+    done = run_tool("prepare_data", "--help")
     for dataset in BUILDERS:
         for option in find_builder(dataset).OPTIONS:
-            assert f"--{option}:" in done.out, option
+            assert f"  --{option}=" in done.out, option

@@ -136,9 +136,7 @@ def test_a_stopped_search_goes_on_where_it_was(
     assert list(read_scores(stopped)) == [3, 6]
     assert not (stopped / "best_crf.flags").exists()
     crf_calls.clear()
-    monkeypatch.setattr(
-        "deeplab_tf.evaluation.inference.predict_probabilities", pytest.fail
-    )  # the tool imports it anew
+    monkeypatch.setattr("deeplab_tf.commands.search_crf.predict_probabilities", pytest.fail)
     again = search(model_dir, data_dir, stopped)
     assert again.status == 0, again.err
     assert len(crf_calls) == 2 * 2
@@ -171,7 +169,7 @@ def test_number_of_threads(model_dir, data_dir, tmp_path, monkeypatch, flags, co
             super().__init__(max_workers)
 
     monkeypatch.setattr(parameter_scores, "ThreadPoolExecutor", Executor)
-    monkeypatch.setattr("crf.cpu.crew.available_threads", lambda: 3)  # the tool imports it anew
+    monkeypatch.setattr("deeplab_tf.commands.search_crf.available_threads", lambda: 3)
     done = search(model_dir, data_dir, tmp_path, "--rounds=0", "--limit=1", *flags)
     assert done.status == 0, done.err
     assert set(seen) == {count}
@@ -198,7 +196,7 @@ def test_settings_reach_the_network(model, model_dir, data_dir, tmp_path):
 
 def test_the_ends_of_the_grid_are_told(model_dir, data_dir, tmp_path):
     done = search(model_dir, data_dir, tmp_path, "--rounds=0", "--limit=1")
-    assert "The best w1 lies at an end of its grid; widen it with --grid_w1=" in done.out
+    assert "The best w1 is at an end of its grid; widen it with --grid_w1=" in done.out
     assert "The best sigma_alpha" not in done.out
 
 

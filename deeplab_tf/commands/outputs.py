@@ -1,12 +1,28 @@
-"""The files that a tool reads and writes for each image it is given."""
+"""The files that a command will write: what is in their way is reported before the work."""
 
 from pathlib import Path
 
 from deeplab_tf.errors import InputError
 
 
-def plan_outputs(images, out_dir, endings):
-    """Choose the files to write for each image, and check that nothing gets in the way.
+def check_output_files(*paths):
+    """Create the folders of files to write, so that a wrong path fails before the work.
+
+    Args:
+      *paths: of the files; None and "" are skipped.
+
+    Raises:
+      InputError: if a path is a folder.
+      OSError: if its folder cannot be created.
+    """
+    for path in map(Path, filter(None, paths)):
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; give the name of a file")
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def plan_image_outputs(images, out_dir, endings):
+    """Choose the files to write for each image, and check that nothing is in the way.
 
     Args:
       images: list of paths.
@@ -17,7 +33,7 @@ def plan_outputs(images, out_dir, endings):
       List of (image path, path of each result).
 
     Raises:
-      InputError: where no image is given, one is missing, two would write the same file, or a
+      InputError: if no image is given, one is missing, two would write the same file, or a
         result would replace an image.
     """
     if not images:
@@ -32,7 +48,7 @@ def plan_outputs(images, out_dir, endings):
             other = writers.setdefault(output, image)
             if other is not image:
                 raise InputError(
-                    f"{image}: its result {output} would be that of {other} too; rename one"
+                    f"{image}: its result {output} is also that of {other}; rename one of them"
                 )
     inputs = {image.resolve() for image, *_ in plan}
     for output, image in writers.items():

@@ -1,0 +1,79 @@
+"""Flagfiles: finding them by path or by name, and putting their flags in their place."""
+
+import difflib
+from pathlib import Path
+
+from deeplab_tf.errors import InputError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+# A wheel holds the flagfiles inside the package, a checkout beside it.
+CONFIGS = next(
+    (folder for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if folder.is_dir()),
+    _PACKAGE / "configs",
+)
+
+
+def find_flagfile(name):
+    """Find a flagfile.
+
+    Args:
+      name: a path, or the name of one of the flagfiles that come with the package: all of
+        "demo", "demo.flags" and "configs/demo.flags" name the same one.
+
+    Returns:
+      Path.
+
+    Raises:
+      InputError: if there is no such file.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    stem = path.name.removesuffix(".flags")
+    own = CONFIGS / f"{stem}.flags"
+    if path.parent in (Path(), Path("configs")) and own.is_file():
+        return own
+    near = difflib.get_close_matches(stem, [other.stem for other in CONFIGS.glob("*.flags")], 3)
+    advice = f"did you mean {' or '.join(near)}?" if near else "`deeplab-tf configs` lists them"
+    raise InputError(f"--flagfile={name}: no such file; {advice}")
+
+
+def expand_flagfiles(arguments, inside=()):
+    """Replace every --flagfile=NAME by the flags in that file, which may name further files.
+
+    Args:
+      arguments: list of str, as on the command line.
+      inside: the files that these arguments come from, the outermost first.
+
+    Returns:
+      List of str without --flagfile. Of flags that are given twice the later one counts.
+
+    Raises:
+      InputError: if a file is missing, unreadable, or names itself.
+    """
+    expanded, rest = [], list(arguments)
+    while rest:
+        flag, equals, name = rest.pop(0).partition("=")
+        if flag == "--":  # what follows is no flag
+            return [*expanded, "--", *rest]
+        if flag not in ("--flagfile", "-flagfile"):
+            expanded.append(flag + equals + name)
+            continue
+        if not equals:
+            if not rest:
+                raise InputError("--flagfile needs a value: --flagfile=FILE")
+            name = rest.pop(0)
+        path = find_flagfile(name.strip())
+        if path in inside:
+            raise InputError(f"{path}: names itself by --flagfile; remove that line")
+        expanded += expand_flagfiles(_read_flags(path), (*inside, path))
+    return expanded
+
+
+def _read_flags(path):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a flagfile: no UTF-8 text") from None
+    lines = map(str.strip, lines)
+    return [line for line in lines if line and not line.startswith(("#", "//"))]

@@ -1,0 +1,85 @@
+"""The flags of the training images: lists, crops, augmentation and tiles."""
+
+from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.data.pipeline import training_batches
+
+
+def define_batch_flags(values):
+    """Define the flags of the training images."""
+    define = heading(values, "Training images")
+    define.string("train_split", "train", "List of the images to train on.")
+    define.integer(
+        "batch_size",
+        10,
+        "Number of images in a step, over all devices; paper: 10.",
+        lower_bound=1,
+    )
+    define.integer("crop_size", 321, "Side of the crops in pixels; paper: 321.", lower_bound=1)
+    define.float("scale_low", 0.5, "Smallest random scale; paper: 0.5.", lower_bound=0)
+    define.float("scale_high", 1.5, "Largest random scale; paper: 1.5.", lower_bound=0)
+    define.float(
+        "scale_step",
+        0.0,
+        "Distance between the scales to choose from; 0: any scale in the range. Paper: 0; the "
+        "authors' own code: 0.25.",
+        lower_bound=0,
+    )
+    define.bool("mirror", True, "Mirror half of the crops left to right; paper: yes.")
+    define.float(
+        "jitter",
+        0.0,
+        "Strength, 0 to 1, of random changes of brightness, contrast, saturation and hue; paper: "
+        "0.",
+        lower_bound=0,
+        upper_bound=1,
+    )
+    define.integer(
+        "tile_size",
+        0,
+        "For very large images: side in pixels of overlapping tiles, each of which is an example "
+        "of its own; 0: whole images.",
+        lower_bound=0,
+    )
+    define.integer(
+        "tile_overlap", 0, "Pixels that neighboring tiles share at least.", lower_bound=0
+    )
+
+
+def tile_size(flags):
+    """Height and width of a tile, (int, int); None for whole images."""
+    return (flags.tile_size, flags.tile_size) if flags.tile_size else None
+
+
+def batches_from(flags, examples, num_classes, colors, shard):
+    """Make the function that `Trainer` gets its batches from.
+
+    Args:
+      flags: the parsed flags.
+      examples: list of examples to train on.
+      num_classes: number of classes.
+      colors: the classes' colors if labels are RGB pictures, else None.
+      shard: (index, count): this worker and the number of workers.
+
+    Returns:
+      Function from the number of batches to skip to a `tf.data.Dataset`.
+    """
+
+    def batches(start):
+        return training_batches(
+            examples,
+            num_classes=num_classes,
+            batch_size=flags.batch_size,
+            crop_size=flags.crop_size,
+            scale_range=(flags.scale_low, flags.scale_high),
+            scale_step=flags.scale_step,
+            mirror=flags.mirror,
+            jitter=flags.jitter,
+            tile_size=tile_size(flags),
+            tile_overlap=flags.tile_overlap,
+            seed=flags.seed,
+            start=start,
+            shard=shard,
+            colors=colors,
+        )
+
+    return batches

@@ -1,0 +1,52 @@
+"""The flags of the data check that comes before a training."""
+
+from deeplab_tf.commands.flags.data import open_split
+from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.data.checks import accepted_kinds, check_dataset, same_list
+
+
+def define_check_flags(values):
+    """Define --check_images and --allow_data."""
+    define = heading(values, "Data check")
+    define.integer(
+        "check_images",
+        64,
+        "Number of images of each list to check before the first step, evenly spaced; 0: all.",
+        lower_bound=0,
+    )
+    define.list(
+        "allow_data",
+        [],
+        "Kinds of problems in the data to accept with a warning; check-data prints the kinds.",
+    )
+
+
+def open_checked(flags, names):
+    """Open lists of the data set and check them together; print a line for each warning.
+
+    Args:
+      flags: the parsed flags.
+      names: of the lists, the one to train on first.
+
+    Returns:
+      (dict from the name of each list to its examples, `LabelSet`, the colors of RGB labels or
+      None).
+
+    Raises:
+      InputError: if a list cannot be opened, or the data would spoil the training.
+    """
+    opened = {name: open_split(flags, name) for name in names}
+    splits = {name: examples for name, (examples, *_) in opened.items()}
+    _, label_set, colors = opened[names[0]]
+    report = check_dataset(
+        splits,
+        label_set,
+        colors,
+        sample=flags.check_images,
+        allow=[*accepted_kinds(flags.dataset), *flags.allow_data],
+        known=same_list(names),
+    )
+    for line in report.warning_lines():
+        print(line)
+    report.raise_for_errors()
+    return splits, label_set, colors

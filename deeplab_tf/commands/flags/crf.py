@@ -1,0 +1,104 @@
+"""The flags of the fully connected CRF, shared by the commands that run it."""
+
+from crf import NORMALIZATIONS, CRFParams
+from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.errors import InputError
+
+# The flags that give single parameters, by the names that `CRFParams` has for them.
+_SINGLE = {
+    name: f"crf_{name}"
+    for name in (
+        "w1",
+        "sigma_alpha",
+        "sigma_beta",
+        "w2",
+        "sigma_gamma",
+        "iterations",
+        "normalization",
+    )
+}
+
+# All flags that give parameters; --crf is the switch.
+PARAMETER_FLAGS = ("crf_params", *_SINGLE.values())
+
+
+def define_crf_flags(values):
+    """Define --crf, --crf_params and a flag for each parameter."""
+    define, defaults = heading(values, "CRF"), CRFParams()
+    define.bool("crf", False, "Refine the network's result with the fully connected CRF.")
+    define.string(
+        "crf_params",
+        None,
+        "JSON file with all parameters, such as the best_crf.json that train --crf_train writes; "
+        "replaces the other --crf_* flags.",
+    )
+    define.float("crf_w1", defaults.w1, "Weight of the bilateral (appearance) kernel.")
+    define.float(
+        "crf_sigma_alpha", defaults.sigma_alpha, "Range of the bilateral kernel in pixels."
+    )
+    define.float(
+        "crf_sigma_beta",
+        defaults.sigma_beta,
+        "Range of the bilateral kernel in intensity levels, 0 to 255.",
+    )
+    define.float("crf_w2", defaults.w2, "Weight of the spatial (smoothness) kernel.")
+    define.float("crf_sigma_gamma", defaults.sigma_gamma, "Range of the spatial kernel in pixels.")
+    define.integer("crf_iterations", defaults.iterations, "Number of mean field iterations.")
+    define.enum(
+        "crf_normalization",
+        defaults.normalization,
+        NORMALIZATIONS,
+        "How the kernels are normalized by their row sums.",
+    )
+
+
+def crf_params(flags, num_classes):
+    """`CRFParams` of the flags; None without --crf.
+
+    Args:
+      flags: the parsed flags.
+      num_classes: number of classes of the model.
+
+    Raises:
+      InputError: as `given_params`, and if a parameter is given without --crf.
+    """
+    if not flags.crf:
+        refuse_given(flags, PARAMETER_FLAGS, "has no effect without --crf; add --crf")
+        return None
+    return given_params(flags, num_classes)
+
+
+def given_params(flags, num_classes):
+    """`CRFParams` of the flags, whether or not --crf is given.
+
+    Args:
+      flags: the parsed flags.
+      num_classes: number of classes of the model.
+
+    Raises:
+      InputError: if a parameter is out of range, or the file of --crf_params cannot be read,
+        contradicts another flag, or has a compatibility for other classes.
+    """
+    if flags.crf_params is None:
+        try:
+            return CRFParams(**{name: flags[flag].value for name, flag in _SINGLE.items()})
+        except ValueError as error:
+            raise InputError(f"--crf_*: {error}") from None
+    try:
+        params = CRFParams.load(flags.crf_params)
+    except ValueError as error:
+        raise InputError(f"--crf_params: {error}") from None
+    for name, flag in _SINGLE.items():
+        given, stored = flags[flag].value, getattr(params, name)
+        if flags[flag].present and given != stored:
+            raise InputError(
+                f"--{flag}={given}, but {flags.crf_params} has {stored}; leave out one of "
+                f"--{flag} and --crf_params"
+            )
+    classes = num_classes if params.compatibility is None else len(params.compatibility)
+    if classes != num_classes:
+        raise InputError(
+            f"--crf_params={flags.crf_params}: its compatibility is for {classes} classes but "
+            f"the model has {num_classes}; give the file that was trained with the model"
+        )
+    return params

@@ -1,0 +1,81 @@
+"""The flags that name a trained model and how it is applied to an image."""
+
+from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.commands.flags.scales import read_scales
+from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation.inference import check_settings
+from deeplab_tf.labels import LabelSet
+from deeplab_tf.models import find_model, load_model
+from deeplab_tf.models.precision import with_precision
+from deeplab_tf.training.loss_scale import PRECISIONS
+
+
+def define_model_flags(values):
+    """Define --model, --scales, --flip and --precision."""
+    define = heading(values, "Model")
+    define.string(
+        "model", None, "A .keras file, or the folder that a training wrote.", required=True
+    )
+    define.list(
+        "scales",
+        ["1"],
+        "Run the network on the image at each of these scales and keep the maximum of the scores; "
+        "paper: 0.5,0.75,1.",
+    )
+    define.bool("flip", False, "Average with the scores of the mirrored image.")
+    define.enum(
+        "precision",
+        None,
+        PRECISIONS,
+        "Number format that the network computes in; mixed_bfloat16 can take half the time if the "
+        "processor or GPU supports it. Default: as saved.",
+    )
+
+
+def define_size_flags(values):
+    """Define --tile and --pad_to, for commands that run the network on one image at a time."""
+    define = heading(values, "Model")
+    define.integer("tile", None, "Side in pixels of overlapping tiles, for very large images.", 1)
+    define.integer("pad_to", None, "Pad images to this size in pixels; paper: 513.", 1)
+
+
+def open_model(flags):
+    """Load the model of --model, and its classes from the `labels.json` beside it.
+
+    Returns:
+      (Keras model, `LabelSet`); without that file the classes are "class 0", "class 1", ...
+
+    Raises:
+      InputError: if the model cannot be loaded, or labels.json has another number of classes.
+    """
+    model = load_model(flags.model)
+    if flags.precision:
+        model = with_precision(model, flags.precision)
+    num_classes = model.output_shape[-1]
+    labels_path = find_model(flags.model).parent / "labels.json"
+    if not labels_path.is_file():
+        return model, LabelSet.generic(num_classes)
+    label_set = LabelSet.load(labels_path)
+    if label_set.num_classes != num_classes:
+        raise InputError(
+            f"{labels_path}: {label_set.num_classes} classes but the model {flags.model} has"
+            f" {num_classes}; fix or delete the file"
+        )
+    return model, label_set
+
+
+def checked_scales(flags):
+    """The scales of --scales as a tuple of floats; `InputError` if they cannot be used."""
+    scales = read_scales(flags)
+    check_settings(scales, flags.flip)
+    return scales
+
+
+def segment_settings(flags):
+    """The settings of the flags as keyword arguments of `predict_probabilities`."""
+    return {
+        "scales": checked_scales(flags),
+        "flip": flags.flip,
+        "tile": flags.tile,
+        "pad_to": flags.pad_to,
+    }

@@ -1,0 +1,151 @@
+"""The flags that describe the network to train and the weights that it starts from."""
+
+from deeplab_tf import build_deeplab, build_fcn
+from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.commands.flags.scales import read_scales
+from deeplab_tf.models import start_from
+from deeplab_tf.training.batch_norm import freeze_bn, set_bn_momentum
+from deeplab_tf.training.freezing import train_only
+
+# What an FCN does not have.
+_OF_DEEPLAB = (
+    "head",
+    "output_stride",
+    "scales",
+    "fc_channels",
+    "pool_size",
+    "average_pool5",
+    "preprocessing",
+    "multi_scale_features",
+)
+
+
+def define_network_flags(values):
+    """Define the flags of the network's layers and of its initial weights."""
+    _define_architecture(heading(values, "Network"))
+    _define_start(heading(values, "Initial weights"))
+
+
+def _define_architecture(define):
+    define.enum(
+        "network",
+        "deeplab",
+        ["deeplab", "fcn"],
+        "deeplab: --backbone with --head. fcn: FCN-32s, 16s or 8s on VGG-16, see --fcn_stride.",
+    )
+    define.string("backbone", "resnet101", "A keras.applications family; papers: vgg16, resnet101.")
+    define.string(
+        "head",
+        "aspp_l",
+        "large_fov, aspp_s or aspp_l; for vgg16 also 7x7, 4x4 and 4x4_fov (all of the papers); for "
+        "other backbones also plain.",
+    )
+    define.integer(
+        "fc_channels",
+        None,
+        "VGG-16: number of filters of fc6 and fc7. Default: as published for the head.",
+    )
+    define.integer(
+        "pool_size",
+        2,
+        "VGG-16: size of the max pooling windows; 2 for ImageNet weights, 3 for the DeepLab "
+        "authors' weights.",
+    )
+    define.bool(
+        "average_pool5",
+        False,
+        "VGG-16: a 3x3 average pooling after the last max pooling, as in DeepLab v1.",
+    )
+    define.enum(
+        "preprocessing",
+        None,
+        ["deeplab"],
+        "deeplab: subtract the mean color that the DeepLab authors use; import-weights needs it. "
+        "Default: what the backbone's ImageNet weights were trained with.",
+    )
+    define.bool(
+        "multi_scale_features",
+        False,
+        "VGG-16: also compute scores from the image and the first four poolings (MSc of DeepLab "
+        "v1). Published with --init_from and --train_layers='^(msf_|fc8)'.",
+    )
+    define.integer("fcn_stride", 8, "FCN: pixels between two of its finest scores; 32, 16 or 8.")
+    define.integer(
+        "output_stride", 8, "Pixels between two positions of the scores; paper: 8.", lower_bound=1
+    )
+    define.list(
+        "scales",
+        ["1"],
+        "Run the network on the image at several scales and take the maximum of the scores; paper "
+        "(ResNet-101): 1,0.75,0.5. The scores of each scale have a loss of their own too.",
+    )
+
+
+def _define_start(define):
+    define.string(
+        "weights",
+        "imagenet",
+        "imagenet, none, or a weights file of the backbone or of the whole network.",
+    )
+    define.string(
+        "init_from",
+        None,
+        "A trained .keras file, or the folder of a training: copy the layers of the same name and "
+        "shape. --weights is then ignored.",
+    )
+    define.string(
+        "train_layers", None, "Regular expression; train only the layers whose name it matches."
+    )
+    define.float(
+        "bn_momentum",
+        None,
+        "Batch normalization: share of the old statistics that each step keeps, 0 to 1; 0.9 suits "
+        "training from scratch. Default: as the backbone has it.",
+        lower_bound=0,
+        upper_bound=1,
+    )
+    define.bool(
+        "freeze_bn",
+        False,
+        "Batch normalization: keep statistics and weights as loaded; paper (ResNet-101): yes.",
+    )
+
+
+def output_stride(flags):
+    """Pixels between two positions of the scores that are trained."""
+    return 1 if flags.network == "fcn" else flags.output_stride
+
+
+def build_network(flags, num_classes):
+    """Build the network of the flags, with its batch normalization set."""
+    weights = None if flags.weights == "none" or flags.init_from else flags.weights
+    if flags.network == "fcn":
+        refuse_given(flags, _OF_DEEPLAB, "has no effect on --network=fcn; leave it out")
+        model = build_fcn(flags.backbone, flags.fcn_stride, num_classes, weights)
+    else:
+        model = build_deeplab(
+            flags.backbone,
+            flags.head,
+            num_classes=num_classes,
+            output_stride=flags.output_stride,
+            weights=weights,
+            scales=read_scales(flags),
+            fc_channels=flags.fc_channels,
+            pool_size=flags.pool_size,
+            use_multi_scale_features=flags.multi_scale_features,
+            average_pool5=flags.average_pool5,
+            preprocessing=flags.preprocessing,
+        )
+    if flags.bn_momentum is not None:
+        set_bn_momentum(model, flags.bn_momentum)
+    if flags.freeze_bn:
+        freeze_bn(model)
+    return model
+
+
+def start(flags, model):
+    """Copy the weights of --init_from, printing which, and freeze by --train_layers."""
+    if flags.init_from:
+        print(f"start from {flags.init_from}: {start_from(model, flags.init_from).summary()}")
+    if flags.train_layers is not None:
+        train_only(model, flags.train_layers)

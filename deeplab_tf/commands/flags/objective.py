@@ -1,0 +1,72 @@
+"""The flags of the loss."""
+
+from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.training.objectives import LABEL_SIZES, MultiScaleObjective, ScoreMapObjective
+from deeplab_tf.training.weak_supervision import (
+    ClassifierObjective,
+    EMAdaptObjective,
+    MILObjective,
+)
+
+# These use only which classes an image shows.
+_WEAK = {"classifier": ClassifierObjective, "mil": MILObjective, "em_adapt": EMAdaptObjective}
+
+
+def define_objective_flags(values):
+    """Define the flags of the loss."""
+    define = heading(values, "Loss")
+    define.enum(
+        "objective",
+        "pixels",
+        ["pixels", *_WEAK],
+        "pixels: the papers' cross-entropy over all pixels. classifier, mil and em_adapt use only "
+        "which classes an image shows; mil and em_adapt should start from a classifier.",
+    )
+    define.float(
+        "foreground_portion",
+        0.2,
+        "em_adapt: smallest share of an image for each class that it shows; paper: 0.2.",
+        lower_bound=0,
+        upper_bound=1,
+    )
+    define.float(
+        "background_portion",
+        0.4,
+        "em_adapt: smallest share of an image for the background; paper: 0.4.",
+        lower_bound=0,
+        upper_bound=1,
+    )
+    define.enum(
+        "branch_labels",
+        "authors",
+        LABEL_SIZES,
+        "With several --scales: size of the labels for each scale's own loss. authors: the sizes "
+        "in the authors' network. own: the size of the scale's scores.",
+    )
+
+
+def make_objective(flags, output_stride, scales):
+    """Make the objective of the flags.
+
+    Args:
+      flags: the parsed flags.
+      output_stride: pixels between two positions of the scores.
+      scales: the network's input scales.
+
+    Raises:
+      InputError: if a flag would have no effect.
+    """
+    portions = "foreground_portion", "background_portion"
+    if flags.objective == "em_adapt":
+        return EMAdaptObjective(
+            output_stride,
+            foreground=flags.foreground_portion,
+            background=flags.background_portion,
+        )
+    refuse_given(flags, portions, "has no effect without --objective=em_adapt; leave it out")
+    if flags.objective in _WEAK:
+        return _WEAK[flags.objective](output_stride)
+    if len(scales) > 1:
+        return MultiScaleObjective(scales, output_stride, flags.branch_labels)
+    refuse_given(flags, ["branch_labels"], "has no effect with one scale; leave it out")
+    return ScoreMapObjective(output_stride)

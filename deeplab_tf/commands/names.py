@@ -1,0 +1,38 @@
+"""The names of the commands, for the launcher, which reads this file before TensorFlow is loaded.
+
+It therefore imports nothing.
+"""
+
+COMMANDS = {
+    "train": "Train a network; started again, it continues from its last checkpoint.",
+    "evaluate": "Score a trained network on a data set, before and after the CRF.",
+    "predict": "Label every pixel of images with a trained network.",
+    "export": "Write a trained network as a SavedModel, with the CRF in it if you like.",
+    "prepare-data": "Prepare a data set from its authors' archives or from your own folders.",
+    "check-data": "Look for problems in a data set that would spoil a training.",
+    "search-crf": "Search for the CRF parameters with the best mean IoU.",
+    "explain-crf": "Draw what the CRF and each of its parameters do to images.",
+    "import-weights": "Convert the DeepLab authors' released Caffe weights.",
+    "ablation": "Measure what each part of DeepLab contributes, on CamVid.",
+    "configs": "List the published systems, or print one of their flagfiles.",
+}
+
+
+def overview():
+    """The list of all commands with a sentence each, as text for the terminal."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {sentence}" for name, sentence in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: deeplab-tf COMMAND [--FLAG=VALUE ...]",
+            "",
+            *lines,
+            "",
+            "More about a command: deeplab-tf COMMAND --help. The version: deeplab-tf --version.",
+        ]
+    )
+
+
+def unknown_command(name):
+    """The error message for a command that does not exist."""
+    return f"unknown command {name!r}; available: {', '.join(COMMANDS)}"
