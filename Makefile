@@ -1,11 +1,16 @@
-# Both commands of the README set up their own environment in .venv; all they need is Python.
-PYTHON ?= python3
+# Every target sets up its own environment in .venv; all that it needs is Python.
+SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
+# The first of several names that runs; a python3.X on the PATH may be a shim that does not.
+find_python = $(shell for name in $(1); do \
+    $$name -c "$(SUPPORTED)" 2>/dev/null && echo $$name && break; done)
+PYTHON ?= $(call find_python,python3.13 python3.12 python3.11 python3.10 python3)
+OLDEST_PYTHON ?= $(call find_python,python3.10)
 BIN := .venv/bin
 READY := .venv/ready
 RUNS ?= runs
 DEMO := $(RUNS)/demo
 
-.PHONY: demo test test-all fix lint bench ablation clean
+.PHONY: demo test test-all test-oldest test-newest fix lint bench ablation clean
 
 demo: $(READY)  ## draw a data set, train, score with and without the CRF, export, predict
 	$(BIN)/python tools/train.py --flagfile=configs/demo.flags \
@@ -30,13 +35,24 @@ test: $(READY)  ## the test suite, without what takes minutes
 test-all: $(READY)  ## the whole test suite
 	$(BIN)/pytest
 
-fix: $(READY)  ## format, and mend what the linter can mend
+test-oldest: .venv-oldest/ready  ## the tests with the oldest versions that setup.py allows
+	.venv-oldest/bin/pytest -m "not slow"
+
+test-newest:  ## the tests with the newest versions of today
+	$(call make_environment,.venv-newest,$(PYTHON))
+	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager -e .[dev]
+	.venv-newest/bin/pytest -m "not slow"
+
+fix: $(READY)  ## format, and fix what the linter can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 lint: $(READY)  ## what CI checks before the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	@! grep -rnE 'keras\.src|_run_through_graph' --include='*.py' crf deeplab_tf tools benchmarks \
+	    || { echo "error: use the public interfaces of Keras"; exit 1; }
 
 bench: $(READY)  ## every benchmark, each a table of ratios against a named peer
 	for script in dilated_convolution crf crf_accuracy input inference train_step evaluation; do \
@@ -46,17 +62,27 @@ ablation: $(READY)  ## what each part of DeepLab is worth, on CamVid: make ablat
 	@test -n "$(DATA)" || { echo "error: say where CamVid lies: make ablation DATA=CAMVID"; exit 1; }
 	$(BIN)/python tools/ablation.py --data_dir=$(DATA) --runs_dir=$(RUNS)/ablation
 
-# Touched last, so that an interrupted installation starts again. Old versions of pip take an
-# hour to resolve what new ones resolve in seconds.
+# Old versions of pip take an hour to resolve what new ones resolve in seconds.
+define make_environment
+	@"$(2)" -c "$(SUPPORTED)" 2>/dev/null || { \
+	    echo "error: $(or $(2),no python found): Python 3.10 to 3.13 with venv is needed:" \
+	    "make PYTHON=/path/to/python3.12 (of test-oldest: OLDEST_PYTHON=/path/to/python3.10)"; \
+	    exit 1; }
+	"$(2)" -m venv $(1)
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+endef
+
+# The files `ready` are touched last, so that an interrupted installation starts again.
 $(READY): requirements.txt setup.py
-	@$(PYTHON) -c "import sys; v = sys.version_info[:2]; \
-	    sys.exit(None if (3, 10) <= v <= (3, 12) else \
-	    'error: Python %d.%d; 3.10 to 3.12 are supported: make PYTHON=python3.12' % v)"
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(call make_environment,.venv,$(PYTHON))
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps -e .
 	@touch $@
 
-clean:  ## remove the environment and the runs
-	rm -rf .venv $(RUNS)
+.venv-oldest/ready: constraints-oldest.txt setup.py
+	$(call make_environment,.venv-oldest,$(OLDEST_PYTHON))
+	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt -e .[dev]
+	@touch $@
+
+clean:  ## remove the environments and the runs
+	rm -rf .venv .venv-oldest .venv-newest $(RUNS)

@@ -1,28 +1,71 @@
-"""Installs `crf` and `deeplab_tf`; requirements.txt has the versions that were tested."""
+"""Installs `crf`, `deeplab_tf` and the command `deeplab-tf`.
+
+The ranges below passed `make test-oldest` and `make test-newest`; requirements.txt pins the
+versions that `make` installs.
+"""
+
+import re
+from pathlib import Path
 
 from setuptools import find_packages, setup
 
+ROOT = Path(__file__).resolve().parent
+INIT = (ROOT / "deeplab_tf" / "__init__.py").read_text(encoding="utf-8")
+
 setup(
     name="deeplab-tf",
-    version="0.1.0",
+    version=re.search(r'^__version__ = "(.+)"$', INIT, re.MULTILINE)[1],
     description="DeepLab v1 and v2 semantic segmentation for TensorFlow 2 and Keras 3",
-    packages=find_packages(include=["crf", "crf.*", "deeplab_tf", "deeplab_tf.*"]),
-    python_requires=">=3.10,<3.13",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
+    packages=[
+        *find_packages(include=["crf", "crf.*", "deeplab_tf", "deeplab_tf.*"]),
+        "deeplab_tf.configs",
+        "deeplab_tf_tools",
+    ],
+    # The launcher must not be inside deeplab_tf, whose import loads TensorFlow.
+    package_dir={"deeplab_tf.configs": "configs", "deeplab_tf_tools": "tools"},
+    package_data={
+        "crf": ["py.typed"],
+        "deeplab_tf": ["py.typed"],
+        "deeplab_tf.configs": ["*.flags"],
+    },
+    entry_points={"console_scripts": ["deeplab-tf = deeplab_tf_tools.launch:main"]},
+    python_requires=">=3.10,<3.14",
+    # Keep in step with constraints-oldest.txt.
     install_requires=[
-        "absl-py",
+        "absl-py>=2.1",
         "keras>=3.10",
-        "numba",
-        "numpy",
+        "numba>=0.61",
+        "numpy>=1.26",
         "opencv-python-headless>=4.11",
-        "pycocotools",
-        "scipy",
-        "tensorboard",
+        "pillow>=11",
+        "pycocotools>=2.0.8",
+        "scipy>=1.13",
+        "tensorboard>=2.18",
         "tensorflow>=2.18",
-        "tensorflow-datasets",
-        "tqdm",
+        "tensorflow-datasets>=4.9.7",
+        "tqdm>=4.66",
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.18"],
-        "dev": ["hypothesis", "pytest", "ruff"],
+        "dev": ["hypothesis", "import-linter", "pytest", "pytest-xdist", "ruff"],
     },
 )
