@@ -1,5 +1,7 @@
 """The tool as a user runs it: in a process of its own, which may be killed."""
 
+import ctypes
+import inspect
 import json
 import os
 import re
@@ -18,6 +20,7 @@ from tool_runner import run_tool
 
 from crf import CRFParams
 from deeplab_tf import build_deeplab
+from deeplab_tf.commands.train import keep_freed_memory
 from deeplab_tf.data.datasets import open_dataset
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.labels import LabelSet
@@ -60,6 +63,41 @@ def kill_after_checkpoint(flags, state_file):
 
 def weights(path):
     return [w.numpy() for w in keras.saving.load_model(path).weights]
+
+
+# Counts page faults while a thread allocates and frees the memory of an image again and again.
+COUNT_FAULTS = """
+import contextlib, ctypes, resource, threading
+import numpy as np
+
+{function}
+
+def count():
+    def work(rounds):
+        for _ in range(rounds):
+            np.empty(700_000, np.uint8)[::4096] = 0
+    work(10)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    work(200)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+keep_freed_memory()
+thread = threading.Thread(target=count)
+thread.start()
+thread.join()
+"""
+
+
+def test_threads_keep_the_memory_that_they_have_freed():
+    script = COUNT_FAULTS.format(function=inspect.getsource(keep_freed_memory))
+    command = [sys.executable, "-c", script]
+    faults = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert faults < 2000 < 200 * 171  # pages of 200 images
+
+
+def test_with_another_c_library_nothing_happens(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    keep_freed_memory()
 
 
 @pytest.mark.slow
