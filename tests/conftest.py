@@ -12,6 +12,12 @@ import pytest
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_collection_finish():
+    """Take what is imported by now, which stays to the end, out of every garbage collection."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _seed():
     keras.utils.set_random_seed(0)
@@ -21,8 +27,7 @@ def _seed():
 def _free_memory():
     """Free the networks and graphs of a test module before the next one begins."""
     yield
-    keras.backend.clear_session()
-    gc.collect()
+    keras.backend.clear_session()  # also collects garbage
 
 
 def _real_data(name):
