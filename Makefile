@@ -4,6 +4,9 @@ BIN := .venv/bin
 READY := .venv/ready
 RUNS ?= runs
 DEMO := $(RUNS)/demo
+# Two processes share the files of tests, in the order of their names; each takes up to 2.5 GB.
+TEST_PROCESSES ?= 2
+PYTEST = $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all fix lint bench ablation clean
 
@@ -25,10 +28,10 @@ demo: $(READY)  ## draw a data set, train, score with and without the CRF, expor
 	@echo "SavedModel       $(DEMO)/saved_model"
 
 test: $(READY)  ## the test suite, without what takes minutes
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: $(READY)  ## the whole test suite
-	$(BIN)/pytest
+	$(PYTEST)
 
 fix: $(READY)  ## format, and mend what the linter can mend
 	$(BIN)/ruff check --fix .

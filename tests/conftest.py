@@ -1,13 +1,26 @@
-"""Settings for every test: quiet TensorFlow, fixed seed, freed memory, folders of real data."""
+"""Settings for every test: quiet TensorFlow, fixed seeds, freed memory, folders of real data."""
 
 import gc
 import os
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Test processes side by side would fight for the processors with a thread for each of them.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
-import keras
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run; on a busy machine any example may take long.
+settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("suite")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -20,6 +33,8 @@ def pytest_collection_finish():
 
 @pytest.fixture(autouse=True)
 def _seed():
+    import keras  # here, as the process that only hands out the tests need not load it
+
     keras.utils.set_random_seed(0)
 
 
@@ -27,6 +42,8 @@ def _seed():
 def _free_memory():
     """Free the networks and graphs of a test module before the next one begins."""
     yield
+    import keras
+
     keras.backend.clear_session()  # also collects garbage
 
 
