@@ -9,6 +9,9 @@ BIN := .venv/bin
 READY := .venv/ready
 RUNS ?= runs
 DEMO := $(RUNS)/demo
+# Two processes share the files of tests, in the order of their names; each takes up to 2.5 GB.
+TEST_PROCESSES ?= 2
+PYTEST = $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all test-oldest test-newest fix lint bench ablation clean
 
@@ -30,10 +33,10 @@ demo: $(READY)  ## draw a data set, train, score with and without the CRF, expor
 	@echo "SavedModel       $(DEMO)/saved_model"
 
 test: $(READY)  ## the test suite, without what takes minutes
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: $(READY)  ## the whole test suite
-	$(BIN)/pytest
+	$(PYTEST)
 
 test-oldest: .venv-oldest/ready  ## the tests with the oldest versions that setup.py allows
 	.venv-oldest/bin/pytest -m "not slow"

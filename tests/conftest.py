@@ -1,35 +1,84 @@
-"""Settings that hold for every test: quiet TensorFlow, one seed, where the real data lies."""
+"""Settings for every test: quiet TensorFlow, fixed seeds, freed memory, folders of real data."""
 
+import gc
 import os
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Test processes side by side would fight for the processors with a thread for each of them.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
-import keras
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run; on a busy machine any example may take long.
+settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("suite")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_collection_finish():
+    """Take what is imported by now, which stays to the end, out of every garbage collection."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _seed():
+    import keras  # here, as the process that only hands out the tests need not load it
+
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _free_memory():
+    """Free the networks and graphs of a test module before the next one begins."""
+    yield
+    import keras
+
+    keras.backend.clear_session()  # also collects garbage
 
 
 def _real_data(name):
     folder = SHARED_DATA / name
     if not folder.is_dir():
-        pytest.skip(f"needs the real data in {folder}")
+        pytest.skip(f"needs the real data in {folder}, which does not exist")
     return folder
 
 
 @pytest.fixture(scope="session")
 def camvid():
-    """Folder of the CamVid data set in VOC layout; skips where it is absent."""
+    """Folder of CamVid in VOC layout: 367 training and 101 validation images, 480x360."""
     return _real_data("camvid")
 
 
 @pytest.fixture(scope="session")
+def msrc21():
+    """Folder of MSRC-21 in VOC layout: 353 training and 62 validation images, about 320x213."""
+    return _real_data("msrc21")
+
+
+@pytest.fixture(scope="session")
+def voc_pairs():
+    """Folder of 22 images of PASCAL VOC 2012 with their labels, in VOC layout."""
+    return _real_data("voc_pairs")
+
+
+@pytest.fixture(scope="session")
+def weights():
+    """Folder of pretrained weights of VGG-16, MobileNetV2 and EfficientNet-Lite0."""
+    return _real_data("weights")
+
+
+@pytest.fixture(scope="session")
 def crf_golden():
-    """Folder of the reference CRF results; skips where it is absent."""
+    """Folder of results of the authors' CRF code on crops of CamVid."""
     return _real_data("crf_golden")

@@ -1,11 +1,12 @@
 """Workers as processes of one machine: several scripts with TF_CONFIG, and their end."""
 
+import contextlib
+import itertools
 import json
 import os
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,16 +21,23 @@ class Ended(NamedTuple):
     err: str
 
 
+# Below the ports that the system gives to anybody who asks for one, and, so that test processes
+# side by side do not take each other's, from another place on in each process.
+_PORTS = itertools.count(20_000 + os.getpid() % 100 * 120)
+
+
 def free_addresses(count):
-    """So many addresses "localhost:port" that nobody listens on, a tuple."""
-    listeners = [socket.create_server(("localhost", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return tuple(f"localhost:{port}" for port in ports)
+    """A tuple of `count` addresses "localhost:port" that nobody listens on."""
+    return tuple(f"localhost:{_free_port()}" for _ in range(count))
 
 
-@contextmanager
+def _free_port():
+    for port in _PORTS:
+        with contextlib.suppress(OSError), socket.create_server(("localhost", port)):
+            return port
+
+
+@contextlib.contextmanager
 def running(command, count=2, **environment):
     """Start `python COMMAND...` as each of `count` workers; what still runs at the end is killed.
 
