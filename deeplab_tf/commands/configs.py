@@ -9,7 +9,7 @@ import keras
 from absl import flags
 
 from deeplab_tf import build_deeplab, build_fcn
-from deeplab_tf.data.label_sets import LABEL_SETS
+from deeplab_tf.data.datasets import LABEL_SETS
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 COLUMNS = ("configuration", "data", "network", "parameters", "mean IoU", "with the CRF")

@@ -17,7 +17,7 @@ from deeplab_tf.commands.app import run
 
 # app quiets TensorFlow, so it is imported before it.
 # isort: split
-from deeplab_tf.data.label_sets import LABEL_SETS
+from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.heads import head_names

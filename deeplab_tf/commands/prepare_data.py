@@ -19,7 +19,8 @@ from deeplab_tf.commands.app import run
 # app quiets TensorFlow, so it is imported before it.
 # isort: split
 from deeplab_tf.data.checks import accepted_kinds, check_dataset, open_lists
-from deeplab_tf.data.prepare import BUILDERS, prepare
+from deeplab_tf.data.datasets import PREPARED
+from deeplab_tf.data.prepare import prepare
 from deeplab_tf.data.records import prepared_splits
 from deeplab_tf.errors import InputError
 
@@ -27,7 +28,7 @@ FLAGS = flags.FLAGS
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
-flags.DEFINE_enum("dataset", None, list(BUILDERS), "Which data set.", required=True)
+flags.DEFINE_enum("dataset", None, list(PREPARED), "Which data set.", required=True)
 flags.DEFINE_string(
     "download_dir", "downloads", "Folder for what is downloaded and extracted; needs much room."
 )

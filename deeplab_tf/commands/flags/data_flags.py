@@ -9,7 +9,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_enum(
     "dataset",
     "voc",
-    DATASETS,
+    list(DATASETS),
     "voc: any folder in VOC layout; synthetic: drawn into --data_dir on first use; the others: "
     "as tools/prepare_data.py wrote them into --data_dir.",
 )

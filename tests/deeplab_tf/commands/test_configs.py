@@ -6,7 +6,7 @@ import pytest
 from tool_runner import run_tool
 
 from deeplab_tf.commands import configs
-from deeplab_tf.data.label_sets import LABEL_SETS
+from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.data.synthetic import write_synthetic
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.

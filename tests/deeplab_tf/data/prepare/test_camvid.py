@@ -52,7 +52,7 @@ def test_numbers_of_the_split():
 
 @pytest.mark.parametrize("name", ["street_1", "0016E5", "0016E5_x"])
 def test_other_names(name):
-    with pytest.raises(InputError, match="no frame of CamVid"):
+    with pytest.raises(InputError, match="not a frame of CamVid"):
         split_of(name)
 
 
@@ -75,7 +75,7 @@ def test_void_and_strange_colors():
     label = merge_colors(image, "x")
     assert label[3, 4] == VOID and (label == 0).sum() == label.size - 1
     image[3, :2] = 26, 26, 26
-    with pytest.raises(InputError, match=r"x: 0\.2% of its pixels, such as \[26, 26, 26\], are in"):
+    with pytest.raises(InputError, match=r"x: 0\.2% of its pixels, such as \[26, 26, 26\], have"):
         merge_colors(image, "x")
 
 

@@ -68,7 +68,7 @@ def test_a_class_that_the_list_lacks_is_an_error(tmp_path, missing):
 def test_something_else_is_no_list_of_classes(tmp_path, text):
     path = tmp_path / "labels.txt"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"labels\.txt: .*take the original list"):
+    with pytest.raises(InputError, match=r"labels\.txt: .*use the original list"):
         class_lookup(path)
 
 

@@ -92,7 +92,7 @@ def test_a_mask_of_another_size_is_an_error(path):
 @pytest.mark.parametrize("variables", [{"x": 1.0}, {"anno": 1.0}, {"anno": {"imname": "a"}}])
 def test_files_of_another_form_are_errors(path, variables):
     path.write_bytes(mat_file(variables))
-    with pytest.raises(InputError, match=r"a\.mat: .*; take the original file"):
+    with pytest.raises(InputError, match=r"a\.mat: .*; use the original file"):
         read_parts(path)
 
 

@@ -16,8 +16,8 @@ from tiny_archives import (
     write_voc12,
 )
 
-from deeplab_tf.data.datasets import PREPARED, open_dataset
-from deeplab_tf.data.prepare import BUILDERS, find_builder, prepare
+from deeplab_tf.data.datasets import open_dataset
+from deeplab_tf.data.prepare import prepare
 from deeplab_tf.data.prepare.archives import Archive
 from deeplab_tf.data.prepare.voc12 import Voc12
 from deeplab_tf.data.voc import load_pair
@@ -164,11 +164,13 @@ def test_metadata_of_another_origin(tmp_path, images):
     metadata = json.loads(path.read_text())
     for change in ({"options": None}, {"archives": []}):
         path.write_text(json.dumps({**metadata, **change}))
-        with pytest.raises(InputError, match="does not say what it was made of; give --overwrite"):
+        with pytest.raises(
+            InputError, match="does not say what it was made from; give --overwrite"
+        ):
             run(tmp_path)
 
 
-@pytest.mark.parametrize("folder, step", [("down", "unpacked"), ("data", "_build")])
+@pytest.mark.parametrize("folder, step", [("down", "unpacked"), ("data", "write_records")])
 def test_a_full_disk(tmp_path, images, monkeypatch, folder, step):
     def write(*arguments):
         text = "Failed to finalize writing; No space left on device"  # as it was seen
@@ -281,13 +283,7 @@ def test_other_numbers_than_the_original(tmp_path, images, monkeypatch):
 
 
 def test_unknown_names(tmp_path):
-    with pytest.raises(InputError, match="unknown dataset 'voc13'; give one of voc12, "):
+    with pytest.raises(InputError, match="unknown dataset 'voc13'; available: voc12, "):
         prepare("voc13", tmp_path, tmp_path)
     with pytest.raises(InputError, match="--min_pixels: voc12 has no such option; it has none"):
         prepare("voc12", tmp_path, tmp_path, options={"min_pixels": 1})
-
-
-def test_every_prepared_data_set_has_its_builder():
-    assert tuple(BUILDERS) == PREPARED
-    for name in BUILDERS:
-        assert find_builder(name).name == name

@@ -1,0 +1,96 @@
+"""The base class of the builders: which archives a data set needs, and how to read its examples.
+
+A new builder is a subclass in prepare/NAME.py. It names its archives and says in `splits` which
+examples there are, and in `read_label` how a label is read if it is not a PNG of class indices;
+prepare/voc12.py is the shortest one. The table in datasets.py names the class.
+"""
+
+from pathlib import Path
+from typing import ClassVar
+
+from deeplab_tf.data.datasets import DATASETS
+from deeplab_tf.data.voc import load_label
+from deeplab_tf.errors import InputError
+
+VERSION = "1.0.0"  # of the prepared data: the name of its folder
+
+
+class Builder:
+    """Reads the original files of one data set; `prepare` does the rest.
+
+    Attributes:
+      archives: {key: `Archive`}, the archives that the data set needs.
+      expected: {split: number of images} of the original; other numbers are an error.
+      lists: {name: [splits]}, unions of splits that can be opened under a name of their own; a
+        union with a split that does not exist is left out.
+      OPTIONS: {name: default} of what a user may set; `self.options` has the values.
+      PATHS: names of those options that are paths; their values are made absolute.
+
+    Args:
+      name: the data set's name, a key of `DATASETS`.
+      options: {name: value} of the options that differ from their defaults.
+
+    Raises:
+      InputError: if there is no such option or a value is wrong.
+    """
+
+    archives: ClassVar = {}
+    expected: ClassVar = {}
+    lists: ClassVar = {"trainval": ["train", "val"]}
+    OPTIONS: ClassVar = {}
+    PATHS: ClassVar = ()
+
+    def __init__(self, name, options=None):
+        for option in options or {}:
+            if option not in self.OPTIONS:
+                raise InputError(
+                    f"--{option}: {name} has no such option;"
+                    f" it has {', '.join(f'--{known}' for known in self.OPTIONS) or 'none'}"
+                )
+        self.name, self.options = name, {**self.OPTIONS, **(options or {})}
+        for option in self.PATHS:
+            # One file has many relative paths, but only one that a later run can compare.
+            if path := self.options[option]:
+                self.options[option] = str(Path(path).resolve())
+        self.check_options()
+
+    @property
+    def label_set(self):
+        """The classes, a `LabelSet`: those of the table in datasets.py, if it has any."""
+        return DATASETS[self.name].label_set
+
+    def check_options(self):
+        """Raise `InputError` if a value in `self.options` is wrong."""
+
+    def source_files(self):
+        """Paths of the user's own files that the data is made of, in addition to the archives."""
+        return [self.options[option] for option in self.PATHS if self.options[option]]
+
+    def splits(self, folders):
+        """The examples of each split, in their order; no example may be in two splits.
+
+        Args:
+          folders: {key: Path} of the archives' contents.
+
+        Returns:
+          {split: list of examples}. An example is an `Example`, or any tuple with its fields; its
+          label need not be a PNG, only what `read_label` understands.
+
+        Raises:
+          InputError: if a file is missing or damaged.
+        """
+        raise NotImplementedError
+
+    def read_label(self, example):
+        """The label map of one example; called from several threads at once.
+
+        Args:
+          example: one of those that `splits` gave.
+
+        Returns:
+          (H, W) uint8 array of class indices, 255 = void; None to leave the example out.
+
+        Raises:
+          InputError: if a file is missing or damaged.
+        """
+        return load_label(example.label, self.label_set.num_classes)
