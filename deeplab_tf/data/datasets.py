@@ -3,7 +3,7 @@
 To add a data set:
 
 1. Add a row to `DATASETS` below. The classes are a `LabelSet`; label_sets.py has those of today.
-2. If `tools/prepare_data.py` shall make it, write a builder class in prepare/NAME.py.
+2. If `tools/prepare_data.py` is to make it, write a builder class in prepare/NAME.py.
    prepare/builder.py says what a builder has; prepare/voc12.py is the shortest one. Options of a
    builder also need flags, in commands/prepare_data.py.
 
