@@ -13,7 +13,7 @@ import keras
 
 from deeplab_tf import build_deeplab, build_fcn
 from deeplab_tf.commands.flagfiles import CONFIGS, find_flagfile
-from deeplab_tf.data.label_sets import LABEL_SETS
+from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.errors import InputError
 
 ARGUMENTS = "[NAME]"

@@ -12,7 +12,7 @@ file were not used. With --drop_classes the result is a start for training on ot
 from pathlib import Path
 
 from deeplab_tf.commands.flags.heading import heading
-from deeplab_tf.data.label_sets import LABEL_SETS
+from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.heads import head_names

@@ -14,7 +14,8 @@ import shlex
 from deeplab_tf.commands.flagfiles import CONFIGS
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.data.checks import accepted_kinds, check_dataset, open_lists
-from deeplab_tf.data.prepare import BUILDERS, prepare
+from deeplab_tf.data.datasets import PREPARED
+from deeplab_tf.data.prepare import prepare
 from deeplab_tf.data.records import prepared_splits
 from deeplab_tf.errors import InputError
 
@@ -24,7 +25,7 @@ OPTIONS = "Options of single data sets"  # the heading of the flags that a build
 def define_flags(values):
     """Define the flags of a preparation."""
     define = heading(values, "Data set")
-    define.enum("dataset", None, list(BUILDERS), "The data set to prepare.", required=True)
+    define.enum("dataset", None, list(PREPARED), "The data set to prepare.", required=True)
     define.string("data_dir", None, "Folder for the prepared data.", required=True)
     define.string(
         "download_dir",

@@ -1,32 +1,86 @@
-"""Data sets by name."""
+"""The table of data sets: their names, classes, how each is opened, and what prepares it.
 
+To add a data set:
+
+1. Add a row to `DATASETS` below. The classes are a `LabelSet`; label_sets.py has those of today.
+2. If `tools/prepare_data.py` is to make it, write a builder class in prepare/NAME.py.
+   prepare/builder.py says what a builder has; prepare/voc12.py is the shortest one. Options of a
+   builder also need flags, in commands/prepare_data.py.
+
+Everything else, such as the flag --dataset, reads this table.
+"""
+
+import importlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from deeplab_tf.data.label_sets import CAMVID, CITYSCAPES, PASCAL_CONTEXT, PERSON_PART, VOC
 from deeplab_tf.data.records import read_prepared, read_prepared_labels
 from deeplab_tf.data.synthetic import ensure_synthetic
 from deeplab_tf.data.voc import read_colors, read_label_set, read_split
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import LabelSet
 
-# What tools/prepare_data.py makes.
-PREPARED = (
-    "voc12",
-    "voc12_aug",
-    "pascal_context",
-    "person_part",
-    "cityscapes",
-    "coco_voc",
-    "camvid",
-    "folder",
-)
 
-DATASETS = ("voc", "synthetic", *PREPARED)
+def _open_voc_layout(name, data_dir, split, need_labels):
+    return read_split(data_dir, split, need_labels), read_label_set(data_dir)
+
+
+def _open_synthetic(name, data_dir, split, need_labels):
+    ensure_synthetic(data_dir)  # written on first use
+    return _open_voc_layout(name, data_dir, split, need_labels)
+
+
+def _open_records(name, data_dir, split, need_labels):
+    return read_prepared(data_dir, name, split), read_prepared_labels(data_dir, name)
+
+
+class Dataset(NamedTuple):
+    """One row of the table.
+
+    Args:
+      name: what --dataset calls it.
+      label_set: its classes; None if its own files list them.
+      open: a function of (name, data_dir, split, need_labels), which are the arguments of
+        `open_dataset`; it returns what `open_dataset` does.
+      builder: name of the class in prepare/NAME.py that makes it; "" if it is not prepared.
+    """
+
+    name: str
+    label_set: LabelSet | None
+    open: Callable
+    builder: str = ""
+
+
+DATASETS = {
+    row.name: row
+    for row in (
+        Dataset("voc", None, _open_voc_layout),  # any folder in VOC layout
+        Dataset("synthetic", None, _open_synthetic),
+        Dataset("voc12", VOC, _open_records, "Voc12"),
+        Dataset("voc12_aug", VOC, _open_records, "Voc12Aug"),
+        Dataset("pascal_context", PASCAL_CONTEXT, _open_records, "PascalContext"),
+        Dataset("person_part", PERSON_PART, _open_records, "PersonPart"),
+        Dataset("cityscapes", CITYSCAPES, _open_records, "Cityscapes"),
+        Dataset("coco_voc", VOC, _open_records, "CocoVoc"),
+        Dataset("camvid", CAMVID, _open_records, "Camvid"),
+        Dataset("folder", None, _open_records, "Folder"),  # the user's own images
+    )
+}
+
+# The names of the data sets that tools/prepare_data.py makes, and {name: classes} of those whose
+# classes are known in advance.
+PREPARED = tuple(name for name, row in DATASETS.items() if row.builder)
+LABEL_SETS = {name: row.label_set for name, row in DATASETS.items() if row.label_set}
 
 
 def open_dataset(dataset, data_dir, split, need_labels=True):
     """The examples of one split and the classes of a data set.
 
     Args:
-      dataset: "voc" for any folder in VOC layout; "synthetic" for the built-in data set, which
-        is written into `data_dir` on first use; or a name of `PREPARED`, which
-        tools/prepare_data.py wrote there.
+      dataset: name of a row of `DATASETS`: "voc" for any folder in VOC layout; "synthetic" for
+        the built-in data set, which is written into `data_dir` on first use; or a data set that
+        tools/prepare_data.py wrote into `data_dir`.
       data_dir: the data set's folder.
       split: name of the list of examples, such as "train" or "val".
       need_labels: whether every example must have a label; see `read_split`.
@@ -35,22 +89,41 @@ def open_dataset(dataset, data_dir, split, need_labels=True):
       (list of `Example` or of `RecordExample`, `LabelSet`).
 
     Raises:
-      InputError: where the name is unknown or the folder is incomplete.
+      InputError: if the name is unknown or the folder is incomplete.
     """
     if dataset not in DATASETS:
-        raise InputError(f"unknown dataset {dataset!r}; give one of {', '.join(DATASETS)}")
-    if dataset in PREPARED:
-        examples = read_prepared(data_dir, dataset, split)
-        return examples, read_prepared_labels(data_dir, dataset)
-    if dataset == "synthetic":
-        ensure_synthetic(data_dir)
-    return read_split(data_dir, split, need_labels), read_label_set(data_dir)
+        raise _unknown(dataset, DATASETS)
+    return DATASETS[dataset].open(dataset, data_dir, split, need_labels)
 
 
 def label_colors(dataset, data_dir):
-    """The colours by which a data set's RGB labels are read; None where labels hold indices.
+    """The colors by which a data set's RGB labels are read; None if labels hold class indices.
 
     Args:
       dataset, data_dir: as for `open_dataset`.
     """
     return None if dataset in PREPARED else read_colors(data_dir)
+
+
+def find_builder(dataset):
+    """The class that prepares a data set.
+
+    It is imported only here, because builders need large packages.
+
+    Args:
+      dataset: name of the data set, one of `PREPARED`.
+
+    Returns:
+      A subclass of `prepare.builder.Builder`.
+
+    Raises:
+      InputError: if nothing prepares a data set of this name.
+    """
+    if dataset not in PREPARED:
+        raise _unknown(dataset, PREPARED)
+    module = importlib.import_module(f"deeplab_tf.data.prepare.{dataset}")
+    return getattr(module, DATASETS[dataset].builder)
+
+
+def _unknown(dataset, names):
+    return InputError(f"unknown dataset {dataset!r}; available: {', '.join(names)}")

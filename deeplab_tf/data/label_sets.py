@@ -1,6 +1,6 @@
-"""The classes and colours of the data sets that `tools/prepare_data.py` knows.
+"""The classes and colors of the published data sets.
 
-Each is a `LabelSet`; `LABEL_SETS` finds it by the name of the data set.
+Each is a `LabelSet`; the table in datasets.py says which data set has which.
 """
 
 from deeplab_tf.labels import VOC as VOC_NAMES
@@ -10,87 +10,31 @@ BLACK = (0, 0, 0)
 
 
 def _colored(colors):
-    # Street scenes: {name: colour}, and void black as their authors draw it.
+    # For street scenes: {name: color}, and black for void, as their authors draw it.
     return LabelSet(tuple(colors), tuple(colors.values()), void_color=BLACK)
 
 
 # PASCAL VOC 2012: background and 20 kinds of objects.
 VOC = LabelSet.in_voc_colors(VOC_NAMES)
 
-# PASCAL-Context: background and the 59 most frequent of its 459 classes, in the authors' order
-# (59_labels.txt), under the names that the authors' full list (labels.txt) has for them.
-PASCAL_CONTEXT = LabelSet.in_voc_colors(
-    (
-        "background",
-        "aeroplane",
-        "bicycle",
-        "bird",
-        "boat",
-        "bottle",
-        "bus",
-        "car",
-        "cat",
-        "chair",
-        "cow",
-        "table",
-        "dog",
-        "horse",
-        "motorbike",
-        "person",
-        "pottedplant",
-        "sheep",
-        "sofa",
-        "train",
-        "tvmonitor",
-        "bag",
-        "bed",
-        "bench",
-        "book",
-        "building",
-        "cabinet",
-        "ceiling",
-        "cloth",
-        "computer",
-        "cup",
-        "door",
-        "fence",
-        "floor",
-        "flower",
-        "food",
-        "grass",
-        "ground",
-        "keyboard",
-        "light",
-        "mountain",
-        "mouse",
-        "curtain",
-        "platform",
-        "sign",
-        "plate",
-        "road",
-        "rock",
-        "shelves",
-        "sidewalk",
-        "sky",
-        "snow",
-        "bedclothes",
-        "track",
-        "tree",
-        "truck",
-        "wall",
-        "water",
-        "window",
-        "wood",
-    )
-)
+# PASCAL-Context: background and the 59 most frequent of its 459 classes, in the order of the
+# authors' 59_labels.txt, with the names of their full list, labels.txt.
+_PASCAL_CONTEXT_NAMES = """
+background aeroplane bicycle bird boat bottle bus car cat chair cow table dog horse
+motorbike person pottedplant sheep sofa train tvmonitor bag bed bench book building cabinet
+ceiling cloth computer cup door fence floor flower food grass ground keyboard light mountain
+mouse curtain platform sign plate road rock shelves sidewalk sky snow bedclothes track tree
+truck wall water window wood
+"""
+PASCAL_CONTEXT = LabelSet.in_voc_colors(_PASCAL_CONTEXT_NAMES.split())
 
-# PASCAL-Person-Part: the parts of PASCAL-Part merged as the DeepLab papers do.
+# PASCAL-Person-Part: the parts of PASCAL-Part, merged as in the DeepLab papers.
 PERSON_PART = LabelSet.in_voc_colors(
     ("background", "head", "torso", "upper_arms", "lower_arms", "upper_legs", "lower_legs")
 )
 
-# Cityscapes: the 19 classes that are evaluated, in the order of their train ids, in the
-# official colours.
+# Cityscapes: the 19 classes that are evaluated, in the order of their train ids and in the
+# official colors.
 CITYSCAPES = _colored(
     {
         "road": (128, 64, 128),
@@ -115,11 +59,10 @@ CITYSCAPES = _colored(
     }
 )
 
-# The label ids of these classes among Cityscapes' own, 0..33, which its files hold and its test
-# server takes.
+# The label id of each of these classes. Cityscapes' files and its test server use label ids, 0..33.
 CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 
-# CamVid: the 11 classes that are usually evaluated, in the order and colours of SegNet.
+# CamVid: the 11 classes that are usually evaluated, in the order and colors of SegNet.
 CAMVID = _colored(
     {
         "sky": (128, 128, 128),
@@ -135,13 +78,3 @@ CAMVID = _colored(
         "bicyclist": (0, 128, 192),
     }
 )
-
-LABEL_SETS = {
-    "voc12": VOC,
-    "voc12_aug": VOC,
-    "coco_voc": VOC,
-    "pascal_context": PASCAL_CONTEXT,
-    "person_part": PERSON_PART,
-    "cityscapes": CITYSCAPES,
-    "camvid": CAMVID,
-}

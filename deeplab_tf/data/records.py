@@ -1,11 +1,11 @@
 """Opening what `tools/prepare_data.py` wrote: TFRecord files in tensorflow-datasets' layout.
 
     DATA_DIR/NAME/VERSION/dataset_info.json         the splits and how many records they have
-                          metadata.json             what METADATA_KEYS names
+                          metadata.json             classes, names and lists; see METADATA_KEYS
                           NAME-SPLIT.tfrecord-00000-of-00008
 
-A list such as "trainval" is a split or a union of splits; metadata.json says which. The files are
-only looked through for where each record starts, so that any record can be read at any time.
+A list such as "trainval" is a split or a union of splits; metadata.json says which. Opening a list
+only finds where each record starts, so that any record can be read at any time.
 """
 
 import json
@@ -39,7 +39,7 @@ def read_prepared(data_dir, dataset, split):
       A list of `RecordExample`, in the list's order.
 
     Raises:
-      InputError: where the data set is not there, has no such list, or a file is damaged.
+      InputError: if the data set is missing, has no such list, or a file is damaged.
     """
     folder = find_prepared(data_dir, dataset)
     metadata = read_metadata(folder)
@@ -47,8 +47,10 @@ def read_prepared(data_dir, dataset, split):
     parts = [split] if split in splits else lists.get(split)
     if parts is None:
         known = ", ".join([*splits, *lists])
-        raise InputError(f"{folder}: no list {split!r}; there are {known}")
-    examples = [found for part in parts for found in _split(folder, dataset, part, splits[part])]
+        raise InputError(f"{folder}: unknown list {split!r}; available: {known}")
+    examples = [
+        example for part in parts for example in _read_split(folder, dataset, part, splits[part])
+    ]
     if not examples:
         raise InputError(f"{folder}: the list {split!r} is empty; {PREPARE_AGAIN}")
     return examples
@@ -58,22 +60,22 @@ def read_prepared_labels(data_dir, dataset):
     """The `LabelSet` of a prepared data set.
 
     Raises:
-      InputError: where the data set is not there, or does not say its classes.
+      InputError: if the data set is missing, or its metadata has no classes.
     """
     folder = find_prepared(data_dir, dataset)
     metadata = read_metadata(folder)
     try:
         return LabelSet(metadata["classes"], metadata["colors"], metadata["void_color"])
-    except (TypeError, ValueError) as error:  # of which InputError is one
+    except (TypeError, ValueError) as error:  # InputError is a ValueError
         reason = f"its classes or colors are wrong ({error})"
         raise InputError(f"{folder / METADATA}: {reason}; {PREPARE_AGAIN}") from None
 
 
 def prepared_splits(data_dir, dataset):
-    """The names of the splits of a prepared data set, which have no example in common.
+    """The names of the splits of a prepared data set; no example is in two of them.
 
     Raises:
-      InputError: where the data set is not there.
+      InputError: if the data set is missing.
     """
     return tuple(read_metadata(find_prepared(data_dir, dataset))["names"])
 
@@ -82,43 +84,43 @@ def find_prepared(data_dir, dataset):
     """The folder of the newest version of a prepared data set.
 
     Raises:
-      InputError: where there is none, with the command that makes it.
+      InputError: if there is none, with the command that makes it.
     """
     found = [path.parent for path in Path(data_dir, dataset).glob(f"*.*.*/{INFO}")]
-    # A copy that somebody keeps beside it, "1.0.0-old", is no version.
+    # A copy that somebody keeps beside it, such as "1.0.0-old", is not a version.
     found = [folder for folder in found if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)]
     if not found:
         place = shlex.quote(f"--data_dir={data_dir}")
         raise InputError(
-            f"{Path(data_dir, dataset)}: no prepared data; make it: python tools/prepare_data.py "
-            f"--dataset={dataset} {place}"
+            f"{Path(data_dir, dataset)}: no prepared data; make it with python"
+            f" tools/prepare_data.py --dataset={dataset} {place}"
         )
     return max(found, key=lambda folder: [int(number) for number in folder.name.split(".")])
 
 
 def check_prepared(folder):
-    """Open every file of a prepared data set, without reading what is in the records.
-
-    Args:
-      folder: Path of its files, DATA_DIR/NAME/VERSION.
-
-    Raises:
-      InputError: where one is missing or damaged.
-    """
-    if not (folder / INFO).is_file():
-        raise InputError(f"{folder / INFO}: no such file; {PREPARE_AGAIN}")
-    for split, names in read_metadata(folder)["names"].items():
-        _split(folder, folder.parent.name, split, names)
-
-
-def read_metadata(folder):
-    """What metadata.json says, a dict with `METADATA_KEYS` and what else the builder wrote.
+    """Open every file of a prepared data set, without reading the contents of the records.
 
     Args:
       folder: Path of the data set's files, DATA_DIR/NAME/VERSION.
 
     Raises:
-      InputError: where the file is missing or holds something else.
+      InputError: if one is missing or damaged.
+    """
+    if not (folder / INFO).is_file():
+        raise InputError(f"{folder / INFO}: no such file; {PREPARE_AGAIN}")
+    for split, names in read_metadata(folder)["names"].items():
+        _read_split(folder, folder.parent.name, split, names)
+
+
+def read_metadata(folder):
+    """The contents of metadata.json: a dict with `METADATA_KEYS` and what else was written.
+
+    Args:
+      folder: Path of the data set's files, DATA_DIR/NAME/VERSION.
+
+    Raises:
+      InputError: if the file is missing or has other contents.
     """
     path = folder / METADATA
     try:
@@ -132,7 +134,7 @@ def read_metadata(folder):
 
 
 def record_extents(path):
-    """Where the records of a TFRecord file lie.
+    """Where the records of a TFRecord file are.
 
     Args:
       path: the file.
@@ -141,7 +143,7 @@ def record_extents(path):
       A list of (offset, size) of the records' data, in bytes.
 
     Raises:
-      InputError: where the file cannot be read, or ends within a record.
+      InputError: if the file ends within a record.
     """
     extents, end, start = [], Path(path).stat().st_size, 0
     with Path(path).open("rb") as file:
@@ -156,7 +158,7 @@ def record_extents(path):
     return extents
 
 
-def _split(folder, dataset, split, names):
+def _read_split(folder, dataset, split, names):
     paths = sorted(folder.glob(f"{dataset}-{split}.tfrecord-*"))
     if not paths or not paths[-1].name.endswith(f"-of-{len(paths):05d}"):
         raise InputError(f"{folder}: files of {split!r} are missing; {PREPARE_AGAIN}")
@@ -169,20 +171,20 @@ def _split(folder, dataset, split, names):
 
 
 def _defect(metadata):
-    # What is wrong with it; "" where nothing is.
+    # What is wrong with it; "" if nothing is.
     if not isinstance(metadata, dict):
-        return "no JSON object"
+        return "not a JSON object"
     missing = [key for key in METADATA_KEYS if key not in metadata]
     if missing:
-        return f"no {missing[0]!r} there"
+        return f"{missing[0]!r} is missing"
     splits, lists = metadata["names"], metadata["lists"]
-    if not (_holds_lists(splits) and _holds_lists(lists)):
-        return "'names' and 'lists' must hold lists of names"
+    if not (_is_table_of_lists(splits) and _is_table_of_lists(lists)):
+        return "'names' and 'lists' must contain lists of names"
     unknown = [part for parts in lists.values() for part in parts if part not in splits]
-    return f"a list of {unknown[0]!r}, which is no split" if unknown else ""
+    return f"a list contains {unknown[0]!r}, which is not a split" if unknown else ""
 
 
-def _holds_lists(table):
+def _is_table_of_lists(table):
     return isinstance(table, dict) and all(
         isinstance(names, list) and all(isinstance(name, str) for name in names)
         for names in table.values()

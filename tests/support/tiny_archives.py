@@ -1,12 +1,13 @@
 """Tiny archives in the formats that the data sets' authors publish, for the tests of preparing.
 
-Every image is a smooth gradient of its own, so that JPEG keeps it recognizable; a label is
-striped in the classes that the test asks for.
+Every image is a smooth gradient of its own, which JPEG hardly changes; a label has vertical stripes
+of the classes that the test asks for.
 """
 
 import contextlib
 import io
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import scipy.sparse
 import tensorflow as tf
 
 from deeplab_tf.data.png import encode_label
+from deeplab_tf.data.prepare.writer import check_label
 from deeplab_tf.labels import voc_colors
 
 SIZE = (24, 32)  # pixels, height and width
@@ -29,7 +31,7 @@ def gradient(seed, size=SIZE):
 
 
 def stripes(values, size=SIZE):
-    """A label map (H, W) uint8 of upright stripes of equal width, one for each value."""
+    """A label map (H, W) uint8 of vertical stripes of equal width, one for each value."""
     columns = np.arange(size[1]) * len(values) // size[1]
     return np.tile(np.array(values, np.uint8)[columns], (size[0], 1))
 
@@ -45,7 +47,7 @@ def png(image):
 
 
 def palette_png(label):
-    """The bytes of a label map as palette PNG in VOC's colours."""
+    """The bytes of a label map as palette PNG in VOC's colors."""
     return encode_label(label, voc_colors(256))
 
 
@@ -58,12 +60,11 @@ def write_files(folder, files):
 
 
 def pack(path, files):
-    """Write {member name: bytes or text} as an archive; its ending says which kind."""
+    """Write {member name: bytes or text} as an archive of the kind that its ending says."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        scratch = path.with_name(path.name + ".contents")
-        scratch.mkdir()
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         write_files(scratch, files)
         if path.suffix == ".zip":
             archive = stack.enter_context(zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED))
@@ -74,14 +75,7 @@ def pack(path, files):
             add = archive.add
         for name in files:
             add(scratch / name, name)
-    _remove(scratch)
     return path
-
-
-def _remove(folder):
-    for path in sorted(folder.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    folder.rmdir()
 
 
 def voc_files(names, root="VOCdevkit/VOC2012"):
@@ -150,8 +144,29 @@ def write_sbd(folder, labels, train, images=()):
     pack(Path(folder) / "benchmark.tgz", files)
 
 
+def read_all(builder, folders=None):
+    """Read and check all examples as `prepare` does, without writing them.
+
+    Args:
+      builder: `Builder`.
+      folders: {key: Path} of the contents of its archives.
+
+    Returns:
+      {split: {name: label map}}, without the examples that the builder leaves out.
+    """
+    found = {}
+    for split, examples in builder.splits(folders).items():
+        found[split] = {}
+        for example in examples:
+            label = builder.read_label(example)
+            if label is not None:
+                check_label(example, label, builder.label_set.num_classes)
+                found[split][example.name] = label
+    return found
+
+
 def read_back(folder, split):
-    """What any reader of TFRecord files finds in a split of a prepared data set.
+    """What TensorFlow itself reads in a split of a prepared data set.
 
     Returns:
       A list of {feature: bytes}.

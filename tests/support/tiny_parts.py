@@ -1,4 +1,4 @@
-"""Tiny archives of the data sets that are more than VOC, and reading back what became of them."""
+"""Tiny archives of the data sets other than VOC, and reading the records made from them."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from deeplab_tf.data.records import read_prepared
 
 
 def prepare_tiny(dataset, tmp_path, **options):
-    """Prepare the archives in tmp_path / "archives" offline, into tmp_path / "data"."""
+    """Prepare from tmp_path / "archives", without downloads, into tmp_path / "data"."""
     return prepare(
         dataset,
         tmp_path / "downloads",
@@ -24,7 +24,13 @@ def prepare_tiny(dataset, tmp_path, **options):
     )
 
 
-def read_back(tmp_path, dataset, split):
+def contents_of(tmp_path, archives):
+    """{key: Path} of what `prepare_tiny` extracted from {key: `Archive`}."""
+    extracted = tmp_path / "downloads" / "extracted"
+    return {key: next(extracted.glob(f"{one.file_name}.*")) for key, one in archives.items()}
+
+
+def read_examples(tmp_path, dataset, split):
     """{name: (bytes of the image, label map)} of a prepared list, in its order."""
     contents = {e.name: e.read() for e in read_prepared(tmp_path / "data", dataset, split)}
     return {name: (image, decode_label(label).numpy()) for name, (image, label) in contents.items()}
@@ -66,7 +72,7 @@ def write_pascal_part(folder, annotations):
 
 
 def part_annotation(name, objects):
-    """Contents of a .mat file of PASCAL-Part with these objects, as in `write_pascal_part`."""
+    """Contents of a .mat file of PASCAL-Part with these objects, as for `write_pascal_part`."""
     entries = [
         {
             "class": kind,
@@ -161,11 +167,11 @@ def mat_file(variables):
 
 
 def struct_array(items):
-    """What `savemat` writes as a 1xN struct array, from dicts; MATLAB's own [] where N is 0."""
+    """What `savemat` writes as a 1xN struct array, from dicts; MATLAB's own [] if N is 0."""
     items = list(items)
     if not items:
         return np.zeros((0, 0))
-    # A list of dicts would become a cell.
+    # savemat writes a list of dicts as a cell array.
     array = np.zeros((1, len(items)), [(key, object) for key in items[0]])
     for index, item in enumerate(items):
         array[0, index] = tuple(item.values())

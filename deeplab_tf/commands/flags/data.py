@@ -11,7 +11,7 @@ def define_data_flags(values):
     define.enum(
         "dataset",
         "voc",
-        DATASETS,
+        list(DATASETS),
         "voc: any folder in VOC layout. synthetic: drawn into --data_dir on first use. The others: "
         "prepared in --data_dir by prepare-data.",
     )

@@ -1,4 +1,4 @@
-"""Archives as their authors publish them: found or downloaded, checked, and safely extracted."""
+"""The archives that authors of data sets publish: found or downloaded, checked, and extracted."""
 
 import hashlib
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ BLOCK = 1 << 20  # bytes read at a time
 
 @dataclass(frozen=True)
 class Archive:
-    """One file of a data set's authors.
+    """One file that the authors of a data set publish.
 
     Args:
-      file_name: what it is called in --manual_dir; not always what its address ends with.
-      url: where it can be downloaded; "" where only a person can, after a login.
-      checksum: "sha256:..." or "md5:..." of the original; "" where nobody has published one.
-      size: its size in bytes; None where unknown.
-      page: where a person gets it, for messages; needed where there is no `url`.
+      file_name: its name in --manual_dir; its URL may end differently.
+      url: where it can be downloaded; "" if only a person can, after a login.
+      checksum: "sha256:..." or "md5:..." of the original; "" if nobody has published one.
+      size: its size in bytes; None if unknown.
+      page: the web page where a person gets it, for messages; needed if there is no `url`.
     """
 
     file_name: str
@@ -34,30 +34,30 @@ class Archive:
 
     @property
     def algorithm(self):
-        """Name of the checksum's algorithm, for hashlib; sha256 where there is no checksum."""
+        """Name of the checksum's algorithm, for hashlib; sha256 if there is no checksum."""
         return self.checksum.partition(":")[0] or "sha256"
 
     @property
     def digest(self):
-        """The checksum's hexadecimal digits; "" where there is none."""
+        """The checksum's hexadecimal digits; "" if there is none."""
         return self.checksum.partition(":")[2]
 
 
 def unpacked(archive, download_dir, manual_dir=None, trust=False):
-    """The folder that holds the contents of an archive, extracted now or by an earlier run.
+    """The folder with the contents of an archive, extracted now or by an earlier run.
 
     Args:
       archive: `Archive`.
-      download_dir: folder for what is downloaded; the contents go into `extracted` in it.
-      manual_dir: folder of archives that a person has downloaded; looked into first.
-      trust: whether an archive with another checksum or size than the original's is taken.
+      download_dir: folder for downloads; the contents go into its subfolder `extracted`.
+      manual_dir: folder of archives that a person has downloaded; searched first.
+      trust: whether to accept an archive whose checksum or size is not the original's.
 
     Returns:
       Path of the folder.
 
     Raises:
-      InputError: where the archive is missing and cannot be downloaded, is not the original,
-        is damaged, or would write outside the folder.
+      InputError: if the archive is missing and cannot be downloaded, is not the original, is
+        damaged, or would write outside the folder.
     """
     with claimed_folder(Path(download_dir) / "extracted") as folder:
         known = folder / _contents_name(archive, archive.digest)
@@ -68,71 +68,62 @@ def unpacked(archive, download_dir, manual_dir=None, trust=False):
 
 
 def known_contents(archive, download_dir, manual_dir=None, trust=False):
-    """The name of the folder that `unpacked` would give, without downloading or extracting.
+    """The name of the folder that `unpacked` would return, without downloading or extracting.
 
-    It names the archive and begins its checksum, so it differs for another archive.
+    It is the archive's name with the start of its checksum, so it differs for another archive.
 
     Args:
       archive, download_dir, manual_dir, trust: as in `unpacked`.
 
     Returns:
-      The name; "" where nobody can tell, because the archive is no longer there.
+      The name; "" if it is unknown, because the archive is no longer there.
     """
     if archive.digest and not trust:
         return _contents_name(archive, archive.digest)
-    path = _find(archive, _folders(download_dir, manual_dir))
+    path = _find(archive, download_dir, manual_dir)
     return _contents_name(archive, _digest(path, archive.algorithm)) if path else ""
 
 
 def locate(archive, download_dir, manual_dir=None, trust=False):
-    """Find an archive in `manual_dir` or `download_dir`, or else download it; then check it.
+    """Find an archive in `manual_dir` or `download_dir`, or download it; then check it.
 
     Args:
       archive, download_dir, manual_dir, trust: as in `unpacked`.
 
     Returns:
-      (Path of the file, its checksum's hexadecimal digits).
+      (Path of the file, hexadecimal digits of its checksum).
 
     Raises:
-      InputError: where it cannot be had, or is not the original.
+      InputError: if it is missing and cannot be downloaded, or is not the original.
     """
     if manual_dir and not Path(manual_dir).is_dir():
         raise InputError(f"{manual_dir}: no such folder; check --manual_dir")
-    folders = _folders(download_dir, manual_dir)
-    path = _find(archive, folders)
-    if path is None:
-        return _downloaded(archive, Path(download_dir), folders[0], trust)
-    return path, _checked_digest(path, archive, trust)
-
-
-def _folders(download_dir, manual_dir):
-    return [Path(folder) for folder in (manual_dir, download_dir) if folder]
-
-
-def _find(archive, folders):
-    paths = (folder / archive.file_name for folder in folders)
-    return next((path for path in paths if path.is_file()), None)
-
-
-def _downloaded(archive, download_dir, searched, trust):
+    if path := _find(archive, download_dir, manual_dir):
+        return path, _checked_digest(path, archive, trust)
     name = archive.file_name
     if not archive.url:
         raise InputError(
-            f"{searched / name}: no such file; download it yourself from {archive.page},"
-            f" save it as {name}, and give its folder as --manual_dir"
+            f"{Path(manual_dir or download_dir, name)}: no such file; download it yourself from"
+            f" {archive.page}, save it as {name}, and give its folder as --manual_dir"
         )
-    partial = download(archive.url, download_dir / f"{name}.part")
+    partial = download(archive.url, Path(download_dir, f"{name}.part"))
     try:
         digest = _checked_digest(partial, archive, trust)
     except InputError as error:
-        partial.unlink()  # going on from here would never help
+        partial.unlink()  # the next run would only append to it
         raise InputError(f"{archive.url}: {error}") from None
-    return partial.replace(download_dir / name), digest
+    return partial.replace(Path(download_dir, name)), digest
+
+
+def _find(archive, download_dir, manual_dir):
+    # The Path of the file; None if neither folder has it.
+    paths = (Path(folder, archive.file_name) for folder in (manual_dir, download_dir) if folder)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _checked_digest(path, archive, trust):
     size = path.stat().st_size
-    remedy = "download it again, or give --trust_archives if it was packed anew on purpose"
+    remedy = "download it again, or give --trust_archives if it was repacked on purpose"
     if not trust and archive.size not in (None, size):
         raise InputError(
             f"{path}: {size} bytes, but the original has {archive.size}; it is cut off or another"

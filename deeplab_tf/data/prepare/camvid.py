@@ -2,10 +2,10 @@
 
 --camvid_form says which of its two common forms is read:
 
-    colors   the authors' archives: 960x720 images, labels drawn in the colours of 32 classes
+    colors   the authors' archives: 960x720 images, labels in the colors of 32 classes
     indices  the copy in the SegNet tutorial: 480x360, labels with 12 indices, the last void
 
-Both are split alike: 367 images for training, 101 for validation, 233 for testing.
+Both have the same splits: 367 images for training, 101 for validation, 233 for testing.
 """
 
 import functools
@@ -18,7 +18,7 @@ from deeplab_tf.data.examples import Example
 from deeplab_tf.data.label_sets import CAMVID
 from deeplab_tf.data.lists import read_lines
 from deeplab_tf.data.prepare.archives import Archive
-from deeplab_tf.data.prepare.builder import Sample, SegmentationBuilder
+from deeplab_tf.data.prepare.builder import Builder
 from deeplab_tf.data.voc import load_image, load_label
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
@@ -38,7 +38,7 @@ ARCHIVES = {
 }
 SPLITS = ("train", "val", "test")
 
-# The authors' 32 classes and colours (their label_colors.txt), grouped as the SegNet authors
+# The authors' 32 classes and colors (their label_colors.txt), grouped as the SegNet authors
 # evaluate them. Void is the 32nd, black.
 GROUPS = {
     "sky": {"Sky": (128, 128, 128)},
@@ -83,48 +83,43 @@ GROUPS = {
     "bicyclist": {"Bicyclist": (0, 128, 192), "MotorcycleScooter": (192, 0, 192)},
 }
 UNKNOWN = 254
-# One of the authors' labels (Seq05VD_f02610) has 175 of its 691,200 pixels in mixed colours.
+# One of the authors' labels (Seq05VD_f02610) has 175 of its 691,200 pixels in mixed colors.
 MAX_UNKNOWN = 1e-3
 
 
-class Camvid(SegmentationBuilder):
+class Camvid(Builder):
     """CamVid street scenes in the 11 usual classes; everything else is void."""
 
-    label_set = CAMVID
     expected: ClassVar = {"train": 367, "val": 101, "test": 233}
-    lists: ClassVar = {"trainval": ["train", "val"]}
     OPTIONS: ClassVar = {"camvid_form": "colors"}
 
-    @classmethod
-    def check_options(cls, options):
+    def check_options(self):
         """The form is one of the two."""
-        if options["camvid_form"] not in ARCHIVES:
-            raise InputError(f"--camvid_form={options['camvid_form']}: give colors or indices")
+        if self.options["camvid_form"] not in ARCHIVES:
+            raise InputError(f"--camvid_form={self.options['camvid_form']}: give colors or indices")
 
-    @classmethod
-    def needed_archives(cls, options):
+    @property
+    def archives(self):
         """The authors' two archives, or the tutorial's one."""
-        return ARCHIVES[options["camvid_form"]]
+        return ARCHIVES[self.options["camvid_form"]]
 
     def splits(self, folders):
-        """The usual split, each in the order of the names; an item is an `Example`."""
+        """The authors' images sorted by name, or the tutorial's in the order of its lists."""
         if self.options["camvid_form"] == "indices":
             return {split: _tutorial_split(folders["tutorial"], split) for split in SPLITS}
         examples = _authors_examples(folders["images"], folders["labels"])
         return {split: [e for e in examples if split_of(e.name) == split] for split in SPLITS}
 
-    def load(self, item):
-        """The image, and its label in the 11 classes."""
-        if self.options["camvid_form"] == "indices":
-            label = load_label(item.label, CAMVID.num_classes + 1)
-            label = np.where(label == CAMVID.num_classes, np.uint8(VOID), label)
-        else:
-            label = merge_colors(load_image(item.label), item.label)
-        return Sample(item.name, item.image, label, item.label)
+    def read_label(self, example):
+        """The label in the 11 classes."""
+        if self.options["camvid_form"] == "colors":
+            return merge_colors(load_image(example.label), example.label)
+        label = load_label(example.label, CAMVID.num_classes + 1)
+        return np.where(label == CAMVID.num_classes, np.uint8(VOID), label)
 
 
 def split_of(name):
-    """The split that a frame belongs to by its sequence and number.
+    """The split of a frame, which its sequence and number determine.
 
     Args:
       name: such as "0016E5_07959" or "Seq05VD_f00000".
@@ -133,7 +128,7 @@ def split_of(name):
       "train", "val" or "test".
 
     Raises:
-      InputError: where the name is none of CamVid's.
+      InputError: if this is no name of a CamVid frame.
     """
     sequence, _, frame = name.partition("_")
     number = frame.removeprefix("f")
@@ -141,26 +136,26 @@ def split_of(name):
         if sequence == "0001TP":
             return "train" if int(number) <= 8520 else "test"
         if sequence == "0016E5":
-            # The part of this sequence of which every second frame is labelled.
+            # The part of this sequence in which every second frame is labeled.
             return "val" if 7959 <= int(number) <= 8159 else "train"
         if sequence in ("0006R0", "Seq05VD"):
             return "train" if sequence == "0006R0" else "test"
-    raise InputError(f"{name!r}: no frame of CamVid; take the original archives")
+    raise InputError(f"{name!r}: not a frame of CamVid; use the original archives")
 
 
 def merge_colors(colors, path):
-    """A label in the authors' colours as class indices.
+    """A label in the authors' colors as class indices.
 
     Args:
       colors: (H, W, 3) uint8 RGB array.
       path: the file, for the message.
 
     Returns:
-      (H, W) uint8 array of indices into `CAMVID`, 255 = void; pixels in other colours are void.
+      (H, W) uint8 array of indices into `CAMVID`, 255 = void; pixels in other colors are void.
 
     Raises:
-      InputError: naming the file, where more than a thousandth of its pixels are in no
-        colour of CamVid's.
+      InputError: naming the file if more than a thousandth of its pixels have a color that is
+        not CamVid's.
     """
     red, green, blue = np.moveaxis(colors.astype(np.int32), -1, 0)
     label = _class_of_color()[red << 16 | green << 8 | blue]
@@ -168,14 +163,14 @@ def merge_colors(colors, path):
     if is_unknown.mean() > MAX_UNKNOWN:
         raise InputError(
             f"{path}: {is_unknown.mean():.1%} of its pixels, such as"
-            f" {colors[is_unknown][0].tolist()}, are in no color of CamVid's; take the original"
+            f" {colors[is_unknown][0].tolist()}, have no color of CamVid's; use the original"
         )
     return np.where(is_unknown, np.uint8(VOID), label)
 
 
 @functools.cache
 def _class_of_color():
-    # Class index of each of the 2 ** 24 colours, at red, green and blue as one number.
+    # Class index of each of the 2 ** 24 colors, at red, green and blue as one number.
     table = np.full(1 << 24, UNKNOWN, np.uint8)
     table[0] = VOID
     for index, name in enumerate(CAMVID.names):
@@ -185,30 +180,27 @@ def _class_of_color():
 
 
 def _authors_examples(images, labels):
-    # The archives differ in whether their files lie in a folder.
-    image_paths = {path.stem: path for path in _pngs(images)}
+    # In some copies of the archives the files lie in a folder, in others they do not.
+    image_of, label_of = (
+        {path.stem: path for path in folder.rglob("*.png") if not path.name.startswith(".")}
+        for folder in (images, labels)
+    )
     examples = []
-    for path in sorted(_pngs(labels), key=lambda path: path.name):
-        name = path.stem.removesuffix("_L")
-        if name not in image_paths:
-            raise InputError(f"{images}: no image {name}.png; take the original archives")
-        examples.append(Example(name, str(image_paths[name]), str(path)))
+    for stem in sorted(label_of):
+        name = stem.removesuffix("_L")
+        if name not in image_of:
+            raise InputError(f"{images}: no image {name}.png; use the original archives")
+        examples.append(Example(name, image_of[name], label_of[stem]))
     return examples
-
-
-def _pngs(folder):
-    return [path for path in Path(folder).rglob("*.png") if not path.name.startswith(".")]
 
 
 def _tutorial_split(folder, split):
     path = next(folder.rglob(f"CamVid/{split}.txt"), None)
     if path is None:
-        raise InputError(f"{folder}: no CamVid/{split}.txt; take the SegNet tutorial's archive")
-    # Each line names an image and its label as they lie on the authors' machine.
-    names = [Path(line.split()[0]).stem for line in read_lines(path)]
-    return [_tutorial_example(path.parent, split, name) for name in names]
-
-
-def _tutorial_example(camvid, split, name):
-    image, label = camvid / split / f"{name}.png", camvid / f"{split}annot" / f"{name}.png"
-    return Example(name, str(image), str(label))
+        raise InputError(f"{folder}: no CamVid/{split}.txt; use the SegNet tutorial's archive")
+    examples = []
+    for line in read_lines(path):
+        name = Path(line.split()[0]).stem  # the line has the image's path on the authors' machine
+        image, label = (path.parent / part / f"{name}.png" for part in (split, f"{split}annot"))
+        examples.append(Example(name, image, label))
+    return examples

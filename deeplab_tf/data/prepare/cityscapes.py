@@ -2,7 +2,7 @@
 
 Its 34 label ids become the 19 train ids that are evaluated; all others are void. The splits are
 train (2,975 images) and val (500). The 1,525 test images are left out, because their public
-labels are dummies that call everything void.
+labels are dummies that mark everything as void.
 """
 
 from typing import ClassVar
@@ -10,9 +10,9 @@ from typing import ClassVar
 import numpy as np
 
 from deeplab_tf.data.examples import Example
-from deeplab_tf.data.label_sets import CITYSCAPES, CITYSCAPES_IDS
+from deeplab_tf.data.label_sets import CITYSCAPES_IDS
 from deeplab_tf.data.prepare.archives import Archive
-from deeplab_tf.data.prepare.builder import Sample, SegmentationBuilder
+from deeplab_tf.data.prepare.builder import Builder
 from deeplab_tf.data.voc import load_label
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
@@ -26,34 +26,31 @@ LABELS = Archive(
 )
 IMAGE_ENDING, LABEL_ENDING = "_leftImg8bit.png", "_gtFine_labelIds.png"
 
-# License plates have the label id -1, which an 8-bit PNG keeps as 255.
+# License plates have the label id -1, which an 8-bit PNG stores as 255.
 LABEL_IDS = (*range(34), 255)
 
 
-class Cityscapes(SegmentationBuilder):
+class Cityscapes(Builder):
     """Cityscapes, fine annotations: 19 classes of street scenes, void elsewhere."""
 
-    label_set = CITYSCAPES
     archives: ClassVar = {"images": IMAGES, "labels": LABELS}
     expected: ClassVar = {"train": 2975, "val": 500}
-    lists: ClassVar = {"trainval": ["train", "val"]}
 
     def splits(self, folders):
-        """The images of all cities, by name; an item is an `Example`."""
-        return {
-            split: [
-                _example(path, folders["labels"] / "gtFine" / split)
-                for path in sorted(
-                    (folders["images"] / "leftImg8bit" / split).glob(f"*/*{IMAGE_ENDING}")
-                )
-            ]
-            for split in ("train", "val")
-        }
+        """The images of all cities, sorted by city and name."""
+        splits = {}
+        for split in ("train", "val"):
+            images, labels = folders["images"] / "leftImg8bit", folders["labels"] / "gtFine"
+            splits[split] = []
+            for image in sorted((images / split).glob(f"*/*{IMAGE_ENDING}")):
+                name, city = image.name.removesuffix(IMAGE_ENDING), image.parent.name
+                label = labels / split / city / f"{name}{LABEL_ENDING}"
+                splits[split].append(Example(name, image, label))
+        return splits
 
-    def load(self, item):
-        """The image, and its label with train ids."""
-        label = convert(load_label(item.label, 256), item.label)
-        return Sample(item.name, item.image, label, item.label)
+    def read_label(self, example):
+        """The label with train ids."""
+        return convert(load_label(example.label, 256), example.label)
 
 
 def convert(label_ids, path):
@@ -67,19 +64,13 @@ def convert(label_ids, path):
       (H, W) uint8 array of class indices 0..18, 255 = void.
 
     Raises:
-      InputError: naming the file, where it holds another value.
+      InputError: naming the file if it has another value.
     """
     unknown = label_ids[~np.isin(label_ids, LABEL_IDS)]
     if unknown.size:
         raise InputError(
-            f"{path}: label id {unknown[0]}, but Cityscapes has 0..33; take the original labelIds"
+            f"{path}: label id {unknown[0]}, but Cityscapes has 0..33; use the original labelIds"
         )
     lookup = np.full(256, VOID, np.uint8)
     lookup[list(CITYSCAPES_IDS)] = np.arange(len(CITYSCAPES_IDS))
     return lookup[label_ids]
-
-
-def _example(image, labels):
-    # In either archive a folder for each city.
-    name = image.name.removesuffix(IMAGE_ENDING)
-    return Example(name, image, labels / image.parent.name / (name + LABEL_ENDING))

@@ -1,11 +1,11 @@
-"""COCO 2017 as the 21 classes of PASCAL VOC, for training before PASCAL VOC itself.
+"""COCO 2017 with the 21 classes of PASCAL VOC, for training before PASCAL VOC itself.
 
 Objects of the 20 VOC classes get their class; the other 60 categories, and what is not
 annotated, are background. Regions that COCO marks as crowds (iscrowd: several objects under one
-coarse outline) are void where they are of a VOC class.
+coarse outline) are void if they are of a VOC class.
 
-Masks of COCO overlap. Here smaller objects are in front of larger ones, by the area of their
-masks, so that a bottle on a table is seen; public converters let the order of the file decide.
+COCO's masks overlap. Here smaller objects are in front of larger ones, by the area of their
+masks, so that a bottle on a table is seen; public converters go by the order in the file.
 """
 
 import contextlib
@@ -19,33 +19,13 @@ from pycocotools.coco import COCO
 
 from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.prepare.archives import Archive
-from deeplab_tf.data.prepare.builder import Sample, SegmentationBuilder
-from deeplab_tf.errors import InputError
+from deeplab_tf.data.prepare.builder import Builder
+from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.labels import VOID
 
 URL = "http://images.cocodataset.org"
-ARCHIVES = {
-    "train": Archive(
-        "train2017.zip",
-        f"{URL}/zips/train2017.zip",
-        "sha256:69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
-        19336861798,
-    ),
-    "val": Archive(
-        "val2017.zip",
-        f"{URL}/zips/val2017.zip",
-        "sha256:4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
-        815585330,
-    ),
-    "annotations": Archive(
-        "annotations_trainval2017.zip",
-        f"{URL}/annotations/annotations_trainval2017.zip",
-        "sha256:113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268",
-        252907541,
-    ),
-}
 
-# COCO's name for each VOC class that it calls differently.
+# COCO's names of those VOC classes that it names differently.
 COCO_NAMES = {
     "aeroplane": "airplane",
     "motorbike": "motorcycle",
@@ -75,13 +55,15 @@ class CocoImage(NamedTuple):
 
     Args:
       name: its file name without the ending.
-      path: Path of the file.
-      image_id: COCO's number of it.
+      image: Path of the file.
+      label: Path of the annotation file of its split.
+      image_id: COCO's number of the image.
       source: `Source` of its split.
     """
 
     name: str
-    path: Path
+    image: Path
+    label: Path
     image_id: int
     source: "Source"
 
@@ -100,26 +82,51 @@ class Source(NamedTuple):
     labels: dict[int, int]
 
 
-class CocoVoc(SegmentationBuilder):
+class CocoVoc(Builder):
     """COCO 2017 as PASCAL VOC: background, 20 kinds of objects, crowds of them void."""
 
-    label_set = VOC
-    archives: ClassVar = ARCHIVES
-    lists: ClassVar = {"trainval": ["train", "val"]}
+    archives: ClassVar = {
+        "train": Archive(
+            "train2017.zip",
+            f"{URL}/zips/train2017.zip",
+            "sha256:69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
+            19336861798,
+        ),
+        "val": Archive(
+            "val2017.zip",
+            f"{URL}/zips/val2017.zip",
+            "sha256:4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
+            815585330,
+        ),
+        "annotations": Archive(
+            "annotations_trainval2017.zip",
+            f"{URL}/annotations/annotations_trainval2017.zip",
+            "sha256:113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268",
+            252907541,
+        ),
+    }
     # Images with fewer pixels of objects are left out, as in public converters.
     OPTIONS: ClassVar = {"min_pixels": 1000}
 
     def splits(self, folders):
-        """All images by name; an item is a `CocoImage`."""
-        return {split: _list_images(folders, split) for split in ("train", "val")}
+        """All images, sorted by name; an example is a `CocoImage`."""
+        splits = {}
+        for split in ("train", "val"):
+            path = folders["annotations"] / "annotations" / f"instances_{split}2017.json"
+            source, folder = load_source(path), folders[split] / f"{split}2017"
+            ids = {entry["file_name"]: entry["id"] for entry in source.annotations.imgs.values()}
+            splits[split] = [
+                CocoImage(Path(file).stem, folder / file, path, image_id, source)
+                for file, image_id in sorted(ids.items())
+            ]
+        return splits
 
-    def load(self, item):
-        """The image and its objects; None where these are too small."""
-        regions = read_regions(item.source, item.image_id)
+    def read_label(self, example):
+        """The objects of the image; None if they are too small."""
+        regions = read_regions(example.source, example.image_id)
         if count_object_pixels(regions) < self.options["min_pixels"]:
             return None
-        label = draw(regions, image_shape(item.source, item.image_id))
-        return Sample(item.name, item.path, label, item.source.path)
+        return draw(regions, image_shape(example.source, example.image_id))
 
 
 def load_source(path):
@@ -132,23 +139,32 @@ def load_source(path):
       `Source`.
 
     Raises:
-      InputError: naming the file, where it cannot be read, is of another form, or lacks a
-        category for one of the 20 classes.
+      InputError: naming the file if it cannot be read, is of another form, or lacks a category
+        for one of the 20 classes.
     """
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it reports its progress by printing
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
             annotations = COCO(str(path))
-        _check_keys(annotations)
+        # What is needed here and COCO's own index does not require.
+        for entry in annotations.imgs.values():
+            _ = entry["file_name"], entry["height"], entry["width"]
+        ids = {entry["name"]: entry["id"] for entry in annotations.cats.values()}
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; is the archive complete?") from None
     except (ValueError, KeyError, TypeError, AssertionError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(f"{path}: no COCO annotations ({reason}); extract it anew") from None
-    return Source(path, annotations, _class_labels(annotations, path))
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise InputError(f"{path}: no COCO annotations ({reason}); extract it again") from None
+    labels = {}
+    for label, name in enumerate(VOC.names[1:], start=1):
+        coco_name = COCO_NAMES.get(name, name)
+        if coco_name not in ids:
+            raise InputError(f"{path}: has no category {coco_name!r}; use the original file")
+        labels[ids[coco_name]] = label
+    return Source(path, annotations, labels)
 
 
 def image_shape(source, image_id):
-    """(H, W) of an image as its annotation file has it."""
+    """(H, W) of an image according to its annotation file."""
     entry = source.annotations.imgs[image_id]
     return entry["height"], entry["width"]
 
@@ -164,7 +180,7 @@ def read_regions(source, image_id):
       A list of `Region`.
 
     Raises:
-      InputError: where a mask has another form than COCO's, or another size than its image.
+      InputError: if a mask has another form than COCO's, or another size than its image.
     """
     shape = image_shape(source, image_id)
     regions = []
@@ -178,7 +194,7 @@ def read_regions(source, image_id):
 
 
 def count_object_pixels(regions):
-    """The number of pixels that `draw` gives a class of objects."""
+    """The number of pixels to which `draw` gives a class of objects."""
     masks = [region.mask for region in regions if not region.is_crowd]
     return int(run_lengths.area(run_lengths.merge(masks))) if masks else 0
 
@@ -193,72 +209,39 @@ def draw(regions, shape):
     Returns:
       (H, W) uint8 array of class indices 0..20, 255 = void.
     """
+
+    def depth(region):
+        # Crowds behind all objects, then the largest object first.
+        return not region.is_crowd, -int(run_lengths.area(region.mask))
+
     label = np.zeros(shape, np.uint8)
-    for region in sorted(regions, key=_depth):
+    for region in sorted(regions, key=depth):
         value = VOID if region.is_crowd else region.label
         label[run_lengths.decode(region.mask) != 0] = value
     return label
 
 
-def _list_images(folders, split):
-    source = load_source(folders["annotations"] / "annotations" / f"instances_{split}2017.json")
-    files = {entry["file_name"]: entry["id"] for entry in source.annotations.imgs.values()}
-    folder = folders[split] / f"{split}2017"
-    return [
-        CocoImage(Path(file).stem, folder / file, files[file], source) for file in sorted(files)
-    ]
-
-
-def _check_keys(annotations):
-    # What is needed and COCO's own index does not ask for.
-    needed = ((annotations.imgs, {"file_name", "height", "width"}), (annotations.cats, {"name"}))
-    for entries, keys in needed:
-        for entry in entries.values():
-            if not keys <= entry.keys():
-                raise KeyError(*sorted(keys - entry.keys()))
-
-
-def _class_labels(annotations, path):
-    ids = {entry["name"]: entry["id"] for entry in annotations.cats.values()}
-    labels = {}
-    for label, name in enumerate(VOC.names[1:], start=1):
-        coco_name = COCO_NAMES.get(name, name)
-        if coco_name not in ids:
-            raise InputError(f"{path}: has no category {coco_name!r}; take the original file")
-        labels[ids[coco_name]] = label
-    return labels
-
-
-def _depth(region):
-    # Crowds behind all objects, then the largest object first.
-    return not region.is_crowd, -int(run_lengths.area(region.mask))
-
-
 def _run_lengths(segmentation, shape, place):
-    # pycocotools reads beyond its memory at masks that are not as they should be, so they are
-    # checked before.
+    # pycocotools reads beyond its memory if a mask is malformed, so masks are checked before.
     if isinstance(segmentation, dict):
-        _check_counts(segmentation, shape, place)
+        counts = np.asarray(segmentation.get("counts"))
+        fits = (
+            segmentation.get("size") == list(shape)
+            and counts.dtype.kind == "i"
+            and counts.min() >= 0
+            and counts.sum() == shape[0] * shape[1]
+        )
+        if not fits:
+            what = "its run lengths do not fit its image"
+            raise InputError(f"{place}: {what}; extract the file again")
         return run_lengths.frPyObjects(segmentation, *shape)
     if not isinstance(segmentation, list):
-        raise InputError(f"{place}: neither polygons nor run lengths; extract the file anew")
+        raise InputError(f"{place}: neither polygons nor run lengths; extract the file again")
     polygons = [_polygon(points, shape, place) for points in segmentation]
     polygons = [points for points in polygons if len(points) >= 6]  # others enclose nothing
     if not polygons:
         return run_lengths.encode(np.zeros(shape, np.uint8, order="F"))
     return run_lengths.merge(run_lengths.frPyObjects(polygons, *shape))
-
-
-def _check_counts(segmentation, shape, place):
-    counts = np.asarray(segmentation.get("counts"))
-    fits = (
-        segmentation.get("size") == list(shape)
-        and counts.dtype.kind == "i"
-        and counts.min() >= 0
-        and counts.sum() == shape[0] * shape[1]
-    )
-    if not fits:
-        raise InputError(f"{place}: its run lengths do not fit its image; extract the file anew")
 
 
 def _polygon(points, shape, place):
@@ -268,7 +251,6 @@ def _polygon(points, shape, place):
         points = np.array([np.nan])
     far = 2 * max(shape)
     if len(points) % 2 or not (np.abs(points) <= far).all():
-        raise InputError(
-            f"{place}: its polygon is no list of x, y in its image; extract the file anew"
-        )
+        what = "its polygon is not a list of x, y in its image"
+        raise InputError(f"{place}: {what}; extract the file again")
     return points.tolist()

@@ -1,4 +1,4 @@
-"""Downloading one file: with a progress bar, and going on where an earlier run was cut off."""
+"""Downloading one file: with a progress bar, and resuming where an earlier run was cut off."""
 
 import http.client
 import urllib.error
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from deeplab_tf.errors import InputError
+from deeplab_tf.errors import InputError, one_line
 
 BLOCK = 1 << 20  # bytes read at a time
 TIMEOUT = 60  # seconds without an answer
@@ -18,20 +18,20 @@ class _Interrupted(Exception):
 
 
 def download(url, path):
-    """Download a file, or the rest of it where `path` holds its first part.
+    """Download a file, or the rest of it if `path` already holds its beginning.
 
-    A connection that breaks is taken up again as long as each attempt brings something. What
-    has come stays in `path` when this raises, and the next call goes on from there.
+    A broken connection is opened again as long as each attempt transfers something. If all fails,
+    `path` keeps what has arrived, and the next call resumes from there.
 
     Args:
-      url: http, https, ftp or file address.
+      url: http, https, ftp or file URL.
       path: the file to write.
 
     Returns:
-      `path`, as Path; whether its contents are right is for the caller to check.
+      `path`, as Path; the caller must check whether its contents are right.
 
     Raises:
-      InputError: where the address cannot be reached or the connection breaks for good.
+      InputError: if the URL cannot be reached or the connection keeps breaking.
     """
     path = Path(path)
     with tqdm(desc=f"downloading {path.stem}", unit="B", unit_scale=True, leave=False) as bar:
@@ -43,8 +43,9 @@ def download(url, path):
             except _Interrupted as reason:
                 if _size(path) <= size:
                     raise InputError(
-                        f"{path.stem}: cannot be downloaded from {url} ({reason}); download it"
-                        f" yourself, save it as {path.stem}, and give its folder as --manual_dir"
+                        f"{path.stem}: cannot be downloaded from {url} ({one_line(reason)});"
+                        f" download it yourself, save it as {path.stem}, and give its folder as"
+                        " --manual_dir"
                     ) from None
 
 
@@ -60,16 +61,16 @@ def _append(url, path, bar):
     if response.total is None:
         return
     if _size(path) > response.total:
-        path.unlink()  # going on would only make it longer
+        path.unlink()  # resuming would only make it longer
         raise _Interrupted(f"the server sent more than the {response.total} bytes it announced")
     if _size(path) < response.total:
         raise _Interrupted(f"the connection broke after {_size(path)} of {response.total} bytes")
 
 
 class _Response:
-    """An answer from byte `start` on; every failure of the network becomes `_Interrupted`.
+    """A server's answer from byte `start` on; every network failure becomes `_Interrupted`.
 
-    So an OSError that a caller sees is one of writing, such as a full disk.
+    So an OSError that a caller sees comes from writing, such as a full disk.
     """
 
     def __init__(self, url, start):
@@ -80,10 +81,14 @@ class _Response:
             request = urllib.request.Request(url, headers=headers)
             self.answer = urllib.request.urlopen(request, timeout=TIMEOUT)
         except urllib.error.HTTPError as error:
-            self.answer = _nothing_left(error, start)
+            # With "range not satisfiable" a server says that the file ends where our part does.
+            if error.code != 416 or error.headers.get("Content-Range") != f"bytes */{start}":
+                with error:
+                    raise _Interrupted(f"HTTP status {error.code}: {error.reason}") from None
+            self.answer = error
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise _Interrupted(getattr(error, "reason", None) or error) from None
-        # A server that knows no ranges answers 200 and sends everything again.
+        # A server that does not support ranges answers 200 and sends everything again.
         self.start = start if self.answer.status in (206, 416) else 0
         length = self.answer.headers.get("Content-Length")
         has_length = length is not None and self.answer.status != 416
@@ -103,14 +108,6 @@ class _Response:
             return self.answer.read(BLOCK)
         except (OSError, http.client.HTTPException) as error:
             raise _Interrupted(error) from None
-
-
-def _nothing_left(error, start):
-    # "Range not satisfiable" is how a server says that the file ends where our part does.
-    if error.code == 416 and error.headers.get("Content-Range") == f"bytes */{start}":
-        return error
-    with error:
-        raise _Interrupted(f"HTTP status {error.code}: {error.reason}") from None
 
 
 def _size(path):

@@ -1,4 +1,4 @@
-"""Any images and labels of one's own, in two folders or in VOC layout.
+"""The user's own images and labels, in two folders or in VOC layout.
 
 --images_dir --labels_dir --classes    NAME.jpg (or .jpeg, .png) and NAME.png, and a file that
                                        lists the classes; split by --train_list and --val_list,
@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from deeplab_tf.data.examples import Example
 from deeplab_tf.data.lists import IMAGE_ENDINGS, Entry, read_entries
-from deeplab_tf.data.prepare.builder import Sample, SegmentationBuilder
+from deeplab_tf.data.prepare.builder import Builder
 from deeplab_tf.data.voc import list_path, load_label, read_classes, read_split
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOC, LabelSet
@@ -20,10 +20,9 @@ from deeplab_tf.labels import VOC, LabelSet
 SPLITS = ("train", "val")
 
 
-class Folder(SegmentationBuilder):
+class Folder(Builder):
     """Images and labels from folders of the user."""
 
-    lists: ClassVar = {"trainval": ["train", "val"]}
     OPTIONS: ClassVar = {
         "images_dir": None,
         "labels_dir": None,
@@ -35,149 +34,135 @@ class Folder(SegmentationBuilder):
     }
     PATHS: ClassVar = tuple(name for name in OPTIONS if name != "val_fraction")
 
-    @classmethod
-    def check_options(cls, options):
+    def check_options(self):
         """Either a folder in VOC layout or the two folders and the classes; one way to split."""
-        given = {name for name, value in options.items() if value not in (None, "")}
+        given = {name for name, value in self.options.items() if value not in (None, "")}
         if "voc_dir" in given and len(given) > 1:
             other = sorted(given - {"voc_dir"})[0]
-            raise InputError(f"--voc_dir and --{other}: a folder in VOC layout needs no more")
+            raise InputError(f"--voc_dir and --{other}: give --voc_dir alone")
         for name in ("images_dir", "labels_dir", "classes"):
             if "voc_dir" not in given and name not in given:
                 raise InputError(f"--{name} is missing; give it, or a data set as --voc_dir")
         if "val_fraction" in given and given & {"train_list", "val_list"}:
             raise InputError("--val_fraction and a list: give one or the other")
         if "val_list" in given and "train_list" not in given:
-            raise InputError("--val_list without --train_list: say what to train on, too")
-        if not 0 <= (options["val_fraction"] or 0) < 1:
-            raise InputError(f"--val_fraction={options['val_fraction']}: give 0 or more, below 1")
+            raise InputError("--val_list without --train_list: also give what to train on")
+        fraction = self.options["val_fraction"]
+        if not 0 <= (fraction or 0) < 1:
+            raise InputError(f"--val_fraction={fraction}: give 0 or more, below 1")
 
-    @classmethod
-    def source_files(cls, options):
+    def source_files(self):
         """The classes, the lists, and every image with its label."""
-        if options["voc_dir"]:
-            lists = [list_path(options["voc_dir"], split) for split in SPLITS]
+        if voc_dir := self.options["voc_dir"]:
+            lists = [list_path(voc_dir, split) for split in SPLITS]
         else:
-            lists = [options[f"{split}_list"] for split in SPLITS]
-        examples = [example for found in _splits(options).values() for example in found]
+            lists = filter(None, (self.options[f"{split}_list"] for split in SPLITS))
+        examples = [example for found in self._splits.values() for example in found]
         files = [path for example in examples for path in (example.image, example.label)]
-        return [_classes_path(options), *filter(None, lists), *files]
+        return [self._classes_path, *lists, *files]
+
+    def splits(self, folders):
+        """The examples of the lists, or a part at even distances for validation."""
+        return self._splits
+
+    def read_label(self, example):
+        """The label, whose class indices may be drawn in the colors of the classes."""
+        label_set, colors = self._classes
+        return load_label(example.label, label_set.num_classes, colors)
 
     @property
     def label_set(self):
         """The classes of the list of classes."""
         return self._classes[0]
 
-    def splits(self, folders):
-        """What the lists say, or every so-many-th image for validation; items are `Example`s."""
-        return _splits(self.options)
-
-    def load(self, item):
-        """The image and its label, RGB labels by the colours of the classes."""
-        label_set, colors = self._classes
-        label = load_label(item.label, label_set.num_classes, colors)
-        return Sample(item.name, item.image, label, item.label)
+    @property
+    def _classes_path(self):
+        voc_dir = self.options["voc_dir"]
+        return Path(voc_dir) / "classes.txt" if voc_dir else Path(self.options["classes"])
 
     @functools.cached_property
     def _classes(self):
-        # The `LabelSet` and its colours, read once.
-        path = _classes_path(self.options)
-        if self.options["voc_dir"] and not path.is_file():
+        # The `LabelSet` and its colors, or None for the colors.
+        if self.options["voc_dir"] and not self._classes_path.is_file():
             return LabelSet.in_voc_colors(VOC), None
-        return read_classes(path)
+        return read_classes(self._classes_path)
+
+    @functools.cached_property
+    def _splits(self):
+        if voc_dir := self.options["voc_dir"]:
+            found = ["train", *(["val"] if list_path(voc_dir, "val").is_file() else [])]
+            return {split: read_split(voc_dir, split) for split in found}
+        images = _by_stem(Path(self.options["images_dir"]), IMAGE_ENDINGS)
+        labels = _by_stem(Path(self.options["labels_dir"]), (".png",))
+        if self.options["train_list"]:
+            paths = {split: self.options[f"{split}_list"] for split in SPLITS}
+            return {
+                split: [_example(entry, images, labels) for entry in read_entries(path)]
+                for split, path in paths.items()
+                if path
+            }
+        if without_image := sorted(labels.keys() - images.keys()):
+            raise InputError(
+                f"{labels[without_image[0]]}: no image of this name in"
+                f" {self.options['images_dir']}; add it, or name the images to use by"
+                " --train_list and --val_list"
+            )
+        examples = [_example(Entry(name), images, labels) for name in sorted(images)]
+        return _divide(examples, self.options["val_fraction"] or 0)
 
 
-def _classes_path(options):
-    voc_dir = options["voc_dir"]
-    return Path(voc_dir) / "classes.txt" if voc_dir else Path(options["classes"])
-
-
-def _splits(options):
-    # {split: list of `Example`}.
-    if voc_dir := options["voc_dir"]:
-        found = ["train", *(["val"] if list_path(voc_dir, "val").is_file() else [])]
-        return {split: read_split(voc_dir, split) for split in found}
-    images = _by_stem(Path(options["images_dir"]), IMAGE_ENDINGS)
-    labels = _by_stem(Path(options["labels_dir"]), (".png",))
-    if options["train_list"]:
-        return _listed(options, images, labels)
-    _check_all_have_images(options, images, labels)
-    examples = [_example(Entry(name), images, labels) for name in sorted(images)]
-    return _every_so_many(examples, options["val_fraction"] or 0)
-
-
-def _listed(options, images, labels):
-    paths = {split: options[f"{split}_list"] for split in SPLITS}
-    return {
-        split: [_example(entry, images, labels) for entry in read_entries(path)]
-        for split, path in paths.items()
-        if path
-    }
-
-
-def _check_all_have_images(options, images, labels):
-    lonely = sorted(labels.keys() - images.keys())
-    if lonely:
-        raise InputError(
-            f"{labels[lonely[0]]}: no image of this name in {options['images_dir']}; add it, or"
-            " say by --train_list and --val_list which to take"
-        )
-
-
-def _every_so_many(examples, fraction):
-    # For validation evenly spaced ones in their order; the last of each stretch.
-    is_val = [int((i + 1) * fraction) > int(i * fraction) for i in range(len(examples))]
-    val = [example for example, chosen in zip(examples, is_val, strict=True) if chosen]
-    if fraction and not val:
+def _divide(examples, fraction):
+    # The validation images are at even distances; each is the last of its stretch.
+    splits = {"train": [], "val": []}
+    for i, example in enumerate(examples):
+        is_val = int((i + 1) * fraction) > int(i * fraction)
+        splits["val" if is_val else "train"].append(example)
+    if fraction and not splits["val"]:
         raise InputError(
             f"--val_fraction={fraction}: no image of {len(examples)} is left for validation;"
             " give a larger one"
         )
-    train = [example for example, chosen in zip(examples, is_val, strict=True) if not chosen]
-    return {"train": train, "val": val} if val else {"train": train}
+    return {split: found for split, found in splits.items() if found or split == "train"}
 
 
 def _by_stem(folder, endings):
-    # {name: path} of the files that end so.
+    # {name: path} of the files with these endings.
     found = {}
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; check the path")
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in endings and not path.name.startswith("."):
-            _check_name(path)
-            if path.stem in found:
-                raise InputError(f"{path}: {found[path.stem].name} has the same name; remove one")
-            found[path.stem] = path
+        if path.suffix.lower() not in endings or path.name.startswith("."):
+            continue
+        try:
+            path.name.encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"{folder}: the name of the file {path.name!r} is not UTF-8; rename it"
+            ) from None
+        if path.stem in found:
+            raise InputError(f"{path}: {found[path.stem].name} has the same name; remove one")
+        found[path.stem] = path
     if not found:
         raise InputError(f"{folder}: no file there ends with {' or '.join(endings)}")
     return found
 
 
-def _check_name(path):
-    try:
-        path.name.encode()
-    except UnicodeEncodeError:
-        raise InputError(
-            f"{path.parent}: the name of the file {path.name!r} is not UTF-8; rename it"
-        ) from None
-
-
 def _example(entry, images, labels):
-    image, label = (
-        [PurePosixPath(path).with_suffix("") for path in (entry.image, entry.label)]
-        if entry.image
-        else [PurePosixPath(entry.name), PurePosixPath(PurePosixPath(entry.name).name)]
-    )
+    if entry.image:
+        image, label = (PurePosixPath(path).with_suffix("") for path in (entry.image, entry.label))
+    else:
+        image = PurePosixPath(entry.name)
+        label = PurePosixPath(image.name)
     return Example(image.name, _find("image", image, images), _find("label", label, labels))
 
 
 def _find(kind, wanted, found):
     folder = next(iter(found.values())).parent
-    # Another folder in the list, as SegmentationClassAug, holds other files of the same names.
+    # Another folder in the list, such as SegmentationClassAug, has other files of the same names.
     if wanted.parent.name not in ("", folder.name):
         raise InputError(
             f"{folder}: a list has '{wanted}', which is in another folder; give that folder, or"
-            " write names alone"
+            " write only names"
         )
     if wanted.name not in found:
         raise InputError(

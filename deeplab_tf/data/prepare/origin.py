@@ -1,4 +1,4 @@
-"""What a prepared data set was made of, by which a later run sees whether it still is the same."""
+"""What a prepared data set was made from, so that a later run can tell whether that has changed."""
 
 import hashlib
 from pathlib import Path
@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 from deeplab_tf.errors import InputError
 
-ANEW = "give --overwrite to prepare it anew, or another --data_dir"
+PREPARE_ANEW = "give --overwrite to prepare it anew, or another --data_dir"
 
 
 class Origin(NamedTuple):
-    """What a data set is made of; kept in its metadata.json under these names.
+    """What a data set was made from; kept in its metadata.json under these names.
 
     Args:
-      options: {name: value} of what the user chose; paths are absolute.
+      options: {name: value} of the builder's options; paths are absolute.
       trust_archives: whether archives that are not the originals were allowed.
-      archives: {key: the archive's name with its checksum}; "" where the archive is gone.
+      archives: {key: the archive's name with its checksum}; "" if the archive is gone.
       files: `fingerprint` of the user's own files.
     """
 
@@ -26,10 +26,10 @@ class Origin(NamedTuple):
 
 
 def fingerprint(paths):
-    """A checksum of the paths, sizes and times of files, which are not read.
+    """A checksum of the paths, sizes and modification times of files; their contents are not read.
 
     Args:
-      paths: absolute paths; there need not be a file at each.
+      paths: absolute paths; a file may be missing.
 
     Returns:
       Hexadecimal digits.
@@ -43,26 +43,27 @@ def fingerprint(paths):
 
 
 def check_same(folder, metadata, now):
-    """Refuse a prepared data set that was made of something else.
+    """Check that a prepared data set was made from what is asked for now.
 
     Args:
       folder: the data set's folder, for the message.
-      metadata: dict, what its metadata.json says.
+      metadata: dict, the contents of its metadata.json.
       now: `Origin` that is asked for.
 
     Raises:
-      InputError: saying what differs.
+      InputError: naming the first difference.
     """
     before = Origin(*(metadata.get(name) for name in Origin._fields))
-    if not (isinstance(before.options, dict) and isinstance(before.archives, dict)):
-        raise InputError(f"{folder}: does not say what it was made of; {ANEW}")
-    difference = _difference(before, now)
+    if isinstance(before.options, dict) and isinstance(before.archives, dict):
+        difference = _difference(before, now)
+    else:
+        difference = "does not say what it was made from"
     if difference:
-        raise InputError(f"{folder}: {difference}; {ANEW}")
+        raise InputError(f"{folder}: {difference}; {PREPARE_ANEW}")
 
 
 def _difference(before, now):
-    # As text; "" where there is none.
+    # A text; "" if there is no difference.
     for name, value in now.options.items():
         if before.options.get(name) != value:
             return f"was prepared with {name}={before.options.get(name)}, not {value}"

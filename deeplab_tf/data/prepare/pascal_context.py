@@ -1,6 +1,6 @@
 """PASCAL-Context: every pixel of the images of PASCAL VOC 2010, as 59 classes and background.
 
-The authors' label maps hold 459 classes, listed in labels.txt. The 59 most frequent of them are
+The authors' label maps have 459 classes, listed in labels.txt. The 59 most frequent of them are
 the classes of the benchmark; all pixels of the other 400 are background. The split is that of
 VOC 2010, ImageSets/Main/{train,val}.txt: 4,998 and 5,105 images.
 """
@@ -9,56 +9,48 @@ from typing import ClassVar
 
 import numpy as np
 
-from deeplab_tf.data.examples import Example, read_file
+from deeplab_tf.data.examples import read_file
 from deeplab_tf.data.label_sets import PASCAL_CONTEXT
 from deeplab_tf.data.prepare import voc2010
 from deeplab_tf.data.prepare.archives import Archive
-from deeplab_tf.data.prepare.builder import Sample, SegmentationBuilder
+from deeplab_tf.data.prepare.builder import Builder
 from deeplab_tf.data.prepare.matlab import load_variable, matrix
 from deeplab_tf.errors import InputError
 
-# Its address ends in trainval.tar.gz, as that of PASCAL-Part does. Nobody has published a
-# checksum of it.
+# Named after the data set, because its URL ends in trainval.tar.gz, as that of PASCAL-Part does.
+# Nobody has published a checksum of it.
 LABELS = Archive(
     "pascal_context_trainval.tar.gz",
     "https://cs.stanford.edu/~roozbeh/pascal-context/trainval.tar.gz",
 )
 
-# The authors' list of the 59 classes (59_labels.txt) calls three of them differently from their
-# list of all 459 (labels.txt). Either name is found.
+# The authors' list of the 59 classes (59_labels.txt) has other names for three of them than their
+# list of all 459 (labels.txt). Both names are accepted.
 OTHER_NAMES = {"table": "diningtable", "cloth": "clothes", "bedclothes": "bedcloth"}
 
 
-class PascalContext(SegmentationBuilder):
+class PascalContext(Builder):
     """PASCAL-Context: background and 59 classes of objects and stuff, no void."""
 
-    label_set = PASCAL_CONTEXT
     archives: ClassVar = {"voc": voc2010.ARCHIVE, "labels": LABELS}
     expected: ClassVar = {"train": 4998, "val": 5105}
-    lists: ClassVar = {"trainval": ["train", "val"]}
 
     def splits(self, folders):
-        """The images of VOC 2010 that have a label map; an item is an `Example`."""
-        self._lookup = class_lookup(folders["labels"] / "labels.txt")
-        maps = {path.stem: path for path in (folders["labels"] / "trainval").glob("*.mat")}
+        """The images of VOC 2010 that have a label map."""
+        self._lookup = class_lookup(folders["labels"] / "labels.txt")  # for read_label
+        splits = voc2010.annotated_splits(folders["voc"], folders["labels"] / "trainval")
         return {
-            split: [
-                Example(name, voc2010.image_path(folders["voc"], name), maps[name])
-                for name in names
-                if name in maps
-            ]
-            for split, names in voc2010.read_main_lists(folders["voc"]).items()
+            split: [example for example in examples if example.label.is_file()]
+            for split, examples in splits.items()
         }
 
-    def load(self, item):
-        """The image, and its label map with the classes of the benchmark."""
-        label_map = load_variable(item.label, "LabelMap")
-        label = convert(label_map, self._lookup, item.label)
-        return Sample(item.name, item.image, label, item.label)
+    def read_label(self, example):
+        """The label map in the classes of the benchmark."""
+        return convert(load_variable(example.label, "LabelMap"), self._lookup, example.label)
 
 
 def class_lookup(path):
-    """What each of the 459 classes becomes, found by the names in the authors' list.
+    """The class of the benchmark for each of the 459 classes, by their names in the authors' list.
 
     Args:
       path: labels.txt, with a line such as "2: aeroplane" for each class.
@@ -68,14 +60,23 @@ def class_lookup(path):
       label maps; 0, background, for the classes that are not among the 59.
 
     Raises:
-      InputError: where the file is missing or no such list, or lacks one of the 59 classes.
+      InputError: if the file is missing or no such list, or lacks one of the 59 classes.
     """
-    indices = _read_indices(path)
+    indices = {}
+    for line in read_file(path).decode("utf-8", "replace").splitlines():
+        if not line.strip():
+            continue
+        number, name = (part.strip() for part in line.partition(":")[::2])
+        if not number.isdecimal() or not name:
+            raise InputError(f"{path}: line {line!r} is not 'NUMBER: NAME'; use the original list")
+        indices[name] = int(number)
+    if not indices:
+        raise InputError(f"{path}: lists no class; use the original list")
     lookup = np.zeros(max(indices.values()) + 1, np.uint8)
     for label, name in enumerate(PASCAL_CONTEXT.names[1:], start=1):
         index = indices.get(name, indices.get(OTHER_NAMES.get(name)))
         if index is None:
-            raise InputError(f"{path}: has no class {name!r}; take the original list")
+            raise InputError(f"{path}: has no class {name!r}; use the original list")
         lookup[index] = label
     return lookup
 
@@ -84,15 +85,15 @@ def convert(label_map, lookup, path):
     """A label map of the authors' 459 classes as one of the 59 and background.
 
     Args:
-      label_map: (H, W) array of whole numbers; 0 where nothing was labelled.
+      label_map: (H, W) array of whole numbers; 0 = not labeled.
       lookup: (n,) uint8 array from `class_lookup`.
-      path: where the label map comes from, for the message.
+      path: the file of the label map, for the message.
 
     Returns:
       (H, W) uint8 array of class indices 0..59.
 
     Raises:
-      InputError: naming the file, where the map holds an index of no class.
+      InputError: naming the file if the map has an index of no class.
     """
     label_map = matrix(label_map, path)
     known = (label_map >= 0) & (label_map < len(lookup)) & (label_map % 1 == 0)
@@ -102,18 +103,3 @@ def convert(label_map, lookup, path):
             " label maps and list must come from the same archive"
         )
     return lookup[label_map.astype(np.int64)]
-
-
-def _read_indices(path):
-    # {name: index} of lines such as "45: bus".
-    indices = {}
-    for line in read_file(path).decode("utf-8", "replace").splitlines():
-        number, _, name = line.partition(":")
-        if not line.strip():
-            continue
-        if not number.strip().isdecimal() or not name.strip():
-            raise InputError(f"{path}: line {line!r} is not 'NUMBER: NAME'; take the original list")
-        indices[name.strip()] = int(number)
-    if not indices:
-        raise InputError(f"{path}: lists no class; take the original list")
-    return indices

@@ -1,5 +1,6 @@
 """Extracting tar and zip archives into a folder, and nowhere else."""
 
+import functools
 import gzip
 import lzma
 import shutil
@@ -11,11 +12,11 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from deeplab_tf.errors import InputError
+from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.files import new_folder
 
-# What the readers raise for contents that are no such archive, cut off or changed. OSError is
-# not among them: that is a disk that is full or cannot be read.
+# What Python raises for contents that are no such archive, cut off or changed. OSError is not
+# among them: it means a disk that is full or cannot be read.
 DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -23,27 +24,27 @@ DAMAGE = (
     lzma.LZMAError,
     EOFError,
     gzip.BadGzipFile,
-    RuntimeError,  # zipfile's, for methods that it does not know and for passwords
+    RuntimeError,  # zipfile's, for unknown compression methods and for passwords
 )
 
 
 def extracted(path, folder):
     """Extract an archive into a folder, which appears only when it is complete.
 
-    Only plain files and folders are taken: data sets need no links, and without them nothing
+    Only plain files and folders are accepted: data sets need no links, and without links nothing
     can be written through one. Owners, permissions and times are those of new files.
 
     Args:
       path: a .zip file, or a tar file, compressed or not.
-      folder: where its contents go; where it exists, an earlier run has completed it, and the
-        archive is not read.
+      folder: where its contents go; if it exists, an earlier run completed it, and the archive
+        is not read.
 
     Returns:
       `folder`, as Path.
 
     Raises:
-      InputError: where the archive is cut off, damaged or empty, or where a member would lie
-        outside the folder or is a link or a device.
+      InputError: if the archive is cut off, damaged or empty, or if a member would lie outside
+        the folder or is a link or a device.
     """
     path, folder = Path(path), Path(folder)
     if folder.is_dir():
@@ -52,10 +53,11 @@ def extracted(path, folder):
         try:
             _extract(path, unfinished)
         except DAMAGE as error:
-            reason = str(error).partition(":\n")[0]
+            # tarfile lists on further lines what each kind of compression says.
+            reason = one_line(error).partition(": - method")[0]
             raise InputError(f"{path}: cut off or damaged ({reason}); download it again") from None
         if not any(unfinished.iterdir()):
-            raise InputError(f"{path}: holds no file; download it again")
+            raise InputError(f"{path}: contains no files; download it again")
     return folder
 
 
@@ -64,9 +66,15 @@ def _extract(path, folder):
     size = path.stat().st_size
     bar = tqdm(total=size, desc=f"extracting {path.name}", unit="B", unit_scale=True, leave=False)
     with bar, path.open("rb") as file:
-        for name, contents in members(file):
-            target = _inside(path, folder, name)
-            _write(target, contents)
+        for name, is_plain, open_member in members(file):
+            if not is_plain:
+                what = "is a link or a device"
+                raise InputError(f"{path}: its member {name!r} {what}; do not use this archive")
+            relative = PurePosixPath(name)
+            if relative.is_absolute() or ".." in relative.parts:
+                what = "would lie outside the folder"
+                raise InputError(f"{path}: its member {name!r} {what}; do not use this archive")
+            _write(folder / relative, open_member())
             bar.update(max(file.tell() - bar.n, 0))
 
 
@@ -79,45 +87,28 @@ def _write(target, contents):
         shutil.copyfileobj(contents, file, 1 << 20)
 
 
-def _inside(path, folder, name):
-    parts = PurePosixPath(name)
-    if parts.is_absolute() or ".." in parts.parts:
-        raise InputError(
-            f"{path}: its member {name!r} would lie outside the folder; do not use this archive"
-        )
-    return folder / parts
+# Both yield (name, whether it is a plain file or a folder, a function that opens the contents); for
+# a folder that function returns None.
 
 
 def _tar_members(file):
-    # Yields (name, contents to read, or None for a folder).
     with tarfile.open(fileobj=file) as archive:
         for member in archive:
-            if not (member.isreg() or member.isdir()):
-                raise _link_error(file, member.name)
-            yield member.name, archive.extractfile(member)
-        _check_end(archive)
-
-
-def _check_end(archive):
-    # tarfile takes the end of the file for the end of the archive. Only the block of zeros there
-    # tells that nothing is missing; and only a compressed file read to its end is checked.
-    archive.fileobj.seek(archive.offset)
-    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise tarfile.ReadError("no end of archive")
-    while archive.fileobj.read(1 << 20):
-        pass
+            is_plain = member.isreg() or member.isdir()
+            yield member.name, is_plain, functools.partial(archive.extractfile, member)
+        # tarfile takes the end of the file for the end of the archive. Only the block of zeros
+        # there shows that nothing is missing, and only a compressed file that is read to its end
+        # has its checksum checked.
+        archive.fileobj.seek(archive.offset)
+        if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("no end of archive")
+        while archive.fileobj.read(1 << 20):
+            pass
 
 
 def _zip_members(file):
     with zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
-            kind = stat.S_IFMT(member.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _link_error(file, member.filename)
-            yield member.filename, None if member.is_dir() else archive.open(member)
-
-
-def _link_error(file, name):
-    return InputError(
-        f"{file.name}: its member {name!r} is a link or a device; do not use this archive"
-    )
+            is_plain = stat.S_IFMT(member.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
+            read = functools.partial(archive.open, member)
+            yield member.filename, is_plain, (lambda: None) if member.is_dir() else read

@@ -1,5 +1,6 @@
-"""The images and lists of PASCAL VOC 2010, which several data sets annotate anew."""
+"""The images and lists of PASCAL VOC 2010, for which others have published more annotations."""
 
+from deeplab_tf.data.examples import Example
 from deeplab_tf.data.lists import read_entries
 from deeplab_tf.data.prepare.archives import Archive
 
@@ -11,31 +12,31 @@ ARCHIVE = Archive(
 FOLDER = "VOCdevkit/VOC2010"
 
 
-def image_path(folder, name):
-    """Path of an image in the archive's contents `folder`."""
-    return folder / FOLDER / "JPEGImages" / f"{name}.jpg"
-
-
-def read_main_lists(folder):
-    """The names of all images, not only of the segmented ones.
+def annotated_splits(voc, annotations, train_list=None, val_list=None):
+    """All images of VOC 2010, not only those with VOC's own segmentation, with other annotations.
 
     Args:
-      folder: Path of the archive's contents.
+      voc: Path of the contents of VOC 2010's archive.
+      annotations: Path of a folder of annotations, NAME.mat.
+      train_list, val_list: paths of lists of names, one a line; None takes VOC's own lists,
+        ImageSets/Main/{train,val}.txt.
 
     Returns:
-      {"train": list of names, "val": list of names}, in the lists' order.
+      {"train": list of `Example`, "val": list of `Example`}, in the order of the lists. The
+      files need not exist.
 
     Raises:
       InputError: as `read_entries`.
     """
-    lists = folder / FOLDER / "ImageSets" / "Main"
-    return {split: read_names(lists / f"{split}.txt") for split in ("train", "val")}
-
-
-def read_names(path):
-    """The names in a list file, one a line.
-
-    Raises:
-      InputError: as `read_entries`.
-    """
-    return [entry.name for entry in read_entries(path)]
+    folder = voc / FOLDER
+    return {
+        split: [
+            Example(
+                entry.name,
+                folder / "JPEGImages" / f"{entry.name}.jpg",
+                annotations / f"{entry.name}.mat",
+            )
+            for entry in read_entries(path or folder / "ImageSets" / "Main" / f"{split}.txt")
+        ]
+        for split, path in (("train", train_list), ("val", val_list))
+    }

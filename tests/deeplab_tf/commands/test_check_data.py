@@ -116,8 +116,9 @@ def test_a_prepared_set(prepared):
     metadata.write_text(json.dumps(content))
     done = run_tool("check_data", *flags)
     assert done.status == 0, done.err
-    assert f"warning list_missing: 1\n  {metadata.parent}: no list 'val'" in done.out
-    assert "no list 'val'; there are train" in run_tool("check_data", *flags, "--splits=val").error
+    assert f"warning list_missing: 1\n  {metadata.parent}: unknown list 'val'" in done.out
+    error = run_tool("check_data", *flags, "--splits=val").error
+    assert "unknown list 'val'; available: train" in error
 
 
 def test_lists_of_paths(folder):
@@ -150,7 +151,7 @@ def test_a_sample(folder):
     [
         (["--data_dir=absent"], "absent: no such folder; give the folder of a data set"),
         (["--allow_data=void"], "no kind of finding 'void'; allow some of list_missing, "),
-        (["--dataset=voc12"], "no prepared data; make it: python tools/prepare_data.py"),
+        (["--dataset=voc12"], "no prepared data; make it with python tools/prepare_data.py"),
         (["--splits="], "--splits names no list; give some, as --splits=train,val"),
         (["--splits=train,train"], "list 'train': is named twice, to train and to validate on"),
     ],

@@ -9,7 +9,7 @@ from tool_runner import run_tool
 
 from deeplab_tf.commands import configs, train
 from deeplab_tf.commands.parsing import parse_flags
-from deeplab_tf.data.label_sets import LABEL_SETS
+from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.data.synthetic import write_synthetic
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.

@@ -4,8 +4,7 @@ import pytest
 from tiny_archives import gradient, jpeg, stripes, voc_files, write_files, write_sbd, write_voc12
 from tool_runner import run_tool
 
-from deeplab_tf.data.datasets import open_dataset
-from deeplab_tf.data.prepare import BUILDERS, find_builder
+from deeplab_tf.data.datasets import PREPARED, find_builder, open_dataset
 
 NAMES = {"train": {"b": stripes([0, 2]), "a": stripes([1])}, "val": {"c": stripes([255, 1])}}
 
@@ -124,6 +123,6 @@ def test_data_that_would_spoil_a_training_is_not_kept(tmp_path):
 
 def test_every_option_has_its_flag():
     done = run_tool("prepare_data", "--help")
-    for dataset in BUILDERS:
+    for dataset in PREPARED:
         for option in find_builder(dataset).OPTIONS:
             assert f"  --{option}=" in done.out, option

@@ -1,6 +1,7 @@
 import pytest
 
-from deeplab_tf.data.datasets import open_dataset
+from deeplab_tf.data.datasets import DATASETS, PREPARED, find_builder, open_dataset
+from deeplab_tf.data.prepare.builder import Builder
 from deeplab_tf.data.synthetic import CLASSES, write_synthetic
 from deeplab_tf.errors import InputError
 
@@ -38,7 +39,7 @@ def test_voc_is_never_written(tmp_path):
         open_dataset("voc", tmp_path / "nowhere", "train")
 
 
-def test_labels_are_needed_unless_said_otherwise(data_dir):
+def test_labels_are_needed_by_default(data_dir):
     label = data_dir / "SegmentationClass" / "val_0001.png"
     contents = label.read_bytes()
     label.unlink()
@@ -51,9 +52,20 @@ def test_labels_are_needed_unless_said_otherwise(data_dir):
         label.write_bytes(contents)
 
 
-def test_unknown_name_lists_the_known(tmp_path):
-    with pytest.raises(InputError, match=r"unknown dataset 'coco'.*voc, synthetic"):
+def test_an_unknown_name_lists_the_available_ones(tmp_path):
+    with pytest.raises(InputError, match="unknown dataset 'coco'; available: voc, synthetic, voc1"):
         open_dataset("coco", tmp_path, "train")
+    with pytest.raises(InputError, match="unknown dataset 'voc'; available: voc12, "):
+        find_builder("voc")
+
+
+@pytest.mark.parametrize("name", PREPARED)
+def test_every_prepared_data_set_has_a_builder(name):
+    builder = find_builder(name)
+    assert issubclass(builder, Builder)
+    assert builder.__module__ == f"deeplab_tf.data.prepare.{name}"
+    # A builder has the classes of the table, or reads them from files.
+    assert (DATASETS[name].label_set is None) == (builder.label_set is not Builder.label_set)
 
 
 def test_camvid_opens(camvid):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deeplab_tf.data import label_sets
-from deeplab_tf.data.label_sets import LABEL_SETS
+from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.labels import VOID
 
 

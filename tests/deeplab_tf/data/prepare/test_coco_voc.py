@@ -2,12 +2,14 @@ import json
 
 import numpy as np
 import pytest
-from tiny_parts import coco_content, prepare_tiny, read_back, write_coco
+from tiny_archives import read_all
+from tiny_parts import coco_content, contents_of, prepare_tiny, read_examples, write_coco
 
 from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.prepare import prepare
 from deeplab_tf.data.prepare.coco_voc import (
     COCO_NAMES,
+    CocoVoc,
     count_object_pixels,
     draw,
     load_source,
@@ -152,10 +154,10 @@ def test_masks_that_enclose_nothing_draw_nothing(tmp_path, mask):
     [
         (None, "neither polygons nor run lengths"),
         (7, "neither polygons nor run lengths"),
-        ([[1, 2, 3, 4, 5]], "its polygon is no list"),
-        ([[1, 2, 3, 4, 5, float("nan")]], "its polygon is no list"),
-        ([[1, 2, 3, 4, 5, 1e9]], "its polygon is no list"),
-        ([["a"] * 6], "its polygon is no list"),
+        ([[1, 2, 3, 4, 5]], "its polygon is not a list"),
+        ([[1, 2, 3, 4, 5, float("nan")]], "its polygon is not a list"),
+        ([[1, 2, 3, 4, 5, 1e9]], "its polygon is not a list"),
+        ([["a"] * 6], "its polygon is not a list"),
         ({"size": [6, 8]}, "its run lengths do not fit"),
         ({"size": [6, 8], "counts": [1, 2]}, "its run lengths do not fit"),
         ({"size": [6, 8], "counts": [50, -2]}, "its run lengths do not fit"),
@@ -193,9 +195,13 @@ def test_a_category_that_is_missing_is_an_error(tmp_path):
 LARGE, SIZE = (40, 50), 40 * 50
 
 
-@pytest.fixture
-def archives(tmp_path):
-    """Images 7 (half a tv) and 3 (999 pixels of one) of train, 5 (all a table) of val."""
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """(folder, images, `Prepared`).
+
+    Images 7 (half a tv), 3 (999 pixels of one), 8 (empty) of train; 5 (all a table) of val.
+    """
+    folder = tmp_path_factory.mktemp("coco_voc")
     runs = {"size": list(LARGE), "counts": [SIZE - 999, 999]}
     half = {"size": list(LARGE), "counts": [1000, 1000]}
     train = [(7, IDS["tv"], half, 0), (3, IDS["tv"], runs, 0), (3, IDS["cup"], half, 0)]
@@ -204,39 +210,42 @@ def archives(tmp_path):
         "train": coco_content(CATEGORIES, {7: LARGE, 3: LARGE, 8: LARGE}, train),
         "val": coco_content(CATEGORIES, {5: LARGE}, val),
     }
-    return write_coco(tmp_path / "archives", contents)
+    images = write_coco(folder / "archives", contents)
+    return folder, images, prepare_tiny("coco_voc", folder)
 
 
-def test_archives_become_records(tmp_path, archives, capsys):
-    prepared = prepare_tiny("coco_voc", tmp_path)
-    assert prepared.counts == {"train": 1, "val": 1, "trainval": 2}
-    assert capsys.readouterr().out == ""  # pycocotools and tensorflow-datasets are silent
-    assert read_prepared_labels(tmp_path / "data", "coco_voc") == VOC
-    both = read_back(tmp_path, "coco_voc", "trainval")
+def test_archives_become_records(prepared):
+    folder, images, done = prepared
+    assert done.counts == {"train": 1, "val": 1, "trainval": 2}
+    assert read_prepared_labels(folder / "data", "coco_voc") == VOC
+    both = read_examples(folder, "coco_voc", "trainval")
     assert list(both) == ["000000000007", "000000000005"]
     image, label = both["000000000007"]
-    assert image == archives["000000000007"]
+    assert image == images["000000000007"]
     np.testing.assert_array_equal(label, [[0] * 25 + [TV] * 25] * 40)
     np.testing.assert_array_equal(both["000000000005"][1], np.full(LARGE, TABLE))
 
 
 @pytest.mark.parametrize(("min_pixels", "numbers"), [(999, [3, 7]), (0, [3, 7, 8])])
-def test_images_with_few_object_pixels_are_left_out(tmp_path, archives, min_pixels, numbers):
-    prepare_tiny("coco_voc", tmp_path, min_pixels=min_pixels)
-    train = read_back(tmp_path, "coco_voc", "train")
+def test_images_with_few_object_pixels_are_left_out(prepared, min_pixels, numbers):
+    contents = contents_of(prepared[0], CocoVoc.archives)
+    train = read_all(CocoVoc("coco_voc", {"min_pixels": min_pixels}), contents)["train"]
     assert [int(name) for name in train] == numbers
 
 
-def test_other_archives_are_not_taken_for_the_originals(tmp_path, archives):
+def test_nothing_is_printed(tmp_path, prepared, capsys):
+    # Both pycocotools and tensorflow-datasets print by themselves.
+    (tmp_path / "archives").symlink_to(prepared[0] / "archives")
+    prepare_tiny("coco_voc", tmp_path)
+    assert capsys.readouterr().out == ""
+
+
+def test_other_archives_are_not_taken_for_the_originals(tmp_path, prepared):
     with pytest.raises(InputError, match=r"train2017\.zip: \d+ bytes, but the original has 1933"):
-        prepare("coco_voc", tmp_path / "d", tmp_path / "data", tmp_path / "archives")
+        prepare("coco_voc", tmp_path / "d", tmp_path / "data", prepared[0] / "archives")
 
 
-def test_an_image_that_is_missing_is_an_error(tmp_path, archives):
-    more = coco_content(CATEGORIES, {5: LARGE, 6: LARGE}, [(6, IDS["tv"], _box(0, 0, *LARGE), 0)])
-    incomplete = (tmp_path / "archives" / "val2017.zip").read_bytes()
-    write_coco(tmp_path / "archives", {"train": more, "val": more})
-    (tmp_path / "archives" / "train2017.zip").write_bytes(incomplete)
-    with pytest.raises(InputError, match=r"train2017/000000000006\.jpg: No such file"):
-        prepare_tiny("coco_voc", tmp_path)
-    assert not (tmp_path / "data" / "coco_voc").exists()
+def test_an_image_that_is_missing_is_an_error(tmp_path, prepared):
+    contents = contents_of(prepared[0], CocoVoc.archives)
+    with pytest.raises(InputError, match=r"train2017/000000000007\.jpg: No such file"):
+        read_all(CocoVoc("coco_voc"), {**contents, "train": tmp_path})

@@ -11,6 +11,7 @@ from tiny_archives import (
     label_of,
     palette_png,
     png,
+    read_all,
     read_back,
     stripes,
     voc_files,
@@ -18,6 +19,8 @@ from tiny_archives import (
 )
 
 from deeplab_tf.data.prepare import prepare
+from deeplab_tf.data.prepare.folder import Folder
+from deeplab_tf.data.prepare.origin import fingerprint
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
 
@@ -34,33 +37,53 @@ FILES = {
 }
 LABELS = {name: stripes([0, i % 3, VOID]) for i, name in enumerate(NAMES)}
 
-
 VOC_NAMES = {"train": {"b": stripes([0, 2]), "a": stripes([1])}, "val": {"c": stripes([255, 1])}}
 
 
-def options(tmp_path, **more):
+def options(folder, **more):
     given = {"images_dir": "images", "labels_dir": "labels", "classes": "classes.txt"}
-    return {name: str(tmp_path / value) for name, value in given.items()} | more
+    return {name: str(folder / value) for name, value in given.items()} | more
+
+
+def read(options):
+    """{split: {name: label map}}, without writing anything."""
+    return read_all(Folder("folder", options))
+
+
+def names_of(options):
+    return {split: list(labels) for split, labels in read(options).items()}
 
 
 def run(tmp_path, options, **settings):
     return prepare("folder", tmp_path / "down", tmp_path / "data", options=options, **settings)
 
 
-def names_of(done, split):
-    return [record["name"].decode() for record in read_back(done.folder, split)]
-
-
-def assert_refused(tmp_path, options, message):
-    with pytest.raises(InputError, match=message) as caught:
-        run(tmp_path, options)
+def error_of(options):
+    with pytest.raises(InputError) as caught:
+        read(options)
     assert "\n" not in str(caught.value)
-    assert not (tmp_path / "data").exists()
+    return str(caught.value)
 
 
-def test_images_and_labels_are_matched_by_name(tmp_path):
-    write_files(tmp_path, FILES)
-    done = run(tmp_path, options(tmp_path))
+def write_voc_layout(tmp_path, changes=(), names=VOC_NAMES):
+    files = {**voc_files(names, root="mine")[0], **dict(changes)}
+    write_files(tmp_path, {name: data for name, data in files.items() if data is not None})
+    return {"voc_dir": str(tmp_path / "mine")}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Folder of images, labels and classes; tests may only add to copies of it."""
+    folder = tmp_path_factory.mktemp("source")
+    write_files(folder, FILES)
+    return folder
+
+
+# Which images and labels are read
+
+
+def test_images_and_labels_are_matched_by_name(tmp_path, source):
+    done = run(tmp_path, options(source))
     assert done.counts == {"train": 6}
     records = read_back(done.folder, "train")
     images = {
@@ -78,133 +101,65 @@ def test_images_and_labels_are_matched_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("fraction", "val"), [(0.5, [1, 3, 5]), (0.34, [2, 5]), (0.17, [5]), (0.0, [])]
 )
-def test_validation_images_are_spread_evenly(tmp_path, fraction, val):
-    write_files(tmp_path, FILES)
-    done = run(tmp_path, options(tmp_path, val_fraction=fraction))
-    assert done.counts["train"] == 6 - len(val)
+def test_validation_images_are_at_even_distances(source, fraction, val):
+    expected = {"train": [f"img_{i}" for i in range(6) if i not in val]}
     if val:
-        assert names_of(done, "val") == [f"img_{index}" for index in val]
-        assert done.counts["trainval"] == 6
+        expected["val"] = [f"img_{i}" for i in val]
+    assert names_of(options(source, val_fraction=fraction)) == expected
 
 
-def test_lists(tmp_path):
-    lists = {"a.txt": "img_4\n\nimg_1.JPEG\n", "b.txt": "img_3.jpg"}
-    write_files(tmp_path, {**FILES, **lists})
+def test_lists(tmp_path, source):
+    write_files(tmp_path, {"a.txt": "img_4\n\nimg_1.JPEG\n", "b.txt": "img_3.jpg"})
     paths = {"train_list": str(tmp_path / "a.txt"), "val_list": str(tmp_path / "b.txt")}
-    done = run(tmp_path, options(tmp_path, **paths))
-    assert names_of(done, "train") == ["img_4", "img_1"]
-    assert names_of(done, "val") == ["img_3"]
+    assert names_of(options(source, **paths)) == {"train": ["img_4", "img_1"], "val": ["img_3"]}
 
 
-def test_lists_of_paths(tmp_path):
+def test_lists_of_paths(tmp_path, source):
     lines = "/images/img_4.jpg /labels/img_4.png\nimages/img_1.JPEG\nimg_2.png img_5.png\n"
-    write_files(tmp_path, {**FILES, "list.txt": b"\xef\xbb\xbf" + lines.encode()})
-    done = run(tmp_path, options(tmp_path, train_list=str(tmp_path / "list.txt")))
-    records = read_back(done.folder, "train")
-    assert [record["name"].decode() for record in records] == ["img_4", "img_1", "img_2"]
-    np.testing.assert_array_equal(label_of(records[2]), LABELS["img_5"])
+    write_files(tmp_path, {"list.txt": b"\xef\xbb\xbf" + lines.encode()})
+    labels = read(options(source, train_list=str(tmp_path / "list.txt")))["train"]
+    assert list(labels) == ["img_4", "img_1", "img_2"]
+    np.testing.assert_array_equal(labels["img_2"], LABELS["img_5"])
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         (b"/images/img_4.jpg /labelsAug/img_4.png", "labels: a list has 'labelsAug/img_4', which"),
-        (b"../images/img_4.jpg", r"list\.txt: '\.\./images/img_4\.jpg' leads out of"),
+        (b"../images/img_4.jpg", "list.txt: '../images/img_4.jpg' leads out of"),
         (b"/etc/img_4.jpg", "images: a list has 'etc/img_4', which is in another folder"),
-        (b"caf\xe9", r"list\.txt: not a text file in UTF-8"),
+        (b"caf\xe9", "list.txt: not a text file in UTF-8"),
         (b"img_9", "images: no image of 'img_9'"),
-        (b"img_1\nimg_1.JPEG", r"list\.txt: lists 'img_1' twice"),
-        (b"img_1\nimages/img_1.JPEG", "'img_1' is in 'train' and again in 'train'"),
-        (b"\n", r"list\.txt: lists no example"),
+        (b"img_1\nimg_1.JPEG", "list.txt: lists 'img_1' twice"),
+        (b"\n", "list.txt: lists no example"),
     ],
 )
-def test_wrong_lists(tmp_path, line, message):
-    write_files(tmp_path, {**FILES, "list.txt": line})
-    assert_refused(tmp_path, options(tmp_path, train_list=str(tmp_path / "list.txt")), message)
+def test_wrong_lists(tmp_path, source, line, message):
+    write_files(tmp_path, {"list.txt": line})
+    assert message in error_of(options(source, train_list=str(tmp_path / "list.txt")))
 
 
-def test_a_name_that_is_no_text(tmp_path):
+def test_one_image_under_two_names_of_a_list(tmp_path, source):
+    write_files(tmp_path, {"list.txt": "img_1\nimages/img_1.JPEG"})
+    with pytest.raises(InputError, match="'img_1' is in 'train' and again in 'train'"):
+        run(tmp_path, options(source, train_list=str(tmp_path / "list.txt")))
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_name_that_is_not_utf8(tmp_path):
     write_files(tmp_path, FILES)
     name = os.fsencode(tmp_path / "images") + b"/caf\xe9.jpg"
     try:
         Path(os.fsdecode(name)).write_bytes(jpeg(gradient(9)))
     except OSError:
         pytest.skip("this file system has no such names")
-    assert_refused(
-        tmp_path, options(tmp_path), r"images: the name of the file 'caf\\udce9\.jpg' is"
-    )
+    assert r"images: the name of the file 'caf\udce9.jpg' is" in error_of(options(tmp_path))
 
 
-def test_classes_of_any_file(tmp_path):
-    write_files(tmp_path, {**FILES, "names": b"\xef\xbb\xbfground\r\nhouse\r\ntree"})
-    done = run(tmp_path, options(tmp_path, classes=str(tmp_path / "names")))
-    metadata = json.loads((done.folder / "metadata.json").read_text())
-    assert metadata["classes"] == ["ground", "house", "tree"]
-
-
-# The second time
-
-
-@pytest.mark.parametrize(
-    "changed", ["labels/img_5.png", "images/img_2.png", "list.txt", "classes.txt"]
-)
-def test_changed_files_are_not_taken_for_prepared(tmp_path, changed):
-    write_files(tmp_path, {**FILES, "list.txt": "img_2\nimg_5\n"})
-    given = options(tmp_path, train_list=str(tmp_path / "list.txt"))
-    run(tmp_path, given)
-    assert not run(tmp_path, given).is_new
-    contents = (tmp_path / changed).read_bytes()
-    new = png(stripes([2])) if changed.endswith(".png") else contents + b"\n"
-    (tmp_path / changed).write_bytes(new)
-    with pytest.raises(InputError, match=r"1\.0\.0: images, .* have changed .*; give --overwrite"):
-        run(tmp_path, given)
-    run(tmp_path, given, overwrite=True)
-    if changed == "labels/img_5.png":
-        examples = read_back(tmp_path / "data" / "folder" / "1.0.0", "train")
-        np.testing.assert_array_equal(label_of(examples[1]), stripes([2]))
-    assert not run(tmp_path, given).is_new
-
-
-def test_an_image_that_is_added(tmp_path):
-    write_files(tmp_path, FILES)
-    run(tmp_path, options(tmp_path))
-    more = {"images/img_6.jpg": jpeg(gradient(6)), "labels/img_6.png": png(stripes([1]))}
-    write_files(tmp_path, more)
-    with pytest.raises(InputError, match="have changed"):
-        run(tmp_path, options(tmp_path))
-
-
-def test_voc_layout_that_changed(tmp_path):
-    files, _ = voc_files(VOC_NAMES, root="mine")
-    write_files(tmp_path, files)
-    given = {"voc_dir": str(tmp_path / "mine")}
-    run(tmp_path, given)
-    assert not run(tmp_path, given).is_new
-    write_files(tmp_path, {"mine/classes.txt": "\n".join(f"class {i}" for i in range(21))})
-    with pytest.raises(InputError, match="have changed"):
-        run(tmp_path, given)
-
-
-def test_relative_paths(tmp_path, monkeypatch):
-    files, _ = voc_files(VOC_NAMES, root="here/mine")
-    write_files(tmp_path, {**files, "there/x": ""})
-    shutil.copytree(tmp_path / "here" / "mine", tmp_path / "there" / "mine")
-    monkeypatch.chdir(tmp_path / "here")
-    run(tmp_path, {"voc_dir": "mine"})
-    for same in ("./mine", "../here/mine", str(tmp_path / "here" / "mine")):
-        assert not run(tmp_path, {"voc_dir": same}).is_new
-    monkeypatch.chdir(tmp_path / "there")
-    with pytest.raises(InputError, match=r"was prepared with voc_dir=.*/here/mine, not .*/there/m"):
-        run(tmp_path, {"voc_dir": "mine"})
-
-
-def test_a_folder_named_like_a_home(tmp_path, monkeypatch):
-    write_files(tmp_path, FILES)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    done = prepare("folder", "down", "~/data", options=options(tmp_path))
-    assert done.folder.is_dir() and done.folder == Path("~/data/folder/1.0.0")
-    assert not (tmp_path / "home").exists()
+def test_classes_of_any_file(tmp_path, source):
+    write_files(tmp_path, {"names": b"\xef\xbb\xbfground\r\nhouse\r\ntree"})
+    builder = Folder("folder", options(source, classes=str(tmp_path / "names")))
+    assert builder.label_set.names == ("ground", "house", "tree")
 
 
 def test_rgb_labels_in_the_colors_of_the_classes(tmp_path):
@@ -212,41 +167,107 @@ def test_rgb_labels_in_the_colors_of_the_classes(tmp_path):
     classes = "".join(f"{n} {r} {g} {b}\n" for n, (r, g, b) in zip("abc", colors, strict=True))
     rgb = {f"labels/{name}.png": png(colors[stripes([0, 2, 1])]) for name in NAMES}
     write_files(tmp_path, {**FILES, **rgb, "classes.txt": classes})
-    done = run(tmp_path, options(tmp_path))
-    metadata = json.loads((done.folder / "metadata.json").read_text())
-    assert metadata["colors"] == colors.tolist()
-    for record in read_back(done.folder, "train"):
-        np.testing.assert_array_equal(label_of(record), stripes([0, 2, 1]))
+    builder = Folder("folder", options(tmp_path))
+    np.testing.assert_array_equal(builder.label_set.colors, colors)
+    for label in read_all(builder)["train"].values():
+        np.testing.assert_array_equal(label, stripes([0, 2, 1]))
 
 
 def test_voc_layout(tmp_path):
-    files, images = voc_files(VOC_NAMES, root="mine")
-    write_files(tmp_path, {**files, "mine/classes.txt": "x\ny\nz\n"})
-    done = run(tmp_path, {"voc_dir": str(tmp_path / "mine")})
-    assert done.counts == {"train": 2, "val": 1, "trainval": 3}
-    assert names_of(done, "train") == ["b", "a"]
-    (record,) = read_back(done.folder, "val")
-    assert record["image"] == images["c"]
-    np.testing.assert_array_equal(label_of(record), stripes([255, 1]))
+    given = write_voc_layout(tmp_path, {"mine/classes.txt": "x\ny\nz\n"})
+    labels = read(given)
+    assert {split: list(found) for split, found in labels.items()} == {
+        "train": ["b", "a"],
+        "val": ["c"],
+    }
+    np.testing.assert_array_equal(labels["val"]["c"], stripes([255, 1]))
+    assert Folder("folder", given).label_set.names == ("x", "y", "z")
 
 
 def test_voc_layout_with_lists_of_paths_and_capitals(tmp_path):
-    files, _ = voc_files(VOC_NAMES, root="mine")
-    files["mine/JPEGImages/b.JPG"] = files.pop("mine/JPEGImages/b.jpg")
-    files["mine/Aug/a.png"] = png(stripes([20]))
-    files["mine/ImageSets/Segmentation/train.txt"] = "/JPEGImages/a.jpg /Aug/a.png\nb.jpg\n"
-    write_files(tmp_path, files)
-    done = run(tmp_path, {"voc_dir": str(tmp_path / "mine")})
-    a, b = read_back(done.folder, "train")
-    assert (a["name"], b["name"]) == (b"a", b"b")
-    np.testing.assert_array_equal(label_of(a), stripes([20]))
-    np.testing.assert_array_equal(label_of(b), VOC_NAMES["train"]["b"])
+    image = voc_files(VOC_NAMES, root="mine")[0]["mine/JPEGImages/b.jpg"]
+    changes = {
+        "mine/JPEGImages/b.jpg": None,
+        "mine/JPEGImages/b.JPG": image,
+        "mine/Aug/a.png": png(stripes([20])),
+        "mine/ImageSets/Segmentation/train.txt": "/JPEGImages/a.jpg /Aug/a.png\nb.jpg\n",
+    }
+    labels = read(write_voc_layout(tmp_path, changes))["train"]
+    assert list(labels) == ["a", "b"]
+    np.testing.assert_array_equal(labels["a"], stripes([20]))
+    np.testing.assert_array_equal(labels["b"], VOC_NAMES["train"]["b"])
 
 
 def test_voc_layout_without_validation(tmp_path):
-    files, _ = voc_files({"train": {"a": stripes([1])}}, root="mine")
-    write_files(tmp_path, files)
-    assert run(tmp_path, {"voc_dir": str(tmp_path / "mine")}).counts == {"train": 1}
+    given = write_voc_layout(tmp_path, names={"train": {"a": stripes([1])}})
+    assert names_of(given) == {"train": ["a"]}
+
+
+# The second time
+
+
+def test_changed_files_are_noticed(tmp_path):
+    write_files(tmp_path, {**FILES, "list.txt": "img_2\nimg_5\n"})
+    given = options(tmp_path, train_list=str(tmp_path / "list.txt"))
+    folder = run(tmp_path, given).folder
+    assert not run(tmp_path, given).is_new
+    for changed in ("images/img_2.png", "list.txt", "classes.txt", "labels/img_5.png"):
+        path = tmp_path / changed
+        contents, times = path.read_bytes(), path.stat()
+        path.write_bytes(png(stripes([2])) if path.suffix == ".png" else contents + b"\n")
+        with pytest.raises(InputError, match=r"1\.0\.0: images, .* have changed .*; give --overw"):
+            run(tmp_path, given)
+        if changed != "labels/img_5.png":
+            path.write_bytes(contents)
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+            assert not run(tmp_path, given).is_new
+    run(tmp_path, given, overwrite=True)
+    np.testing.assert_array_equal(label_of(read_back(folder, "train")[1]), stripes([2]))
+    assert not run(tmp_path, given).is_new
+
+
+def state(options):
+    """What a later run compares."""
+    builder = Folder("folder", options)
+    return builder.options, fingerprint(builder.source_files())
+
+
+def test_an_added_image_is_noticed(tmp_path):
+    write_files(tmp_path, FILES)
+    before = state(options(tmp_path))
+    more = {"images/img_6.jpg": jpeg(gradient(6)), "labels/img_6.png": png(stripes([1]))}
+    write_files(tmp_path, more)
+    assert state(options(tmp_path)) != before
+
+
+def test_added_classes_of_a_voc_layout_are_noticed(tmp_path):
+    given = write_voc_layout(tmp_path)
+    before = state(given)
+    assert state(given) == before
+    write_files(tmp_path, {"mine/classes.txt": "\n".join(f"class {i}" for i in range(21))})
+    assert state(given) != before
+
+
+def test_relative_paths(tmp_path, monkeypatch):
+    write_voc_layout(tmp_path / "here")
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    monkeypatch.chdir(tmp_path / "here")
+    before = state({"voc_dir": "mine"})
+    for same in ("./mine", "../here/mine", str(tmp_path / "here" / "mine")):
+        assert state({"voc_dir": same}) == before
+    monkeypatch.chdir(tmp_path / "there")
+    assert state({"voc_dir": "mine"}) != before
+
+
+def test_a_folder_named_like_a_home(tmp_path, monkeypatch, source):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    done = prepare("folder", "down", "~/data", options=options(source))
+    assert done.folder.is_dir() and done.folder == Path("~/data/folder/1.0.0")
+    assert not (tmp_path / "home").exists()
+
+
+# Wrong options and files
 
 
 @pytest.mark.parametrize(
@@ -259,8 +280,8 @@ def test_voc_layout_without_validation(tmp_path):
         ({"voc_dir": ""}, "--images_dir is missing"),
     ],
 )
-def test_what_is_not_given(tmp_path, given, message):
-    assert_refused(tmp_path, given, message)
+def test_missing_options(given, message):
+    assert message in error_of(given)
 
 
 @pytest.mark.parametrize(
@@ -276,9 +297,8 @@ def test_what_is_not_given(tmp_path, given, message):
         ({"images_dir": "nowhere"}, "nowhere: no such folder"),
     ],
 )
-def test_wrong_options(tmp_path, more, message):
-    write_files(tmp_path, FILES)
-    assert_refused(tmp_path, options(tmp_path, **more), message)
+def test_wrong_options(source, more, message):
+    assert message in error_of(options(source, **more))
 
 
 @pytest.mark.parametrize(
@@ -298,4 +318,4 @@ def test_wrong_options(tmp_path, more, message):
 def test_wrong_files(tmp_path, changes, message):
     files = {**FILES, **changes}
     write_files(tmp_path, {name: data for name, data in files.items() if data is not None})
-    assert_refused(tmp_path, options(tmp_path), message)
+    assert message in error_of(options(tmp_path))

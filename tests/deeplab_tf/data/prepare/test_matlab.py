@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from deeplab_tf.data.prepare.matlab import field, load_variable, mask, matrix, structs
+from deeplab_tf.data.prepare.matlab import field, load_variable, matrix, structs
 from deeplab_tf.errors import InputError
 
 
@@ -38,7 +38,7 @@ def test_struct_arrays_of_any_length_are_lists(path, names):
     assert field(anno, "imname", path) == "a"
     parts = structs(field(anno, "parts", path))
     assert [field(part, "part_name", path) for part in parts] == names
-    np.testing.assert_array_equal(mask(field(parts[0], "mask", path), path), np.eye(2, dtype=bool))
+    np.testing.assert_array_equal(matrix(field(parts[0], "mask", path), path), np.eye(2))
 
 
 def test_an_empty_matrix_holds_no_structs(path):
@@ -64,7 +64,7 @@ def test_missing_file_and_missing_names_are_told(path):
 
 @pytest.mark.parametrize("value", ["text", 3.0, np.zeros((2, 2, 3)), np.zeros((0, 0)), None])
 def test_other_values_are_no_matrix(path, value):
-    with pytest.raises(InputError, match=r"a\.mat: .* where a matrix of numbers belongs"):
+    with pytest.raises(InputError, match=r"a\.mat: .* instead of a matrix of numbers"):
         matrix(value, path)
 
 

@@ -1,11 +1,17 @@
 import numpy as np
 import pytest
-from tiny_archives import pack
-from tiny_parts import prepare_tiny, read_back, write_pascal_context, write_voc2010
+from tiny_archives import read_all, write_files
+from tiny_parts import (
+    contents_of,
+    prepare_tiny,
+    read_examples,
+    write_pascal_context,
+    write_voc2010,
+)
 
 from deeplab_tf.data.label_sets import PASCAL_CONTEXT
 from deeplab_tf.data.prepare import prepare
-from deeplab_tf.data.prepare.pascal_context import OTHER_NAMES, class_lookup, convert
+from deeplab_tf.data.prepare.pascal_context import OTHER_NAMES, PascalContext, class_lookup, convert
 from deeplab_tf.data.records import read_prepared_labels
 from deeplab_tf.errors import InputError
 
@@ -68,7 +74,7 @@ def test_a_class_that_the_list_lacks_is_an_error(tmp_path, missing):
 def test_something_else_is_no_list_of_classes(tmp_path, text):
     path = tmp_path / "labels.txt"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"labels\.txt: .*take the original list"):
+    with pytest.raises(InputError, match=r"labels\.txt: .*use the original list"):
         class_lookup(path)
 
 
@@ -80,40 +86,44 @@ def test_an_index_beyond_the_list_is_an_error(labels_txt):
             convert(np.full((2, 2), value), lookup, "a.mat")
 
 
-@pytest.fixture
-def archives(tmp_path):
-    """Label maps for "b" and "a" of train and "c" of val, none for "d" of val."""
-    folder = tmp_path / "archives"
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """(folder, images, `Prepared`).
+
+    Label maps for "b" and "a" of train and "c" of val, none for "d" of val.
+    """
+    folder = tmp_path_factory.mktemp("pascal_context")
     maps = {name: np.full(SHAPE, _index("sky")) for name in "abc"}
     maps["b"][:, 3:] = _index("table")
     maps["b"][5:] = _index("toy car")
-    write_pascal_context(folder, CLASS_LIST, maps)
-    return write_voc2010(folder, {"train": ["b", "a"], "val": ["c", "d"]}, SHAPE)
+    write_pascal_context(folder / "archives", CLASS_LIST, maps)
+    lists = {"train": ["b", "a"], "val": ["c", "d"]}
+    images = write_voc2010(folder / "archives", lists, SHAPE)
+    return folder, images, prepare_tiny("pascal_context", folder)
 
 
-def test_archives_become_records(tmp_path, archives):
-    prepared = prepare_tiny("pascal_context", tmp_path)
-    assert prepared.counts == {"train": 2, "val": 1, "trainval": 3}
-    assert read_prepared_labels(tmp_path / "data", "pascal_context") == PASCAL_CONTEXT
-    train = read_back(tmp_path, "pascal_context", "train")
+def test_archives_become_records(prepared):
+    folder, images, done = prepared
+    assert done.counts == {"train": 2, "val": 1, "trainval": 3}
+    assert read_prepared_labels(folder / "data", "pascal_context") == PASCAL_CONTEXT
+    train = read_examples(folder, "pascal_context", "train")
     assert list(train) == ["b", "a"]
     image, label = train["b"]
-    assert image == archives["b"]
+    assert image == images["b"]
     sky, table = PASCAL_CONTEXT.names.index("sky"), PASCAL_CONTEXT.names.index("table")
     np.testing.assert_array_equal(label, [[sky] * 3 + [table] * 9] * 5 + [[0] * 12] * 3)
-    assert list(read_back(tmp_path, "pascal_context", "trainval")) == ["b", "a", "c"]
+    assert list(read_examples(folder, "pascal_context", "trainval")) == ["b", "a", "c"]
 
 
-def test_originals_are_checked_by_their_checksum(tmp_path, archives):
+def test_originals_are_checked_by_their_checksum(tmp_path, prepared):
     with pytest.raises(InputError, match=r"VOCtrainval_03-May-2010\.tar: its md5 is"):
-        prepare("pascal_context", tmp_path / "d", tmp_path / "data", tmp_path / "archives")
+        prepare("pascal_context", tmp_path / "d", tmp_path / "data", prepared[0] / "archives")
     assert not (tmp_path / "data").exists()
 
 
-def test_a_damaged_label_map_leaves_nothing(tmp_path, archives):
-    path = tmp_path / "archives" / "pascal_context_trainval.tar.gz"
-    labels = "".join(f"{index}: {name}\n" for index, name in enumerate(CLASS_LIST, start=1))
-    pack(path, {"labels.txt": labels, "trainval/a.mat": b"x" * 300, "trainval/c.mat": b""})
+def test_a_damaged_label_map_is_an_error(tmp_path, prepared):
+    contents = contents_of(prepared[0], PascalContext.archives)
+    _write_list(tmp_path / "labels.txt", CLASS_LIST)
+    write_files(tmp_path, {"trainval/a.mat": b"x" * 300, "trainval/c.mat": b""})
     with pytest.raises(InputError, match=r"a\.mat: cut off or damaged"):
-        prepare_tiny("pascal_context", tmp_path)
-    assert not (tmp_path / "data" / "pascal_context").exists()
+        read_all(PascalContext("pascal_context"), {**contents, "labels": tmp_path})

@@ -2,17 +2,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_archives import read_all
 from tiny_parts import (
+    contents_of,
     mat_file,
     part_annotation,
     prepare_tiny,
-    read_back,
+    read_examples,
     write_pascal_part,
     write_voc2010,
 )
 
 from deeplab_tf.data.label_sets import PERSON_PART
-from deeplab_tf.data.prepare.person_part import PART_LABELS, draw, read_parts
+from deeplab_tf.data.prepare.person_part import PART_LABELS, PersonPart, draw, read_parts
 from deeplab_tf.data.records import read_prepared_labels
 from deeplab_tf.errors import InputError
 
@@ -92,14 +94,17 @@ def test_a_mask_of_another_size_is_an_error(path):
 @pytest.mark.parametrize("variables", [{"x": 1.0}, {"anno": 1.0}, {"anno": {"imname": "a"}}])
 def test_files_of_another_form_are_errors(path, variables):
     path.write_bytes(mat_file(variables))
-    with pytest.raises(InputError, match=r"a\.mat: .*; take the original file"):
+    with pytest.raises(InputError, match=r"a\.mat: .*; use the original file"):
         read_parts(path)
 
 
-@pytest.fixture
-def archives(tmp_path):
-    """Images with parts: "b" and "a" of train, "c" of val; without: "dog", "none", "empty"."""
-    folder = tmp_path / "archives"
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """(folder, images, `Prepared`).
+
+    Images with parts: "b" and "a" of train, "c" of val; without: "dog", "none", "empty".
+    """
+    folder = tmp_path_factory.mktemp("person_part")
     annotations = {
         name: [("person", EVERYTHING, {"head": _box(0, 0, 8, width)})]
         for width, name in enumerate("abc", start=1)
@@ -107,36 +112,49 @@ def archives(tmp_path):
     annotations["dog"] = [("dog", EVERYTHING, {"head": EVERYTHING})]
     annotations["none"] = [("person", EVERYTHING, {})]
     annotations["empty"] = [("person", EVERYTHING, {"head": NOTHING})]
-    write_pascal_part(folder, annotations)
+    write_pascal_part(folder / "archives", annotations)
     lists = {"train": ["b", "dog", "a", "none"], "val": ["empty", "c"]}
-    return write_voc2010(folder, lists, SHAPE)
+    images = write_voc2010(folder / "archives", lists, SHAPE)
+    return folder, images, prepare_tiny("person_part", folder)
 
 
-def test_images_with_parts_become_records(tmp_path, archives):
-    prepared = prepare_tiny("person_part", tmp_path)
-    assert prepared.counts == {"train": 2, "val": 1, "trainval": 3}
-    assert read_prepared_labels(tmp_path / "data", "person_part") == PERSON_PART
-    both = read_back(tmp_path, "person_part", "trainval")
+@pytest.fixture
+def contents(prepared):
+    """The contents of the archives, {key: Path}."""
+    return contents_of(prepared[0], PersonPart.archives)
+
+
+def test_images_with_parts_become_records(prepared):
+    folder, images, done = prepared
+    assert done.counts == {"train": 2, "val": 1, "trainval": 3}
+    assert read_prepared_labels(folder / "data", "person_part") == PERSON_PART
+    both = read_examples(folder, "person_part", "trainval")
     assert list(both) == ["b", "a", "c"]
     image, label = both["b"]
-    assert image == archives["b"]
+    assert image == images["b"]
     np.testing.assert_array_equal(label, [[HEAD] * 2 + [0] * 10] * 8)
 
 
-def test_lists_of_names_choose_the_images(tmp_path, archives):
-    train, val = tmp_path / "train_id.txt", tmp_path / "val_id.txt"
-    train.write_text("c\nnone\n")
-    val.write_text("a\n")
-    prepare_tiny("person_part", tmp_path, train_list=str(train), val_list=str(val))
-    both = read_back(tmp_path, "person_part", "trainval")
-    assert list(both) == ["c", "none", "a"]
-    np.testing.assert_array_equal(both["none"][1], NOTHING)
+def _lists(folder, train, val):
+    paths = {"train_list": folder / "train.txt", "val_list": folder / "val.txt"}
+    for path, text in zip(paths.values(), (train, val), strict=True):
+        path.write_text(text, encoding="utf-8")
+    return {name: str(path) for name, path in paths.items()}
 
 
-def test_a_list_that_changed_is_not_taken_for_prepared(tmp_path, archives):
-    lists = {f"{split}_list": str(tmp_path / f"{split}.txt") for split in ("train", "val")}
-    for path, names in zip(lists.values(), ("\ufeffa.jpg\n", "c\n"), strict=True):
-        Path(path).write_text(names, encoding="utf-8")
+def test_lists_of_names_choose_the_images(tmp_path, contents):
+    builder = PersonPart("person_part", _lists(tmp_path, "\ufeffc.jpg\nnone\n", "a\n"))
+    labels = read_all(builder, contents)
+    assert {split: list(found) for split, found in labels.items()} == {
+        "train": ["c", "none"],
+        "val": ["a"],
+    }
+    np.testing.assert_array_equal(labels["train"]["none"], NOTHING)
+
+
+def test_a_list_that_changed_is_not_taken_for_prepared(tmp_path, prepared):
+    (tmp_path / "archives").symlink_to(prepared[0] / "archives")
+    lists = _lists(tmp_path, "a\n", "c\n")
     assert prepare_tiny("person_part", tmp_path, **lists).counts["train"] == 1
     assert not prepare_tiny("person_part", tmp_path, **lists).is_new
     Path(lists["train_list"]).write_text("a\nb\n")
@@ -144,15 +162,18 @@ def test_a_list_that_changed_is_not_taken_for_prepared(tmp_path, archives):
         prepare_tiny("person_part", tmp_path, **lists)
 
 
-def test_one_list_alone_is_an_error(tmp_path, archives):
+def test_one_list_alone_is_an_error():
     with pytest.raises(InputError, match="--train_list and --val_list: give both or none"):
-        prepare_tiny("person_part", tmp_path, val_list="val.txt")
+        PersonPart("person_part", {"val_list": "val.txt"})
+
+
+def test_a_missing_list_is_an_error(contents):
+    lists = {"train_list": "nowhere.txt", "val_list": "nowhere.txt"}
     with pytest.raises(InputError, match=r"nowhere\.txt: No such file"):
-        prepare_tiny("person_part", tmp_path, train_list="nowhere.txt", val_list="nowhere.txt")
-    assert not (tmp_path / "data" / "person_part").exists()
+        PersonPart("person_part", lists).splits(contents)
 
 
-def test_an_image_without_annotation_is_an_error(tmp_path, archives):
-    write_voc2010(tmp_path / "archives", {"train": ["a", "x"], "val": ["c"]}, SHAPE)
+def test_an_image_without_annotation_is_an_error(tmp_path, contents):
+    builder = PersonPart("person_part", _lists(tmp_path, "x\n", "c\n"))
     with pytest.raises(InputError, match=r"Annotations_Part/x\.mat: No such file"):
-        prepare_tiny("person_part", tmp_path)
+        read_all(builder, contents)

@@ -1,5 +1,5 @@
 import json
-import tarfile
+import shutil
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from tiny_archives import (
     gradient,
     jpeg,
     label_of,
-    pack,
+    read_all,
     read_back,
     sbd_mat,
     stripes,
@@ -16,8 +16,8 @@ from tiny_archives import (
 )
 
 from deeplab_tf.data.datasets import open_dataset
-from deeplab_tf.data.prepare import prepare
-from deeplab_tf.data.prepare.voc12_aug import load_sbd_label, void_borders
+from deeplab_tf.data.prepare import prepare, voc12_aug
+from deeplab_tf.data.prepare.voc12_aug import Voc12Aug, load_sbd_label, void_borders
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
 
@@ -35,15 +35,25 @@ SBD_LABELS = {
 SBD_IMAGES = {name: jpeg(gradient(seed)) for seed, name in enumerate(SBD_LABELS, 100)}
 
 
-@pytest.fixture
-def images(tmp_path):
-    write_sbd(tmp_path / "manual", SBD_LABELS, train=["z_train", "held"], images=SBD_IMAGES)
-    return write_voc12(tmp_path / "manual", VOC_NAMES)
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """(folder of everything, images of VOC, `Prepared`), which no test may change."""
+    folder = tmp_path_factory.mktemp("voc12_aug")
+    write_sbd(folder / "manual", SBD_LABELS, train=["z_train", "held"], images=SBD_IMAGES)
+    images = write_voc12(folder / "manual", VOC_NAMES)
+    return folder, images, run(folder)
 
 
-def run(tmp_path, **options):
-    folders = (tmp_path / name for name in ("down", "data", "manual"))
+def run(folder, **options):
+    folders = (folder / name for name in ("down", "data", "manual"))
     return prepare("voc12_aug", *folders, options=options, trust_archives=True)
+
+
+def contents(folder):
+    """The contents of the extracted archives, {key: Path}."""
+    extracted = folder / "down" / "extracted"
+    names = {"voc": voc12_aug.VOC_ARCHIVE.file_name, "sbd": voc12_aug.ARCHIVE.file_name}
+    return {key: next(extracted.glob(f"{name}.*")) for key, name in names.items()}
 
 
 # Void at borders
@@ -98,8 +108,9 @@ def test_other_files(tmp_path, contents, message):
 # The whole data set
 
 
-def test_lists(tmp_path, images):
-    assert run(tmp_path).counts == {
+def test_lists(prepared):
+    folder, _, done = prepared
+    assert done.counts == {
         "train": 2,
         "sbd": 2,
         "val": 2,
@@ -109,7 +120,7 @@ def test_lists(tmp_path, images):
     }
     names = {}
     for split in ("train", "train_aug", "val", "trainval_aug"):
-        examples, _ = open_dataset("voc12_aug", tmp_path / "data", split)
+        examples, _ = open_dataset("voc12_aug", folder / "data", split)
         names[split] = [example.name for example in examples]
     assert names["train_aug"] == ["both", "voc_only", "a_val", "z_train"]
     assert names["val"] == ["held", "held_too"]
@@ -117,8 +128,8 @@ def test_lists(tmp_path, images):
     assert sorted(names["trainval_aug"]) == sorted(names["train_aug"] + names["val"])
 
 
-def test_labels_of_voc_go_before_those_of_sbd(tmp_path, images):
-    folder = run(tmp_path).folder
+def test_labels_of_voc_are_preferred_to_those_of_sbd(prepared):
+    folder = prepared[2].folder
     train, sbd = read_back(folder, "train"), read_back(folder, "sbd")
     np.testing.assert_array_equal(label_of(train[0]), VOC_NAMES["train"]["both"])
     for record in sbd:
@@ -126,36 +137,37 @@ def test_labels_of_voc_go_before_those_of_sbd(tmp_path, images):
         np.testing.assert_array_equal(label_of(record), SBD_LABELS[name])
 
 
-def test_images_come_from_voc_and_else_from_sbd(tmp_path, images):
-    folder = run(tmp_path).folder
-    assert read_back(folder, "train")[0]["image"] == images["both"] != SBD_IMAGES["both"]
-    assert read_back(folder, "sbd")[1]["image"] == SBD_IMAGES["z_train"]
+def test_images_come_from_voc_or_else_from_sbd(prepared):
+    _, images, done = prepared
+    assert read_back(done.folder, "train")[0]["image"] == images["both"] != SBD_IMAGES["both"]
+    assert read_back(done.folder, "sbd")[1]["image"] == SBD_IMAGES["z_train"]
 
 
-def test_void_border_in_sbd_labels_alone(tmp_path, images):
-    folder = run(tmp_path, sbd_void_border=2).folder
-    for record in read_back(folder, "sbd"):
-        expected = void_borders(SBD_LABELS[record["name"].decode()], 2)
-        np.testing.assert_array_equal(label_of(record), expected)
-        assert (expected == VOID).any()
-    np.testing.assert_array_equal(
-        label_of(read_back(folder, "train")[1]), VOC_NAMES["train"]["voc_only"]
-    )
+def test_only_sbd_labels_get_a_void_border(prepared):
+    builder = Voc12Aug("voc12_aug", {"sbd_void_border": 2})
+    labels = read_all(builder, contents(prepared[0]))
+    for name, label in labels["sbd"].items():
+        np.testing.assert_array_equal(label, void_borders(SBD_LABELS[name], 2))
+        assert (label == VOID).any()
+    np.testing.assert_array_equal(labels["train"]["voc_only"], VOC_NAMES["train"]["voc_only"])
 
 
-def test_another_border_than_before(tmp_path, images):
-    folder = run(tmp_path, sbd_void_border=2).folder
-    assert json.loads((folder / "metadata.json").read_text())["options"] == {"sbd_void_border": 2}
-    message = "was prepared with sbd_void_border=2, not 0; give --overwrite"
+def test_another_border_than_before(prepared):
+    folder, _, done = prepared
+    assert json.loads((done.folder / "metadata.json").read_text())["options"] == {
+        "sbd_void_border": 0
+    }
+    message = "was prepared with sbd_void_border=0, not 2; give --overwrite"
     with pytest.raises(InputError, match=message):
-        run(tmp_path)
-    assert run(tmp_path, sbd_void_border=2).is_new is False
+        run(folder, sbd_void_border=2)
+    assert run(folder).is_new is False
     with pytest.raises(InputError, match="--sbd_void_border=-1: give 0 or more"):
-        run(tmp_path, sbd_void_border=-1)
+        run(folder, sbd_void_border=-1)
 
 
 @pytest.mark.parametrize("name", ["benchmark.tgz", "VOCtrainval_11-May-2012.tar"])
-def test_one_archive_is_cut_off(tmp_path, images, name):
+def test_one_archive_is_cut_off(tmp_path, prepared, name):
+    shutil.copytree(prepared[0] / "manual", tmp_path / "manual")
     path = tmp_path / "manual" / name
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(InputError, match=f"{name}: cut off or damaged"):
@@ -163,20 +175,18 @@ def test_one_archive_is_cut_off(tmp_path, images, name):
     assert not (tmp_path / "data").exists()
 
 
-def test_a_list_that_is_no_text(tmp_path, images):
-    write_sbd(tmp_path / "manual", SBD_LABELS, train=["z_train", "held"], images=SBD_IMAGES)
-    path = tmp_path / "manual" / "benchmark.tgz"
-    with tarfile.open(path) as archive:
-        members = [member for member in archive if member.isfile()]
-        files = {member.name: archive.extractfile(member).read() for member in members}
-    pack(path, {**files, "benchmark_RELEASE/dataset/val.txt": b"caf\xe9\n"})
-    with pytest.raises(InputError, match=r"val\.txt: not a text file in UTF-8"):
-        run(tmp_path)
-
-
-def test_a_label_is_missing(tmp_path, images):
-    labels = {name: label for name, label in SBD_LABELS.items() if name != "z_train"}
-    write_sbd(tmp_path / "manual", labels, train=["z_train", "held"], images=SBD_IMAGES)
-    with pytest.raises(InputError, match=r"z_train\.mat: No such file"):
-        run(tmp_path)
-    assert not (tmp_path / "data").exists()
+@pytest.mark.parametrize(
+    ("file", "data", "message"),
+    [
+        ("val.txt", b"caf\xe9\n", r"val\.txt: not a text file in UTF-8"),
+        ("train.txt", None, r"train\.txt: No such file"),
+        ("cls/z_train.mat", None, r"z_train\.mat: No such file"),
+    ],
+)
+def test_errors_in_the_archive(tmp_path, prepared, file, data, message):
+    voc, sbd = contents(prepared[0]).values()
+    shutil.copytree(sbd, tmp_path / "sbd")
+    path = tmp_path / "sbd" / voc12_aug.FOLDER / file
+    path.unlink() if data is None else path.write_bytes(data)
+    with pytest.raises(InputError, match=message):
+        read_all(Voc12Aug("voc12_aug"), {"voc": voc, "sbd": tmp_path / "sbd"})
