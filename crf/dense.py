@@ -131,7 +131,9 @@ def warm_up():
         dense_crf(probabilities, image, engine="numba", **options)
 
 
-def _refine_with_filter(build_filter, probabilities, images, params, weights, compatibility):
+def _refine_with_filter(
+    build_filter, probabilities, images, params, weights=None, compatibility=None
+):
     """Refine every image of the batch with TensorFlow operations."""
     if tf.executing_eagerly():
         check_memory(inference_bytes(*probabilities.shape[1:]), "the lattices of an image")
@@ -154,6 +156,7 @@ def _refine_with_filter(build_filter, probabilities, images, params, weights, co
 
 def _refine_with_numba(probabilities, images, params, weights, compatibility, options):
     """Refine with the numba engine; the gradient is computed by the lattice engine."""
+    # Only tensors that are given are differentiated; those of the params are plain numbers.
     given = {"weights": weights, "compatibility": compatibility}
     given = {name: value for name, value in given.items() if value is not None}
 
@@ -169,8 +172,7 @@ def _refine_with_numba(probabilities, images, params, weights, compatibility, op
     def refine(probabilities, given):
         inputs = probabilities, images, given
         if tf.executing_eagerly():
-            refined = run(*tf.nest.map_structure(np.asarray, inputs))
-            refined = tf.convert_to_tensor(refined)
+            refined = tf.convert_to_tensor(run(*tf.nest.map_structure(np.asarray, inputs)))
         else:
             refined = tf.numpy_function(
                 lambda *arrays: run(*tf.nest.pack_sequence_as(inputs, arrays)),
@@ -182,14 +184,7 @@ def _refine_with_numba(probabilities, images, params, weights, compatibility, op
         def gradient(upstream):
             with tf.GradientTape() as tape:
                 tape.watch((probabilities, given))
-                again = _refine_with_filter(
-                    lattice_filter,
-                    probabilities,
-                    images,
-                    params,
-                    given.get("weights"),
-                    given.get("compatibility"),
-                )
+                again = _refine_with_filter(lattice_filter, probabilities, images, params, **given)
             return tape.gradient(again, (probabilities, given), upstream)
 
         return tf.ensure_shape(refined, probabilities.shape), gradient

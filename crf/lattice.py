@@ -210,8 +210,8 @@ def _corner_keys(vertex, rank):
 def _check_extent(extent):
     """Control inputs that stop a graph if vertices cannot be numbered; eagerly, raises."""
     message = (
-        "dense_crf: the sigmas are too small for the lattice; choose larger ones (sigma_alpha and "
-        "sigma_gamma are in pixels, sigma_beta in intensity levels of 0 to 255)"
+        "dense_crf: the sigmas are too small for the lattice; choose larger sigmas "
+        "(sigma_alpha and sigma_gamma are in pixels, sigma_beta in intensity levels of 0 to 255)"
     )
     # Keys have 63 bits. Beyond the largest extent, float32 coordinates no longer sum to zero, and
     # ranks would be wrong.

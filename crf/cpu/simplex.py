@@ -46,8 +46,8 @@ def lattice_geometry(sigmas, extents):
     # Beyond this, float32 coordinates no longer sum to zero, and ranks would be wrong.
     if not (np.prod(sizes) < 2.0**62 and np.max(sizes) < _LARGEST_EXTENT):
         raise ValueError(
-            "dense_crf: the sigmas are too small for the lattice; choose larger ones (sigma_alpha "
-            "and sigma_gamma are in pixels, sigma_beta in intensity levels of 0 to 255)"
+            "dense_crf: the sigmas are too small for the lattice; choose larger sigmas "
+            "(sigma_alpha and sigma_gamma are in pixels, sigma_beta in intensity levels of 0 to 255)"
         )
     strides = np.append(np.cumprod(np.append(1, sizes[:-1].astype(np.int64))), 0)
     return scales.astype(np.float32), lows.astype(np.int64), strides

@@ -171,7 +171,7 @@ def test_number_of_threads(model_dir, data_dir, tmp_path, monkeypatch, flags, co
             super().__init__(max_workers)
 
     monkeypatch.setattr(parameter_scores, "ThreadPoolExecutor", Executor)
-    monkeypatch.setattr("crf.cpu.crew.available_threads", lambda: 3)  # the tool imports it anew
+    monkeypatch.setattr("crf.threads.available_threads", lambda: 3)  # the tool imports it anew
     done = search(model_dir, data_dir, tmp_path, "--rounds=0", "--limit=1", *flags)
     assert done.status == 0, done.err
     assert set(seen) == {count}
