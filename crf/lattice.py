@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from crf.params import SIGMAS_TOO_SMALL
+
 _LARGEST_EXTENT = 2**22
 
 
@@ -209,18 +211,14 @@ def _corner_keys(vertex, rank):
 
 def _check_extent(extent):
     """Control inputs that stop a graph if vertices cannot be numbered; eagerly, raises."""
-    message = (
-        "dense_crf: the sigmas are too small for the lattice; choose larger sigmas "
-        "(sigma_alpha and sigma_gamma are in pixels, sigma_beta in intensity levels of 0 to 255)"
-    )
     # Keys have 63 bits. Beyond the largest extent, float32 coordinates no longer sum to zero, and
     # ranks would be wrong.
     packed = tf.reduce_prod(tf.cast(extent, tf.float64)) < 2.0**62
     fits = tf.logical_and(packed, tf.reduce_max(extent) < _LARGEST_EXTENT)
     if not tf.executing_eagerly():
-        return [tf.debugging.Assert(fits, [message])]
+        return [tf.debugging.Assert(fits, [SIGMAS_TOO_SMALL])]
     if not fits:
-        raise ValueError(message)
+        raise ValueError(SIGMAS_TOO_SMALL)
     return []
 
 

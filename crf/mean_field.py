@@ -13,7 +13,7 @@ def mean_field(probabilities, image, params, build_filter, weights=None, compati
       image: (H, W, 3) uint8, RGB.
       params: `CRFParams`.
       build_filter: function from features (N, d) to a filter from (N, C) to (N, C), as
-        `normalized_filter` takes it. Called once for each kernel, but not for a kernel whose
+        `_normalized_filter` takes it. Called once for each kernel, but not for a kernel whose
         weight in the params is zero.
       weights: two scalar tensors in place of the params' w1 and w2.
       compatibility: (C, C) tensor in place of the params' own.
@@ -27,23 +27,23 @@ def mean_field(probabilities, image, params, build_filter, weights=None, compati
     kernels = []
     for weight, features in zip(
         (params.w1, params.w2) if weights is None else weights,
-        pixel_features(image, params, dtype),
+        _pixel_features(image, params, dtype),
         strict=True,
     ):
         # A given weight of zero still needs its kernel, for the gradient.
         if weights is not None or weight != 0:
             ones = tf.ones_like(flat[:, :1])
-            kernel = normalized_filter(build_filter(features), ones, params.normalization)
+            kernel = _normalized_filter(build_filter(features), ones, params.normalization)
             kernels.append((tf.cast(weight, dtype), kernel))
     if compatibility is None:
         compatibility = params.compatibility
     if compatibility is not None:
         compatibility = tf.cast(compatibility, dtype)
-    marginals = run_updates(flat, kernels, params.iterations, compatibility)
+    marginals = _run_updates(flat, kernels, params.iterations, compatibility)
     return tf.reshape(marginals, tf.shape(unary))
 
 
-def pixel_features(image, params, dtype=tf.float32):
+def _pixel_features(image, params, dtype=tf.float32):
     """The features that the two kernels compare, divided by the kernels' standard deviations.
 
     With them each kernel is exp(-|f_i - f_j|² / 2).
@@ -65,7 +65,7 @@ def pixel_features(image, params, dtype=tf.float32):
     return bilateral, position / params.sigma_gamma
 
 
-def normalized_filter(run, ones, normalization):
+def _normalized_filter(run, ones, normalization):
     """Divide a filter by its kernel's row sums.
 
     Args:
@@ -89,7 +89,7 @@ def normalized_filter(run, ones, normalization):
     return run.scaled(roots, roots)
 
 
-def run_updates(unary, kernels, iterations, compatibility=None):
+def _run_updates(unary, kernels, iterations, compatibility=None):
     """Mean field updates of all pixels in parallel.
 
     Starts from Q = softmax(-unary); each iteration computes

@@ -12,6 +12,12 @@ NORMALIZATIONS = ("none", "before", "after", "symmetric")
 MIN_PROBABILITY = 1e-5
 """Probabilities below this count as this, which bounds the unary energy."""
 
+SIGMAS_TOO_SMALL = (
+    "dense_crf: the sigmas are too small for the lattice; choose larger sigmas "
+    "(sigma_alpha and sigma_gamma are in pixels, sigma_beta in levels of 0 to 255)"
+)
+"""Message of both lattice engines if vertices cannot be numbered."""
+
 
 @dataclass(frozen=True)
 class CRFParams:

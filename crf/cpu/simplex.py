@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from crf.compile import kernel
+from crf.params import SIGMAS_TOO_SMALL
 
 # Multiplicative hashing: the golden ratio as a fraction of 2^64.
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -45,10 +46,7 @@ def lattice_geometry(sigmas, extents):
     sizes = highs - lows + 1
     # Beyond this, float32 coordinates no longer sum to zero, and ranks would be wrong.
     if not (np.prod(sizes) < 2.0**62 and np.max(sizes) < _LARGEST_EXTENT):
-        raise ValueError(
-            "dense_crf: the sigmas are too small for the lattice; choose larger sigmas "
-            "(sigma_alpha and sigma_gamma are in pixels, sigma_beta in intensity levels of 0 to 255)"
-        )
+        raise ValueError(SIGMAS_TOO_SMALL)
     strides = np.append(np.cumprod(np.append(1, sizes[:-1].astype(np.int64))), 0)
     return scales.astype(np.float32), lows.astype(np.int64), strides
 

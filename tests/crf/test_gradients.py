@@ -8,7 +8,7 @@ import tensorflow as tf
 from crf import NORMALIZATIONS, CRFParams, dense_crf
 from crf.exact import ExactFilter
 from crf.lattice import lattice_filter
-from crf.mean_field import mean_field, normalized_filter
+from crf.mean_field import _normalized_filter, mean_field
 
 FILTERS = {"lattice": lattice_filter, "exact": ExactFilter}
 STEP = 1e-5
@@ -123,7 +123,7 @@ def test_normalization_swaps_sides_in_the_gradient(engine, normalization):
     # As matrices, with R the diagonal matrix of the row sums: (K / R)' = K' / R and so on.
     left = {"none": 1, "before": rows, "after": 1, "symmetric": np.sqrt(rows)}[normalization]
     right = {"none": 1, "before": 1, "after": rows, "symmetric": np.sqrt(rows)}[normalization]
-    run = normalized_filter(plain, ones, normalization)
+    run = _normalized_filter(plain, ones, normalization)
     upstream = tf.random.normal([20, 3], dtype=tf.float64)
     values = tf.random.normal([20, 3], dtype=tf.float64)
     with tf.GradientTape() as tape:

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from crf import CRFParams
 from crf.exact import ExactFilter
-from crf.mean_field import mean_field, normalized_filter, pixel_features, run_updates
+from crf.mean_field import _normalized_filter, _pixel_features, _run_updates, mean_field
 
 
 def softmax(logits):
@@ -29,7 +29,7 @@ def test_one_update_by_hand():
     # A filter that swaps two pixels, weight 2: logits log p + 2 p_other.
     p = np.array([[0.9, 0.1], [0.4, 0.6]])
     swap = MatrixFilter([[0, 1], [1, 0]])
-    result = run_updates(tf.constant(-np.log(p), tf.float32), [(2.0, swap)], iterations=1)
+    result = _run_updates(tf.constant(-np.log(p), tf.float32), [(2.0, swap)], iterations=1)
     np.testing.assert_allclose(result, softmax(np.log(p) + 2 * p[::-1]), atol=1e-6)
 
 
@@ -41,7 +41,7 @@ def test_several_updates_of_two_kernels_equal_numpy():
     for _ in range(7):
         q = softmax(-unary + 3.0 * matrices[0] @ q + 0.5 * matrices[1] @ q)
     kernels = [(3.0, MatrixFilter(matrices[0])), (0.5, MatrixFilter(matrices[1]))]
-    result = run_updates(tf.constant(unary, tf.float32), kernels, iterations=7)
+    result = _run_updates(tf.constant(unary, tf.float32), kernels, iterations=7)
     np.testing.assert_allclose(result, q, atol=1e-5)
 
 
@@ -50,7 +50,7 @@ def test_compatibility_by_hand():
     p = np.array([[0.9, 0.1], [0.4, 0.6]])
     costs = tf.constant([[0.0, 5.0], [7.0, 0.0]])
     swap = MatrixFilter([[0, 1], [1, 0]])
-    result = run_updates(tf.constant(-np.log(p), tf.float32), [(2.0, swap)], 1, costs)
+    result = _run_updates(tf.constant(-np.log(p), tf.float32), [(2.0, swap)], 1, costs)
     penalties = 2 * np.array([[5 * 0.6, 7 * 0.4], [5 * 0.1, 7 * 0.9]])
     np.testing.assert_allclose(result, softmax(np.log(p) - penalties), atol=1e-6)
 
@@ -61,7 +61,7 @@ def test_potts_equals_a_compatibility_of_ones_off_the_diagonal(in_graph):
     unary = tf.constant(rng.random((6, 4)) * 3)
     first, second = rng.random((2, 6, 6)) / 6
     kernels = [(3.0, lambda q: tf.matmul(first, q)), (0.5, lambda q: tf.matmul(second, q))]
-    run = tf.function(run_updates) if in_graph else run_updates
+    run = tf.function(_run_updates) if in_graph else _run_updates
     plain = run(unary, kernels, 5)
     np.testing.assert_allclose(run(unary, kernels, 5, 1 - np.eye(4)), plain, rtol=1e-12)
     other = run(unary, kernels, 5, np.triu(np.ones((4, 4)), 1))
@@ -70,7 +70,7 @@ def test_potts_equals_a_compatibility_of_ones_off_the_diagonal(in_graph):
 
 def test_zero_iterations_return_the_start():
     unary = tf.constant([[0.5, 2.0, 1.0]])
-    result = run_updates(unary, [(9.0, tf.zeros_like)], iterations=0)
+    result = _run_updates(unary, [(9.0, tf.zeros_like)], iterations=0)
     np.testing.assert_allclose(result, softmax(-unary.numpy()), atol=1e-6)
 
 
@@ -84,7 +84,7 @@ def test_normalizations_by_hand(normalization):
         "after": [[17 / 4], [5]],
         "symmetric": [[(2 / 2 + 3 * 5 / 3) / 2], [9 * 5 / 3 / 3]],
     }
-    run = normalized_filter(MatrixFilter(matrix), tf.ones([2, 1]), normalization)
+    run = _normalized_filter(MatrixFilter(matrix), tf.ones([2, 1]), normalization)
     np.testing.assert_allclose(
         run(tf.constant(values, tf.float32)), expected[normalization], rtol=1e-6
     )
@@ -143,7 +143,7 @@ def test_pixel_features_by_hand():
         [[[0, 30, 60], [90, 120, 150], [0, 0, 0]], [[255, 0, 0], [3, 6, 9], [1, 1, 1]]]
     )
     params = CRFParams(sigma_alpha=2, sigma_beta=3, sigma_gamma=4)
-    bilateral, spatial = pixel_features(image, params)
+    bilateral, spatial = _pixel_features(image, params)
     assert bilateral.shape == (6, 5) and spatial.shape == (6, 2)
     np.testing.assert_allclose(bilateral[1], [0.5, 0, 30, 40, 50])
     np.testing.assert_allclose(bilateral[4], [0.5, 0.5, 1, 2, 3])

@@ -10,7 +10,7 @@ from crf import NORMALIZATIONS, CRFParams
 from crf.cpu.lattice import bilateral_lattice, empty_lattice, spatial_lattice
 from crf.cpu.workspace import Workspace
 from crf.lattice import lattice_filter
-from crf.mean_field import normalized_filter, pixel_features
+from crf.mean_field import _normalized_filter, _pixel_features
 from crf.threads import ThreadTeam
 
 PARAMS = CRFParams(sigma_alpha=11.3, sigma_beta=17.1, sigma_gamma=2.3)
@@ -54,9 +54,9 @@ def run_filter(lattice, values):
 
 def reference_filter(kind, image, params):
     """The normalized TensorFlow lattice filter in float64."""
-    features = pixel_features(tf.constant(image), params, tf.float64)[kind == "spatial"]
+    features = _pixel_features(tf.constant(image), params, tf.float64)[kind == "spatial"]
     ones = tf.ones([len(features), 1], tf.float64)
-    return normalized_filter(lattice_filter(features), ones, params.normalization)
+    return _normalized_filter(lattice_filter(features), ones, params.normalization)
 
 
 @pytest.mark.parametrize("kind", ["bilateral", "spatial"])
@@ -123,7 +123,7 @@ def slow_corners(features):
 def vertices_of(kind, image):
     """The lattice without normalization; the slow one's points, corners and vertex positions."""
     params = CRFParams(sigma_alpha=11.3, sigma_beta=17.1, sigma_gamma=2.3, normalization="none")
-    features = pixel_features(tf.constant(image), params, tf.float64)[kind == "spatial"].numpy()
+    features = _pixel_features(tf.constant(image), params, tf.float64)[kind == "spatial"].numpy()
     lattice = build(kind, image, params)
     points, simplices = slow_corners(features)
     places = simplices.reshape(-1, simplices.shape[-1])
