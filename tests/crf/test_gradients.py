@@ -53,7 +53,7 @@ def test_inference_gradients_equal_differences(engine, normalization):
     scale = 0.2 if normalization == "none" else 1.0
     weights, costs = scale * np.array([1.2, 0.7]), rng.normal(size=(3, 3)) - np.eye(3)
     params = CRFParams(
-        sigma_alpha=3, sigma_beta=20, sigma_gamma=1.5, iterations=3, normalization=normalization
+        sigma_alpha=3, sigma_beta=20, sigma_gamma=1.5, iterations=2, normalization=normalization
     )
 
     def value(probabilities, weights, costs):
@@ -70,15 +70,16 @@ def test_inference_gradients_equal_differences(engine, normalization):
 
     # Sizes that only the running graph knows.
     unknown = [tf.TensorSpec(s, tf.float64) for s in ([None] * 3, [None], [None] * 2)]
-    in_graph = tf.function(gradients, input_signature=unknown)
-    arguments = [probabilities, weights, costs]
-    tensors = list(map(tf.constant, arguments))
-    eager, graph = gradients(*tensors), in_graph(*tensors)
     run = tf.function(value, input_signature=unknown)
+    arguments = [probabilities, weights, costs]
+    computed = [gradients(*map(tf.constant, arguments))]
+    if normalization == "symmetric":
+        in_graph = tf.function(gradients, input_signature=unknown)
+        computed.append(in_graph(*map(tf.constant, arguments)))
     for index in range(3):
         differences = central_differences(run, arguments, index)
-        assert_equals_differences(eager[index], differences)
-        assert_equals_differences(graph[index], differences)
+        for gradient in computed:
+            assert_equals_differences(gradient[index], differences)
 
 
 @pytest.mark.parametrize("d", [2, 5])
@@ -134,8 +135,7 @@ def test_normalization_swaps_sides_in_the_gradient(engine, normalization):
     np.testing.assert_allclose(gradient, expected, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("engine", FILTERS)
-@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize(("engine", "in_graph"), [("lattice", True), ("exact", False)])
 def test_dense_crf_passes_gradients_of_a_batch(engine, in_graph):
     probabilities, image = scene()
     batch = tf.constant(np.stack([probabilities, probabilities[::-1]]), tf.float32)
@@ -143,7 +143,7 @@ def test_dense_crf_passes_gradients_of_a_batch(engine, in_graph):
     w1, w2 = tf.Variable(1.2), keras.Variable(0.7)
     costs = tf.Variable(1 - np.eye(3), dtype=tf.float32)
     readout = tf.random.normal(batch.shape)
-    params = CRFParams(sigma_alpha=3, sigma_beta=20, iterations=3)
+    params = CRFParams(sigma_alpha=3, sigma_beta=20, iterations=2)
 
     def gradients():
         with tf.GradientTape() as tape:

@@ -19,13 +19,13 @@ FILTERS = {"lattice": lattice_filter, "exact": ExactFilter}
 
 # The same examples in every run, and no time limit, because the first call compiles.
 few = settings(
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-more = settings(few, max_examples=40)
+more = settings(few, max_examples=20)
 
 every_engine = pytest.mark.parametrize("engine", ENGINES)
 labels_counts = st.one_of(st.integers(1, 5), st.sampled_from([2, 8, 21, 64]))
