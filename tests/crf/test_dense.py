@@ -93,8 +93,8 @@ def test_lattices_agree_with_exact(normalization):
         assert (exact == labels).mean() > (0.8 if normalization == "none" else 0.99)
 
 
-@pytest.mark.parametrize("engine", [*ENGINES, "auto"])
-@pytest.mark.parametrize("shape", [(1, 1, 2), (1, 9, 3), (9, 1, 3), (6, 5, 40), (3, 4, 1)])
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("shape", [(1, 9, 3), (9, 1, 3), (6, 5, 40), (3, 4, 1)])
 def test_every_shape_gives_probabilities(engine, shape):
     result = dense_crf(*scene(*shape), PARAMS, engine).numpy()
     assert result.shape == (1, *shape) and result.dtype == np.float32

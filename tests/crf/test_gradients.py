@@ -43,8 +43,10 @@ def assert_equals_differences(gradient, differences):
     assert np.abs(gradient - differences).max() <= 1e-6 * scale
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-@pytest.mark.parametrize("engine", FILTERS)
+@pytest.mark.parametrize(
+    ("engine", "normalization"),
+    [("lattice", "symmetric"), ("lattice", "none"), ("exact", "symmetric"), ("exact", "after")],
+)
 def test_inference_gradients_equal_differences(engine, normalization):
     probabilities, image = scene()
     rng = np.random.default_rng(1)
@@ -73,7 +75,7 @@ def test_inference_gradients_equal_differences(engine, normalization):
     run = tf.function(value, input_signature=unknown)
     arguments = [probabilities, weights, costs]
     computed = [gradients(*map(tf.constant, arguments))]
-    if normalization == "symmetric":
+    if (engine, normalization) == ("lattice", "symmetric"):
         in_graph = tf.function(gradients, input_signature=unknown)
         computed.append(in_graph(*map(tf.constant, arguments)))
     for index in range(3):

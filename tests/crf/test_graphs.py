@@ -62,9 +62,7 @@ def test_auto_is_numba_only_eagerly_and_without_a_gpu(monkeypatch):
     ("options", "leaves_tensorflow"),
     [
         ({}, False),
-        ({"engine": "lattice"}, False),
         ({"engine": "exact"}, False),
-        ({"engine": "numba"}, True),
         ({"engine": "numba", "prune_below": 0.01}, True),
     ],
 )

@@ -14,7 +14,7 @@ from crf.mean_field import _normalized_filter, _pixel_features
 from crf.threads import ThreadTeam
 
 PARAMS = CRFParams(sigma_alpha=11.3, sigma_beta=17.1, sigma_gamma=2.3)
-SHAPES = [(1, 1), (1, 9), (9, 1), (7, 5), (12, 15)]
+SHAPES = [(1, 1), (1, 9), (9, 1), (7, 5)]
 
 
 def noisy_stripes(height, width, seed=0):
@@ -60,8 +60,10 @@ def reference_filter(kind, image, params):
 
 
 @pytest.mark.parametrize("kind", ["bilateral", "spatial"])
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize(
+    ("shape", "normalization"),
+    [(shape, "symmetric") for shape in SHAPES] + [((12, 15), name) for name in NORMALIZATIONS],
+)
 def test_equals_the_tensorflow_lattice(kind, shape, normalization):
     params = CRFParams(
         sigma_alpha=11.3, sigma_beta=17.1, sigma_gamma=2.3, normalization=normalization

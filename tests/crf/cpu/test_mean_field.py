@@ -61,8 +61,11 @@ def test_equals_the_lattice_for_any_size(shape):
     assert_near_the_lattice(*scene(*shape, 5), PARAMS)
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-@pytest.mark.parametrize("weights", [(3, 2), (0, 2), (3, 0), (0, 0)])
+@pytest.mark.parametrize(
+    ("normalization", "weights"),
+    [(name, (3, 2)) for name in NORMALIZATIONS]
+    + [("symmetric", weights) for weights in ((0, 2), (3, 0), (0, 0))],
+)
 def test_equals_the_lattice_for_all_kernels_and_normalizations(normalization, weights):
     scale = 0.1 if normalization == "none" else 1
     params = replace(
