@@ -1,8 +1,8 @@
-"""Runs pydensecrf for benchmarks/crf.py, in an environment that has it.
+"""Runs pydensecrf for benchmarks/crf.py and benchmarks/crf_accuracy.py, in its own environment.
 
-Reads one line of JSON a job from standard input: the `.npz` file of a case and its parameters;
-writes one line of JSON for each: seconds, peak memory, and where the result lies. Needs numpy
-and pydensecrf alone.
+Reads one job per line of JSON from standard input: the `.npz` file of a case, its parameters, and
+optionally a file for the result; writes one line of JSON for each: seconds and peak memory. Needs
+only numpy and pydensecrf.
 """
 
 import json
@@ -14,7 +14,7 @@ import numpy as np
 
 
 def peak_megabytes(reset=False):
-    """The most memory this process has held, on Linux; with reset, counted from now on."""
+    """Peak memory of this process on Linux, in MB; with reset, from now on."""
     if reset:
         Path("/proc/self/clear_refs").write_text("5")
     status = Path("/proc/self/status").read_text().splitlines()
@@ -23,7 +23,7 @@ def peak_megabytes(reset=False):
 
 
 def run(binding, unary, image, job):
-    """Run the binding once; its result (C, N)."""
+    """Run the binding once; returns its result (C, N)."""
     height, width = image.shape[:2]
     model = binding.DenseCRF2D(width, height, len(unary))
     model.setUnaryEnergy(unary)
@@ -36,7 +36,7 @@ def run(binding, unary, image, job):
 
 def main():
     """Answer jobs until the input ends."""
-    # Here, because what measures this package in the same way imports this file too.
+    # Not at the top, because benchmarks/crf.py imports this file without having pydensecrf.
     import pydensecrf.densecrf as binding
 
     for line in sys.stdin:
@@ -44,7 +44,7 @@ def main():
         with np.load(job["case"]) as case:
             image, probabilities = case["image"], case["probabilities"]
         height, width, num_classes = probabilities.shape
-        # The unary energy is made before the clock starts, in the binding's favour.
+        # The unary energy is not part of the binding's time, which favors the binding.
         unary = -np.log(np.maximum(probabilities, 1e-5))
         unary = np.ascontiguousarray(unary.reshape(-1, num_classes).T)
         del probabilities

@@ -1,13 +1,13 @@
-"""The CRF's engines against pydensecrf: time, building included, and peak memory.
+"""The CRF's engines against pydensecrf: time, including lattice construction, and peak memory.
 
     python benchmarks/crf.py --binding_python=PATH [--data_dir=CAMVID] [--rounds=3]
 
-PATH is the Python of an environment with numpy and pydensecrf. Every case is run by all engines
-in turn, `rounds` times; the table gives the binding's best time over each engine's best. Without
---binding_python the engines' own times alone are printed.
+PATH is the Python of an environment with numpy and pydensecrf. All engines take turns on every
+case, `rounds` times; the table gives the binding's best time divided by each engine's best.
+Without --binding_python only the engines' own times are printed.
 
-Images: a smooth one and a textured one, both drawn, and with --data_dir a photograph. Scores:
-random, and those of a network at output stride 8 that finds 4 of 21 classes (3 of 11).
+Images: a smooth and a textured one, both synthetic, and with --data_dir a photograph. Scores:
+random, and like those of a network at output stride 8 that finds 4 of 21 classes (3 of 11).
 """
 
 import os
@@ -20,7 +20,7 @@ from itertools import product
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# This script has the package's name: looked for beside it, the package would not be found.
+# This script has the name of the package and would be imported in its place.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import cv2
@@ -32,14 +32,15 @@ from tqdm import tqdm
 from benchmarks.binding_worker import peak_megabytes
 from benchmarks.worker import Worker
 from crf import CRFParams, dense_crf, warm_up
+from crf.memory import inference_bytes
 from deeplab_tf.data.voc import load_image, read_split
 
 FLAGS = flags.FLAGS
 
 flags.DEFINE_string("binding_python", None, "Python of an environment with pydensecrf.")
 flags.DEFINE_string("data_dir", None, "Data set in VOC layout, for a photograph.")
-flags.DEFINE_integer("rounds", 3, "Times each case is run; the best counts.", lower_bound=1)
-flags.DEFINE_bool("large_only", False, "Leave out 480x360 with 11 labels.")
+flags.DEFINE_integer("rounds", 3, "Times each case is run; the best one counts.", lower_bound=1)
+flags.DEFINE_bool("large_only", False, "Skip 480x360 with 11 labels.")
 flags.DEFINE_string("memory_of", None, "Used by the script itself: engine,case.")
 
 SIZES = [(375, 500, 21), (360, 480, 11)]
@@ -58,7 +59,7 @@ ENGINES = {
 
 
 def drawn_image(height, width, grain):
-    """A smooth scene of colour gradients and blurred discs, with grain of a deviation."""
+    """A scene of color gradients and blurred discs, with noise of standard deviation grain."""
     rng = np.random.default_rng(0)
     corners = rng.uniform(40, 215, (3, 4, 3)).astype(np.float32)
     scene = cv2.resize(corners, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -88,12 +89,12 @@ def softmax(scores):
 
 
 def random_scores(height, width, num_classes):
-    """Independent at every pixel: no label can be left out."""
+    """Independent at every pixel, so that no label can be pruned."""
     return softmax(np.random.default_rng(1).normal(size=(height, width, num_classes)))
 
 
 def network_scores(height, width, num_classes):
-    """Scores at output stride 8, upsampled, that favour a few of the classes."""
+    """Scores at output stride 8, upsampled, with only a few probable classes."""
     rng = np.random.default_rng(2)
     coarse = rng.normal(size=((height - 1) // 8 + 1, (width - 1) // 8 + 1, num_classes))
     coarse = cv2.GaussianBlur(coarse.astype(np.float32), (0, 0), 3)
@@ -104,7 +105,7 @@ def network_scores(height, width, num_classes):
 
 
 def write_cases(folder):
-    """Write every case's `.npz`; their names."""
+    """Write a `.npz` file for every case; returns the names of the cases."""
     names = []
     for height, width, num_classes in SIZES[: 1 if FLAGS.large_only else 2]:
         scores = {"random": random_scores, "network": network_scores}
@@ -119,7 +120,7 @@ def write_cases(folder):
 
 
 class Binding(Worker):
-    """pydensecrf in a process of its own."""
+    """pydensecrf in its own process."""
 
     def __init__(self, python):
         super().__init__(python, "binding_worker.py", "pydensecrf")
@@ -139,7 +140,7 @@ def load_case(path):
 
 
 def make_runs(case, params):
-    """What to time of this package, by name; graphs are traced and kernels compiled already."""
+    """Functions to time, by name; graphs are already traced and kernels compiled."""
     probabilities, image = load_case(case)
     runs = {}
     for name, options in ENGINES.items():
@@ -155,14 +156,14 @@ def make_runs(case, params):
 
 
 def seconds(run):
-    """How long one call takes."""
+    """Seconds that one call takes."""
     start = time.perf_counter()
     np.asarray(run())
     return time.perf_counter() - start
 
 
 def measure(case, params, binding):
-    """Best seconds of every engine, and of the binding, over rounds in which all take turns."""
+    """Best seconds of every engine and of the binding; in each round all take turns."""
     runs = make_runs(case, params)
     if binding:
         runs["pydensecrf"] = None
@@ -175,7 +176,7 @@ def measure(case, params, binding):
 
 
 def report_memory(case):
-    """In a fresh process: print the megabytes that one inference adds to the peak."""
+    """In a new process: print the megabytes that one inference adds to the peak."""
     warm_up()
     probabilities, image = load_case(case)
     before = peak_megabytes(reset=True)
@@ -184,35 +185,34 @@ def report_memory(case):
 
 
 def print_memory(cases):
-    """Print the peak memory of both, each case in processes of its own."""
-    print(f"\n{'peak memory, MB, 67/3':42}{'numba':>10}{'pydensecrf':>12}")
+    """Print estimate and peak memory, each case in its own process."""
+    print(f"\n{'peak memory, MB, 67/3':42}{'estimate':>10}{'numba':>10}{'pydensecrf':>12}")
     for case in cases:
         command = [sys.executable, __file__, f"--memory_of={case}"]
         ours = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        line = f"{case.stem:42}{float(ours):10.0f}"
+        estimate = inference_bytes(*load_case(case)[0].shape[1:]) / 2**20
+        line = f"{case.stem:42}{estimate:10.0f}{float(ours):10.0f}"
         if FLAGS.binding_python:
             line += f"{Binding(FLAGS.binding_python).run(case, CRFParams())['megabytes']:12.0f}"
         print(line, flush=True)
 
 
 def print_pruning(cases):
-    """Print what leaving out labels changes, where a network gave the scores."""
-    print(
-        f"\n{f'pruned below {PRUNE_BELOW}, against not pruned':44}{'mean |dQ|':>12}{'labels':>10}"
-    )
+    """Print how much pruning changes the results for network-like scores."""
+    print(f"\n{f'pruned below {PRUNE_BELOW}, against unpruned':44}{'mean |dQ|':>12}{'labels':>10}")
     for case, (alpha, beta) in product(cases, SIGMAS):
         if "network" in case.stem:
             params = CRFParams(sigma_alpha=alpha, sigma_beta=beta)
             inputs = (*load_case(case), params, "numba")
-            every = dense_crf(*inputs).numpy()
-            some = dense_crf(*inputs, prune_below=PRUNE_BELOW).numpy()
-            changed = (every.argmax(axis=-1) != some.argmax(axis=-1)).mean()
-            error = np.abs(every - some).mean()
+            full = dense_crf(*inputs).numpy()
+            pruned = dense_crf(*inputs, prune_below=PRUNE_BELOW).numpy()
+            changed = (full.argmax(axis=-1) != pruned.argmax(axis=-1)).mean()
+            error = np.abs(full - pruned).mean()
             print(f"{case.stem + f' {alpha}/{beta}':44}{error:12.1e}{changed:10.2%}")
 
 
 def print_times(results):
-    """Print the table of milliseconds, and the ratios' medians and least values."""
+    """Print the milliseconds, and the median and minimum of the ratios."""
     names = list(dict.fromkeys(name for best in results.values() for name in best))
     print(f"\n{'milliseconds':44}" + "".join(f"{name:>26}" for name in names))
     for key, best in results.items():
@@ -221,7 +221,7 @@ def print_times(results):
     if "pydensecrf" not in names:
         print("\nno --binding_python given: no ratios")
         return
-    print("\npydensecrf's time over ours             median   least")
+    print("\npydensecrf's time over ours             median     min")
     for size, name in product(sorted({key.split()[0] for key in results}), names[:]):
         ratios = [
             best["pydensecrf"] / best[name]

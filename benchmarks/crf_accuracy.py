@@ -1,11 +1,11 @@
-"""How near the CRF's engines, and pydensecrf, come to exact inference over all pairs of pixels.
+"""How well the CRF's engines and pydensecrf approximate exact inference over all pairs of pixels.
 
     python benchmarks/crf_accuracy.py --data_dir=CAMVID [--binding_python=PATH]
 
-Takes 100x75 pixels from each of twelve validation images, score maps made by blurring and
-disturbing the true labels, and the published parameter sets; prints for each set the share of
-pixels whose label is that of exact inference, the mean |dQ|, and the same for what label pruning
-changes. PATH is the Python of an environment with numpy and pydensecrf.
+Uses a crop of 100x75 pixels from each of twelve validation images, score maps made by blurring
+the true labels and adding noise, and the published parameter sets. For each set it prints the
+share of pixels with the label of exact inference and the mean |dQ|, and the same for the change
+by label pruning. PATH is the Python of an environment with numpy and pydensecrf.
 """
 
 import os
@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Not beside this script, where crf.py is another benchmark.
+# crf.py next to this script is another benchmark and would be imported in place of the package.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import cv2
@@ -34,8 +34,8 @@ flags.DEFINE_integer("crops", 12, "Number of crops.", lower_bound=1)
 
 HEIGHT, WIDTH = 75, 100
 PRUNE_BELOW = 0.05
-# w1, sigma_alpha, sigma_beta, w2, sigma_gamma of the published files; those that name no
-# smoothness kernel are given the usual one.
+# w1, sigma_alpha, sigma_beta, w2, sigma_gamma of the published files. Those without a spatial
+# kernel get the usual one.
 PUBLISHED = {
     "v2 release": (4, 49, 5, 3, 3),
     "v2 ResNet": (5, 21, 3, 4, 1),
@@ -58,12 +58,12 @@ def load_crops():
         top = int(rng.integers(image.shape[0] - HEIGHT + 1))
         left = int(rng.integers(image.shape[1] - WIDTH + 1))
         window = np.s_[top : top + HEIGHT, left : left + WIDTH]
-        crops.append((disturbed(label[window], num_classes, rng), image[window].copy()))
+        crops.append((noisy_probabilities(label[window], num_classes, rng), image[window].copy()))
     return crops
 
 
-def disturbed(label, num_classes, rng):
-    """Probabilities (H, W, C) that favour the label, blurred and with noise."""
+def noisy_probabilities(label, num_classes, rng):
+    """Probabilities (H, W, C) from the label, blurred and with noise."""
     layers = (label[..., None] == np.arange(num_classes)).astype(np.float32)
     scores = 2 * cv2.GaussianBlur(layers, (0, 0), 3)
     scores += cv2.GaussianBlur(rng.normal(0, 10, scores.shape).astype(np.float32), (0, 0), 3)
@@ -71,8 +71,8 @@ def disturbed(label, num_classes, rng):
     return odds / odds.sum(axis=2, keepdims=True)
 
 
-def refined_by_binding(process, folder, probabilities, image, params):
-    """What pydensecrf makes of a crop."""
+def run_binding(process, folder, probabilities, image, params):
+    """The result of pydensecrf on a crop."""
     case, result = str(folder / "case.npz"), str(folder / "result.npy")
     np.savez(case, probabilities=probabilities, image=image)
     job = {name: getattr(params, name) for name in (*FIELDS, "iterations")}
@@ -117,7 +117,7 @@ def main(_):
     with tempfile.TemporaryDirectory() as folder:
 
         def by_binding(*case):
-            return refined_by_binding(process, Path(folder), *case)
+            return run_binding(process, Path(folder), *case)
 
         for name, values in PUBLISHED.items():
             params = CRFParams(**dict(zip(FIELDS, values, strict=True)))

@@ -1,4 +1,4 @@
-"""Fully connected CRF with Gaussian edge potentials; knows nothing of networks."""
+"""Fully connected CRF with Gaussian edge potentials, independent of any network."""
 
 from crf.dense import ENGINES, dense_crf, warm_up
 from crf.layer import DenseCRF

@@ -1,23 +1,49 @@
-"""What the CRF refuses, each with one line that names the remedy."""
+"""Checks of what the CRF is given; each error is one line that names the remedy."""
+
+import operator
 
 import numpy as np
 import tensorflow as tf
 
-from crf.cpu.kernels import survey
-from crf.cpu.mean_field import read_only
-from crf.threads import Crew
+from crf.compile import kernel, read_only
+from crf.threads import ThreadTeam
 
-# Distance from one to the next number. That of the wider types is far below any tolerance.
-_HALF_EPSILONS = {tf.float16: 2.0**-10, tf.bfloat16: 2.0**-7}
+# Distance from one to the next larger number. In wider types it is far below any tolerance.
+_EPSILONS = {tf.float16: 2.0**-10, tf.bfloat16: 2.0**-7}
 
 _SCORES = "scores need a softmax first"
 
 
-def check_types(probabilities, images):
-    """Refuse tensors of other types than probabilities and 8-bit images have.
+def check_prune_below(prune_below):
+    """Raise ValueError unless it is a probability."""
+    if not 0 <= prune_below <= 1:
+        raise ValueError(f"dense_crf: prune_below must be a probability, not {prune_below!r}")
+
+
+def check_num_threads(num_threads):
+    """The number of threads as a plain integer, or None; raises ValueError for anything else."""
+    if num_threads is None:
+        return None
+    try:
+        count = 0 if isinstance(num_threads, bool) else operator.index(num_threads)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise ValueError(
+            f"dense_crf: num_threads must be a whole number of at least 1, not {num_threads!r}"
+        )
+    return count
+
+
+def check_types_and_shapes(probabilities, images):
+    """Refuse wrong types, and wrong shapes as far as they are known.
+
+    Args:
+      probabilities: tensor, floating (B, H, W, C) if right.
+      images: tensor, uint8 (B, H, W, 3) if right.
 
     Raises:
-      ValueError: naming the type and the remedy.
+      ValueError: naming what is wrong and the remedy.
     """
     if not probabilities.dtype.is_floating:
         raise ValueError(
@@ -28,14 +54,6 @@ def check_types(probabilities, images):
             f"dense_crf: images must be uint8 RGB with values 0 to 255, not "
             f"{images.dtype.name}; convert them with tf.cast(images, tf.uint8)"
         )
-
-
-def check_shapes(probabilities, images):
-    """Refuse shapes other than (B, H, W, C) and (B, H, W, 3), as far as they are known.
-
-    Raises:
-      ValueError: naming both shapes.
-    """
     shapes = f"probabilities are {probabilities.shape} and images {images.shape}"
     if probabilities.shape.rank != 4 or images.shape.rank != 4:
         raise ValueError(f"dense_crf: needs (B, H, W, C) and (B, H, W, 3), but {shapes}")
@@ -44,46 +62,112 @@ def check_shapes(probabilities, images):
     if not probabilities.shape[:3].is_compatible_with(images.shape[:3]):
         raise ValueError(f"dense_crf: batch, height and width must agree, but {shapes}")
     if 0 in [*probabilities.shape, *images.shape]:
-        raise ValueError(f"dense_crf: nothing to do, {shapes}")
+        raise ValueError(f"dense_crf: the input is empty: {shapes}")
 
 
-def sum_tolerance(dtype):
-    """How far the sum of a pixel's probabilities may be from one.
-
-    Args:
-      dtype: the floating `tf.DType` they were computed in; a softmax in half precision misses
-        one by more than its rounding of a single number.
-
-    Returns:
-      Float, 0.001 or four times the dtype's rounding, whichever is more.
-    """
-    return max(1e-3, 4 * _HALF_EPSILONS.get(dtype, 0))
-
-
-def check_values(probabilities, tolerance):
-    """Refuse values that are no probabilities.
-
-    Args:
-      probabilities: (B, H, W, C) float32 array.
-      tolerance: of their sums, as `sum_tolerance` gives it.
+def check_weights(weights):
+    """The two weights as float32 scalars.
 
     Raises:
-      ValueError: naming a value or a sum that is wrong.
+      ValueError: if they are not two scalars, or, eagerly, not finite or negative.
     """
-    num_classes = probabilities.shape[-1]
+    try:
+        weights = [tf.cast(weight, tf.float32) for weight in weights]
+    except TypeError:
+        weights = []
+    if len(weights) != 2 or not all(weight.shape.is_compatible_with([]) for weight in weights):
+        raise ValueError("dense_crf: weights must be two scalars, in place of w1 and w2")
+    if tf.executing_eagerly():
+        refuse_bad_weights(weights)
+    return weights
+
+
+def refuse_bad_weights(weights):
+    """Raise ValueError if one of the two weights (None: not given) is not finite or negative."""
+    if weights is None:
+        return
+    for name, value in zip(("w1", "w2"), map(float, weights), strict=True):
+        if not 0 <= value < np.inf:
+            raise ValueError(
+                f"dense_crf: weights must be finite and at least 0, but {name} is {value:g}"
+            )
+
+
+def check_compatibility(compatibility, probabilities, prune_below):
+    """The compatibility as a float32 tensor.
+
+    Args:
+      compatibility: (C, C) numbers.
+      probabilities: (B, H, W, C) tensor.
+      prune_below: as for `dense_crf`.
+
+    Raises:
+      ValueError: if it is not C x C (`tf.errors.InvalidArgumentError` when it runs, in a graph
+        that does not know C), if labels are to be pruned, or, eagerly, if it is not finite.
+    """
+    if prune_below:
+        raise ValueError(
+            "dense_crf: labels can only be pruned in the Potts model; with a compatibility, give "
+            "prune_below=0"
+        )
+    compatibility = tf.cast(compatibility, tf.float32)
+    labels = probabilities.shape[-1]
+    if not compatibility.shape.is_compatible_with([labels, labels]):
+        raise ValueError(
+            f"dense_crf: the compatibility is {compatibility.shape}, but there are {labels} labels"
+        )
+    if tf.executing_eagerly():
+        refuse_bad_costs(compatibility)
+    message = "dense_crf: the compatibility must have one row and one column for each label"
+    wanted = tf.repeat(tf.shape(probabilities)[-1], 2)
+    with tf.control_dependencies(
+        [tf.debugging.assert_equal(tf.shape(compatibility), wanted, message)]
+    ):
+        return tf.identity(compatibility)
+
+
+def refuse_bad_costs(compatibility):
+    """Raise ValueError if the compatibility (None: not given) has NaN or infinite values."""
+    if compatibility is not None and not np.isfinite(compatibility).all():
+        raise ValueError("dense_crf: the compatibility holds NaN or infinite values")
+
+
+def check_probabilities(probabilities, images):
+    """The probabilities as float32, checked now if they are known, in a graph when it runs.
+
+    Args:
+      probabilities: (B, H, W, C) floating tensor.
+      images: (B, H, W, 3) uint8 tensor.
+
+    Raises:
+      ValueError: naming a value or a sum that is wrong; in a graph
+        `tf.errors.InvalidArgumentError`, also for sizes that do not agree.
+    """
+    # A softmax in half precision misses one by more than the rounding of a single number.
+    tolerance = max(1e-3, 4 * _EPSILONS.get(probabilities.dtype, 0))
+    probabilities = tf.cast(probabilities, tf.float32)
+    if tf.executing_eagerly():
+        _check_values(np.asarray(probabilities), tolerance)
+        return probabilities
+    with tf.control_dependencies(_graph_checks(probabilities, images, tolerance)):
+        return tf.identity(probabilities)
+
+
+def _check_values(probabilities, tolerance):
+    num_labels = probabilities.shape[-1]
     values = read_only(probabilities)
-    with Crew() as crew:
-        pixels = crew.shares(len(values) // num_classes)
-        good = crew.run(survey, pixels, values, num_classes, np.float32(tolerance))
+    with ThreadTeam() as team:
+        pixels = team.split(len(values) // num_labels)
+        good = team.run(_are_probabilities, pixels, values, num_labels, np.float32(tolerance))
     if all(good):
         return
     if not np.isfinite(values).all():
         raise ValueError(
-            "dense_crf: probabilities hold NaN or infinite values; look at what made them"
+            "dense_crf: probabilities hold NaN or infinite values; check what computed them"
         )
     if values.min() < 0:
         raise ValueError(
-            f"dense_crf: probabilities must not be negative, the least is {values.min():g}; "
+            f"dense_crf: probabilities must not be negative, the smallest is {values.min():g}; "
             f"{_SCORES}"
         )
     sums = probabilities.sum(axis=-1, dtype=np.float64)
@@ -94,17 +178,22 @@ def check_values(probabilities, tolerance):
     )
 
 
-def graph_checks(probabilities, images, tolerance):
-    """Control inputs that stop a graph on sizes or values which are only known when it runs.
+# The compiler may reorder the sums, so that it can use vectors; NaN must remain NaN.
+@kernel(fastmath={"reassoc", "nsz", "contract"})
+def _are_probabilities(low, high, values, num_labels, tolerance):
+    """Whether the values of pixels low to high are probabilities; NaN is none."""
+    good = True
+    for pixel in range(low, high):
+        total, least = np.float32(0), np.float32(0)
+        for value in values[pixel * num_labels : (pixel + 1) * num_labels]:
+            total += value
+            least = min(least, value)
+        good &= abs(total - np.float32(1)) <= tolerance and least >= np.float32(0)
+    return good
 
-    Args:
-      probabilities: (B, H, W, C) float32 tensor.
-      images: (B, H, W, 3) uint8 tensor.
-      tolerance: of the sums, as `sum_tolerance` gives it.
 
-    Returns:
-      List of operations, which fail with `tf.errors.InvalidArgumentError`.
-    """
+def _graph_checks(probabilities, images, tolerance):
+    """Control inputs that stop a graph on sizes or values which are only known when it runs."""
     least = tf.reduce_min(probabilities)
     error = tf.reduce_max(tf.abs(tf.reduce_sum(probabilities, axis=-1) - 1))
     # Written so that NaN fails.
@@ -112,7 +201,7 @@ def graph_checks(probabilities, images, tolerance):
     return [
         tf.debugging.Assert(
             tf.reduce_all(tf.shape(probabilities) > 0),
-            ["dense_crf: nothing to do, probabilities are of the size", tf.shape(probabilities)],
+            ["dense_crf: the input is empty: probabilities are", tf.shape(probabilities)],
         ),
         tf.debugging.assert_equal(
             tf.shape(probabilities)[:3],
@@ -123,7 +212,7 @@ def graph_checks(probabilities, images, tolerance):
             good,
             [
                 "dense_crf: probabilities must be finite, not negative, and sum to one over "
-                f"the last axis; {_SCORES}. The least, and the largest error of a sum:",
+                f"the last axis; {_SCORES}. The smallest, and the largest error of a sum:",
                 least,
                 error,
             ],

@@ -2,13 +2,12 @@
 
 Adams, Baek and Davis, "Fast high-dimensional filtering using the permutohedral lattice",
 Eurographics 2010. Every point spreads its values over the d+1 corners of the simplex that
-encloses it (splat), the lattice is blurred along its d+1 axes, and every point reads its
-corners again (slice). Time and memory grow with the number of points, not with its square.
+encloses it (splat), the lattice is blurred along its d+1 axes, and every point reads from its
+corners (slice). Time and memory grow with the number of points, not with its square.
 
-Whatever depends on the features is worked out once, in `build_lattice`; a filter run is then d+3
-products with sparse matrices. It is linear; its gradient with respect to the values is the
-transposed filter, which is the same one with the axes blurred in reverse order. The features are
-taken as constants.
+`lattice_filter` computes everything that depends on the features; a filter run is then d+3
+products with sparse matrices. The filter is linear; its gradient with respect to the values is
+the transposed filter, which blurs along the axes in reverse order. The features are constants.
 """
 
 import math
@@ -17,19 +16,22 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from crf.params import SIGMAS_TOO_SMALL
+
 _LARGEST_EXTENT = 2**22
 
 
-class Lattice(NamedTuple):
-    """A permutohedral lattice over N points with M occupied vertices in d dimensions.
+class LatticeFilter(NamedTuple):
+    """A Gaussian filter on a lattice over N points with M occupied vertices in d dimensions.
 
-    It is a function from values (N, C) to filtered values (N, C), both of the weights' type: sums
-    over all points' values, each weighted by about exp(-|f_i - f_j|² / 2).
+    It is a function from values (N, C) to filtered values (N, C), both of the weights' type: each
+    result is the sum over all points' values, weighted by about exp(-|f_i - f_j|² / 2).
 
     Args:
-      splat: sparse floating (M, N); column n holds how much of point n's value each of its d+1
-        corners gets. Its values are in the order of the corners, then of the points.
-      slicing: the same places; column n holds how much of its corners point n reads.
+      splat: sparse floating (M, N); column n holds the weights with which the d+1 corners of
+        point n sum up its value. Its values are in the order of corners, then points.
+      slicing: sparse, with the same indices; column n holds the weights with which point n reads
+        from its corners.
       neighbors: for each axis sparse floating (M, M), one half at each vertex's two neighbors.
     """
 
@@ -47,30 +49,30 @@ class Lattice(NamedTuple):
         return run(values)
 
     def transposed(self):
-        """The lattice whose filter is the transposed, or adjoint, one of this."""
+        """The transposed (adjoint) filter."""
         # The blur along one axis is its own transpose.
-        return Lattice(splat=self.slicing, slicing=self.splat, neighbors=self.neighbors[::-1])
+        return LatticeFilter(splat=self.slicing, slicing=self.splat, neighbors=self.neighbors[::-1])
 
-    def scaled(self, inner, outer):
-        """The lattice that multiplies the values by `inner`, and its result by `outer`.
+    def scaled(self, before, after):
+        """A filter that multiplies its input by `before` and its output by `after`.
 
         Args:
-          inner: (N, 1) of the weights' type.
-          outer: the same.
+          before: (N, 1) of the weights' type.
+          after: the same.
 
         Returns:
-          `Lattice`, which takes no longer to run than this one.
+          `LatticeFilter`; the factors go into the weights, so it is as fast as this one.
         """
 
         def scale(matrix, factor):
             return matrix.with_values(matrix.values * tf.tile(factor[:, 0], [len(self.neighbors)]))
 
-        return Lattice(scale(self.splat, inner), scale(self.slicing, outer), self.neighbors)
+        return LatticeFilter(scale(self.splat, before), scale(self.slicing, after), self.neighbors)
 
     def _filter(self, values):
         if values.shape[1] is None:
             return self._filter_group(values)
-        bounds = label_groups(values.shape[1], len(self.neighbors))
+        bounds = _label_groups(values.shape[1], len(self.neighbors))
         groups = [values[:, start:end] for start, end in pairwise(bounds)]
         return tf.concat([self._filter_group(group) for group in groups], axis=1)
 
@@ -81,19 +83,20 @@ class Lattice(NamedTuple):
         return tf.sparse.sparse_dense_matmul(self.slicing, table, adjoint_a=True)
 
 
-def label_groups(num_labels, num_axes):
-    """How the labels are cut into groups that are filtered side by side.
+def _label_groups(num_labels, num_axes):
+    """How the labels are split into groups that are filtered in parallel.
 
-    TensorFlow's product of a sparse matrix takes one thread, so that groups make use of several;
-    it is fastest for multiples of 8 columns, and several times as slow from 32 on. A lattice of
-    few axes is done soon, and gets larger groups to run beside those of another.
+    TensorFlow multiplies a sparse matrix on a single thread, so several groups use several
+    threads. The product is fastest for multiples of 8 columns, and several times slower from 32
+    on. A lattice of few axes takes little time and gets larger groups, to run next to the groups
+    of another lattice.
 
     Args:
       num_labels: number of labels, at least 1.
       num_axes: d+1 of the lattice.
 
     Returns:
-      List of the groups' bounds: 0, the label where the second group starts, ..., num_labels.
+      List of the groups' bounds: 0, the first label of the second group, ..., num_labels.
     """
     eights = math.ceil(num_labels / 8)
     groups = math.ceil(eights / (2 if num_axes > 3 else 3))
@@ -101,32 +104,20 @@ def label_groups(num_labels, num_axes):
 
 
 def lattice_filter(features):
-    """The Gaussian filter over points with the given features, through their lattice.
+    """The Gaussian filter over points with the given features, on their lattice.
+
+    Finds the occupied vertices, the points' weights on them, and their neighbors.
 
     Args:
-      features: (N, d) float32 or float64, scaled so that the kernel is exp(-|f_i - f_j|² / 2).
+      features: (N, d) float32 or float64, already divided by the kernel's standard deviations;
+        N is at least 1 and d is static.
 
     Returns:
-      `Lattice`, a function from values (N, C) to filtered values (N, C), both of the features'
-      type.
+      `LatticeFilter`, a function from values (N, C) to filtered values (N, C), both of the
+      features' type.
 
     Raises:
-      ValueError: as `build_lattice`.
-    """
-    return build_lattice(features)
-
-
-def build_lattice(features):
-    """Find the occupied vertices, the points' weights on them, and their neighbors.
-
-    Args:
-      features: (N, d) float32 or float64 with N of at least 1 and static d.
-
-    Returns:
-      `Lattice`.
-
-    Raises:
-      ValueError: where the features spread too far for vertices to be told apart (in a graph,
+      ValueError: if the features spread too far for vertices to be numbered (in a graph,
         `tf.errors.InvalidArgumentError` when it runs).
     """
     features = tf.stop_gradient(features)
@@ -137,16 +128,16 @@ def build_lattice(features):
     occupied, corners = _number_vertices(keys)
     splat = _splat_matrix(corners, weights, tf.size(occupied))
     neighbors = [_neighbors(occupied, offset, weights.dtype) for offset in tf.unstack(offsets)]
-    # The blur's taps sum to 2, not 1, along each axis: this brings the result back to the
-    # height of the Gaussian.
+    # The blur's coefficients sum to 2, not 1, along each axis; this brings the result back to
+    # the height of the Gaussian.
     height = 1 / (1 + 2.0 ** (1 - len(neighbors)))
-    return Lattice(splat, splat.with_values(height * splat.values), neighbors)
+    return LatticeFilter(splat, splat.with_values(height * splat.values), neighbors)
 
 
 def _elevate(features):
-    """Points (N, d) in the plane of coordinates that sum to zero, (d + 1, N)."""
+    """Points (N, d) elevated to the plane of coordinates that sum to zero, (d + 1, N)."""
     d = features.shape[1]
-    # The lattice's own blur, splat and slice together have this standard deviation.
+    # Standard deviation of splat, blur and slice together, in lattice units.
     deviation = math.sqrt(2 / 3) * (d + 1)
     scale = [deviation / math.sqrt((i + 1) * (i + 2)) for i in range(d)]
     scaled = tf.transpose(features * tf.constant(scale, features.dtype))
@@ -160,23 +151,23 @@ def _enclosing_simplex(elevated):
     """The simplex around each point, as its remainder-0 vertex and an order of the axes.
 
     Returns:
-      vertex floating (d + 1, N), whole multiples of d+1 that sum to zero, and rank int32
-      (d + 1, N), the place of each coordinate when the offsets from the vertex are sorted in
+      vertex floating (d + 1, N), integer multiples of d+1 that sum to zero, and rank int32
+      (d + 1, N), the position of each coordinate when the offsets from the vertex are sorted in
       descending order.
     """
     axes = elevated.shape[0]
     quotient = tf.round(elevated / axes)
     excess = tf.cast(tf.reduce_sum(quotient, axis=0), tf.int32)
     offset = elevated - quotient * axes
-    rank = tf.stack([_place(offset, axis) for axis in range(axes)]) + excess
-    # Rounding each coordinate on its own may leave the plane; the coordinates that were
-    # rounded furthest step back by one.
+    rank = tf.stack([_rank(offset, axis) for axis in range(axes)]) + excess
+    # Rounding each coordinate separately may leave the plane; the coordinates that were rounded
+    # furthest step back.
     step = tf.cast(rank < 0, tf.int32) - tf.cast(rank >= axes, tf.int32)
     return (quotient + tf.cast(step, quotient.dtype)) * axes, rank + step * axes
 
 
-def _place(offset, axis):
-    """How many coordinates come before `axis` in descending order; of equals, the earlier."""
+def _rank(offset, axis):
+    """Number of coordinates before `axis` in descending order; among equals, the earlier."""
     mine = offset[axis]
     ahead = (offset[:axis] >= mine, offset[axis + 1 :] > mine)
     return tf.reduce_sum(tf.cast(tf.concat(ahead, axis=0), tf.int32), axis=0)
@@ -192,59 +183,56 @@ def _barycentric(elevated, vertex, rank):
 
 
 def _corner_keys(vertex, rank):
-    """One whole number for each corner, in place of its first d coordinates.
+    """One integer key for each corner, packed from its first d coordinates.
 
     Returns:
       keys int64 (d + 1, N) and offsets int64 (d + 1,): the key of a vertex's neighbor along
-      an axis less its own.
+      an axis minus its own.
     """
     axes = vertex.shape[0]
-    # A corner, or the neighbor of one, is at most 2 d from the vertex in each coordinate.
+    # A corner, or its neighbor, is at most 2 d away from the vertex in each coordinate.
     margin = 2 * (axes - 1)
     low = tf.reduce_min(vertex[:-1], axis=1) - margin
     extent = tf.reduce_max(vertex[:-1], axis=1) + margin - low + 1
     with tf.control_dependencies(_check_extent(extent)):
         stride = tf.math.cumprod(tf.cast(extent, tf.int64), exclusive=True)
-    # The last coordinate follows from the others, and has no part in the key.
+    # The last coordinate follows from the others, so the key leaves it out.
     stride = tf.concat([stride, tf.zeros([1], tf.int64)], axis=0)
     total = tf.reduce_sum(stride)
-    place = tf.cast(vertex[:-1] - low[:, None], tf.int64)
-    keys = [tf.reduce_sum(place * stride[:-1, None], axis=0)]
+    position = tf.cast(vertex[:-1] - low[:, None], tf.int64)
+    keys = [tf.reduce_sum(position * stride[:-1, None], axis=0)]
     for k in range(1, axes):
-        # From corner k-1 to corner k all coordinates grow by one, but one falls by d.
+        # From corner k-1 to corner k all coordinates increase by one, except one that decreases
+        # by d.
         falling = tf.reduce_sum(tf.where(rank == axes - k, stride[:, None], 0), axis=0)
         keys.append(keys[-1] + total - axes * falling)
     return tf.stack(keys), axes * stride - total
 
 
 def _check_extent(extent):
-    """Control inputs that stop the graph where vertices cannot be told apart; eagerly, raises."""
-    message = (
-        "dense_crf: the features spread too far for the lattice: choose larger sigmas "
-        "(sigma_alpha and sigma_gamma are in pixels, sigma_beta in levels of 0 to 255)"
-    )
-    # Keys have 63 bits. Float32 coordinates beyond this extent would no longer sum to zero, and
+    """Control inputs that stop a graph if vertices cannot be numbered; eagerly, raises."""
+    # Keys have 63 bits. Beyond the largest extent, float32 coordinates no longer sum to zero, and
     # ranks would be wrong.
     packed = tf.reduce_prod(tf.cast(extent, tf.float64)) < 2.0**62
     fits = tf.logical_and(packed, tf.reduce_max(extent) < _LARGEST_EXTENT)
     if not tf.executing_eagerly():
-        return [tf.debugging.Assert(fits, [message])]
+        return [tf.debugging.Assert(fits, [SIGMAS_TOO_SMALL])]
     if not fits:
-        raise ValueError(message)
+        raise ValueError(SIGMAS_TOO_SMALL)
     return []
 
 
 def _number_vertices(keys):
     """Sorted keys (M,) of the occupied vertices, and the corners (d + 1, N) as rows of it."""
     found, corners = tf.unique(tf.reshape(keys, [-1]))
-    # In sorted order neighbors lie near each other, which makes the blur faster.
+    # In sorted order neighbors are close in memory, which makes the blur faster.
     order = tf.argsort(found)
     corners = tf.gather(tf.math.invert_permutation(order), corners)
     return tf.gather(found, order), tf.reshape(corners, tf.shape(keys))
 
 
 def _splat_matrix(corners, weights, num_vertices):
-    """Sparse (M, N) matrix of the weights, corner after corner, points in order."""
+    """Sparse (M, N) matrix of the weights; its values are in the order of corners, then points."""
     axes = corners.shape[0]
     num_points = tf.shape(corners)[1]
     columns = tf.tile(tf.range(num_points), [axes])

@@ -1,4 +1,4 @@
-"""The fully connected CRF as a Keras layer, which can learn its weights and its compatibility."""
+"""The fully connected CRF as a Keras layer that can learn its weights and compatibility."""
 
 from dataclasses import asdict, replace
 
@@ -17,19 +17,20 @@ class DenseCRF(keras.layers.Layer):
     size; the output is (B, H, W, C) float32. It computes in float32 under every dtype policy.
 
     A trainable layer starts from the params and has three variables: the kernels' weights `w1`
-    and `w2`, which stay at 0 or above, and the `compatibility` (C, C). The sigmas stay as they
-    are. Each iteration is unrolled by the gradient, so that fewer of them train faster; take
-    more again for evaluation with `learned_params`.
+    and `w2`, which stay at least 0, and the `compatibility` (C, C). The sigmas are fixed. The
+    gradient unrolls the iterations, so training is faster with fewer of them; `learned_params`
+    gives params with more for evaluation.
 
     Args:
       params: `CRFParams`; None takes its defaults.
-      engine: as for `crf.dense_crf`; "auto" takes the lattice where the layer is trainable.
-      trainable: whether the layer learns. One made with False has no variables, and setting
-        its `trainable` later does not give it any; one made with True can be frozen so.
+      engine: as for `crf.dense_crf`; for a trainable layer "auto" is the lattice.
+      trainable: whether the layer learns. A layer created with False has no variables, even if
+        its `trainable` is set to True later; one created with True can be frozen by setting it
+        to False.
 
     Raises:
-      ValueError: for an unknown engine, inputs that `crf.dense_crf` refuses, or, when a
-        trainable layer is built, an unknown number of labels or a compatibility for another.
+      ValueError: for an unknown engine or inputs that `crf.dense_crf` refuses; when a trainable
+        layer is built, if the number of labels is unknown or not that of the compatibility.
 
     Example:
       >>> image = keras.Input((None, None, 3), dtype="uint8")
@@ -43,13 +44,13 @@ class DenseCRF(keras.layers.Layer):
     def __init__(self, params=None, engine="auto", trainable=False, **kwargs):
         kwargs.setdefault("dtype", "float32")
         super().__init__(trainable=trainable, **kwargs)
-        # Keras compiles models with XLA on its own on a GPU, and products of sparse matrices
-        # have no XLA kernel.
+        # On a GPU, Keras compiles models with XLA by default, which has no products of sparse
+        # matrices.
         self.supports_jit = False
         resolve_engine(engine)
         self.params = CRFParams() if params is None else params
         self.engine = engine
-        # `trainable` may change later: what was made with variables keeps them when frozen.
+        # `trainable` may change later; a frozen layer keeps its variables.
         self._learns = bool(trainable)
 
     def build(self, input_shape):
@@ -58,7 +59,7 @@ class DenseCRF(keras.layers.Layer):
             return
         self.w1 = self._weight("w1", self.params.w1)
         self.w2 = self._weight("w2", self.params.w2)
-        compatibility = self._first_compatibility(input_shape[0][-1])
+        compatibility = self._initial_compatibility(input_shape[0][-1])
         self.compatibility = self.add_weight(
             name="compatibility",
             shape=compatibility.shape,
@@ -73,10 +74,10 @@ class DenseCRF(keras.layers.Layer):
             constraint=keras.constraints.NonNeg(),
         )
 
-    def _first_compatibility(self, num_labels):
+    def _initial_compatibility(self, num_labels):
         if num_labels is None:
             raise ValueError(
-                "DenseCRF: a trainable layer must know the number of labels: give its first input "
+                "DenseCRF: a trainable layer needs a known number of labels; give its first input "
                 "a static last dimension"
             )
         if self.params.compatibility is None:
@@ -104,21 +105,21 @@ class DenseCRF(keras.layers.Layer):
         )
 
     def learned_params(self, iterations=None):
-        """What the layer computes now, as plain numbers.
+        """The layer's current parameters as plain numbers.
 
         Args:
-          iterations: to replace those of the layer's params, which it was trained with.
+          iterations: number of iterations to use in place of the number it was trained with.
 
         Returns:
-          `CRFParams`; the layer's own params where it is not trainable.
+          `CRFParams`; those given, if the layer does not learn.
 
         Raises:
-          ValueError: where a trainable layer is not built yet.
+          ValueError: if a trainable layer is not built yet.
         """
         params = self.params
         if self._learns:
             if not self.built:
-                raise ValueError("DenseCRF: the layer has learned nothing, it is not built yet")
+                raise ValueError("DenseCRF: the layer is not built yet; call it once first")
             w1, w2, compatibility = (
                 keras.ops.convert_to_numpy(variable)
                 for variable in (self.w1, self.w2, self.compatibility)
@@ -131,7 +132,7 @@ class DenseCRF(keras.layers.Layer):
         return tuple(input_shape[0])
 
     def get_config(self):
-        """Config of plain values, for `from_config`."""
+        """Config of plain values for `from_config`."""
         return {
             **super().get_config(),
             "params": asdict(self.params),
@@ -142,7 +143,7 @@ class DenseCRF(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        """The layer that `get_config` described."""
+        """The layer that a config from `get_config` describes."""
         config = {**config, "params": CRFParams(**config["params"])}
         frozen = config.pop("frozen", False)
         layer = cls(**config)

@@ -1,102 +1,121 @@
-"""Mean field inference in the fully connected CRF, over any Gaussian filter."""
+"""Mean field inference in the fully connected CRF with TensorFlow, over any Gaussian filter."""
 
 import tensorflow as tf
 
-from crf.params import pixel_features
-
-# Probabilities below this count as this; it bounds the unary energy.
-MIN_PROBABILITY = 1e-5
+from crf.params import MIN_PROBABILITY
 
 
-def infer(probabilities, image, params, build_filter, weights=None, compatibility=None):
-    """Run the CRF on one image; differentiable in probabilities, weights and compatibility.
+def mean_field(probabilities, image, params, build_filter, weights=None, compatibility=None):
+    """Refine one image; differentiable in probabilities, weights and compatibility.
 
     Args:
-      probabilities: (H, W, C) float32 or float64, which is what everything is computed in.
+      probabilities: (H, W, C) float32 or float64; everything is computed in this type.
       image: (H, W, 3) uint8, RGB.
       params: `CRFParams`.
       build_filter: function from features (N, d) to a filter from (N, C) to (N, C), as
-        `normalize` takes it; called once for each kernel, but not for one whose weight in the
-        params is zero.
+        `_normalized_filter` takes it. Called once for each kernel, but not for a kernel whose
+        weight in the params is zero.
       weights: two scalar tensors in place of the params' w1 and w2.
       compatibility: (C, C) tensor in place of the params' own.
 
     Returns:
       (H, W, C) of the probabilities' type that sums to one over the classes.
-
-    Raises:
-      ValueError: for a compatibility that is not C x C (`tf.errors.InvalidArgumentError` when
-        it runs, in a graph that does not know C).
     """
     dtype = probabilities.dtype
     unary = -tf.math.log(tf.maximum(probabilities, tf.constant(MIN_PROBABILITY, dtype)))
     flat = tf.reshape(unary, [-1, tf.shape(unary)[2]])
-    given = (params.w1, params.w2) if weights is None else weights
-    kernels = [
-        (
-            tf.cast(weight, dtype),
-            normalize(build_filter(features), tf.ones_like(flat[:, :1]), params.normalization),
-        )
-        for weight, features in zip(given, pixel_features(image, params, dtype), strict=True)
-        if weights is not None or weight != 0
-    ]
+    kernels = []
+    for weight, features in zip(
+        (params.w1, params.w2) if weights is None else weights,
+        _pixel_features(image, params, dtype),
+        strict=True,
+    ):
+        # A given weight of zero still needs its kernel, for the gradient.
+        if weights is not None or weight != 0:
+            ones = tf.ones_like(flat[:, :1])
+            kernel = _normalized_filter(build_filter(features), ones, params.normalization)
+            kernels.append((tf.cast(weight, dtype), kernel))
     if compatibility is None:
         compatibility = params.compatibility
     if compatibility is not None:
-        compatibility = check_compatibility(tf.cast(compatibility, dtype), unary)
-    marginals = mean_field(flat, kernels, params.iterations, compatibility)
+        compatibility = tf.cast(compatibility, dtype)
+    marginals = _run_updates(flat, kernels, params.iterations, compatibility)
     return tf.reshape(marginals, tf.shape(unary))
 
 
-def check_compatibility(compatibility, probabilities):
-    """Give a compatibility back that fits the labels of the probabilities (..., C).
+def _pixel_features(image, params, dtype=tf.float32):
+    """The features that the two kernels compare, divided by the kernels' standard deviations.
 
-    Raises:
-      ValueError: where it is not C x C (`tf.errors.InvalidArgumentError` when it runs, in a
-        graph that does not know C).
+    With them each kernel is exp(-|f_i - f_j|² / 2).
+
+    Args:
+      image: (H, W, 3) uint8 tensor, RGB.
+      params: `CRFParams`.
+      dtype: type of the features.
+
+    Returns:
+      Two tensors of that type, one row per pixel in row-major order: bilateral features (H W, 5)
+      in the order x, y, red, green, blue, and spatial features (H W, 2) in the order x, y.
     """
-    labels = probabilities.shape[-1]
-    compatibility = tf.convert_to_tensor(compatibility)
-    if not compatibility.shape.is_compatible_with([labels, labels]):
-        raise ValueError(
-            f"CRF: the compatibility is {compatibility.shape}, but there are {labels} labels"
-        )
-    message = "CRF: the compatibility must have one row and one column for each label"
-    wanted = tf.repeat(tf.shape(probabilities)[-1], 2)
-    with tf.control_dependencies(
-        [tf.debugging.assert_equal(tf.shape(compatibility), wanted, message)]
-    ):
-        return tf.identity(compatibility)
+    height, width = tf.unstack(tf.shape(image)[:2])
+    y, x = tf.meshgrid(tf.range(height), tf.range(width), indexing="ij")
+    position = tf.cast(tf.reshape(tf.stack([x, y], axis=-1), [-1, 2]), dtype)
+    color = tf.cast(tf.reshape(image, [-1, 3]), dtype)
+    bilateral = tf.concat([position / params.sigma_alpha, color / params.sigma_beta], axis=1)
+    return bilateral, position / params.sigma_gamma
 
 
-def mean_field(unary, kernels, iterations, compatibility=None):
-    """Mean field updates of all pixels at once.
+def _normalized_filter(run, ones, normalization):
+    """Divide a filter by its kernel's row sums.
 
-    Each iteration computes, from the start Q = softmax(-unary),
+    Args:
+      run: filter from (N, C) to (N, C). Its method `scaled(before, after)` gives the filter that
+        multiplies its input and its output by these factors, both (N, 1).
+      ones: (N, 1) of ones, of the values' type.
+      normalization: "none", "before" (the input is divided), "after" (the output is divided) or
+        "symmetric" (both, by the square root).
+
+    Returns:
+      A filter from (N, C) to (N, C).
+    """
+    if normalization == "none":
+        return run
+    row_sums = run(ones) + 1e-20
+    if normalization == "before":
+        return run.scaled(1 / row_sums, ones)
+    if normalization == "after":
+        return run.scaled(ones, 1 / row_sums)
+    roots = tf.sqrt(1 / row_sums)
+    return run.scaled(roots, roots)
+
+
+def _run_updates(unary, kernels, iterations, compatibility=None):
+    """Mean field updates of all pixels in parallel.
+
+    Starts from Q = softmax(-unary); each iteration computes
 
         Q_l = softmax_l(-unary_l - sum_k compatibility_lk sum_m w_m filter_m(Q_k)),
 
-    Algorithm 1 of Krähenbühl and Koltun 2011. A pixel's message to itself is kept, as the
-    published code does.
+    Algorithm 1 of Krähenbühl and Koltun 2011. A pixel's message to itself is kept, as in the
+    published code.
 
     Args:
       unary: (N, C) floating, the negative logarithm of the probabilities.
       kernels: list of (weight, filter) with filters from (N, C) to (N, C).
       iterations: number of updates.
-      compatibility: (C, C) tensor, the cost of each label (row) next to each (column); None is
-        the Potts model.
+      compatibility: (C, C) tensor, the cost of each label (row) next to each label (column);
+        None is the Potts model.
 
     Returns:
       (N, C) Q of the same type, which sums to one over the classes.
     """
-
     scores = -unary
 
     def update(marginals):
-        messages = [weight * apply(marginals) for weight, apply in kernels]
+        messages = [weight * run(marginals) for weight, run in kernels]
         if compatibility is None:
-            # Potts costs are one less than the identity, and what they add for all labels of a
-            # pixel alike the softmax takes away.
+            # The Potts costs are one minus the identity, and the softmax ignores the one: a term
+            # that all labels of a pixel share.
             return [tf.nn.softmax(tf.add_n([scores, *messages]))]
         total = tf.add_n([tf.zeros_like(unary), *messages])
         return [tf.nn.softmax(scores - tf.matmul(total, compatibility, transpose_b=True))]
@@ -108,27 +127,3 @@ def mean_field(unary, kernels, iterations, compatibility=None):
         maximum_iterations=iterations,
         parallel_iterations=1,
     )[0]
-
-
-def normalize(apply, ones, normalization):
-    """Divide a filter by its kernel's row sums.
-
-    Args:
-      apply: filter from (N, C) to (N, C); its method `scaled` takes what values are multiplied
-        by before it and after it, both (N, 1), and gives the filter that does all of it.
-      ones: (N, 1) of ones, of the values' type.
-      normalization: "none", "before" (the values are divided), "after" (the result is) or
-        "symmetric" (both, by the square root).
-
-    Returns:
-      A filter from (N, C) to (N, C).
-    """
-    if normalization == "none":
-        return apply
-    row_sums = apply(ones) + 1e-20
-    if normalization == "before":
-        return apply.scaled(1 / row_sums, ones)
-    if normalization == "after":
-        return apply.scaled(ones, 1 / row_sums)
-    roots = tf.sqrt(1 / row_sums)
-    return apply.scaled(roots, roots)

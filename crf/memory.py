@@ -1,14 +1,30 @@
-"""Whether there is memory for an image, asked before the system stops the process."""
+"""Check free memory first, to fail with a message instead of being killed."""
 
 from pathlib import Path
 
 
+def inference_bytes(height, width, labels):
+    """Estimate of the memory that refining one image takes, with the numba or lattice engine.
+
+    Slightly above the peak memory that benchmarks/crf.py measures on a photograph. An image of pure
+    noise takes about twice as much, because every pixel has lattice vertices of its own.
+
+    Args:
+      height, width: size of the image in pixels.
+      labels: number of labels.
+
+    Returns:
+      Number of bytes.
+    """
+    return height * width * (400 + 13 * labels)
+
+
 def check_memory(size, what):
-    """Refuse what this machine has no memory for, where that is known beforehand.
+    """Raise an error if more memory is needed than is available.
 
     Args:
       size: bytes that are going to be used.
-      what: what they are for, to begin the message with.
+      what: what uses them, for the message.
 
     Raises:
       ValueError: naming both sizes and the remedy.
@@ -22,7 +38,7 @@ def check_memory(size, what):
 
 
 def available_memory():
-    """Bytes that can be had without swapping; None where the system does not say."""
+    """Bytes that are available without swapping; None if the system does not report them."""
     known = [size for size in (_machine_memory(), _container_memory()) if size is not None]
     return min(known, default=None)
 
@@ -37,7 +53,7 @@ def _machine_memory():
 
 
 def _container_memory():
-    """What a container's limit leaves; the machine's figures know nothing of it."""
+    """What remains of a container's limit, which the machine's figures do not include."""
     folder = Path("/sys/fs/cgroup")
     try:
         limit = int((folder / "memory.max").read_text())

@@ -1,4 +1,4 @@
-"""Parameters of the fully connected CRF, and the pixel features its two kernels compare."""
+"""Parameters of the fully connected CRF."""
 
 import json
 import math
@@ -7,41 +7,48 @@ import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-import tensorflow as tf
-
 NORMALIZATIONS = ("none", "before", "after", "symmetric")
+
+MIN_PROBABILITY = 1e-5
+"""Probabilities below this count as this, which bounds the unary energy."""
+
+SIGMAS_TOO_SMALL = (
+    "dense_crf: the sigmas are too small for the lattice; choose larger sigmas "
+    "(sigma_alpha and sigma_gamma are in pixels, sigma_beta in levels of 0 to 255)"
+)
+"""Message of both lattice engines if vertices cannot be numbered."""
 
 
 @dataclass(frozen=True)
 class CRFParams:
-    """Parameters of the pairwise term, under the names of the DeepLab papers.
+    """Parameters of the pairwise term, with the names of the DeepLab papers.
 
-    The pairwise term is the labels' compatibility weighted by (DeepLab v2, equation 3)
+    The pairwise term is the label compatibility times (DeepLab v2, equation 3)
 
         w1 exp(-|p_i - p_j|² / 2 sigma_alpha² - |I_i - I_j|² / 2 sigma_beta²)
       + w2 exp(-|p_i - p_j|² / 2 sigma_gamma²)
 
-    with positions p in pixels and colours I in 8-bit intensity levels.
+    with positions p in pixels and colors I in 8-bit intensity levels.
 
     Args:
       w1: weight of the bilateral (appearance) kernel, at least 0.
-      sigma_alpha: its range in pixels.
-      sigma_beta: its range in intensity levels.
+      sigma_alpha: its standard deviation in pixels, above 0.
+      sigma_beta: its standard deviation in intensity levels, above 0.
       w2: weight of the spatial (smoothness) kernel, at least 0.
-      sigma_gamma: its range in pixels.
+      sigma_gamma: its standard deviation in pixels, above 0.
       iterations: number of mean field iterations, at least 0.
       normalization: how a kernel is divided by its row sums: "after" the filter, "before" it,
         "symmetric" (the square root of the row sums on both sides), or "none".
-      compatibility: C rows of C numbers; entry [l][k] is the cost of label l at a pixel next to
-        label k. None is the Potts model of the papers for any number of labels: 0 for equal
-        labels, 1 for different ones.
+      compatibility: C rows of C numbers; entry [l][k] is the cost of label l next to label k.
+        None is the papers' Potts model for any number of labels: 0 for equal labels, 1 for
+        different ones.
 
     Raises:
-      ValueError: naming the parameter that is out of its range.
+      ValueError: naming the parameter that is out of range.
 
     Example:
       >>> CRFParams(w1=4, sigma_alpha=49, sigma_beta=5, w2=3, sigma_gamma=3)
-      >>> CRFParams(compatibility=((0, 1.5), (0.5, 0)))  # two labels, one harder to leave
+      >>> CRFParams(compatibility=((0, 1.5), (0.5, 0)))  # two labels
     """
 
     w1: float = 4
@@ -61,17 +68,18 @@ class CRFParams:
         self._set("iterations", _count("iterations", self))
         if self.normalization not in NORMALIZATIONS:
             raise ValueError(
-                f"CRFParams: unknown normalization {self.normalization!r}; choose one of "
+                f"CRFParams: unknown normalization {self.normalization!r}; available: "
                 + ", ".join(NORMALIZATIONS)
             )
         if self.compatibility is not None:
             self._set("compatibility", _square(self.compatibility))
 
     def save(self, path):
-        """Write all parameters as JSON, through a temporary file, so that none is half written.
+        """Write all parameters as JSON.
 
         Args:
-          path: the file to write; its folder is made where it is missing.
+          path: the file to write; its folder is created if missing. An interrupted save leaves
+            an existing file unchanged.
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,20 +92,23 @@ class CRFParams:
 
     @classmethod
     def load(cls, path):
-        """Read what `save` wrote.
+        """Read the parameters that `save` wrote.
 
         Args:
-          path: a JSON file that holds every parameter by its name, and nothing else.
+          path: a JSON file with every parameter by its name, and nothing else.
+
+        Returns:
+          `CRFParams`.
 
         Raises:
-          ValueError: one line that names the file and says what is wrong with it.
+          ValueError: one line that names the file and what is wrong with it.
         """
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise ValueError(f"CRFParams: cannot read {path}: {error.strerror}") from error
         except ValueError as error:
-            raise ValueError(f"CRFParams: {path} is no JSON file: {error}") from error
+            raise ValueError(f"CRFParams: {path} is not a JSON file: {error}") from error
         _check_names(values, {field.name for field in fields(cls)}, path)
         try:
             return cls(**values)
@@ -105,28 +116,8 @@ class CRFParams:
             raise ValueError(f"{error} (in {path})") from error
 
     def _set(self, name, value):
-        # Plain Python numbers whatever came in, so that configurations can be written as JSON.
+        # Plain Python numbers, whatever was given, so that configs can be written as JSON.
         object.__setattr__(self, name, value)
-
-
-def pixel_features(image, params, dtype=tf.float32):
-    """What the two kernels compare, scaled so that each kernel is exp(-|f_i - f_j|² / 2).
-
-    Args:
-      image: (H, W, 3) uint8 tensor, RGB.
-      params: `CRFParams`.
-      dtype: of the features.
-
-    Returns:
-      Two tensors of that type, one row per pixel in row-major order: bilateral features (H W, 5)
-      in the order x, y, red, green, blue, and spatial features (H W, 2) in the order x, y.
-    """
-    height, width = tf.unstack(tf.shape(image)[:2])
-    y, x = tf.meshgrid(tf.range(height), tf.range(width), indexing="ij")
-    position = tf.cast(tf.reshape(tf.stack([x, y], axis=-1), [-1, 2]), dtype)
-    color = tf.cast(tf.reshape(image, [-1, 3]), dtype)
-    bilateral = tf.concat([position / params.sigma_alpha, color / params.sigma_beta], axis=1)
-    return bilateral, position / params.sigma_gamma
 
 
 def _number(name, params, wanted, holds):
@@ -158,7 +149,7 @@ def _count(name, params):
 
 
 def _square(given):
-    """The compatibility as a tuple of tuples of plain floats."""
+    """The compatibility as a tuple of tuples of Python floats."""
     try:
         rows = tuple(tuple(_plain_float(value) for value in row) for row in given)
     except (TypeError, ValueError):
@@ -181,9 +172,11 @@ def _shortened(value, length=80):
 
 
 def _check_names(values, wanted, path):
-    """Raise where a parameter file lacks a name, or holds one that no parameter has."""
+    """Raise ValueError if parameters are missing from a file, or unknown ones are in it."""
     if not isinstance(values, dict):
-        raise ValueError(f"CRFParams: {path} must hold one JSON object, as CRFParams.save writes")
+        raise ValueError(
+            f"CRFParams: {path} must hold one JSON object, as written by CRFParams.save"
+        )
     for problem, names in (
         ("lacks", wanted - values.keys()),
         ("holds unknown", values.keys() - wanted),

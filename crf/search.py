@@ -1,7 +1,7 @@
-"""Search for the CRF's parameters from coarse to fine, over any score function.
+"""Coarse-to-fine search for the CRF's parameters, with any score function.
 
-DeepLab v2, section 4.3: with w2 and sigma_gamma fixed, the other three parameters are tried on
-a coarse grid, and then with finer steps around the best point found.
+DeepLab v2, section 4.3: w2 and sigma_gamma are fixed; the other three parameters are tried on a
+coarse grid, and then with finer steps around the best point.
 """
 
 import itertools
@@ -14,17 +14,17 @@ from crf.params import CRFParams
 
 @dataclass(frozen=True)
 class SearchGrid:
-    """The values of each parameter that the coarse round tries, all with all.
+    """The values of each parameter for the coarse round, which tries every combination.
 
-    The defaults are those of DeepLab v2 (section 4.3); those of v1 are `GRIDS["v1"]`. A
-    parameter with a single value is fixed, in the finer rounds too.
+    The defaults are those of DeepLab v2 (section 4.3); `GRIDS["v1"]` has those of v1. A parameter
+    with a single value is fixed, also in the finer rounds.
 
     Args:
-      w1, sigma_alpha, sigma_beta, w2, sigma_gamma: sequences of values as `CRFParams` has
-        them; kept in ascending order.
+      w1, sigma_alpha, sigma_beta, w2, sigma_gamma: sequences of values for the parameter of
+        this name in `CRFParams`; kept in ascending order.
 
     Raises:
-      ValueError: where a parameter has no value, one twice, or one out of its range.
+      ValueError: if a parameter has no value, a duplicate, or a value out of range.
 
     Example:
       >>> SearchGrid(w1=(4,), sigma_alpha=(40, 80), sigma_beta=(3, 5, 7))
@@ -43,7 +43,7 @@ class SearchGrid:
             ]
             if not values or len(set(values)) < len(values):
                 raise ValueError(
-                    f"SearchGrid: {name} has values {values}; give one or more, each once"
+                    f"SearchGrid: {name} has values {values}; give one or more, without duplicates"
                 )
             object.__setattr__(self, name, tuple(sorted(values)))
 
@@ -53,10 +53,10 @@ class SearchGrid:
         return tuple(field.name for field in fields(cls))
 
     def points(self, params=None):
-        """Every point of the grid; the last parameter that is searched runs fastest.
+        """Every point of the grid; the last parameter changes fastest.
 
         Args:
-          params: `CRFParams` that gives what is not searched; None takes its defaults.
+          params: `CRFParams` for what is not searched; None takes its defaults.
 
         Returns:
           List of `CRFParams`.
@@ -68,18 +68,20 @@ class SearchGrid:
 
         Args:
           center: `CRFParams`.
-          fraction: the step, as a share of the least gap between two values of the grid.
+          fraction: the step, as a fraction of the smallest gap between two values of the grid.
 
         Returns:
-          List of `CRFParams`, `center` among them; values out of a parameter's range are left
+          List of `CRFParams`, including `center`; values out of a parameter's range are left
           out.
         """
-        return _product(self, center, [self._near(name, center, fraction) for name in self.names()])
+        return _product(
+            self, center, [self._around(name, center, fraction) for name in self.names()]
+        )
 
     def ends_met(self, params):
-        """Names of the searched parameters that lie at an end of the grid, or beyond.
+        """Names of the searched parameters at an end of the grid or beyond.
 
-        There a wider grid may hold a better point.
+        A wider grid may hold a better point.
         """
         axes = {name: getattr(self, name) for name in self.names()}
         return [
@@ -88,14 +90,14 @@ class SearchGrid:
             if len(axis) > 1 and not axis[0] < getattr(params, name) < axis[-1]
         ]
 
-    def _near(self, name, center, fraction):
+    def _around(self, name, center, fraction):
         axis, middle = getattr(self, name), getattr(center, name)
         if len(axis) == 1:
             return [middle]
         step = fraction * min(after - before for before, after in itertools.pairwise(axis))
-        near = [middle - step, middle, middle + step]
-        # Weights may be 0, ranges may not.
-        return [value for value in near if value > 0 or (value == 0 and name in ("w1", "w2"))]
+        values = [middle - step, middle, middle + step]
+        # Weights may be 0, standard deviations may not.
+        return [value for value in values if value > 0 or (value == 0 and name in ("w1", "w2"))]
 
 
 GRIDS = {
@@ -114,7 +116,7 @@ class Trial(NamedTuple):
 
     Args:
       params: the point, `CRFParams`.
-      score: its score; more is better.
+      score: its score; higher is better.
       round: 0 for the coarse grid, 1 and up for the finer rounds.
     """
 
@@ -126,27 +128,25 @@ class Trial(NamedTuple):
 def coarse_to_fine(score, grid=None, params=None, rounds=2, known=None):
     """Try a coarse grid, then finer steps around the best point; no point is scored twice.
 
-    Round 0 tries the whole grid. Round r = 1, 2, ... tries the best point so far and its
-    neighbors in all directions, 2⁻ʳ grid steps away: at most 26 new points where three
-    parameters are searched. Among equal scores the one tried first is the best, so that equal
-    scores give an equal search.
+    Round 0 tries the whole grid. Round r = 1, 2, ... tries the neighbors of the best point so far
+    in all directions, 2⁻ʳ grid steps away: at most 26 new points if three parameters are
+    searched. Among equal scores the one tried first is the best, so that the search is
+    reproducible.
 
     Args:
       score: function from a list of `CRFParams` to their scores in the same order, as a list
-        or one by one as a generator; more is better. Called once a round, with new points
-        only.
+        or a generator; higher is better. Called once per round, with new points only.
       grid: `SearchGrid`; None takes that of DeepLab v2.
-      params: `CRFParams` that gives what is not searched; None takes its defaults.
+      params: `CRFParams` for what is not searched; None takes its defaults.
       rounds: number of finer rounds, at least 0.
-      known: dict from `CRFParams` to scores that are known already, as of a run that was
-        stopped; these points are not scored again.
+      known: dict from `CRFParams` to scores that are already known, for example from an
+        interrupted run; these points are not scored again.
 
     Returns:
       List of `Trial` in the order in which the points were tried.
 
     Raises:
-      ValueError: where `score` gives nan, or another number of scores than it was given
-        points, or `rounds` is negative.
+      ValueError: if `score` returns NaN or the wrong number of scores, or `rounds` is negative.
 
     Example:
       >>> trials = coarse_to_fine(lambda points: [-abs(p.w1 - 4.2) for p in points])
@@ -166,12 +166,12 @@ def coarse_to_fine(score, grid=None, params=None, rounds=2, known=None):
 
 
 def best_trial(trials):
-    """The `Trial` of the highest score; of equals, the first."""
+    """The `Trial` with the highest score; among equals, the first."""
     return max(trials, key=lambda trial: trial.score)
 
 
 def rank_trials(trials):
-    """List of the `Trial`s from the best down; equals stay in the order they were tried in."""
+    """List of the `Trial`s from best to worst; equals stay in the order they were tried in."""
     return sorted(trials, key=lambda trial: -trial.score)
 
 
@@ -186,6 +186,6 @@ def _scores(score, points):
     found = {}
     for point, value in zip(points, score(points) if points else (), strict=True):
         if math.isnan(value):
-            raise ValueError(f"coarse_to_fine: the score of {point} is nan")
+            raise ValueError(f"coarse_to_fine: the score of {point} is NaN")
         found[point] = float(value)
     return found

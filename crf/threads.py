@@ -7,19 +7,19 @@ from itertools import pairwise
 import numpy as np
 
 
-class Crew:
-    """A number of threads, the calling one among them; a context manager.
+class ThreadTeam:
+    """A fixed number of threads, including the calling one; a context manager.
 
-    Kernels are nogil functions `kernel(low, high, *arguments)`, which work on one part of their
-    task. Threads of Python's own rather than those of numba's parallel loops: they may be
-    started by any number of callers at once, and after a fork.
+    A kernel is a function `kernel(low, high, *arguments)` that releases the GIL and works on one
+    part of its task. The threads are Python's own and not those of numba's parallel loops: any
+    number of callers may start theirs at the same time, also after a fork.
 
     Args:
       num_threads: number of threads; None takes as many as this process may use.
 
     Example:
-      >>> with Crew(2) as crew:
-      ...     crew.run(fill_squares, crew.shares(len(squares)), squares)
+      >>> with ThreadTeam(2) as team:
+      ...     team.run(fill_squares, team.split(len(squares)), squares)
     """
 
     def __init__(self, num_threads=None):
@@ -32,55 +32,64 @@ class Crew:
     def __exit__(self, *_):
         self._others.shutdown()
 
-    def shares(self, size, each=1):
-        """Bounds of equal parts of `range(size)`.
+    def split(self, size, per_thread=1):
+        """Equal parts of `range(size)`.
 
         Args:
-          size: number of tasks.
-          each: parts for each thread; with more than one, a thread that is held up leaves
+          size: number of items.
+          per_thread: parts for each thread; if there are several, a delayed thread leaves its
             parts to the others.
+
+        Returns:
+          List of (low, high), `num_threads * per_thread` of them; some may be empty.
         """
-        count = self.num_threads * each
+        return list(pairwise(self._bounds(size, per_thread)))
+
+    def split_evenly(self, starts, per_thread=1):
+        """Parts of a list of items that hold about equal amounts of work.
+
+        Args:
+          starts: (n + 1,) array; the work before each of n items, and the total.
+          per_thread: as for `split`.
+
+        Returns:
+          List of (low, high), ranges of items.
+        """
+        bounds = np.searchsorted(starts, self._bounds(int(starts[-1]), per_thread))
+        return list(pairwise(bounds.tolist()))
+
+    def _bounds(self, size, per_thread):
+        count = self.num_threads * per_thread
         return [size * part // count for part in range(count + 1)]
 
-    def balanced(self, starts, each=1):
-        """Bounds of parts of a task list that hold about as much work each.
+    def run(self, kernel, parts, *arguments):
+        """Run the kernel on every part.
 
         Args:
-          starts: (n + 1,) how much work lies before each of n tasks, and in all.
-          each: as for `shares`.
+          kernel: function of (low, high, *arguments) that releases the GIL.
+          parts: list of (low, high), as `split` gives it.
+          arguments: the kernel's other arguments.
+
+        Returns:
+          List of the results, in the order of the parts.
         """
-        return np.searchsorted(starts, self.shares(int(starts[-1]), each)).tolist()
+        return self.run_calls(kernel, [(*part, *arguments) for part in parts])
 
-    @staticmethod
-    def parts(bounds):
-        """Pairs (low, high) of neighboring bounds."""
-        return list(pairwise(bounds))
-
-    def run(self, kernel, bounds, *arguments):
-        """Run the kernel on every part at once; its results, part after part.
-
-        Args:
-          kernel: nogil function of (low, high, *arguments).
-          bounds: where the parts begin, and the end of the last.
-          arguments: what the kernel takes besides.
-        """
-        return self.run_each(kernel, [(*part, *arguments) for part in self.parts(bounds)])
-
-    def run_each(self, kernel, calls):
-        """Run the kernel once with each tuple of arguments; the results in their order."""
+    def run_calls(self, kernel, calls):
+        """Run the kernel once with each tuple of arguments; list of the results in order."""
         results = [None] * len(calls)
         waiting = iter(enumerate(calls))
 
         def work():
-            for place, call in waiting:
-                results[place] = kernel(*call)
+            for index, call in waiting:
+                results[index] = kernel(*call)
 
         helpers = min(len(calls), self.num_threads) - 1
         pending = [self._others.submit(work) for _ in range(helpers)]
         try:
             work()
         finally:
+            # Also after an error: until all have finished, they write to the arrays.
             wait(pending)
         for future in pending:
             future.result()
@@ -88,7 +97,7 @@ class Crew:
 
 
 def available_threads():
-    """How many processors this process may run on."""
+    """Number of processors that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,5 +1,1 @@
-"""The CRF's inference compiled for the CPU by numba."""
-
-from crf.cpu.mean_field import infer
-
-__all__ = ["infer"]
+"""The CRF's inference compiled for the CPU with numba."""

@@ -1,20 +1,22 @@
 """The permutohedral lattice of `crf.lattice`, built by numba kernels.
 
-The vertices are numbered in the order of their keys, whatever the number of threads, so that
-one image gives the same bits on one thread and on many.
+Vertices are numbered in the order of their keys, whatever the number of threads, so that one
+thread and many give bit-identical results.
 """
 
-import math
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from crf.cpu.normalization import normalize
-from crf.cpu.placing import place_kernel
-from crf.cpu.vertices import chains_along, collect, first_places, number_vertices, renumber
-from crf.cpu.workspace import FreshMemory
-from crf.threads import Crew
+from crf.compile import kernel
+from crf.cpu.normalization import normalize_lattice
+from crf.cpu.simplex import lattice_geometry, simplex_kernel
+from crf.cpu.workspace import Workspace
+from crf.threads import ThreadTeam
+
+# The lattice of a larger image, 50 bytes per pixel, is not kept.
+_KEPT_PIXELS = 2**19
 
 
 class Lattice(NamedTuple):
@@ -22,13 +24,13 @@ class Lattice(NamedTuple):
 
     Args:
       corners: int32 (N (d + 1),), the vertices of each point.
-      weights: float32 (N (d + 1),), what each point reads from them (slice).
+      weights: float32 (N (d + 1),), with which each point reads from them (slice).
       starts: int64 (M + 1,), where each vertex begins in the next two.
       points: int32 (N (d + 1),), the points of each vertex.
-      point_weights: float32 (N (d + 1),), what each vertex collects of them (splat).
-      chains: for each axis (members int32, starts int64): vertices that neighbor each other
-        along it, chain after chain. Vertices without neighbors there are in none.
-      height: what brings a filter run to the height of the Gaussian.
+      point_weights: float32 (N (d + 1),), with which each vertex sums them up (splat).
+      chains: for each axis (members int32, starts int64): sequences of vertices that are
+        neighbors along the axis. A vertex without neighbors along it is in no chain.
+      height: factor that brings a filter run to the height of the Gaussian.
     """
 
     corners: np.ndarray
@@ -41,146 +43,219 @@ class Lattice(NamedTuple):
 
     @property
     def num_vertices(self):
-        """M."""
+        """Number of vertices, M."""
         return len(self.starts) - 1
 
     @property
     def num_corners(self):
-        """Corners of a point, d + 1."""
+        """Number of corners of a point, d + 1."""
         return len(self.chains)
 
 
-def bilateral_lattice(image, params, crew, memory):
-    """The lattice of the appearance kernel, normalized.
+def bilateral_lattice(image, params, team, workspace):
+    """The normalized lattice of the bilateral (appearance) kernel, in 5 dimensions.
 
     Args:
-      image: (H, W, 3) uint8.
+      image: (H, W, 3) uint8 array.
       params: `CRFParams`.
-      crew: `Crew` that builds it.
-      memory: `Workspace` whose arrays it takes.
+      team: `ThreadTeam`.
+      workspace: `Workspace` for the lattice's arrays.
 
     Returns:
-      `Lattice` in 5 dimensions.
+      `Lattice`.
 
     Raises:
-      ValueError: where the features spread too far for vertices to be numbered in 63 bits.
+      ValueError: if the sigmas are too small for vertices to be numbered in 63 bits.
     """
     height, width = image.shape[:2]
     sigmas = [params.sigma_alpha] * 2 + [params.sigma_beta] * 3
     extents = np.array([width - 1, height - 1, 255, 255, 255])
-    return _build(image, sigmas, extents, params.normalization, crew, memory)
+    return _build(image, sigmas, extents, params.normalization, team, workspace)
 
 
-def spatial_lattice(height, width, params, crew):
-    """The lattice of the smoothness kernel, normalized; the last few are kept.
+def spatial_lattice(height, width, params, team):
+    """The normalized lattice of the spatial (smoothness) kernel, in 2 dimensions.
+
+    It depends only on the size of the image; the last few are kept.
 
     Args:
       height, width: size of the image in pixels.
       params: `CRFParams`.
-      crew: `Crew` that builds it.
+      team: `ThreadTeam`.
 
     Returns:
-      `Lattice` in 2 dimensions.
+      `Lattice`.
 
     Raises:
-      ValueError: as `bilateral_lattice`.
+      ValueError: as for `bilateral_lattice`.
     """
     build = _kept_spatial if height * width <= _KEPT_PIXELS else _kept_spatial.__wrapped__
-    return build(height, width, params.sigma_gamma, params.normalization, crew.num_threads)
-
-
-def absent_lattice(num_points, d):
-    """A lattice of a single vertex that passes nothing on, for a kernel of weight zero."""
-    nothing = np.zeros(num_points * (d + 1), np.int32), np.zeros(num_points * (d + 1), np.float32)
-    chains = [(np.empty(0, np.int32), np.zeros(1, np.int64))] * (d + 1)
-    # It collects zero times a point, so that its row of the table is set.
-    one = np.array([0, 1]), np.zeros(1, np.int32), np.zeros(1, np.float32)
-    return Lattice(*nothing, *one, chains, 1.0)
-
-
-_LARGEST_EXTENT = 2**22
-# Above this the lattice's memory, 50 bytes a pixel, is given back after each image.
-_KEPT_PIXELS = 2**19
+    return build(height, width, params.sigma_gamma, params.normalization, team.num_threads)
 
 
 @lru_cache(maxsize=4)
 def _kept_spatial(height, width, sigma, normalization, num_threads):
-    nothing = np.zeros((height, width, 0), np.uint8)
+    no_channels = np.zeros((height, width, 0), np.uint8)
     extents = np.array([width - 1, height - 1])
-    with Crew(num_threads) as crew:
-        return _build(nothing, [sigma] * 2, extents, normalization, crew, FreshMemory)
+    with ThreadTeam(num_threads) as team:
+        # A workspace of its own, because the lattice outlives the image.
+        return _build(no_channels, [sigma] * 2, extents, normalization, team, Workspace())
 
 
-def _build(image, sigmas, extents, normalization, crew, memory):
-    """The lattice of features x, y and the image's channels, each divided by its sigma."""
+def empty_lattice(num_points, d):
+    """A lattice of a single vertex that filters everything to zero, for a kernel of weight zero."""
+    size = num_points * (d + 1)
+    slicing = np.zeros(size, np.int32), np.zeros(size, np.float32)
+    chains = [(np.empty(0, np.int32), np.zeros(1, np.int64))] * (d + 1)
+    # The vertex sums up zero times one point, so that its row of the table is defined.
+    splat = np.array([0, 1]), np.zeros(1, np.int32), np.zeros(1, np.float32)
+    return Lattice(*slicing, *splat, chains, 1.0)
+
+
+def _build(image, sigmas, extents, normalization, team, workspace):
+    """The lattice of the features x, y and the image's channels, each divided by its sigma."""
     height, width, channels = image.shape
-    axes = channels + 3
-    corners = memory.array("corners", height * width * axes, np.int32)
-    weights = memory.array("weights", height * width * axes, np.float32)
-    scales, lows, strides = _geometry(np.asarray(sigmas), extents)
-    pixels = crew.shares(height * width)
+    num_corners = channels + 3
+    size = height * width * num_corners
+    corners = workspace.array("corners", size, np.int32)
+    weights = workspace.array("weights", size, np.float32)
+    scales, lows, strides = lattice_geometry(np.asarray(sigmas), extents)
+    parts = team.split(height * width)
     features = np.array(image).reshape(-1), width, scales, lows, strides
-    found = crew.run(place_kernel(axes - 1), pixels, *features, corners, weights)
-    keys, numbers = number_vertices(found, crew)
-    lists = _list_points(crew.parts(pixels), numbers, len(keys), corners, weights, crew, memory)
-    offsets = axes * strides - strides.sum()
-    chains = crew.run_each(chains_along, [(keys, offset) for offset in offsets])
-    lattice = Lattice(corners, weights, *lists, chains, 1 / (1 + 2.0 ** (1 - axes)))
-    normalize(lattice, normalization, crew)
+    found = team.run(simplex_kernel(num_corners - 1), parts, *features, corners, weights)
+    keys, numbers = _number_vertices(found, team)
+
+    # Each part of the points counts and lists its own entries, so that threads never meet.
+    counts = np.zeros((len(parts), len(keys)), np.int32)
+    calls = zip(parts, numbers, counts, strict=True)
+    team.run_calls(_renumber, [(*part, num_corners, corners, *own) for part, *own in calls])
+    starts = _counts_to_starts(counts)
+    points = workspace.array("points", size, np.int32)
+    point_weights = workspace.array("point weights", size, np.float32)
+    calls = zip(parts, counts, strict=True)
+    slicing, splat = (corners, weights), (points, point_weights)
+    team.run_calls(
+        _list_points, [(*part, num_corners, *slicing, first, *splat) for part, first in calls]
+    )
+
+    # Along an axis all coordinates decrease by one, except the axis's own, which grows by d.
+    offsets = num_corners * strides - strides.sum()
+    chains = team.run_calls(_find_chains, [(keys, offset) for offset in offsets])
+    lattice = Lattice(*slicing, starts, *splat, chains, 1 / (1 + 2.0 ** (1 - num_corners)))
+    normalize_lattice(lattice, normalization, team)
     return lattice
 
 
-def _list_points(parts, numbers, num_vertices, corners, weights, crew, memory):
-    """List the points of each vertex, and give the corners their final numbers.
+def _number_vertices(found, team):
+    """Number vertices in the order of their keys.
 
     Args:
-      parts: (low, high) of the parts of the points.
-      numbers: for each part, the final numbers of the vertices it met.
-      num_vertices: M.
-      corners, weights: as in `Lattice`; corners hold each part's own numbers, and are changed.
-      crew, memory: `Crew` and `Workspace`.
+      found: for each part of the points the int64 keys of its vertices, in the order in which
+        the part numbered them.
+      team: `ThreadTeam`.
 
     Returns:
-      starts, points and point_weights, as in `Lattice`.
+      All keys, ascending, and for each part int32 final numbers by the part's own numbers.
     """
-    axes = len(corners) // parts[-1][1]
-    firsts = np.zeros((len(parts), num_vertices), np.int32)
-    own = zip(parts, numbers, firsts, strict=True)
-    crew.run_each(renumber, [(*part, axes, corners, *rest) for part, *rest in own])
-    starts = first_places(firsts)
-    points = memory.array("points", len(corners), np.int32)
-    point_weights = memory.array("point weights", len(corners), np.float32)
-    arrays = points, point_weights
-    own = zip(parts, firsts, strict=True)
-    crew.run_each(collect, [(*part, axes, corners, weights, first, *arrays) for part, first in own])
-    return starts, points, point_weights
+    orders = team.run_calls(np.argsort, [(keys,) for keys in found])
+    merged, numbers = found[0][orders[0]], []
+    for keys, order in zip(found[1:], orders[1:], strict=True):
+        merged, *positions = _merge(merged, keys[order])
+        numbers = [positions[0][number] for number in numbers or [slice(None)]] + [positions[1]]
+    numbers = numbers or [np.arange(len(merged), dtype=np.int32)]
+    return merged, [_inverse(order, number) for order, number in zip(orders, numbers, strict=True)]
 
 
-def _geometry(sigmas, extents):
-    """How features become lattice coordinates, and these become keys.
+def _inverse(order, numbers):
+    """The numbers of sorted keys, in the order of the keys before sorting."""
+    before = np.empty_like(numbers)
+    before[order] = numbers
+    return before
 
-    Returns:
-      scales float32 (d,), what a feature is multiplied with; lows int64 (d,), the least value
-      of the first d coordinates of any vertex; strides int64 (d + 1,), a coordinate's factor
-      in the key, of which the last is 0.
-    """
-    d = len(sigmas)
-    # The lattice's own blur, splat and slice together have this standard deviation.
-    deviation = math.sqrt(2 / 3) * (d + 1)
-    index = np.arange(d)
-    scales = deviation / np.sqrt((index + 1) * (index + 2)) / sigmas
-    reach = np.append(scales * extents, 0)
-    # Coordinate i is the sum of the scaled features from i on, less i times the one before. A
-    # corner, or the neighbor of one, is at most 2 d from its point's own simplex, and that
-    # another d from the point.
-    highs = np.ceil(np.cumsum(reach[::-1])[::-1][:d]) + 3 * (d + 1)
-    lows = -np.ceil(index * np.append(0, reach[: d - 1])) - 3 * (d + 1)
-    sizes = highs - lows + 1
-    # Float32 coordinates beyond this would no longer sum to zero, and ranks would be wrong.
-    if not (np.prod(sizes) < 2.0**62 and np.max(sizes) < _LARGEST_EXTENT):
-        raise ValueError(
-            "dense_crf: the features spread too far for the lattice: choose larger sigmas "
-            "(sigma_alpha and sigma_gamma are in pixels, sigma_beta in levels of 0 to 255)"
-        )
-    strides = np.append(np.cumprod(np.append(1, sizes[:-1].astype(np.int64))), 0)
-    return scales.astype(np.float32), lows.astype(np.int64), strides
+
+@kernel
+def _merge(left, right):
+    """Merge ascending keys; all keys once, and the int32 positions in it of the left and right."""
+    keys = np.empty(len(left) + len(right), np.int64)
+    left_positions = np.empty(len(left), np.int32)
+    right_positions = np.empty(len(right), np.int32)
+    count = i = j = 0
+    while i < len(left) or j < len(right):
+        from_left = j == len(right) or (i < len(left) and left[i] <= right[j])
+        key = left[i] if from_left else right[j]
+        if from_left:
+            left_positions[i] = count
+            i += 1
+        if j < len(right) and right[j] == key:
+            right_positions[j] = count
+            j += 1
+        keys[count] = key
+        count += 1
+    return keys[:count].copy(), left_positions, right_positions
+
+
+@kernel
+def _renumber(low, high, num_corners, corners, numbers, counts):
+    """Give the corners of points low to high their final numbers; count how often each occurs."""
+    for corner in range(low * num_corners, high * num_corners):
+        number = numbers[corners[corner]]
+        corners[corner] = number
+        counts[number] += 1
+
+
+@kernel
+def _counts_to_starts(counts):
+    """Where each vertex's entries begin; replaces the counts by where each part's begin."""
+    num_parts, num_vertices = counts.shape
+    starts = np.empty(num_vertices + 1, np.int64)
+    total = 0
+    for vertex in range(num_vertices):
+        starts[vertex] = total
+        for part in range(num_parts):
+            count = counts[part, vertex]
+            counts[part, vertex] = total
+            total += count
+    starts[num_vertices] = total
+    return starts
+
+
+@kernel
+def _list_points(low, high, num_corners, corners, weights, next_entry, points, point_weights):
+    """List points low to high under their vertices, from entry `next_entry` of each on."""
+    for point in range(low, high):
+        for corner in range(point * num_corners, (point + 1) * num_corners):
+            entry = next_entry[corners[corner]]
+            next_entry[corners[corner]] = entry + 1
+            points[entry] = point
+            point_weights[entry] = weights[corner]
+
+
+@kernel
+def _find_chains(keys, offset):
+    """The chains along one axis, as in `Lattice`; offset int64 is the step to the next key."""
+    num_vertices = len(keys)
+    after = np.full(num_vertices, -1, np.int32)
+    is_first = np.ones(num_vertices, np.bool_)
+    row = 0
+    # Keys and wanted keys both ascend, so one pass finds all neighbors.
+    for vertex in range(num_vertices):
+        wanted = keys[vertex] + offset
+        while row < num_vertices and keys[row] < wanted:
+            row += 1
+        if row < num_vertices and keys[row] == wanted:
+            after[vertex] = row
+            is_first[row] = False
+    members = np.empty(num_vertices, np.int32)
+    starts = np.zeros(num_vertices // 2 + 1, np.int64)
+    count = num_chains = 0
+    for vertex in range(num_vertices):
+        if not is_first[vertex] or after[vertex] < 0:
+            continue
+        member = np.int32(vertex)
+        while member >= 0:
+            members[count] = member
+            count += 1
+            member = after[member]
+        num_chains += 1
+        starts[num_chains] = count
+    return members[:count].copy(), starts[: num_chains + 1].copy()

@@ -1,7 +1,7 @@
-"""Mean field inference compiled by numba: the updates of `crf.mean_field`, in few passes.
+"""Mean field inference compiled with numba: the updates of `crf.mean_field`, in few passes.
 
-Values of one point, or of one vertex, lie beside each other. An iteration is a splat by
-vertices, a blur along each axis in place, and one pass over the points that slices both kernels
+The values of a point, or of a lattice vertex, lie next to each other. An iteration is a splat by
+vertices, a blur in place along each axis, and one pass over the points that slices both lattices
 and normalizes.
 """
 
@@ -9,211 +9,209 @@ from typing import NamedTuple
 
 import numpy as np
 
+from crf.compile import kernel, read_only
 from crf.cpu import kernels
-from crf.cpu.lanes import LANES
-from crf.cpu.lattice import absent_lattice, bilateral_lattice, spatial_lattice
+from crf.cpu.kernels import BILATERAL_CORNERS, CORNERS, SPATIAL_CORNERS, probability_floor
+from crf.cpu.lattice import bilateral_lattice, empty_lattice, spatial_lattice
+from crf.cpu.pruning import find_active_labels, merge_pruned, split_pruned
 from crf.cpu.workspace import borrowed_workspace
-from crf.mean_field import MIN_PROBABILITY
-from crf.memory import check_memory
-from crf.threads import Crew
+from crf.memory import check_memory, inference_bytes
+from crf.threads import ThreadTeam
 
-# Corners, weights and lists of both lattices, and what building them takes besides where an image
-# is all noise.
-BYTES_PER_POINT = 600
+# Parts of a pass for each thread: enough to balance the load if other programs run too.
+_PARTS = 4
 
-# Parts of a pass for each thread: enough to even out what other programs take.
-PARTS = 4
-
-# Elements of a table that stays in a processor's own cache.
-SMALL_TABLE = 2**20
+# Elements of a table that fits a processor core's own cache.
+_SMALL_TABLE = 2**20
 
 
-def infer(probabilities, image, params, refined, num_threads=None, prune_below=0.0):
-    """Run the CRF on one image.
+class State(NamedTuple):
+    """Prior and current marginals of N points.
+
+    Args:
+      prior: float32 (N num_labels,), read-only, the given probabilities.
+      floor: float32 (width,), the smallest value that they count as; 0 in surplus lanes.
+      num_labels: number of labels.
+      num_active: how many of them exchange messages; these come first.
+      marginals: float32 (N num_labels,), the current Q.
+    """
+
+    prior: np.ndarray
+    floor: np.ndarray
+    num_labels: int
+    num_active: int
+    marginals: np.ndarray
+
+    @property
+    def update_arguments(self):
+        """The last arguments of the kernels that set marginals."""
+        return self.prior, self.floor, self.num_labels, self.marginals
+
+
+def numba_mean_field(
+    probabilities,
+    image,
+    params,
+    result,
+    weights=None,
+    compatibility=None,
+    num_threads=None,
+    prune_below=0.0,
+):
+    """Refine one image.
 
     Args:
       probabilities: (H, W, C) float32 array.
       image: (H, W, 3) uint8 array, RGB.
       params: `CRFParams`.
-      refined: (H, W, C) float32 array that receives the result, which sums to one over C.
-      num_threads: number of threads; None takes all processors.
-      prune_below: labels whose probability is below this at every pixel exchange no messages.
+      result: (H, W, C) float32 array that receives the marginals, which sum to one over C.
+      weights: two numbers in place of the params' w1 and w2.
+      compatibility: (C, C) array in place of the params' own.
+      num_threads: number of threads; None uses all processors.
+      prune_below: labels whose probability is below this at every pixel exchange no messages;
+        for the Potts model only.
 
     Raises:
-      ValueError: where the features spread too far for the lattice, or memory is short.
+      ValueError: if the sigmas are too small for the lattice, or memory is short.
     """
-    given, out, num_classes = read_only(probabilities), refined.reshape(-1), refined.shape[2]
-    with Crew(num_threads) as crew, borrowed_workspace() as memory:
-        picked = _pick_labels(given, num_classes, prune_below, crew)
-        if len(picked) == num_classes:
-            beliefs = Beliefs(given, _floor(num_classes), num_classes, num_classes, out)
-            _iterate(beliefs, image, params, crew, memory)
-        else:
-            _iterate_picked(picked, given, out, image, params, crew, memory)
+    weights = (params.w1, params.w2) if weights is None else weights
+    compatibility = params.compatibility if compatibility is None else compatibility
+    prior, num_classes, flat_result = read_only(probabilities), result.shape[2], result.reshape(-1)
+    with ThreadTeam(num_threads) as team, borrowed_workspace() as workspace:
+        active = find_active_labels(prior, num_classes, prune_below, team)
+        if len(active) == num_classes:
+            floor = probability_floor(num_classes)
+            state = State(prior, floor, num_classes, num_classes, flat_result)
+            _run_updates(state, image, params, weights, compatibility, team, workspace)
+            return
+        # All pruned labels together are one more label, which exchanges no messages.
+        merged = merge_pruned(prior, num_classes, active, team, workspace)
+        marginals = workspace.array("marginals", len(merged), np.float32)
+        floor = probability_floor(len(active) + 1)
+        state = State(read_only(merged), floor, len(active) + 1, len(active), marginals)
+        _run_updates(state, image, params, weights, None, team, workspace)
+        split_pruned(prior, num_classes, active, merged, marginals, flat_result, team)
 
 
-def read_only(array):
-    """The array, flat and read-only: numba compiles anew for arrays that can be written."""
-    flat = np.ascontiguousarray(array).reshape(-1)
-    flat.flags.writeable = False
-    return flat
+def _run_updates(state, image, params, weights, compatibility, team, workspace):
+    """Set the marginals of the state to the result of mean field inference."""
+    height, width = image.shape[:2]
+    num_points, row = height * width, len(state.floor)
+    points = team.split(num_points)
+    team.run(kernels.initial_marginals, points, *state.update_arguments)
+    if not params.iterations or not state.num_active:
+        return
+    check_memory(inference_bytes(height, width, state.num_labels), "the lattices of an image")
+    if weights[1]:
+        spatial = spatial_lattice(height, width, params, team)
+    else:
+        spatial = empty_lattice(num_points, 2)
+    if weights[0]:
+        bilateral = bilateral_lattice(image, params, team, workspace)
+    else:
+        bilateral = empty_lattice(num_points, 5)
+    # One table for both lattices, the rows of the spatial one first.
+    size = (spatial.num_vertices + bilateral.num_vertices) * row
+    check_memory(4 * size, "the lattices' vertices")
+    table = workspace.array("table", size, np.float32)
+    # The bilateral lattice is most of the work; the spatial one keeps idle threads busy after it.
+    tables = (bilateral, table[spatial.num_vertices * row :]), (spatial, table)
+    splat_calls = _splat_calls(tables, state, team)
+    blur_calls = _blur_calls(tables, row, team)
+    corners = _join_corners(spatial, bilateral, weights, points, team, workspace)
+    inputs = *corners, table, _label_effects(compatibility, row), *state.update_arguments
+    update_calls = [(*part, *inputs) for part in team.split(num_points, _PARTS)]
+    for _ in range(params.iterations):
+        team.run_calls(kernels.splat, splat_calls)
+        for calls in blur_calls:
+            team.run_calls(_blur, calls)
+        team.run_calls(kernels.update_points, update_calls)
 
 
-class Beliefs(NamedTuple):
-    """What is given and believed about each of N points.
+def _splat_calls(tables, state, team):
+    """The calls of `kernels.splat` for [(lattice, its table)]."""
+    marginals = state.marginals, state.num_labels, state.num_active, len(state.floor)
+    return [
+        (*part, lattice.starts, lattice.points, lattice.point_weights, *marginals, table)
+        for lattice, table in tables
+        for part in team.split_evenly(lattice.starts, _PARTS)
+    ]
+
+
+def _blur_calls(tables, row, team):
+    """For each axis the calls of `_blur` for [(lattice, its table)].
+
+    A large table is blurred along one axis after the other by all threads. A small one is blurred
+    by a single thread along all axes, because waking the others for each axis takes longer.
+    """
+    axes = [[] for _ in tables[0][0].chains]
+    for lattice, table in tables:
+        if lattice.num_vertices * row < _SMALL_TABLE:
+            axes[0].append((lattice.chains, row, table))
+            continue
+        for calls, chains in zip(axes, lattice.chains, strict=False):
+            for part in team.split_evenly(chains[1], _PARTS):
+                calls.append(([chains], row, table, *part))
+    return [calls for calls in axes if calls]
+
+
+def _blur(axes, row, table, low=0, high=None):
+    """Blur along the axes one after the other: chains low to high, or all."""
+    for members, starts in axes:
+        kernels.blur(low, len(starts) - 1 if high is None else high, members, starts, row, table)
+
+
+def _join_corners(spatial, bilateral, weights, points, team, workspace):
+    """Corners and weights of the points in both lattices, as `kernels.update_points` takes them."""
+    num_points = len(spatial.corners) // SPATIAL_CORNERS
+    corners = workspace.array("joined corners", num_points * CORNERS, np.int32)
+    corner_weights = workspace.array("joined weights", num_points * CORNERS, np.float32)
+    team.run(
+        _join,
+        points,
+        (spatial.corners, spatial.weights),
+        np.float32(float(weights[1]) * spatial.height),
+        (bilateral.corners, bilateral.weights),
+        np.float32(float(weights[0]) * bilateral.height),
+        spatial.num_vertices,
+        corners,
+        corner_weights,
+    )
+    return corners, corner_weights
+
+
+@kernel
+def _join(
+    low, high, spatial, spatial_factor, bilateral, bilateral_factor, offset, corners, weights
+):
+    """Put the corners of points low to high in both lattices next to each other.
 
     Args:
-      prior: float32 (N labels,), the probabilities given.
-      floor: float32 (width,), the least they count as; 0 in surplus lanes.
-      labels: how many there are.
-      speakers: how many of them exchange messages, from the first on.
-      marginals: float32 (N labels,), the current Q.
+      low, high: range of points.
+      spatial, bilateral: (corners int32 (N (d + 1),), weights float32) of each lattice.
+      spatial_factor, bilateral_factor: float32 factors of these weights.
+      offset: the table row where the bilateral lattice begins.
+      corners: int32 (9 N,), receives table rows.
+      weights: float32 (9 N,), receives the weights.
     """
-
-    prior: np.ndarray
-    floor: np.ndarray
-    labels: int
-    speakers: int
-    marginals: np.ndarray
-
-    def given(self):
-        """What the kernels that set the marginals take."""
-        return self.prior, self.floor, self.labels, self.marginals
-
-
-def _floor(labels):
-    """The least that probabilities count as, for each lane of a row."""
-    floor = np.zeros(-(-labels // LANES) * LANES, np.float32)
-    floor[:labels] = MIN_PROBABILITY
-    return floor
+    spatial_corners, spatial_weights = spatial
+    bilateral_corners, bilateral_weights = bilateral
+    for point in range(low, high):
+        target, source = CORNERS * point, SPATIAL_CORNERS * point
+        for corner in range(SPATIAL_CORNERS):
+            corners[target + corner] = spatial_corners[source + corner]
+            weights[target + corner] = spatial_factor * spatial_weights[source + corner]
+        target, source = target + SPATIAL_CORNERS, BILATERAL_CORNERS * point
+        for corner in range(BILATERAL_CORNERS):
+            corners[target + corner] = offset + bilateral_corners[source + corner]
+            weights[target + corner] = bilateral_factor * bilateral_weights[source + corner]
 
 
-def _pick_labels(given, num_classes, prune_below, crew):
-    """The labels that exchange messages, in order."""
-    if not prune_below:
-        return np.arange(num_classes)
-    tops = crew.run(kernels.highest, crew.shares(len(given) // num_classes), given, num_classes)
-    return np.flatnonzero(np.max(tops, axis=0) >= prune_below)
-
-
-def _iterate_picked(picked, given, out, image, params, crew, memory):
-    """Run mean field on the picked labels; all others are one more, which stays silent."""
-    num_points, labels = image.shape[0] * image.shape[1], len(picked) + 1
-    num_classes, pixels = len(given) // num_points, crew.shares(num_points)
-    floor = _floor(num_classes)
-    others = np.ones_like(floor)
-    others[picked] = 0
-    source = given, num_classes, picked, floor
-    prior = memory.array("prior", num_points * labels, np.float32)
-    marginals = memory.array("marginals", num_points * labels, np.float32)
-    crew.run(kernels.pick, pixels, *source, others, prior)
-    beliefs = Beliefs(read_only(prior), _floor(labels), labels, len(picked), marginals)
-    _iterate(beliefs, image, params, crew, memory)
-    crew.run(kernels.put_back, pixels, *source, prior, marginals, out)
-
-
-def _iterate(beliefs, image, params, crew, memory):
-    """Run mean field on the beliefs."""
-    num_points = image.shape[0] * image.shape[1]
-    crew.run(kernels.begin, crew.shares(num_points), *beliefs.given())
-    if not params.iterations or not beliefs.speakers:
-        return
-    plan = _plan(image, beliefs, params, crew, memory)
-    for _ in range(params.iterations):
-        for kernel, calls in plan:
-            crew.run_each(kernel, calls)
-
-
-def _plan(image, beliefs, params, crew, memory):
-    """The steps of one iteration: (kernel, its calls, which may run at once), in order."""
-    num_points = image.shape[0] * image.shape[1]
-    check_memory(BYTES_PER_POINT * num_points, "the lattices of an image")
-    near, far = _lattices(image, params, crew, memory)
-    width = len(beliefs.floor)
-    size = (near.num_vertices + far.num_vertices) * width
-    check_memory(4 * size, "the lattices' vertices")
-    table = memory.array("table", size, np.float32)
-    # The far lattice first: the larger part of the work, which the near one's fills up.
-    tables = (far, table[near.num_vertices * width :]), (near, table)
-    slices = _slices(near, far, params, crew, memory)
-    mixing = _mixing_rows(params.compatibility, width)
-    pixels = crew.parts(crew.shares(num_points, PARTS))
-    update = [(*part, *slices, table, mixing, *beliefs.given()) for part in pixels]
-    return [
-        (kernels.splat, _splat_calls(tables, beliefs, width, crew)),
-        *_blur_steps(tables, width, crew),
-        (kernels.update, update),
-    ]
-
-
-def _splat_calls(tables, beliefs, width, crew):
-    """The calls that fill the tables of both lattices, [(lattice, table)]."""
-    senders = beliefs.marginals, beliefs.labels, beliefs.speakers
-    return [
-        (*part, lattice.starts, lattice.points, lattice.point_weights, *senders, width, rows)
-        for lattice, rows in tables
-        for part in crew.parts(crew.balanced(lattice.starts, PARTS))
-    ]
-
-
-def _blur_steps(tables, width, crew):
-    """The steps that blur the tables of both lattices.
-
-    A large table is blurred along one axis after the other, by all threads. A small one is left
-    to a single thread: to wake the others for each axis would take longer.
-    """
-    steps = [[] for _ in tables[0][0].chains]
-    for lattice, rows in tables:
-        if lattice.num_vertices * width < SMALL_TABLE:
-            steps[0].append((lattice.chains, width, rows))
-            continue
-        for step, chains in zip(steps, lattice.chains, strict=False):
-            for part in crew.parts(crew.balanced(chains[1], PARTS)):
-                step.append(([chains], width, rows, *part))
-    return [(_blur, calls) for calls in steps if calls]
-
-
-def _blur(axes, width, rows, low=0, high=None):
-    """Blur along axes, one after the other: chains low to high, or all."""
-    for members, starts in axes:
-        kernels.blur(low, len(starts) - 1 if high is None else high, members, starts, width, rows)
-
-
-def _lattices(image, params, crew, memory):
-    """The lattices of the smoothness kernel (near) and of the appearance kernel (far)."""
-    height, width = image.shape[:2]
-    near, far = absent_lattice(height * width, 2), absent_lattice(height * width, 5)
-    if params.w2:
-        near = spatial_lattice(height, width, params, crew)
-    if params.w1:
-        far = bilateral_lattice(image, params, crew, memory)
-    return near, far
-
-
-def _slices(near, far, params, crew, memory):
-    """Corners and weights of the points in both lattices, beside each other."""
-    num_points = len(near.corners) // kernels.NEAR_CORNERS
-    corners = memory.array("all corners", num_points * kernels.CORNERS, np.int32)
-    weights = memory.array("all weights", num_points * kernels.CORNERS, np.float32)
-    crew.run(
-        kernels.interleave,
-        crew.shares(num_points),
-        (near.corners, near.weights),
-        np.float32(params.w2 * near.height),
-        (far.corners, far.weights),
-        np.float32(params.w1 * far.height),
-        near.num_vertices,
-        corners,
-        weights,
-    )
-    return corners, weights
-
-
-def _mixing_rows(compatibility, width):
-    """float32 (C width,): row k holds what label k adds to all labels' logits; None for Potts."""
+def _label_effects(compatibility, row):
+    """float32 (C row,): row k is what label k adds to all labels' logits; None for Potts."""
     if compatibility is None:
         return None
     costs = np.asarray(compatibility, np.float32)
-    rows = np.zeros((len(costs), width), np.float32)
-    rows[:, : len(costs)] = -costs.T
-    return rows.reshape(-1)
+    effects = np.zeros((len(costs), row), np.float32)
+    effects[:, : len(costs)] = -costs.T
+    return effects.reshape(-1)

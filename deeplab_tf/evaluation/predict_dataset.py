@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from crf.memory import available_memory
+from crf.memory import available_memory, inference_bytes
 from crf.threads import available_threads
 from deeplab_tf.data.prefetch import computed_ahead
 from deeplab_tf.data.voc import load_image, load_pair
@@ -22,9 +22,6 @@ from deeplab_tf.evaluation.inference import most_probable, predict_probabilities
 
 # More threads that read files share one interpreter to little avail.
 MOST_READERS = 4
-
-# What refining an image takes for each pixel, and besides for each of its classes, in bytes.
-CRF_PIXEL_BYTES, CRF_CLASS_BYTES = 700, 16
 
 # Share of the available memory that the CRF may take; the network takes some too.
 MEMORY_SHARE = 0.5
@@ -102,7 +99,7 @@ class _Shares:
 
     def threads(self, scored):
         height, width, classes = scored.probabilities.shape
-        size = height * width * (CRF_PIXEL_BYTES + CRF_CLASS_BYTES * classes)
+        size = inference_bytes(height, width, classes)
         fitting = self.cores if self.memory is None else int(MEMORY_SHARE * self.memory / size)
         at_once = max(1, min(self.cores, self.images, fitting))
         return -(-self.cores // at_once)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crf.mean_field import MIN_PROBABILITY
+from crf.params import MIN_PROBABILITY
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import write_file
 

@@ -3,14 +3,15 @@ import pytest
 import tensorflow as tf
 
 from crf.checks import (
-    check_shapes,
-    check_types,
-    check_values,
-    graph_checks,
-    sum_tolerance,
+    check_compatibility,
+    check_num_threads,
+    check_probabilities,
+    check_prune_below,
+    check_types_and_shapes,
+    check_weights,
 )
 
-SUM_TOLERANCE = sum_tolerance(tf.float32)
+TOLERANCE = 1e-3
 
 
 def uniform(*shape):
@@ -21,40 +22,49 @@ def pixels(*shape, dtype=tf.uint8):
     return tf.zeros(shape, dtype)
 
 
-def message_of(check, *arguments):
+def check(probabilities):
+    """Check constant probabilities eagerly."""
+    probabilities = tf.constant(probabilities)
+    return check_probabilities(probabilities, pixels(*probabilities.shape[:3], 3))
+
+
+def message_of(function, *arguments):
     """The one line that a check raises."""
     with pytest.raises(ValueError, match=r"^dense_crf: ") as error:
-        check(*arguments)
+        function(*arguments)
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float32, tf.float64])
-def test_all_floating_types_are_taken(dtype):
-    check_types(tf.zeros([1, 2, 2, 3], dtype), pixels(1, 2, 2, 3))
+def test_accepts_all_floating_types(dtype):
+    check_types_and_shapes(tf.zeros([1, 2, 2, 3], dtype), pixels(1, 2, 2, 3))
 
 
 @pytest.mark.parametrize("dtype", [tf.int32, tf.uint8, tf.bool, tf.complex64])
-def test_other_probabilities_are_named(dtype):
-    message = message_of(check_types, tf.zeros([1, 2, 2, 3], dtype), pixels(1, 2, 2, 3))
+def test_other_types_of_probabilities_are_named(dtype):
+    probabilities = tf.zeros([1, 2, 2, 3], dtype)
+    message = message_of(check_types_and_shapes, probabilities, pixels(1, 2, 2, 3))
     assert "probabilities must be floating" in message and dtype.name in message
 
 
 @pytest.mark.parametrize("dtype", [tf.float32, tf.int32, tf.int8, tf.uint16])
-def test_other_images_are_named_with_the_remedy(dtype):
+def test_other_types_of_images_are_named_with_the_remedy(dtype):
     images = pixels(1, 2, 2, 3, dtype=dtype)
-    message = message_of(check_types, tf.zeros([1, 2, 2, 3]), images)
+    message = message_of(check_types_and_shapes, tf.zeros([1, 2, 2, 3]), images)
     assert f"not {dtype.name};" in message and "tf.cast(images, tf.uint8)" in message
 
 
 @pytest.mark.parametrize("labels", [1, 2, 64])
-def test_shapes_that_agree_are_taken(labels):
-    check_shapes(tf.zeros([2, 4, 5, labels]), pixels(2, 4, 5, 3))
+def test_accepts_shapes_that_agree(labels):
+    check_types_and_shapes(tf.zeros([2, 4, 5, labels]), pixels(2, 4, 5, 3))
 
 
-def test_unknown_sizes_are_taken_as_far_as_they_go():
-    check_shapes(tf.TensorSpec([None, 4, None, None]), tf.TensorSpec([2, None, 5, 3]))
-    message = message_of(check_shapes, tf.TensorSpec([None, 4, None, 2]), pixels(2, 6, 5, 3))
+def test_unknown_sizes_are_checked_as_far_as_they_are_known():
+    images = tf.TensorSpec([2, None, 5, 3], tf.uint8)
+    check_types_and_shapes(tf.TensorSpec([None, 4, None, None]), images)
+    probabilities = tf.TensorSpec([None, 4, None, 2])
+    message = message_of(check_types_and_shapes, probabilities, pixels(2, 6, 5, 3))
     assert "must agree" in message and "(None, 4, None, 2)" in message
 
 
@@ -67,24 +77,41 @@ def test_unknown_sizes_are_taken_as_far_as_they_go():
         ((1, 4, 5, 2), (1, 4, 5, 4), "3 channels"),
         ((1, 4, 5, 2), (1, 5, 4, 3), "must agree"),
         ((2, 4, 5, 2), (1, 4, 5, 3), "must agree"),
-        ((1, 4, 5, 0), (1, 4, 5, 3), "nothing to do"),
-        ((0, 4, 5, 2), (0, 4, 5, 3), "nothing to do"),
-        ((1, 4, 0, 2), (1, 4, 0, 3), "nothing to do"),
+        ((1, 4, 5, 0), (1, 4, 5, 3), "is empty"),
+        ((0, 4, 5, 2), (0, 4, 5, 3), "is empty"),
+        ((1, 4, 0, 2), (1, 4, 0, 3), "is empty"),
     ],
 )
-def test_other_shapes_are_named(probabilities, images, reason):
-    message = message_of(check_shapes, tf.zeros(probabilities), pixels(*images))
+def test_wrong_shapes_are_named(probabilities, images, reason):
+    message = message_of(check_types_and_shapes, tf.zeros(probabilities), pixels(*images))
     assert reason in message and str(probabilities) in message and str(images) in message
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 5, 2), (1, 1, 300, 64)])
-def test_probabilities_are_taken(shape):
-    check_values(uniform(*shape), SUM_TOLERANCE)
-    check_values(uniform(*shape) * np.float32(1 + 0.9 * SUM_TOLERANCE), SUM_TOLERANCE)
+def test_accepts_probabilities_within_the_tolerance(shape):
+    for factor in (1, 1 - 0.9 * TOLERANCE, 1 + 0.9 * TOLERANCE):
+        given = uniform(*shape) * np.float32(factor)
+        np.testing.assert_array_equal(check(given), given)
 
 
-# In the parts of all threads, and at their ends.
-PLACES = [(0, 0, 0, 0), (0, 0, 0, 4), (0, 3, 4, 2), (1, 6, 7, 4), (1, 2, 0, 1)]
+@pytest.mark.parametrize(
+    ("dtype", "good", "bad"),
+    [
+        (tf.float16, 3 / 1024, 5 / 1024),
+        (tf.bfloat16, 3 / 128, 5 / 128),
+        (tf.float32, 0.9e-3, 1.1e-3),
+        (tf.float64, 0.9e-3, 1.1e-3),
+    ],
+)
+def test_the_tolerance_of_sums_is_larger_in_half_precision(dtype, good, bad):
+    # These numbers are exact in their types.
+    result = check(tf.constant([[[[0.5, 0.5 + good]]]], dtype))
+    assert result.dtype == tf.float32
+    assert "sum to one" in message_of(check, tf.constant([[[[0.5, 0.5 + bad]]]], dtype))
+
+
+# In the parts of different threads, and at their ends.
+PLACES = [(0, 0, 0, 0), (0, 3, 4, 2), (1, 6, 7, 4), (1, 2, 0, 1)]
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -94,76 +121,118 @@ PLACES = [(0, 0, 0, 0), (0, 0, 0, 4), (0, 3, 4, 2), (1, 6, 7, 4), (1, 2, 0, 1)]
         (np.nan, "NaN or infinite"),
         (np.inf, "NaN or infinite"),
         (-np.inf, "NaN or infinite"),
-        (-0.25, "must not be negative, the least is -0.25"),
-        (-1e-6, "must not be negative, the least is -1e-06"),
+        (-0.25, "must not be negative, the smallest is -0.25"),
+        (-1e-6, "must not be negative, the smallest is -1e-06"),
         (0.7, "one pixel's sum is 1.5; scores need a softmax first"),
         (0.0, "one pixel's sum is 0.8;"),
     ],
 )
-def test_one_wrong_value_is_found_anywhere(place, value, reason):
+def test_a_wrong_value_is_found_at_any_place(place, value, reason):
     probabilities = uniform(2, 7, 8, 5)
     probabilities[place] = value
-    assert reason in message_of(check_values, probabilities, SUM_TOLERANCE)
+    assert reason in message_of(check, probabilities)
 
 
-def test_a_negative_value_in_a_row_that_sums_to_one_is_found():
-    probabilities = uniform(1, 3, 4, 2)
-    probabilities[0, 1, 2] = [1.5, -0.5]
-    assert "the least is -0.5" in message_of(check_values, probabilities, SUM_TOLERANCE)
+@pytest.mark.parametrize("labels", [2, 8, 21])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_is_found_at_any_label(labels, value):
+    for label in range(labels):
+        probabilities = uniform(1, 1, 3, labels)
+        probabilities[0, 0, 1, label] = value
+        assert "NaN or infinite" in message_of(check, probabilities)
 
 
-def test_scores_need_a_softmax():
-    scores = np.random.default_rng(0).normal(size=(1, 3, 4, 2)).astype(np.float32)
-    assert "scores need a softmax first" in message_of(check_values, scores, SUM_TOLERANCE)
-
-
-@pytest.mark.parametrize("excess", [-2, 2])
-def test_sums_beyond_the_tolerance_are_named(excess):
-    probabilities = uniform(1, 3, 4, 2)
-    probabilities[0, 1, 2] *= 1 + excess * SUM_TOLERANCE
-    assert f"sum is {1 + excess * SUM_TOLERANCE:g};" in message_of(
-        check_values, probabilities, SUM_TOLERANCE
-    )
-
-
-@tf.function(
-    input_signature=[tf.TensorSpec([None] * 4), tf.TensorSpec([None] * 4, tf.uint8)],
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ([0.25, 0.752, 0.0], "sum is 1.002;"),
+        ([0.25, 0.748, 0.0], "sum is 0.998;"),
+        ([0.0, 0.0, 0.0], "sum is 0;"),
+        ([0.75, 0.5, -0.25], "the smallest is -0.25;"),
+    ],
 )
-def checked(probabilities, images):
-    with tf.control_dependencies(graph_checks(probabilities, images, SUM_TOLERANCE)):
-        return tf.identity(probabilities)
+def test_wrong_rows_by_hand(row, reason):
+    assert reason in message_of(check, np.float32([[[[1, 0, 0], row]]]))
 
 
-def test_a_graph_lets_good_values_pass():
+@tf.function(input_signature=[tf.TensorSpec([None] * 4), tf.TensorSpec([None] * 4, tf.uint8)])
+def checked_in_graph(probabilities, images):
+    return check_probabilities(probabilities, images)
+
+
+def test_a_graph_accepts_good_values():
     given = uniform(1, 3, 4, 2)
-    np.testing.assert_array_equal(checked(given, pixels(1, 3, 4, 3)), given)
+    np.testing.assert_array_equal(checked_in_graph(given, pixels(1, 3, 4, 3)), given)
 
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -0.25, 0.7])
-def test_a_graph_stops_on_one_wrong_value_anywhere(place, value):
+def test_a_graph_stops_on_a_wrong_value_at_any_place(place, value):
     probabilities = uniform(2, 7, 8, 5)
     probabilities[place] = value
     with pytest.raises(tf.errors.InvalidArgumentError, match="sum to one over the last axis"):
-        checked(probabilities, pixels(2, 7, 8, 3))
+        checked_in_graph(probabilities, pixels(2, 7, 8, 3))
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 3), (1, 4, 3, 3), (1, 3, 5, 3)])
-def test_a_graph_stops_on_another_size(shape):
+def test_a_graph_stops_on_different_sizes(shape):
     with pytest.raises(tf.errors.InvalidArgumentError, match="differ in size"):
-        checked(uniform(1, 3, 4, 2), pixels(*shape))
-
-
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"),
-    [(tf.float16, 4 / 1024), (tf.bfloat16, 4 / 128), (tf.float32, 1e-3), (tf.float64, 1e-3)],
-)
-def test_tolerance_grows_with_the_rounding(dtype, tolerance):
-    assert sum_tolerance(dtype) == tolerance
+        checked_in_graph(uniform(1, 3, 4, 2), pixels(*shape))
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 4, 2), (1, 0, 4, 2), (1, 3, 0, 2), (1, 3, 4, 0)])
-def test_a_graph_stops_on_an_empty_size(shape):
-    empty = np.zeros(shape, np.float32)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="nothing to do"):
-        checked(empty, pixels(*shape[:3], 3))
+def test_a_graph_stops_on_an_empty_input(shape):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the input is empty"):
+        checked_in_graph(np.zeros(shape, np.float32), pixels(*shape[:3], 3))
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, np.nan])
+def test_prune_below_must_be_a_probability(value):
+    message = message_of(check_prune_below, value)
+    assert f"prune_below must be a probability, not {value}" in message
+
+
+def test_number_of_threads_becomes_a_plain_integer():
+    assert check_num_threads(None) is None
+    assert type(check_num_threads(np.int64(3))) is int
+
+
+@pytest.mark.parametrize("value", [0, -2, True, 2.0, "2"])
+def test_number_of_threads_must_be_a_positive_integer(value):
+    message = message_of(check_num_threads, value)
+    assert f"num_threads must be a whole number of at least 1, not {value!r}" in message
+
+
+@pytest.mark.parametrize("weights", [1.0, (1.0,), (1.0, 2.0, 3.0), ([1.0, 2.0], 3.0)])
+def test_weights_must_be_two_scalars(weights):
+    assert "weights must be two scalars" in message_of(check_weights, weights)
+
+
+@pytest.mark.parametrize(
+    ("weights", "reason"),
+    [((np.nan, 1), "w1 is nan"), ((1, np.inf), "w2 is inf"), ((1, -0.5), "w2 is -0.5")],
+)
+def test_weights_out_of_range_are_named(weights, reason):
+    assert f"must be finite and at least 0, but {reason}" in message_of(check_weights, weights)
+
+
+def test_a_compatibility_needs_the_number_of_labels():
+    message = message_of(check_compatibility, np.eye(4), tf.zeros([1, 2, 2, 3]), 0)
+    assert "the compatibility is (4, 4), but there are 3 labels" in message
+    run = tf.function(
+        lambda p: check_compatibility(np.eye(4), p, 0), input_signature=[tf.TensorSpec([None] * 4)]
+    )
+    np.testing.assert_array_equal(run(tf.zeros([1, 2, 2, 4])), np.eye(4))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="one row and one column for each"):
+        run(tf.zeros([1, 2, 2, 3]))
+
+
+@pytest.mark.parametrize("costs", [np.full((3, 3), np.nan), np.diag([0, np.inf, 0])])
+def test_a_compatibility_must_be_finite(costs):
+    message = message_of(check_compatibility, costs, tf.zeros([1, 2, 2, 3]), 0)
+    assert "compatibility holds NaN or infinite" in message
+
+
+def test_a_compatibility_cannot_be_pruned():
+    message = message_of(check_compatibility, np.eye(3), tf.zeros([1, 2, 2, 3]), 0.1)
+    assert "in the Potts model" in message and "prune_below=0" in message

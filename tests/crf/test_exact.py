@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from crf.exact import BLOCK, exact_filter
+from crf.exact import _BLOCK, ExactFilter
 
 
 def kernel_matrix(features):
@@ -11,27 +11,27 @@ def kernel_matrix(features):
 
 def test_two_points_by_hand():
     # One unit apart: each point keeps its own value and gets exp(-1/2) of the other's.
-    filtered = exact_filter(tf.constant([[0.0], [1.0]]))(tf.constant([[1.0, 2.0], [0.0, 4.0]]))
+    filtered = ExactFilter(tf.constant([[0.0], [1.0]]))(tf.constant([[1.0, 2.0], [0.0, 4.0]]))
     near = np.exp(-0.5)
     np.testing.assert_allclose(filtered, [[1, 2 + 4 * near], [near, 4 + 2 * near]], rtol=1e-6)
 
 
 def test_equals_numpy_for_more_points_than_a_block():
     rng = np.random.default_rng(0)
-    features = rng.normal(size=(BLOCK + 37, 5)).astype(np.float32)
-    values = rng.random((BLOCK + 37, 3)).astype(np.float32)
-    filtered = exact_filter(tf.constant(features))(tf.constant(values))
+    features = rng.normal(size=(_BLOCK + 37, 5)).astype(np.float32)
+    values = rng.random((_BLOCK + 37, 3)).astype(np.float32)
+    filtered = ExactFilter(tf.constant(features))(tf.constant(values))
     np.testing.assert_allclose(filtered, kernel_matrix(features) @ values, rtol=1e-5)
 
 
-def test_near_points_far_from_the_origin_lose_no_digits():
+def test_close_points_far_from_the_origin_lose_no_digits():
     features = np.float32([[1000, 1000], [1000.25, 1000]])
-    filtered = exact_filter(tf.constant(features))(tf.constant([[0.0], [1.0]]))
+    filtered = ExactFilter(tf.constant(features))(tf.constant([[0.0], [1.0]]))
     np.testing.assert_allclose(filtered[0, 0], np.exp(-0.03125), rtol=1e-6)
 
 
 def test_works_in_a_graph_of_unknown_size():
     signature = [tf.TensorSpec([None, 2]), tf.TensorSpec([None, None])]
-    run = tf.function(lambda f, v: exact_filter(f)(v), input_signature=signature)
-    features, values = tf.random.normal([BLOCK * 2, 2]), tf.random.uniform([BLOCK * 2, 4])
-    np.testing.assert_allclose(run(features, values), exact_filter(features)(values), rtol=1e-5)
+    run = tf.function(lambda f, v: ExactFilter(f)(v), input_signature=signature)
+    features, values = tf.random.normal([_BLOCK * 2, 2]), tf.random.uniform([_BLOCK * 2, 4])
+    np.testing.assert_allclose(run(features, values), ExactFilter(features)(values), rtol=1e-5)

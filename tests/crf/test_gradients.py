@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 
 from crf import NORMALIZATIONS, CRFParams, dense_crf
-from crf.exact import exact_filter
+from crf.exact import ExactFilter
 from crf.lattice import lattice_filter
-from crf.mean_field import infer, normalize
+from crf.mean_field import _normalized_filter, mean_field
 
-FILTERS = {"lattice": lattice_filter, "exact": exact_filter}
+FILTERS = {"lattice": lattice_filter, "exact": ExactFilter}
 STEP = 1e-5
 
 
@@ -39,25 +39,27 @@ def central_differences(function, arguments, index):
 
 def assert_equals_differences(gradient, differences):
     scale = np.abs(differences).max()
-    assert scale > 1e-3  # else there is nothing to get wrong
+    assert scale > 1e-3  # otherwise nothing is tested
     assert np.abs(gradient - differences).max() <= 1e-6 * scale
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-@pytest.mark.parametrize("engine", FILTERS)
+@pytest.mark.parametrize(
+    ("engine", "normalization"),
+    [("lattice", "symmetric"), ("lattice", "none"), ("exact", "symmetric"), ("exact", "after")],
+)
 def test_inference_gradients_equal_differences(engine, normalization):
     probabilities, image = scene()
     rng = np.random.default_rng(1)
     readout = rng.normal(size=probabilities.shape)
-    # The unnormalised kernels of 20 pixels sum up to several.
+    # Without normalization the kernels of 20 pixels have sums well above one.
     scale = 0.2 if normalization == "none" else 1.0
     weights, costs = scale * np.array([1.2, 0.7]), rng.normal(size=(3, 3)) - np.eye(3)
     params = CRFParams(
-        sigma_alpha=3, sigma_beta=20, sigma_gamma=1.5, iterations=3, normalization=normalization
+        sigma_alpha=3, sigma_beta=20, sigma_gamma=1.5, iterations=2, normalization=normalization
     )
 
     def value(probabilities, weights, costs):
-        marginals = infer(
+        marginals = mean_field(
             probabilities, image, params, FILTERS[engine], tf.unstack(weights, 2), costs
         )
         return tf.reduce_sum(readout * marginals)
@@ -70,19 +72,20 @@ def test_inference_gradients_equal_differences(engine, normalization):
 
     # Sizes that only the running graph knows.
     unknown = [tf.TensorSpec(s, tf.float64) for s in ([None] * 3, [None], [None] * 2)]
-    in_graph = tf.function(gradients, input_signature=unknown)
-    arguments = [probabilities, weights, costs]
-    tensors = list(map(tf.constant, arguments))
-    eager, graph = gradients(*tensors), in_graph(*tensors)
     run = tf.function(value, input_signature=unknown)
+    arguments = [probabilities, weights, costs]
+    computed = [gradients(*map(tf.constant, arguments))]
+    if (engine, normalization) == ("lattice", "symmetric"):
+        in_graph = tf.function(gradients, input_signature=unknown)
+        computed.append(in_graph(*map(tf.constant, arguments)))
     for index in range(3):
         differences = central_differences(run, arguments, index)
-        assert_equals_differences(eager[index], differences)
-        assert_equals_differences(graph[index], differences)
+        for gradient in computed:
+            assert_equals_differences(gradient[index], differences)
 
 
 @pytest.mark.parametrize("d", [2, 5])
-def test_transposed_filter_is_the_adjoint_to_the_last_digits(d):
+def test_transposed_filter_is_the_adjoint(d):
     rng = np.random.default_rng(0)
     run = lattice_filter(tf.constant(rng.normal(size=(60, d)) * 1.5))
     a, b = tf.constant(rng.random((2, 60, 3)))
@@ -90,10 +93,10 @@ def test_transposed_filter_is_the_adjoint_to_the_last_digits(d):
         tape.watch(b)
         filtered = run(b)
     backwards = tape.gradient(filtered, b, output_gradients=a)
-    # All values are positive, so that the sums are no smaller than what they sum.
+    # All values are positive, so that nothing cancels in the sums.
     forth, back = (tf.reduce_sum(x * y, axis=0).numpy() for x, y in ((a, filtered), (backwards, b)))
     assert np.abs(forth - back).max() <= 1e-12 * forth.min()
-    # The filter is not symmetric: its own result in place of the adjoint's must not do.
+    # The filter is not symmetric: using it in place of the adjoint would fail.
     own = tf.reduce_sum(run(a) * b, axis=0).numpy()
     assert np.abs(forth - own).max() > 1e-6 * forth.min()
 
@@ -123,7 +126,7 @@ def test_normalization_swaps_sides_in_the_gradient(engine, normalization):
     # As matrices, with R the diagonal matrix of the row sums: (K / R)' = K' / R and so on.
     left = {"none": 1, "before": rows, "after": 1, "symmetric": np.sqrt(rows)}[normalization]
     right = {"none": 1, "before": 1, "after": rows, "symmetric": np.sqrt(rows)}[normalization]
-    run = normalize(plain, ones, normalization)
+    run = _normalized_filter(plain, ones, normalization)
     upstream = tf.random.normal([20, 3], dtype=tf.float64)
     values = tf.random.normal([20, 3], dtype=tf.float64)
     with tf.GradientTape() as tape:
@@ -134,8 +137,7 @@ def test_normalization_swaps_sides_in_the_gradient(engine, normalization):
     np.testing.assert_allclose(gradient, expected, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("engine", FILTERS)
-@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize(("engine", "in_graph"), [("lattice", True), ("exact", False)])
 def test_dense_crf_passes_gradients_of_a_batch(engine, in_graph):
     probabilities, image = scene()
     batch = tf.constant(np.stack([probabilities, probabilities[::-1]]), tf.float32)
@@ -143,7 +145,7 @@ def test_dense_crf_passes_gradients_of_a_batch(engine, in_graph):
     w1, w2 = tf.Variable(1.2), keras.Variable(0.7)
     costs = tf.Variable(1 - np.eye(3), dtype=tf.float32)
     readout = tf.random.normal(batch.shape)
-    params = CRFParams(sigma_alpha=3, sigma_beta=20, iterations=3)
+    params = CRFParams(sigma_alpha=3, sigma_beta=20, iterations=2)
 
     def gradients():
         with tf.GradientTape() as tape:
@@ -159,7 +161,7 @@ def test_dense_crf_passes_gradients_of_a_batch(engine, in_graph):
         given = [tf.cast(tensor, tf.float64) for tensor in (batch[i], w1, w2, costs)]
         with tf.GradientTape() as tape:
             tape.watch(given)
-            refined = infer(given[0], images[i], params, FILTERS[engine], given[1:3], given[3])
+            refined = mean_field(given[0], images[i], params, FILTERS[engine], given[1:3], given[3])
             loss = tf.reduce_sum(tf.cast(readout[i], tf.float64) * refined)
         from_float64.append(tape.gradient(loss, given))
     first, second = from_float64
@@ -170,7 +172,7 @@ def test_dense_crf_passes_gradients_of_a_batch(engine, in_graph):
         assert np.abs(mine - wanted).max() <= 1e-4 * np.abs(wanted).max()
 
 
-def test_given_weights_of_zero_still_have_a_gradient():
+def test_given_weights_of_zero_have_a_gradient():
     probabilities, image = scene()
     batch = tf.constant(probabilities[None], tf.float32)
     weights = [tf.Variable(0.0), tf.Variable(0.0)]
@@ -178,23 +180,3 @@ def test_given_weights_of_zero_still_have_a_gradient():
         refined = dense_crf(batch, image[None], CRFParams(w1=0, w2=0), weights=weights)
         loss = tf.reduce_sum(refined[..., 0] ** 2)
     assert all(abs(float(slope)) > 1e-4 for slope in tape.gradient(loss, weights))
-
-
-def test_compatibility_for_other_labels_raises_before_any_image_is_run():
-    probabilities, image = scene()
-    with pytest.raises(ValueError, match=r"compatibility is \(4, 4\), but there are 3") as error:
-        dense_crf(probabilities[None], image[None], compatibility=tf.eye(4))
-    assert "\n" not in str(error.value)
-
-
-def test_weights_of_the_params_give_what_weights_as_tensors_give():
-    probabilities, image = scene()
-    costs = ((0, 1, 2), (0.5, 0, 0.5), (3, 1, 0))
-    own = CRFParams(w1=1.5, w2=0.5, sigma_alpha=5, sigma_beta=20, compatibility=costs)
-    other = CRFParams(w1=0, w2=9, sigma_alpha=5, sigma_beta=20)
-    result = dense_crf(
-        probabilities[None], image[None], other, weights=(1.5, 0.5), compatibility=costs
-    )
-    expected = dense_crf(probabilities[None], image[None], own)
-    np.testing.assert_allclose(result, expected, atol=1e-6)
-    assert np.abs(dense_crf(probabilities[None], image[None], other) - expected).max() > 0.01

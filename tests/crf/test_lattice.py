@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from crf.exact import exact_filter
-from crf.lattice import build_lattice, label_groups, lattice_filter
+from crf.exact import ExactFilter
+from crf.lattice import _label_groups, lattice_filter
 
 
 def slow_lattice_filter(features, values):
-    """The same lattice with dictionaries and loops, in float64, one point at a time."""
+    """The same lattice filter with dictionaries and loops, in float64, one point at a time."""
     d = features.shape[1]
     scale = [np.sqrt(2 / 3) * (d + 1) / np.sqrt((i + 1) * (i + 2)) for i in range(d)]
     points = []
@@ -55,7 +55,7 @@ def test_single_point_at_the_origin_by_hand(d, expected):
     np.testing.assert_allclose(filtered, [[expected]], rtol=1e-6)
 
 
-def test_far_points_do_not_meet():
+def test_distant_points_do_not_interact():
     features = tf.constant([[0.0, 0.0], [40.0, -30.0]])
     filtered = lattice_filter(features)(tf.constant([[1.0, 0.0], [0.0, 1.0]])).numpy()
     assert filtered[0, 1] == filtered[1, 0] == 0
@@ -75,16 +75,16 @@ def test_equals_the_slow_lattice(d, spread):
 
 
 @pytest.mark.parametrize("d", [2, 5])
-def test_every_point_spreads_its_whole_value(d):
+def test_splat_weights_of_a_point_sum_to_one(d):
     features = tf.random.normal([200, d], stddev=5.0)
-    splat = tf.sparse.to_dense(tf.sparse.reorder(build_lattice(features).splat)).numpy()
+    splat = tf.sparse.to_dense(tf.sparse.reorder(lattice_filter(features).splat)).numpy()
     assert splat.min() > -1e-5 and splat.max() < 1 + 1e-5
     np.testing.assert_array_equal((splat != 0).sum(axis=0), np.full(200, d + 1))
     np.testing.assert_allclose(splat.sum(axis=0), np.ones(200), atol=1e-5)
 
 
-def test_neighbors_answer_each_other():
-    for halves in build_lattice(tf.random.normal([200, 3])).neighbors:
+def test_neighbors_are_mutual():
+    for halves in lattice_filter(tf.random.normal([200, 3])).neighbors:
         matrix = tf.sparse.to_dense(tf.sparse.reorder(halves)).numpy()
         np.testing.assert_array_equal(matrix, matrix.T)
         assert set(np.unique(matrix)) == {0, 0.5} and np.count_nonzero(matrix) > 20
@@ -103,33 +103,33 @@ def test_neighbors_answer_each_other():
     ],
 )
 def test_label_groups_by_hand(labels, axes, bounds):
-    assert label_groups(labels, axes) == bounds
+    assert _label_groups(labels, axes) == bounds
 
 
 @pytest.mark.parametrize("axes", [3, 6])
 def test_label_groups_stay_below_the_slow_size(axes):
     for labels in range(1, 300):
-        bounds = label_groups(labels, axes)
+        bounds = _label_groups(labels, axes)
         sizes = np.diff(bounds)
         assert bounds[0] == 0 and bounds[-1] == labels and sizes.min() > 0 and sizes.max() < 32
 
 
 @pytest.mark.parametrize("d", [2, 5])
 @pytest.mark.parametrize("labels", [1, 2, 17, 21, 40])
-def test_groups_of_labels_change_nothing(labels, d):
+def test_label_groups_do_not_change_the_result(labels, d):
     run = lattice_filter(tf.random.normal([50, d], dtype=tf.float64))
     values = tf.random.uniform([50, labels], dtype=tf.float64)
     one_by_one = tf.concat([run(values[:, i : i + 1]) for i in range(labels)], axis=1)
     np.testing.assert_allclose(run(values), one_by_one, rtol=1e-12)
 
 
-def test_comes_near_the_gaussian():
+def test_approximates_the_gaussian():
     y, x = np.mgrid[:30, :30]
     features = tf.constant(np.stack([x, y], axis=-1).reshape(-1, 2) / 3, tf.float32)
     values = tf.constant(np.random.default_rng(0).random((900, 2)), tf.float32)
     lattice, exact = (
         make(features)(tf.concat([values, tf.ones([900, 1])], axis=1)).numpy()
-        for make in (lattice_filter, exact_filter)
+        for make in (lattice_filter, ExactFilter)
     )
     means, wanted = lattice[:, :2] / lattice[:, 2:], exact[:, :2] / exact[:, 2:]
     assert np.abs(means - wanted).mean() < 0.1 * wanted.std(axis=0).mean()
@@ -157,7 +157,7 @@ def test_works_in_a_graph_of_unknown_size():
 def test_gradient_is_the_transposed_filter():
     run = lattice_filter(tf.random.normal([40, 2], stddev=2.0))
     matrix = run(tf.eye(40)).numpy()
-    assert np.abs(matrix - matrix.T).max() > 1e-4  # else the transposition goes unseen
+    assert np.abs(matrix - matrix.T).max() > 1e-4  # otherwise nothing is tested
     values, upstream = tf.random.uniform([40, 3]), tf.random.normal([40, 3])
     with tf.GradientTape() as tape:
         tape.watch(values)
@@ -166,31 +166,33 @@ def test_gradient_is_the_transposed_filter():
     np.testing.assert_allclose(gradient, matrix.T @ upstream.numpy(), atol=1e-4)
 
 
-def test_features_too_far_apart_raise():
+def test_too_small_sigmas_raise():
     features = tf.constant(np.vstack([np.zeros(5), np.full(5, 1e5)]), tf.float32)
-    with pytest.raises(ValueError, match="too far for the lattice: choose larger sigmas") as error:
-        build_lattice(features)
+    with pytest.raises(
+        ValueError, match="sigmas are too small for the lattice; choose larger sigmas"
+    ) as error:
+        lattice_filter(features)
     assert "\n" not in str(error.value)
     with pytest.raises(tf.errors.InvalidArgumentError, match="choose larger sigmas"):
-        tf.function(lambda f: build_lattice(f).splat)(features)
+        tf.function(lambda f: lattice_filter(f).splat)(features)
 
 
-def test_a_single_coordinate_too_far_out_raises():
-    # In two dimensions the keys would fit 63 bits, but float32 could not tell the vertices.
+def test_a_single_coordinate_too_large_raises():
+    # In two dimensions the keys would fit 63 bits, but float32 could not separate the vertices.
     for reach, fits in ((1e6, True), (3e6, False), (1e8, False), (1e30, False)):
         features = tf.constant([[0.0, 0.0], [reach, 0.0]])
         if fits:
             filtered = lattice_filter(features)(tf.eye(2)).numpy()
             assert filtered[0, 1] == filtered[1, 0] == 0 and (np.diag(filtered) > 0.5).all()
         else:
-            with pytest.raises(ValueError, match="too far for the lattice"):
-                build_lattice(features)
-            with pytest.raises(tf.errors.InvalidArgumentError, match="too far for the lattice"):
-                tf.function(lambda f: build_lattice(f).splat)(features)
+            with pytest.raises(ValueError, match="too small for the lattice"):
+                lattice_filter(features)
+            with pytest.raises(tf.errors.InvalidArgumentError, match="too small for the lattice"):
+                tf.function(lambda f: lattice_filter(f).splat)(features)
 
 
-def test_vertices_stay_apart_near_the_limit_of_the_keys():
-    # Corners of a wide box: 32 points, all alone, so that none may read another's value.
+def test_vertices_stay_separate_near_the_limit_of_the_keys():
+    # Corners of a wide box: 32 points, so far apart that none may read another's value.
     corners = np.stack(np.meshgrid(*[[0, 600]] * 5), axis=-1).reshape(-1, 5)
     filtered = lattice_filter(tf.constant(corners, tf.float32))(tf.eye(32)).numpy()
     assert np.count_nonzero(filtered - np.diag(np.diag(filtered))) == 0

@@ -3,27 +3,27 @@ import pytest
 from crf import memory
 
 
-def test_what_fits_is_taken(monkeypatch):
+def test_what_fits_is_accepted(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: 2_000_000_000)
     memory.check_memory(0, "the tables")
     memory.check_memory(2_000_000_000, "the tables")
 
 
-def test_what_does_not_fit_raises_one_line_with_both_sizes(monkeypatch):
+def test_too_large_a_size_raises_one_line_with_both_sizes(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: 2_000_000_000)
     with pytest.raises(ValueError, match=r"the tables take 7\.5 GB, but 2\.0 GB") as error:
         memory.check_memory(7_500_000_000, "the tables")
     assert "refine tiles of the image" in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_system_that_does_not_say_is_trusted(monkeypatch):
+def test_nothing_is_refused_if_the_available_memory_is_unknown(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: None)
     memory.check_memory(1 << 60, "the tables")
 
 
-def test_no_machine_has_an_exabyte():
+def test_an_exabyte_is_refused_on_every_machine():
     if memory.available_memory() is None:
-        pytest.skip("this system does not say how much memory there is")
+        pytest.skip("this system does not report its available memory")
     memory.check_memory(1, "the tables")
     with pytest.raises(ValueError, match="the tables take"):
         memory.check_memory(1 << 60, "the tables")
@@ -42,6 +42,12 @@ def test_available_memory_is_read_from_the_system(monkeypatch, tmp_path, text, e
     assert memory.available_memory() == expected
 
 
-def test_a_system_without_the_file_says_nothing(monkeypatch, tmp_path):
+def test_available_memory_is_unknown_without_the_file(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "Path", lambda _: tmp_path / "missing")
     assert memory.available_memory() is None
+
+
+def test_the_estimate_is_proportional_to_the_pixels_and_grows_with_the_labels():
+    one = memory.inference_bytes(10, 20, 3)
+    assert memory.inference_bytes(20, 20, 3) == memory.inference_bytes(10, 40, 3) == 2 * one
+    assert memory.inference_bytes(10, 20, 4) > one

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from crf.params import NORMALIZATIONS, CRFParams, pixel_features
+from crf.params import NORMALIZATIONS, CRFParams
 
 
 def test_defaults_are_the_published_ones():
@@ -33,7 +33,7 @@ def test_is_frozen_and_hashable():
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_takes_every_normalization(normalization):
+def test_accepts_every_normalization(normalization):
     assert CRFParams(normalization=normalization).normalization == normalization
 
 
@@ -60,22 +60,10 @@ def test_takes_every_normalization(normalization):
         ("compatibility", ((0, None), (1, 0))),
     ],
 )
-def test_bad_value_is_named_in_one_line(name, value):
+def test_a_bad_value_gives_one_line_with_its_name(name, value):
     with pytest.raises(ValueError, match=name) as error:
         CRFParams(**{name: value})
     assert "\n" not in str(error.value) and repr(value) in str(error.value)
-
-
-def test_pixel_features_by_hand():
-    image = np.uint8(
-        [[[0, 30, 60], [90, 120, 150], [0, 0, 0]], [[255, 0, 0], [3, 6, 9], [1, 1, 1]]]
-    )
-    params = CRFParams(sigma_alpha=2, sigma_beta=3, sigma_gamma=4)
-    bilateral, spatial = pixel_features(image, params)
-    assert bilateral.shape == (6, 5) and spatial.shape == (6, 2)
-    np.testing.assert_allclose(bilateral[1], [0.5, 0, 30, 40, 50])
-    np.testing.assert_allclose(bilateral[4], [0.5, 0.5, 1, 2, 3])
-    np.testing.assert_allclose(spatial[5], [0.5, 0.25])
 
 
 def test_compatibility_becomes_tuples_of_plain_floats():
@@ -86,12 +74,12 @@ def test_compatibility_becomes_tuples_of_plain_floats():
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_compatibility_that_is_not_finite_names_its_row(value):
+def test_an_infinite_or_nan_compatibility_names_its_row(value):
     with pytest.raises(ValueError, match="compatibility must be finite, but row 1"):
         CRFParams(compatibility=((0, 1), (value, 0)))
 
 
-def test_a_large_bad_compatibility_still_makes_a_short_line():
+def test_a_large_bad_compatibility_gives_a_short_line():
     with pytest.raises(ValueError, match="C rows of C numbers") as error:
         CRFParams(compatibility=np.zeros((30, 31)))
     assert "\n" not in str(error.value) and len(str(error.value)) < 200
@@ -103,14 +91,14 @@ LEARNED = CRFParams(
 
 
 @pytest.mark.parametrize("params", [CRFParams(), LEARNED])
-def test_saved_parameters_come_back_to_the_last_bit(tmp_path, params):
+def test_saved_parameters_are_loaded_bit_identical(tmp_path, params):
     path = tmp_path / "new" / "crf.json"
     params.save(path)
     assert CRFParams.load(path) == params
     assert [entry.name for entry in path.parent.iterdir()] == ["crf.json"]
 
 
-def test_saving_fails_whole(tmp_path, monkeypatch):
+def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "crf.json"
     LEARNED.save(path)
     monkeypatch.setattr("pathlib.Path.replace", lambda *paths: 1 / 0)
@@ -123,7 +111,7 @@ def test_saving_fails_whole(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not a JSON file"),
         ("[1]", "must hold one JSON object"),
         ({"w1": None}, "w1 must be a finite number"),
         ({"w1": "4"}, "w1 must be a finite number"),
@@ -133,7 +121,7 @@ def test_saving_fails_whole(tmp_path, monkeypatch):
         ({"w3": 1, "sigma": 2}, "holds unknown parameters: sigma, w3"),
     ],
 )
-def test_a_bad_file_is_named_in_one_line(tmp_path, change, message):
+def test_a_bad_file_gives_one_line_with_its_path(tmp_path, change, message):
     path = tmp_path / "crf.json"
     good = dataclasses.asdict(LEARNED)
     path.write_text(change if isinstance(change, str) else json.dumps({**good, **change}))
@@ -142,16 +130,16 @@ def test_a_bad_file_is_named_in_one_line(tmp_path, change, message):
     assert "\n" not in str(error.value) and str(path) in str(error.value)
 
 
-def test_a_file_that_lacks_a_parameter_is_refused(tmp_path):
+def test_a_file_without_some_parameters_is_refused(tmp_path):
     path = tmp_path / "crf.json"
     path.write_text('{"w1": 3}')
     with pytest.raises(ValueError, match=r"crf.json lacks parameters: compatibility, iterations"):
         CRFParams.load(path)
 
 
-def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path):
+def test_a_missing_or_binary_file_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"cannot read .*crf.json: No such file"):
         CRFParams.load(tmp_path / "crf.json")
     (tmp_path / "crf.png").write_bytes(b"\x89PNG\xff")
-    with pytest.raises(ValueError, match=r"crf.png is no JSON"):
+    with pytest.raises(ValueError, match=r"crf.png is not a JSON file"):
         CRFParams.load(tmp_path / "crf.png")

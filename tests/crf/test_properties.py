@@ -1,4 +1,4 @@
-"""What holds for every image, tried on images that hypothesis draws."""
+"""Properties that hold for every image, tested on images that hypothesis draws."""
 
 from dataclasses import replace
 
@@ -9,21 +9,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from crf import ENGINES, NORMALIZATIONS, CRFParams, cpu, dense_crf, mean_field
-from crf.exact import exact_filter
+from crf import ENGINES, NORMALIZATIONS, CRFParams, dense_crf
+from crf.cpu.mean_field import numba_mean_field
+from crf.exact import ExactFilter
 from crf.lattice import lattice_filter
+from crf.mean_field import mean_field
 
-FILTERS = {"lattice": lattice_filter, "exact": exact_filter}
+FILTERS = {"lattice": lattice_filter, "exact": ExactFilter}
 
-# The same examples in every run, and no time limit: the first call of all compiles.
+# The same examples in every run, and no time limit, because the first call compiles.
 few = settings(
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-more = settings(few, max_examples=40)
+more = settings(few, max_examples=20)
 
 every_engine = pytest.mark.parametrize("engine", ENGINES)
 labels_counts = st.one_of(st.integers(1, 5), st.sampled_from([2, 8, 21, 64]))
@@ -41,7 +43,7 @@ def scenes(draw, labels=labels_counts):
     scores = draw(st.floats(0.1, 4)) * rng.normal(size=shape)
     exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True)) + 2e-4 * shape[2]
     probabilities = exponentials / exponentials.sum(axis=-1, keepdims=True)
-    # Levels that hypothesis can make equal, and noise that it need not draw.
+    # Levels that hypothesis can make equal; noise from a seed, which is faster to draw.
     level = arrays.arrays(
         np.int64, shape[:2], elements=st.sampled_from([0, 60, 255]), fill=st.just(60)
     )
@@ -54,7 +56,7 @@ def scenes(draw, labels=labels_counts):
 def all_params(draw, **fixed):
     """CRF parameters from the papers' ranges and beyond."""
     normalization = draw(st.sampled_from(NORMALIZATIONS))
-    # Unnormalized kernels of some hundred pixels sum up to as much.
+    # Without normalization the kernels of a hundred pixels have sums of about a hundred.
     heaviest = 0.1 if normalization == "none" else 6.0
     drawn = {
         "w1": draw(st.floats(0, heaviest)),
@@ -73,13 +75,13 @@ def refine(scene, params, engine="numba", **options):
     return dense_crf(probabilities[None], image[None], params, engine, **options)[0].numpy()
 
 
-def infer(engine, probabilities, image, params):
+def run_unchecked(engine, probabilities, image, params):
     """The engine on probabilities that need not sum to one."""
     if engine == "numba":
         refined = np.empty_like(probabilities)
-        cpu.infer(probabilities, image, params, refined)
+        numba_mean_field(probabilities, image, params, refined)
         return refined
-    return mean_field.infer(tf.constant(probabilities), image, params, FILTERS[engine]).numpy()
+    return mean_field(tf.constant(probabilities), image, params, FILTERS[engine]).numpy()
 
 
 @every_engine
@@ -94,7 +96,7 @@ def test_rows_sum_to_one(engine, scene, params):
 
 @more
 @given(scene=scenes(), params=all_params(), prune_below=st.floats(0, 1), threads=st.integers(1, 4))
-def test_rows_sum_to_one_whatever_is_pruned(scene, params, prune_below, threads):
+def test_rows_sum_to_one_with_pruning(scene, params, prune_below, threads):
     refined = refine(scene, params, num_threads=threads, prune_below=prune_below)
     assert refined.min() >= 0
     np.testing.assert_allclose(refined.sum(axis=-1), 1, atol=1e-5)
@@ -103,14 +105,14 @@ def test_rows_sum_to_one_whatever_is_pruned(scene, params, prune_below, threads)
 @every_engine
 @few
 @given(scene=scenes(), params=all_params(w1=0, w2=0))
-def test_zero_weights_give_the_input_back(engine, scene, params):
+def test_zero_weights_return_the_input(engine, scene, params):
     np.testing.assert_allclose(refine(scene, params, engine), scene[0], rtol=1e-5)
 
 
 @every_engine
 @few
 @given(scene=scenes(labels=st.just(1)), params=all_params())
-def test_a_single_label_is_certain(engine, scene, params):
+def test_a_single_label_has_probability_one(engine, scene, params):
     np.testing.assert_allclose(refine(scene, params, engine), 1, atol=1e-6)
 
 
@@ -141,27 +143,29 @@ def test_a_compatibility_is_permuted_with_the_labels(engine, scene, params, data
 @every_engine
 @few
 @given(scene=scenes(), params=all_params(), data=st.data())
-def test_a_factor_of_all_of_a_pixels_probabilities_changes_nothing(engine, scene, params, data):
-    # Above the floor of 1e-5, which the least probability times the least factor exceeds.
+def test_scaling_all_probabilities_of_a_pixel_changes_nothing(engine, scene, params, data):
+    # All scaled probabilities stay above the floor of 1e-5.
     probabilities, image = scene
     factors = np.random.default_rng(data.draw(st.integers(0, 99))).uniform(
         0.2, 5, (*image.shape[:2], 1)
     )
-    scaled = infer(engine, (probabilities * factors).astype(np.float32), image, params)
-    np.testing.assert_allclose(scaled, infer(engine, probabilities, image, params), atol=1e-4)
+    scaled = run_unchecked(engine, (probabilities * factors).astype(np.float32), image, params)
+    np.testing.assert_allclose(
+        scaled, run_unchecked(engine, probabilities, image, params), atol=1e-4
+    )
 
 
 @few
 @given(scene=scenes(), params=all_params())
 def test_exact_inference_of_a_mirrored_image_is_mirrored(scene, params):
-    # Not so the lattice, whose vertices lie elsewhere in the mirrored image.
+    # Not true of the lattice, whose vertices lie elsewhere in the mirrored image.
     mirrored = refine([array[:, ::-1] for array in scene], params, "exact")
     np.testing.assert_allclose(mirrored, refine(scene, params, "exact")[:, ::-1], atol=1e-4)
 
 
 @more
 @given(scene=scenes(), params=all_params(), prune_below=st.sampled_from([0.0, 0.2, 0.6]))
-def test_the_same_input_gives_the_same_bits(scene, params, prune_below):
+def test_the_same_input_gives_bit_identical_results(scene, params, prune_below):
     once, *others = (
         refine(scene, params, num_threads=threads, prune_below=prune_below)
         for threads in (None, None, 1, 3)
@@ -189,7 +193,7 @@ def test_numba_equals_the_lattice_with_a_compatibility(scene, params, data):
 
 @few
 @given(scene=scenes(), others=scenes(), params=all_params(), threads=st.integers(1, 3))
-def test_an_image_does_not_depend_on_the_one_before(scene, others, params, threads):
+def test_an_image_does_not_depend_on_the_previous_one(scene, others, params, threads):
     alone = refine(scene, params, num_threads=threads)
     refine(others, params, num_threads=threads)
     np.testing.assert_array_equal(refine(scene, params, num_threads=threads), alone)

@@ -17,7 +17,7 @@ SMALL = SearchGrid(w1=(4,), sigma_alpha=(30, 40, 50), sigma_beta=(3, 5))
 
 
 def bowl(**center):
-    """Scores that fall with the squared distance from a centre."""
+    """Scores that fall with the squared distance from a center."""
 
     def score(points):
         return [
@@ -57,7 +57,7 @@ def test_a_grid_sorts_its_values_and_compares_by_them():
     ("axes", "message"),
     [
         ({"w1": ()}, "w1 has values \\[\\]"),
-        ({"sigma_beta": (3, 4, 3.0)}, "sigma_beta has values .* each once"),
+        ({"sigma_beta": (3, 4, 3.0)}, "sigma_beta has values .* without duplicates"),
         ({"sigma_alpha": (0,)}, "sigma_alpha must be a finite number above 0"),
         ({"w2": (1, "x")}, "w2 must be a finite number"),
     ],
@@ -75,7 +75,7 @@ def test_points_around_are_half_steps_in_all_directions():
     assert set(values(points, "w1", "iterations")) == {(4, 7)}
 
 
-def test_the_least_gap_is_the_step():
+def test_the_step_is_a_fraction_of_the_smallest_gap():
     grid = SearchGrid(w1=(4,), sigma_alpha=(10, 80, 84), sigma_beta=(3,))
     points = grid.points_around(CRFParams(sigma_alpha=80), 0.5)
     assert values(points, "sigma_alpha") == [(78,), (80,), (82,)]
@@ -84,11 +84,11 @@ def test_the_least_gap_is_the_step():
 def test_values_out_of_range_are_left_out():
     grid = SearchGrid(w1=(1, 3), sigma_alpha=(10, 30), sigma_beta=(5,))
     points = grid.points_around(CRFParams(w1=1, sigma_alpha=10), 0.5)
-    # A weight may be 0, a range may not be.
+    # A weight may be 0, a standard deviation may not.
     assert values(points, "w1", "sigma_alpha") == [(w, a) for w in (0, 1, 2) for a in (10, 20)]
 
 
-def test_finer_rounds_close_in_on_the_best_point():
+def test_finer_rounds_approach_the_best_point():
     target = {"w1": 4.3, "sigma_alpha": 63, "sigma_beta": 3.6}
     trials = coarse_to_fine(bowl(**target), rounds=4)
     best = best_trial(trials).params
@@ -100,10 +100,10 @@ def test_finer_rounds_close_in_on_the_best_point():
         assert 0 < sum(trial.round == number for trial in trials) <= 26
 
 
-def test_a_fixed_parameter_stays():
+def test_a_parameter_with_one_value_is_fixed():
     trials = coarse_to_fine(bowl(w1=9, sigma_alpha=44), SMALL)
     assert {trial.params.w1 for trial in trials} == {4}
-    assert best_trial(trials).params.sigma_alpha == 45  # 40 + 5, then half of that does no good
+    assert best_trial(trials).params.sigma_alpha == 45  # 40 + 5; half a step further is worse
 
 
 def test_no_point_is_scored_twice():
@@ -116,11 +116,11 @@ def test_no_point_is_scored_twice():
     trials = coarse_to_fine(score, rounds=3)
     flat = [point for points in asked for point in points]
     assert len(flat) == len(set(flat)) == len(trials)
-    # Around a best point that stays where it is, every half step is new.
+    # While the best point stays the same, every half step around it is new.
     assert [len(points) for points in asked] == [128, 26, 26, 26]
 
 
-def test_known_points_are_taken_and_not_scored():
+def test_known_points_are_not_scored_again():
     full = coarse_to_fine(bowl(sigma_alpha=44, sigma_beta=4.2), SMALL)
     known = {trial.params: trial.score for trial in full[:9]}
     asked = []
@@ -135,18 +135,18 @@ def test_known_points_are_taken_and_not_scored():
     assert coarse_to_fine(pytest.fail, SMALL, known=known) == full
 
 
-def test_scores_may_come_one_by_one():
+def test_scores_may_come_from_a_generator():
     def score(points):
         yield from bowl(sigma_alpha=44)(points)
 
     assert coarse_to_fine(score, SMALL) == coarse_to_fine(bowl(sigma_alpha=44), SMALL)
 
 
-def test_of_equal_scores_the_first_is_best():
+def test_among_equal_scores_the_first_is_best():
     trials = coarse_to_fine(lambda points: [0.5] * len(points), SMALL, rounds=1)
     assert best_trial(trials) is trials[0]
     assert rank_trials(trials) == trials
-    # The finer round was around the first point, too.
+    # The finer round was also around the first point.
     around = {trial.params.sigma_alpha for trial in trials if trial.round == 1}
     assert around == {25, 30, 35}
 
@@ -156,12 +156,12 @@ def test_ranking():
     assert [trial.params.w1 for trial in rank_trials(trials)] == [2, 1, 3]
 
 
-def test_numpy_scores_become_plain_numbers():
+def test_numpy_scores_become_python_floats():
     trials = coarse_to_fine(lambda points: np.float32([0.5] * len(points)), SMALL, rounds=0)
     assert {type(trial.score) for trial in trials} == {float}
 
 
-def test_what_is_not_searched_stays_as_given():
+def test_other_parameters_stay_as_given():
     params = CRFParams(iterations=3, normalization="none", compatibility=((0, 2), (1, 0)))
     trials = coarse_to_fine(bowl(sigma_alpha=33), SMALL, params)
     expected = replace(params, w1=4, w2=3, sigma_gamma=3)
@@ -172,7 +172,7 @@ def test_what_is_not_searched_stays_as_given():
         )
 
 
-def test_ends_of_the_grid():
+def test_ends_met_names_parameters_at_an_end_of_the_grid():
     assert SMALL.ends_met(CRFParams(w1=4, sigma_alpha=40, sigma_beta=4)) == []
     assert SMALL.ends_met(CRFParams(w1=4, sigma_alpha=30, sigma_beta=5.5)) == [
         "sigma_alpha",
@@ -183,7 +183,7 @@ def test_ends_of_the_grid():
 @pytest.mark.parametrize(
     ("score", "rounds", "message"),
     [
-        (lambda points: [float("nan")] * len(points), 1, "the score of CRFParams.* is nan"),
+        (lambda points: [float("nan")] * len(points), 1, "the score of CRFParams.* is NaN"),
         (lambda points: [1.0], 1, "shorter"),
         (lambda points: [1.0] * 1000, 1, "longer"),
         (bowl(w1=4), -1, "rounds is -1"),

@@ -10,11 +10,11 @@ import pytest
 import tensorflow as tf
 
 from crf import NORMALIZATIONS, CRFParams
-from crf import mean_field as tensorflow_engine
-from crf.cpu import infer, workspace
 from crf.cpu import mean_field as numba_engine
-from crf.exact import exact_filter
+from crf.cpu import workspace
+from crf.exact import ExactFilter
 from crf.lattice import lattice_filter
+from crf.mean_field import mean_field
 
 PARAMS = CRFParams(w1=3, sigma_alpha=11.3, sigma_beta=17.1, w2=2, sigma_gamma=2.3, iterations=4)
 
@@ -33,20 +33,20 @@ def scene(height, width, labels, seed=0):
 
 def refine(probabilities, image, params=PARAMS, **options):
     refined = np.full(probabilities.shape, np.nan, np.float32)
-    infer(probabilities, image, params, refined, **options)
+    numba_engine.numba_mean_field(probabilities, image, params, refined, **options)
     return refined
 
 
 def reference(probabilities, image, params, build_filter=lattice_filter):
     """The engine made of TensorFlow operations, in float64."""
     given = tf.constant(probabilities, tf.float64)
-    return tensorflow_engine.infer(given, tf.constant(image), params, build_filter).numpy()
+    return mean_field(given, tf.constant(image), params, build_filter).numpy()
 
 
 def assert_near_the_lattice(probabilities, image, params, **options):
     refined = refine(probabilities, image, params, **options)
     expected = reference(probabilities, image, params)
-    # Single float32 roundings of features and messages, some of which several updates enlarge.
+    # Float32 roundings of features and messages, which several updates may amplify.
     assert np.abs(refined - expected).max() < 1e-4
     assert np.abs(refined - expected).mean() < 2e-6
 
@@ -61,8 +61,11 @@ def test_equals_the_lattice_for_any_size(shape):
     assert_near_the_lattice(*scene(*shape, 5), PARAMS)
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-@pytest.mark.parametrize("weights", [(3, 2), (0, 2), (3, 0), (0, 0)])
+@pytest.mark.parametrize(
+    ("normalization", "weights"),
+    [(name, (3, 2)) for name in NORMALIZATIONS]
+    + [("symmetric", weights) for weights in ((0, 2), (3, 0), (0, 0))],
+)
 def test_equals_the_lattice_for_all_kernels_and_normalizations(normalization, weights):
     scale = 0.1 if normalization == "none" else 1
     params = replace(
@@ -82,8 +85,8 @@ def test_equals_the_lattice_with_a_compatibility(labels):
     assert_near_the_lattice(*scene(11, 13, labels), replace(PARAMS, compatibility=costs))
 
 
-def test_a_compatibility_is_read_row_by_row():
-    # Label 0 costs 9 beside label 1, label 1 nothing beside label 0: all turns to label 1.
+def test_rows_of_the_compatibility_are_labels_that_pay():
+    # Label 0 next to label 1 costs 9, label 1 next to label 0 nothing: all become label 1.
     probabilities, image = np.full((6, 6, 2), 0.5, np.float32), np.zeros((6, 6, 3), np.uint8)
     refined = refine(probabilities, image, replace(PARAMS, compatibility=((0, 9), (0, 0))))
     assert refined[..., 1].min() > 0.99
@@ -94,12 +97,12 @@ def test_labels_agree_with_exact_inference(normalization):
     probabilities, image = scene(24, 32, 4)
     params = CRFParams(w1=3, sigma_alpha=9, sigma_beta=10, w2=3, normalization=normalization)
     refined = refine(probabilities, image, params).argmax(-1)
-    exact = reference(probabilities, image, params, exact_filter).argmax(-1)
+    exact = reference(probabilities, image, params, ExactFilter).argmax(-1)
     assert (exact != probabilities.argmax(-1)).mean() > 0.2  # the CRF has work to do
     assert (exact == refined).mean() > 0.99
 
 
-def test_without_iterations_the_input_is_normalized_above_the_floor():
+def test_zero_iterations_return_the_clamped_and_normalized_input():
     probabilities = np.array([[[0.5, 0.5, 0.0], [1.0, 0.5, 0.5]]], np.float32)
     refined = refine(probabilities, np.zeros((1, 2, 3), np.uint8), CRFParams(iterations=0))
     expected = np.array([[[0.5, 0.5, 1e-5], [1.0, 0.5, 0.5]]]) / [[[1.00001], [2.0]]]
@@ -108,7 +111,7 @@ def test_without_iterations_the_input_is_normalized_above_the_floor():
 
 @pytest.mark.parametrize("labels", [3, 8, 21])
 @pytest.mark.parametrize("prune_below", [0.0, 0.3])
-def test_the_number_of_threads_changes_no_bit(labels, prune_below):
+def test_any_number_of_threads_gives_bit_identical_results(labels, prune_below):
     data = scene(13, 17, labels)
     one = refine(*data, num_threads=1, prune_below=prune_below)
     for number in (2, 3, 50, None):
@@ -116,7 +119,7 @@ def test_the_number_of_threads_changes_no_bit(labels, prune_below):
         np.testing.assert_array_equal(one, many)
 
 
-def test_repeated_calls_give_the_same_bits():
+def test_repeated_calls_give_bit_identical_results():
     data, other = scene(13, 17, 5), scene(19, 11, 9, seed=1)
     first = refine(*data)
     for _ in range(3):
@@ -125,7 +128,7 @@ def test_repeated_calls_give_the_same_bits():
 
 
 def poisoned(self, name, size, dtype, original=workspace.Workspace.array):
-    """An array of the workspace that holds what must not be read."""
+    """An array of the workspace, filled with values that must not be read."""
     array = original(self, name, size, dtype)
     array[:] = np.nan if array.dtype.kind == "f" else np.iinfo(array.dtype).max
     return array
@@ -133,17 +136,17 @@ def poisoned(self, name, size, dtype, original=workspace.Workspace.array):
 
 @pytest.mark.parametrize("weights", [(3, 2), (0, 2), (3, 0), (0, 0)])
 @pytest.mark.parametrize("prune_below", [0.0, 0.5])
-def test_what_memory_held_before_is_never_read(monkeypatch, weights, prune_below):
+def test_old_contents_of_the_workspace_are_never_read(monkeypatch, weights, prune_below):
     data = *scene(11, 13, 5), replace(PARAMS, w1=weights[0], w2=weights[1])
     expected = refine(*data, prune_below=prune_below)
     monkeypatch.setattr(workspace.Workspace, "array", poisoned)
     np.testing.assert_array_equal(refine(*data, prune_below=prune_below), expected)
 
 
-def test_two_threads_with_an_image_each_give_what_one_gives():
+def test_concurrent_calls_do_not_disturb_each_other():
     data = [scene(40, 50, 21), scene(45, 38, 21, seed=1)]
     expected = [refine(*pair) for pair in data]
-    results, together = [None, None], threading.Barrier(2, timeout=60)
+    results, together = [None, None], threading.Barrier(2, timeout=120)
 
     def work(place):
         together.wait()
@@ -171,21 +174,21 @@ def test_works_in_a_forked_process():
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_refine_and_send, args=(sender, data))
     with warnings.catch_warnings():
-        # Python 3.12 warns of every fork in a process that has threads, here TensorFlow's; the
-        # child does not touch TensorFlow.
+        # Python 3.12 warns about forking a process with threads, here TensorFlow's; the child
+        # does not use TensorFlow.
         warnings.simplefilter("ignore", DeprecationWarning)
         child.start()
     try:
-        assert receiver.poll(60), "the child process does not answer"
+        assert receiver.poll(120), "the child process does not answer"
         np.testing.assert_array_equal(receiver.recv(), expected)
-        child.join(60)
+        child.join(120)
         assert child.exitcode == 0
     finally:
         child.kill()
         child.join()
 
 
-def test_read_only_and_non_contiguous_input_is_taken():
+def test_accepts_read_only_and_non_contiguous_input():
     probabilities, image = scene(9, 14, 5)
     expected = refine(probabilities, image)
     order = np.asfortranarray(probabilities), np.asfortranarray(image)
@@ -199,7 +202,7 @@ def test_read_only_and_non_contiguous_input_is_taken():
         np.testing.assert_array_equal(refine(*given), expected)
 
 
-def test_the_input_is_left_as_it_was():
+def test_the_input_is_not_changed():
     probabilities, image = scene(9, 14, 5)
     kept = probabilities.copy(), image.copy()
     refine(probabilities, image)
@@ -209,7 +212,7 @@ def test_the_input_is_left_as_it_was():
 
 
 def network_like(height, width, labels, present, seed=0):
-    """Smooth scores as of a network: few labels are likely anywhere, the others nowhere."""
+    """Smooth scores like a network's, with only a few labels probable anywhere."""
     rng = np.random.default_rng(seed)
     coarse = rng.normal(size=(height // 4, width // 4, labels))
     scores = 3 * np.kron(coarse, np.ones((4, 4, 1)))
@@ -219,7 +222,7 @@ def network_like(height, width, labels, present, seed=0):
     return probabilities, scene(height, width, labels, seed)[1]
 
 
-def test_pruned_labels_keep_their_relation_to_each_other():
+def test_pruned_labels_keep_their_ratios():
     probabilities, image = network_like(24, 32, 12, present=5)
     bound = 0.05
     pruned = probabilities.max(axis=(0, 1)) < bound
@@ -227,7 +230,7 @@ def test_pruned_labels_keep_their_relation_to_each_other():
     refined = refine(probabilities, image, prune_below=bound)
     share = refined[..., pruned] / np.maximum(probabilities[..., pruned], 1e-5)
     np.testing.assert_allclose(share, np.broadcast_to(share[..., :1], share.shape), rtol=1e-5)
-    assert share.std() > 0  # which differs from pixel to pixel
+    assert share.std() > 0  # it differs from pixel to pixel
     np.testing.assert_allclose(refined.sum(axis=-1), 1, atol=1e-6)
 
 
@@ -254,7 +257,7 @@ def test_the_error_of_pruning_is_small():
 
 
 @pytest.mark.parametrize("labels", [1, 3, 8, 21])
-def test_pruning_every_label_gives_the_normalized_input_back(labels):
+def test_pruning_every_label_returns_the_normalized_input(labels):
     probabilities, image = scene(9, 14, labels)
     probabilities *= 0.5
     refined = refine(probabilities, image, prune_below=1.0)
@@ -262,7 +265,7 @@ def test_pruning_every_label_gives_the_normalized_input_back(labels):
     np.testing.assert_allclose(refined, probabilities / total, rtol=1e-5)
 
 
-def test_a_bound_below_all_probabilities_changes_no_bit():
+def test_a_bound_below_all_probabilities_changes_nothing():
     data = scene(9, 14, 5)
     np.testing.assert_array_equal(refine(*data, prune_below=1e-9), refine(*data))
 
@@ -278,11 +281,11 @@ def test_too_little_memory_raises_before_anything_is_built(monkeypatch):
     with pytest.raises(ValueError, match="lattices of an image"):
         refine(*scene(9, 14, 5))
     assert asked[0] > 9 * 14 * 100
-    # Where there is nothing to build, nothing is asked.
+    # Without iterations no lattice is built.
     refine(*scene(9, 14, 5), CRFParams(iterations=0))
 
 
-def test_an_error_leaves_the_engine_as_it_was():
+def test_the_engine_still_works_after_an_error():
     data = scene(9, 14, 5)
     expected = refine(*data)
     with pytest.raises(ValueError, match="choose larger sigmas"):

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tiny_model import blocks, random_model
 
 from crf import CRFParams
+from crf.memory import inference_bytes
 from deeplab_tf import InputError
 from deeplab_tf.data.examples import Example
 from deeplab_tf.data.png import encode_label
@@ -128,7 +129,7 @@ def test_memory_is_bounded(model, tmp_path, monkeypatch):
     ],
 )
 def test_large_images_share_the_processors_fewer_at_a_time(cores, images, fitting, threads):
-    size = 10 * 20 * (labelling.CRF_PIXEL_BYTES + 3 * labelling.CRF_CLASS_BYTES)
+    size = inference_bytes(10, 20, 3)
     memory = int((fitting + 0.5) * size / labelling.MEMORY_SHARE)
     shares = labelling._Shares(cores, images, memory)
     scored = labelling._Scored(None, None, None, np.empty((10, 20, 3)))

@@ -1,8 +1,8 @@
-"""Eight float32 values in one vector register, for numba kernels.
+"""SIMD operations on eight float32 values at a time, for numba kernels.
 
-Left to itself, the compiler gives up on vectors wherever it cannot prove that two arrays do not
-overlap. These operations state the vectors outright; a processor without registers of this
-width runs each as two or more instructions.
+Without them, the compiler does not vectorize a loop if it cannot prove that its arrays do not
+overlap. A processor with narrower registers runs each operation as several instructions. If this
+file changes, put its new checksum into the files that import it; see `SIMD_CHECKSUM` there.
 """
 
 from llvmlite import ir
@@ -16,35 +16,35 @@ _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _INTS = ir.VectorType(ir.IntType(32), LANES)
 _BITS = ir.VectorType(ir.IntType(1), LANES)
 _ALIGNMENT = ir.Constant(ir.IntType(32), 4)
-# Lets a product and a sum become one instruction where the processor has it.
+# Lets a product and a sum become one fused instruction if the processor has it.
 _CONTRACT = ("contract",)
 
 
-class LanesType(types.Type):
+class _VectorType(types.Type):
     """The numba type of eight float32 values."""
 
     def __init__(self):
         super().__init__(f"float32 x {LANES}")
 
 
-class MaskType(types.Type):
-    """The numba type of a choice among the eight."""
+class _MaskType(types.Type):
+    """The numba type of eight booleans, which select lanes."""
 
     def __init__(self):
         super().__init__(f"bool x {LANES}")
 
 
-lanes = LanesType()
-mask = MaskType()
+_vector = _VectorType()
+_mask = _MaskType()
 
 
-@register_model(LanesType)
-class _LanesModel(models.PrimitiveModel):
+@register_model(_VectorType)
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager, numba_type):
         super().__init__(manager, numba_type, _FLOATS)
 
 
-@register_model(MaskType)
+@register_model(_MaskType)
 class _MaskModel(models.PrimitiveModel):
     def __init__(self, manager, numba_type):
         super().__init__(manager, numba_type, _BITS)
@@ -55,7 +55,7 @@ def _constant(value):
 
 
 def _pointer(context, builder, signature, arguments):
-    """Address of element `arguments[1]` of the array `arguments[0]`, as that of a vector."""
+    """Address of element `arguments[1]` of the array `arguments[0]`, as a pointer to a vector."""
     array = cgutils.create_struct_proxy(signature.args[0])(context, builder, arguments[0])
     element = builder.gep(array.data, [arguments[1]])
     return builder.bitcast(element, _FLOATS.as_pointer())
@@ -70,7 +70,7 @@ def load(_typing, array, index):
         value.align = 4
         return value
 
-    return lanes(array, types.intp), generate
+    return _vector(array, types.intp), generate
 
 
 @intrinsic
@@ -82,12 +82,12 @@ def store(_typing, array, index, value):
         builder.store(arguments[2], pointer).align = 4
         return context.get_dummy_value()
 
-    return types.none(array, types.intp, lanes), generate
+    return types.none(array, types.intp, _vector), generate
 
 
 @intrinsic
-def load_some(_typing, array, index, chosen):
-    """As `load`, but only the chosen elements are read; 0 in place of the others."""
+def load_some(_typing, array, index, mask):
+    """As `load`, but reads only the elements that the mask selects; the others are 0."""
 
     def generate(context, builder, signature, arguments):
         pointer = _pointer(context, builder, signature, arguments)
@@ -95,12 +95,12 @@ def load_some(_typing, array, index, chosen):
         read = builder.module.declare_intrinsic(f"llvm.masked.load.v{LANES}f32.p0", (), kind)
         return builder.call(read, [pointer, _ALIGNMENT, arguments[2], _constant(0.0)])
 
-    return lanes(array, types.intp, mask), generate
+    return _vector(array, types.intp, _mask), generate
 
 
 @intrinsic
-def store_some(_typing, array, index, value, chosen):
-    """As `store`, but only the chosen elements are written."""
+def store_some(_typing, array, index, value, mask):
+    """As `store`, but writes only the elements that the mask selects."""
 
     def generate(context, builder, signature, arguments):
         pointer = _pointer(context, builder, signature, arguments)
@@ -109,21 +109,21 @@ def store_some(_typing, array, index, value, chosen):
         builder.call(write, [arguments[2], pointer, _ALIGNMENT, arguments[3]])
         return context.get_dummy_value()
 
-    return types.none(array, types.intp, lanes, mask), generate
+    return types.none(array, types.intp, _vector, _mask), generate
 
 
 @intrinsic
 def first_lanes(_typing, count):
-    """The choice of the first `count` lanes, 0 to 8."""
+    """A mask that selects the first `count` lanes, 0 to 8."""
 
     def generate(context, builder, signature, arguments):
-        limit = _spread(builder, builder.trunc(arguments[0], ir.IntType(32)), _INTS)
+        limit = _broadcast(builder, builder.trunc(arguments[0], ir.IntType(32)), _INTS)
         return builder.icmp_signed("<", ir.Constant(_INTS, list(range(LANES))), limit)
 
-    return mask(types.intp), generate
+    return _mask(types.intp), generate
 
 
-def _spread(builder, value, vector):
+def _broadcast(builder, value, vector):
     """The value in every lane of a vector type."""
     nothing = ir.Constant(vector, ir.Undefined)
     first = builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
@@ -132,12 +132,12 @@ def _spread(builder, value, vector):
 
 @intrinsic
 def fill(_typing, value):
-    """The same float32 value eight times."""
+    """One float32 value in all eight lanes."""
 
     def generate(context, builder, signature, arguments):
-        return _spread(builder, arguments[0], _FLOATS)
+        return _broadcast(builder, arguments[0], _FLOATS)
 
-    return lanes(types.float32), generate
+    return _vector(types.float32), generate
 
 
 @intrinsic
@@ -147,7 +147,7 @@ def add(_typing, x, y):
     def generate(context, builder, signature, arguments):
         return builder.fadd(*arguments)
 
-    return lanes(lanes, lanes), generate
+    return _vector(_vector, _vector), generate
 
 
 @intrinsic
@@ -157,7 +157,7 @@ def multiply(_typing, x, y):
     def generate(context, builder, signature, arguments):
         return builder.fmul(*arguments)
 
-    return lanes(lanes, lanes), generate
+    return _vector(_vector, _vector), generate
 
 
 def _multiply_add(builder, x, y, z):
@@ -172,7 +172,7 @@ def multiply_add(_typing, x, y, z):
     def generate(context, builder, signature, arguments):
         return _multiply_add(builder, *arguments)
 
-    return lanes(lanes, lanes, lanes), generate
+    return _vector(_vector, _vector, _vector), generate
 
 
 def _maximum(builder, x, y):
@@ -186,24 +186,24 @@ def maximum(_typing, x, y):
     def generate(context, builder, signature, arguments):
         return _maximum(builder, *arguments)
 
-    return lanes(lanes, lanes), generate
+    return _vector(_vector, _vector), generate
 
 
 def _across(combine):
-    """A function that combines all eight values of a vector into one."""
+    """An operation that reduces the eight values of a vector to one."""
 
     @intrinsic
     def reduce(_typing, x):
         def generate(context, builder, signature, arguments):
             value, distance = arguments[0], LANES // 2
             while distance:
-                turned = [(lane + distance) % LANES for lane in range(LANES)]
-                other = builder.shuffle_vector(value, value, ir.Constant(_INTS, turned))
+                rotated = [(lane + distance) % LANES for lane in range(LANES)]
+                other = builder.shuffle_vector(value, value, ir.Constant(_INTS, rotated))
                 value = combine(builder, value, other)
                 distance //= 2
             return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
 
-        return types.float32(lanes), generate
+        return types.float32(_vector), generate
 
     return reduce
 
@@ -214,23 +214,26 @@ maximum_across = _across(_maximum)
 
 @intrinsic
 def exp_of_nonpositive(_typing, x):
-    """The exponential of values of at most 0, to 2e-7 relative; from -87 down, exp(-87)."""
+    """exp(x) for x <= 0 with a relative error below 3e-7; exp(-87) for all x below -87."""
 
     def generate(context, builder, signature, arguments):
         x = _maximum(builder, arguments[0], _constant(-87.0))
-        # exp(x) = 2^n exp(f), n whole and |f| at most log(2) / 2. The conversion cuts towards
-        # zero, so that half less rounds what is not positive.
+        # exp(x) = 2^n exp(f) with an integer n and |f| <= log(2) / 2. The conversion to integers
+        # truncates towards zero, so subtracting a half first rounds values that are not positive.
         half_less = _multiply_add(builder, x, _constant(1.4426950408889634), _constant(-0.5))
         n = builder.fptosi(half_less, _INTS)
         whole = builder.sitofp(n, _FLOATS)
-        # log(2) in two parts, the first of few bits, so that its product with n is exact.
+        # log(2) in two parts (Cody and Waite): the first has few bits, so its product with n is
+        # exact.
         f = _multiply_add(builder, whole, _constant(-0.693359375), x)
         f = _multiply_add(builder, whole, _constant(2.12194440054690583e-4), f)
-        series = _constant(1 / 720)
+        # Taylor series of exp(f).
+        polynomial = _constant(1 / 720)
         for divisor in (120, 24, 6, 2, 1, 1):
-            series = _multiply_add(builder, series, f, _constant(1 / divisor))
+            polynomial = _multiply_add(builder, polynomial, f, _constant(1 / divisor))
+        # 2^n: n goes into the bits of the exponent.
         exponent = builder.add(n, ir.Constant(_INTS, [127] * LANES))
         power = builder.shl(exponent, ir.Constant(_INTS, [23] * LANES))
-        return builder.fmul(series, builder.bitcast(power, _FLOATS))
+        return builder.fmul(polynomial, builder.bitcast(power, _FLOATS))
 
-    return lanes(lanes), generate
+    return _vector(_vector), generate

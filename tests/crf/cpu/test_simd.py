@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from crf.cpu.lanes import (
+from crf.cpu.simd import (
     LANES,
     add,
     exp_of_nonpositive,
@@ -23,18 +23,18 @@ from crf.cpu.lanes import (
 
 
 @njit
-def copy(source, begin, target, place):
-    store(target, place, load(source, begin))
+def copy(source, start, target, position):
+    store(target, position, load(source, start))
 
 
 @njit
-def copy_some(source, begin, count, target, place):
-    store(target, place, load_some(source, begin, first_lanes(count)))
+def copy_some(source, start, count, target, position):
+    store(target, position, load_some(source, start, first_lanes(count)))
 
 
 @njit
-def write_some(source, count, target, place):
-    store_some(target, place, load(source, 0), first_lanes(count))
+def write_some(source, count, target, position):
+    store_some(target, position, load(source, 0), first_lanes(count))
 
 
 @njit
@@ -48,27 +48,27 @@ def combine(x, y, z, sums, products, fused, greatest, spread):
 
 
 @njit
-def reduce(x, begin):
-    return sum_across(load(x, begin)), maximum_across(load(x, begin))
+def reduce(x, start):
+    return sum_across(load(x, start)), maximum_across(load(x, start))
 
 
 @njit
 def exponentials(x, result):
-    for place in range(0, len(x), LANES):
-        store(result, place, exp_of_nonpositive(load(x, place)))
+    for position in range(0, len(x), LANES):
+        store(result, position, exp_of_nonpositive(load(x, position)))
 
 
 def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("begin", [0, 1, 3, LANES])
-@pytest.mark.parametrize("place", [0, 2, LANES])
-def test_load_and_store_move_eight_values_from_any_place(begin, place):
+@pytest.mark.parametrize("start", [0, 1, 3, LANES])
+@pytest.mark.parametrize("position", [0, 2, LANES])
+def test_load_and_store_move_eight_values_at_any_offset(start, position):
     source, target = normal(2 * LANES), np.full(2 * LANES, 9, np.float32)
-    copy(source, begin, target, place)
+    copy(source, start, target, position)
     expected = np.full(2 * LANES, 9, np.float32)
-    expected[place : place + LANES] = source[begin : begin + LANES]
+    expected[position : position + LANES] = source[start : start + LANES]
     np.testing.assert_array_equal(target, expected)
 
 
@@ -82,7 +82,7 @@ def test_load_some_reads_zeros_beyond_the_row(count):
 
 
 @pytest.mark.parametrize("count", range(LANES + 1))
-def test_store_some_leaves_what_lies_beyond_the_row(count):
+def test_store_some_leaves_values_beyond_the_row(count):
     source, target = normal(LANES), np.full(2 * LANES, 9, np.float32)
     write_some(source, count, target, 3)
     np.testing.assert_array_equal(target[3 : 3 + count], source[:count])
@@ -90,9 +90,8 @@ def test_store_some_leaves_what_lies_beyond_the_row(count):
 
 
 def test_the_last_row_of_an_array_ends_where_its_memory_ends():
-    # The array is followed by a page that nobody may touch: reading one element too many would
-    # end the process.
-    guarded = _array_before_a_forbidden_page(5)
+    # A protected page follows the array: reading one element too many would end the process.
+    guarded = _array_before_a_protected_page(5)
     guarded[:] = 1 + np.arange(5)
     target = np.empty(LANES, np.float32)
     copy_some(guarded, 0, 5, target, 0)
@@ -101,13 +100,13 @@ def test_the_last_row_of_an_array_ends_where_its_memory_ends():
     np.testing.assert_array_equal(guarded, [-1, -2, -3, -4, -5])
 
 
-def _array_before_a_forbidden_page(size):
+def _array_before_a_protected_page(size):
     ctypes, mmap = pytest.importorskip("ctypes"), pytest.importorskip("mmap")
     protect = getattr(ctypes.CDLL(None), "mprotect", None)
     if protect is None:
         pytest.skip("needs mprotect")
     page = mmap.PAGESIZE
-    # Never given back: the views below hold it until the process ends.
+    # Never freed: the views below hold it until the process ends.
     memory = mmap.mmap(-1, 2 * page)
     pages = np.frombuffer(memory, np.uint8)
     assert protect(ctypes.c_void_p(pages.ctypes.data + page), ctypes.c_size_t(page), 0) == 0
@@ -120,7 +119,7 @@ def test_arithmetic():
     combine(x, y, z, sums, products, fused, greatest, spread)
     np.testing.assert_array_equal(sums, x + y)
     np.testing.assert_array_equal(products, x * y)
-    # Rounded once or twice, as the processor has it.
+    # Rounded once or twice, depending on the processor.
     np.testing.assert_allclose(fused, x.astype(float) * y + z, atol=3e-7)
     np.testing.assert_array_equal(greatest, np.maximum(x, y))
     np.testing.assert_array_equal(spread, np.full(LANES, x[3]))
@@ -143,10 +142,10 @@ def test_reductions_find_a_value_in_every_lane(lane):
 
 
 def test_exponential_is_within_3e_7():
-    # 2 million places, the ends of the range and the jumps between two powers of two among them.
+    # Includes the ends of the range and the jumps from one power of two to the next.
     jumps = np.arange(-125, 1) * np.log(2) + np.log(2) / 2
     near = (jumps[jumps <= 0][:, None] + np.linspace(-1e-4, 1e-4, 64)).ravel()
-    x = np.concatenate([np.linspace(-87, 0, 2_000_000), -np.geomspace(1e-30, 1, 4096), near])
+    x = np.concatenate([np.linspace(-87, 0, 500_000), -np.geomspace(1e-30, 1, 4096), near])
     x = np.clip(x, -87, 0).astype(np.float32)
     x = np.append(x, np.zeros(-len(x) % LANES, np.float32))
     result = np.empty_like(x)
@@ -156,7 +155,7 @@ def test_exponential_is_within_3e_7():
     assert (result[x == 0] == 1).all()
 
 
-def test_exponential_from_minus_87_down_is_that_of_minus_87():
+def test_exponential_below_minus_87_is_that_of_minus_87():
     x = np.array([-87, -87.5, -88, -103, -104, -1e4, -3e38, -np.inf], np.float32)
     result = np.empty_like(x)
     exponentials(x, result)

@@ -1,4 +1,8 @@
-"""The simplex of the lattice that encloses each point."""
+"""The simplex of the permutohedral lattice that encloses each point, and the keys of vertices.
+
+Notation of Adams, Baek and Davis 2010: a point with d features is elevated to d + 1 coordinates
+that sum to zero; it lies in a simplex of d + 1 vertices.
+"""
 
 import math
 from functools import lru_cache
@@ -6,29 +10,65 @@ from functools import lru_cache
 import numpy as np
 
 from crf.compile import kernel
+from crf.params import SIGMAS_TOO_SMALL
 
 # Multiplicative hashing: the golden ratio as a fraction of 2^64.
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_LARGEST_EXTENT = 2**22
+
+
+def lattice_geometry(sigmas, extents):
+    """How features become lattice coordinates, and how those become the keys of vertices.
+
+    Args:
+      sigmas: (d,) standard deviations of the kernel.
+      extents: (d,) largest value of each feature; the smallest is 0.
+
+    Returns:
+      scales float32 (d,), factors of the features; lows int64 (d,), the smallest value of the
+      first d coordinates of any vertex; strides int64 (d + 1,), factors of the coordinates in
+      the key; the last one is 0.
+
+    Raises:
+      ValueError: if the features spread too far for vertices to be numbered in 63 bits.
+    """
+    d = len(sigmas)
+    # Standard deviation of splat, blur and slice together, in lattice units.
+    deviation = math.sqrt(2 / 3) * (d + 1)
+    index = np.arange(d)
+    scales = deviation / np.sqrt((index + 1) * (index + 2)) / sigmas
+    reach = np.append(scales * extents, 0)
+    # Coordinate i is the sum of the scaled features from i on, minus i times the one before. A
+    # corner, or its neighbor, is at most 2 d away from the simplex's first vertex, which is at
+    # most another d away from the point.
+    highs = np.ceil(np.cumsum(reach[::-1])[::-1][:d]) + 3 * (d + 1)
+    lows = -np.ceil(index * np.append(0, reach[: d - 1])) - 3 * (d + 1)
+    sizes = highs - lows + 1
+    # Beyond this, float32 coordinates no longer sum to zero, and ranks would be wrong.
+    if not (np.prod(sizes) < 2.0**62 and np.max(sizes) < _LARGEST_EXTENT):
+        raise ValueError(SIGMAS_TOO_SMALL)
+    strides = np.append(np.cumprod(np.append(1, sizes[:-1].astype(np.int64))), 0)
+    return scales.astype(np.float32), lows.astype(np.int64), strides
 
 
 @lru_cache
-def place_kernel(d):
+def simplex_kernel(d):
     """The kernel that finds the enclosing simplex of points in d dimensions.
 
-    One for each d, so that its loops over axes have a fixed length and disappear.
+    One for each d, so that its loops over axes have a constant length and are unrolled.
     """
     axes = d + 1
     share = np.float32(1 / axes)
 
     @kernel(error_model="numpy")
-    def place(low, high, image, width, scales, lows, strides, corners, weights):
-        """Number the corners of points low to high by first appearance, and weigh them.
+    def find_simplices(low, high, image, width, scales, lows, strides, corners, weights):
+        """Number the corners of points low to high by first appearance; barycentric weights.
 
         Args:
-          low, high: the points.
+          low, high: range of points.
           image: uint8 (H W (d - 2),), the features after x and y.
           width: W.
-          scales, lows, strides: as `crf.cpu.lattice` gives them.
+          scales, lows, strides: as `lattice_geometry` gives them.
           corners: int32 (H W (d + 1),), receives the numbers.
           weights: float32 (H W (d + 1),), receives the barycentric weights.
 
@@ -47,7 +87,7 @@ def place_kernel(d):
         last_key = np.int64(-1)
         last_order = np.int64(-1)
         for point in range(low, high):
-            # Elevate: coordinates that sum to zero.
+            # Elevate the features to coordinates that sum to zero.
             later = np.float32(0)
             for i in range(d, 0, -1):
                 if i == 1:
@@ -60,7 +100,7 @@ def place_kernel(d):
                 offset[i] = later - np.float32(i) * feature
                 later += feature
             offset[0] = later
-            # The nearest vertex of remainder 0, but for rounding out of the plane.
+            # The nearest vertex of remainder 0; rounding may leave the plane of sum zero.
             excess = 0
             for i in range(axes):
                 quotient = np.int64(math.floor(offset[i] * share + np.float32(0.5)))
@@ -70,22 +110,22 @@ def place_kernel(d):
                 rank[i] = 0
             for i in range(d):
                 for j in range(i + 1, axes):
-                    # No branch: it could not be foreseen.
+                    # Without a branch, which the processor could not predict.
                     behind = np.int64(offset[i] < offset[j])
                     rank[i] += behind
                     rank[j] += 1 - behind
-            # Coordinates that were rounded furthest step back by one.
+            # Back into the plane: the coordinates that were rounded furthest step back.
             order = np.int64(0)
             for i in range(axes):
-                place = rank[i] + excess
-                step = (place < 0) - (place >= axes)
-                place += step * axes
+                position = rank[i] + excess
+                step = (position < 0) - (position >= axes)
+                position += step * axes
                 vertex[i] += step * axes
                 offset[i] -= np.float32(step * axes)
-                axis_of[place] = i
-                order = order * axes + place
-            for place in range(axes):
-                ordered[place] = offset[axis_of[place]] * share
+                axis_of[position] = i
+                order = order * axes + position
+            for position in range(axes):
+                ordered[position] = offset[axis_of[position]] * share
             first = point * axes
             weights[first] = 1 + ordered[d] - ordered[0]
             for k in range(1, axes):
@@ -93,6 +133,7 @@ def place_kernel(d):
             key = np.int64(0)
             for i in range(d):
                 key += (vertex[i] - lows[i]) * strides[i]
+            # Neighboring points often lie in the same simplex.
             if key == last_key and order == last_order:
                 for k in range(axes):
                     corners[first + k] = corners[first + k - axes]
@@ -102,7 +143,7 @@ def place_kernel(d):
                 found, slots = _grown(found, num_found)
             for k in range(axes):
                 if k:
-                    # All coordinates grow by one, but one falls by d.
+                    # All coordinates increase by one, except one that decreases by d.
                     key += total - axes * strides[axis_of[axes - k]]
                 slot = _find(slots, found, key)
                 if slots[slot] < 0:
@@ -112,12 +153,15 @@ def place_kernel(d):
                 corners[first + k] = slots[slot]
         return found[:num_found]
 
-    return place
+    return find_simplices
 
 
 @kernel
 def _find(slots, found, key):
-    """The slot of a key, or the free one where it belongs; slots (power of two) by hash."""
+    """The slot of a key in an open-addressing hash table, or the free slot for it.
+
+    The number of slots is a power of two; a slot holds an index into `found`, or -1.
+    """
     last = len(slots) - 1
     mixed = np.uint64(key) * _GOLDEN
     slot = np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(last))
@@ -128,7 +172,7 @@ def _find(slots, found, key):
 
 @kernel
 def _grown(found, num_found):
-    """Room for twice as many keys: the list of keys, and the slots that find them."""
+    """Room for twice as many keys: the longer list of keys, and the slots that find them."""
     longer = np.empty(2 * len(found), np.int64)
     longer[:num_found] = found[:num_found]
     slots = np.full(2 * len(longer), -1, np.int32)
