@@ -16,6 +16,7 @@ from deeplab_tf.evaluation.inference import (
 )
 from deeplab_tf.files import new_folder
 from deeplab_tf.labels import LabelSet
+from deeplab_tf.models.fast.fuse import fuse
 
 _FLOAT = tf.TensorSpec([None, None, None, 3], tf.float32, "images")
 _UINT8 = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
@@ -115,12 +116,13 @@ class _Served(tf.Module):
         # The variables alone: the model itself would add graphs of its own to the file.
         self._weights = [variable.value for variable in model.variables]
         stride = find_output_stride(model)
+        network = fuse(model)
 
         # One graph for all signatures, so that the network is in the file once.
         @tf.function(input_signature=[_FLOAT])
         def predict(images):
             def score(resized):
-                return upsampled_scores(model, resized, stride, flip)
+                return upsampled_scores(network, resized, stride, flip)
 
             probabilities = tf.nn.softmax(maximum_over_scales(score, images, scales))
             if crf is not None:
