@@ -42,7 +42,8 @@ class Lattice(NamedTuple):
 
         @tf.custom_gradient
         def run(values):
-            return self._filter(values), self.transposed()
+            # A gradient without a custom gradient of its own can be saved in a SavedModel.
+            return self._filter(values), self.transposed()._filter
 
         return run(values)
 
