@@ -18,7 +18,7 @@ from benchmarks.network_worker import build
 from crf import CRFParams
 from deeplab_tf.data.examples import Example
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
-from deeplab_tf.evaluation.predict_dataset import label_examples
+from deeplab_tf.evaluation.predict_dataset import predict_examples
 from deeplab_tf.models.precision import with_precision
 
 
@@ -29,7 +29,7 @@ def evaluate(network, job, params):
     ]
     confusions = [ConfusionMatrix(job["num_classes"]) for _ in range(2)]
     start = time.perf_counter()
-    for found in label_examples(network, examples, params, scales=job["scales"]):
+    for found in predict_examples(network, examples, params, scales=job["scales"]):
         for confusion, label in zip(confusions, found.labels, strict=False):
             confusion.add(found.truth, label)
     return time.perf_counter() - start

@@ -36,7 +36,7 @@ from deeplab_tf.distribute.strategy import (
 )
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
-from deeplab_tf.evaluation.predict_dataset import label_examples
+from deeplab_tf.evaluation.predict_dataset import predict_examples
 from deeplab_tf.evaluation.predictions import SERVERS, PredictionFiles, shared_folder
 from deeplab_tf.evaluation.report import comparison_panel, score_dict, score_table
 from deeplab_tf.files import check_new_folder, write_file
@@ -190,7 +190,7 @@ def main():
 
     confusions = [ConfusionMatrix(label_set.num_classes) for _ in range(2 if params else 1)]
     part = examples[index::count]
-    found = label_examples(model, part, params, colors, **model_flags.segment_settings())
+    found = predict_examples(model, part, params, colors, **model_flags.segment_settings())
     bar = tqdm(found, total=len(part), unit="image", disable=not is_chief(strategy))
     every = max(1, -(-len(part) // FLAGS.panel_rows))
     folder = contextlib.nullcontext()
