@@ -1,8 +1,8 @@
-"""The dilated convolution of `AtrousConv2D` against Keras's own, forwards and with gradients.
+"""The dilated convolution of `AtrousConv2D` against Keras's own, forward and with gradients.
 
     python benchmarks/dilated_convolution.py
 
-Prints the median time of each and Keras's over ours, measured in turn in one run.
+Prints the median time of each and the ratio of Keras's to ours; the two take turns in one run.
 """
 
 import os
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Not beside this script, where crf.py is another benchmark.
+# The folder of this script has a crf.py, which would be imported in place of the package.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import keras
@@ -26,7 +26,7 @@ ROUNDS = 7
 
 
 def make_runs(layer, x):
-    """The layer as a compiled forward pass, and with the gradients of a training step."""
+    """Compile the layer's forward pass, and the same with the gradients of a training step."""
 
     @tf.function
     def forward():
@@ -43,7 +43,7 @@ def make_runs(layer, x):
 
 
 def seconds(run):
-    """How long one call takes."""
+    """Seconds that one call takes."""
     start = time.perf_counter()
     tf.nest.map_structure(lambda y: y.numpy(), run())
     return time.perf_counter() - start

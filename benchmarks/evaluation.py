@@ -1,17 +1,20 @@
-"""A whole evaluation, network and CRF, against the way PyTorch ports of DeepLab go about it.
+"""A whole evaluation, network and CRF, against how PyTorch ports of DeepLab do it.
 
     python benchmarks/evaluation.py --torch_python=PATH --binding_python=PATH [--data_dir=CAMVID]
 
 ResNet-101 ASPP-L scores images of 500x375 pixels at the scales 1, 0.75 and 0.5, and the CRF refines
 them in 10 iterations (w1 4, sigma_alpha 67, sigma_beta 3, w2 3, sigma_gamma 1: the port's values).
-This package reads, scores and refines side by side, as tools/evaluate.py does. The peer is what
-the well-known ports do: the network in PyTorch, image after image, then pydensecrf. Its CRF is
-timed twice: image after image, and in as many processes as there are processors; what such a port
-spends on keeping the scores in files in between does not count.
+This package reads, scores and refines in parallel, as tools/evaluate.py does. The peer does what
+well-known ports do: the network in PyTorch, one image after another, then pydensecrf. Its CRF is
+timed twice: one image after another, and in as many processes as there are processors. The time
+that such ports need to store the scores in files in between does not count.
 
-The PATHs are the Pythons of environments with torch, numpy and OpenCV, and with pydensecrf; of one
-version of Python. Both sides take turns; the first round, in which all begin, is left out. The
-images are the first of CAMVID, a data set in VOC layout, resized; drawn ones otherwise.
+The first PATH is the Python of an environment with torch, numpy and OpenCV, the second that of one
+with pydensecrf; both must have the same version of Python. The two sides take turns; the first
+round is a warm-up. The images are the first of CAMVID, a data set in VOC layout, resized; without
+it they are synthetic.
+
+--baseline=CHECKOUT compares with another checkout of this project.
 """
 
 import os
@@ -23,7 +26,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Looked for beside this script, the package would not be found.
+# The folder of this script has a crf.py, which would be imported in place of the package.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from absl import app, flags
@@ -39,13 +42,19 @@ FLAGS = flags.FLAGS
 
 flags.DEFINE_string("torch_python", None, "Python of an environment with torch.")
 flags.DEFINE_string("binding_python", None, "Python of an environment with pydensecrf.")
+flags.DEFINE_string("baseline", None, "Another checkout of this project to compare with.")
 flags.DEFINE_string("data_dir", None, "Data set in VOC layout, for photographs.")
-flags.DEFINE_enum("network", "resnet101_aspp_l", ["resnet101_aspp_l", "vgg16_large_fov"], "Which.")
 flags.DEFINE_enum(
-    "precision", "float32", ["float32", "mixed_bfloat16"], "Of our network; the port has float32."
+    "network", "resnet101_aspp_l", ["resnet101_aspp_l", "vgg16_large_fov"], "Network to measure."
+)
+flags.DEFINE_enum(
+    "precision",
+    "float32",
+    ["float32", "mixed_bfloat16"],
+    "Precision of this package's network; the port always has float32.",
 )
 flags.DEFINE_multi_float("scale", [1, 0.75, 0.5], "Scales that the network sees.")
-flags.DEFINE_integer("images", 8, "Images in a turn.", lower_bound=1)
+flags.DEFINE_integer("images", 8, "Images in each turn.", lower_bound=1)
 flags.DEFINE_integer("rounds", 3, "Turns of each; the median counts.", lower_bound=1)
 
 NUM_CLASSES = 21
@@ -55,7 +64,7 @@ FIND_FOLDER = "import pydensecrf; print(list(pydensecrf.__path__)[0])"
 
 
 def write_files(folder):
-    """Write the images and labels; their paths."""
+    """Write the images and labels; returns (image paths, label paths)."""
     paths = []
     found, num_classes = find_examples(FLAGS.data_dir, folder, FLAGS.images)
     for index, example in enumerate(found):
@@ -66,7 +75,7 @@ def write_files(folder):
 
 
 def make_job(folder):
-    """What both workers are told."""
+    """What all workers are told."""
     images, labels = write_files(folder)
     params = {name: value for name, value in asdict(PARAMS).items() if name in PARAMETERS}
     return {
@@ -82,7 +91,7 @@ def make_job(folder):
 
 
 def binding_folder():
-    """Where pydensecrf is installed."""
+    """The folder in which pydensecrf is installed."""
     command = [FLAGS.binding_python, "-c", FIND_FOLDER]
     found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if found.returncode:
@@ -91,19 +100,19 @@ def binding_folder():
 
 
 class Evaluation(Worker):
-    """A process that evaluates the images of a job again and again."""
+    """A process that evaluates the images of a job whenever it is asked."""
 
     def __init__(self, python, script, job):
         super().__init__(python, script, script)
         self.say(job)
 
     def seconds(self):
-        """Seconds of the parts of an evaluation, by name."""
+        """Evaluate all images; returns the seconds of its parts by name."""
         return self.ask("again")
 
 
 def measure(workers):
-    """Seconds of every round but the first, by worker: lists of dicts."""
+    """Seconds of every round except the first: worker -> list of dicts."""
     turns = {name: [] for name in workers}
     for round_ in tqdm(range(FLAGS.rounds + 1), unit="round", leave=False):
         for name, worker in workers.items():
@@ -114,29 +123,26 @@ def measure(workers):
 
 
 def print_rates(turns):
-    """Print the table: images a second, and ours over the peer's."""
+    """Print the table: images per second, and the ratio of our rate to each peer's."""
     ours = [turn["whole"] for turn in turns["ours"]]
-    rows = {
-        "ours": ours,
-        "ours, network alone": [turn["network"] for turn in turns["ours"]],
-    }
-    peers = turns.get("port", [])
-    if peers:
-        rows["port, network alone"] = [turn["network"] for turn in peers]
-        rows["port, CRF image after image"] = [
-            turn["network"] + turn["one_by_one"] for turn in peers
-        ]
-        rows["port, CRF in all processes"] = [turn["network"] + turn["together"] for turn in peers]
-    print(f"{'':30}{'images/s':>12}{'our rate over it':>20}{'least':>8}")
-    for name, seconds in rows.items():
+    alone = {f"{name}, network alone": [turn["network"] for turn in turns[name]] for name in turns}
+    peers = {}
+    if "baseline" in turns:
+        peers["baseline"] = [turn["whole"] for turn in turns["baseline"]]
+    if "port" in turns:
+        for name, part in (("one by one", "one_by_one"), ("in all processes", "together")):
+            seconds = [turn["network"] + turn[part] for turn in turns["port"]]
+            peers[f"port, CRF {name}"] = seconds
+    print(f"{'':30}{'images/s':>12}{'our rate/its rate':>20}{'smallest':>10}")
+    for name, seconds in {"ours": ours, **alone, **peers}.items():
         line = f"{name:30}{FLAGS.images / statistics.median(seconds):12.3f}"
-        if name.startswith("port, CRF"):
+        if name in peers:
             ratio = statistics.median(seconds) / statistics.median(ours)
-            least = min(theirs / our for theirs, our in zip(seconds, ours, strict=True))
-            line += f"{ratio:20.2f}{least:8.2f}"
+            smallest = min(theirs / our for theirs, our in zip(seconds, ours, strict=True))
+            line += f"{ratio:20.2f}{smallest:10.2f}"
         print(line)
     if not peers:
-        print("no --torch_python and --binding_python given: no ratios")
+        print("no ratios: give --baseline, or both --torch_python and --binding_python")
 
 
 def main(_):
@@ -144,6 +150,9 @@ def main(_):
     with tempfile.TemporaryDirectory() as name:
         job = make_job(Path(name))
         workers = {"ours": Evaluation(sys.executable, "evaluation_worker.py", job)}
+        if FLAGS.baseline:
+            script = Path(FLAGS.baseline).resolve() / "benchmarks" / "evaluation_worker.py"
+            workers["baseline"] = Evaluation(sys.executable, script, job)
         if FLAGS.torch_python and FLAGS.binding_python:
             job = {**job, "binding_folder": binding_folder()}
             workers["port"] = Evaluation(FLAGS.torch_python, "port_worker.py", job)

@@ -1,7 +1,7 @@
-"""Evaluates images with this package, for benchmarks/evaluation.py; the job is port_worker.py's.
+"""Evaluates images with this package for benchmarks/evaluation.py, as port_worker.py does.
 
-For each line after the job the seconds of a whole evaluation are written, as tools/evaluate.py
-makes it, and those of one without the CRF.
+For each line after the job, it writes the seconds of a whole evaluation, done as tools/evaluate.py
+does it, and of one without the CRF.
 """
 
 import json
@@ -11,32 +11,32 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Looked for beside this script, the package would not be found.
+# The folder of this script has a crf.py, which would be imported in place of the package.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.network_worker import build
 from crf import CRFParams
 from deeplab_tf.data.examples import Example
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
-from deeplab_tf.evaluation.predict_dataset import label_examples
+from deeplab_tf.evaluation.predict_dataset import predict_examples
 from deeplab_tf.models.precision import with_precision
 
 
 def evaluate(network, job, params):
-    """Seconds of an evaluation."""
+    """Seconds that an evaluation takes."""
     examples = [
         Example(*row) for row in zip(job["images"], job["images"], job["labels"], strict=True)
     ]
     confusions = [ConfusionMatrix(job["num_classes"]) for _ in range(2)]
     start = time.perf_counter()
-    for found in label_examples(network, examples, params, scales=job["scales"]):
+    for found in predict_examples(network, examples, params, scales=job["scales"]):
         for confusion, label in zip(confusions, found.labels, strict=False):
             confusion.add(found.truth, label)
     return time.perf_counter() - start
 
 
 def main():
-    """Answer until the input ends."""
+    """Read the job, then answer until the input ends."""
     job = json.loads(sys.stdin.readline())
     network = with_precision(build(job["network"]), job["precision"])
     params = CRFParams(**job["params"])

@@ -1,6 +1,6 @@
-"""Runs one of this package's networks for the benchmarks; jobs and answers as torch_worker.py's.
+"""Runs one of this package's networks for the benchmarks; its protocol is that of torch_worker.py.
 
-What is run is what the tools run: the network as they call it, and the training loop's own step.
+It runs what the commands run: the fused network, and the step of the training loop.
 """
 
 import json
@@ -11,14 +11,13 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Looked for beside this script, the package would not be found.
+# The folder of this script has a crf.py, which would be imported in place of the package.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf import build_deeplab
-from deeplab_tf.models.fast.fuse import fused_call
+from deeplab_tf import build_deeplab, fuse
 from deeplab_tf.training.batch_norm import freeze_bn
 from deeplab_tf.training.loss_scale import build_with_precision
 from deeplab_tf.training.objectives import ScoreMapObjective
@@ -33,33 +32,34 @@ NETWORKS = {
 
 
 def build(name, input_shape=(None, None, 3)):
-    """A network of `NETWORKS` with random weights."""
+    """Build a network of `NETWORKS` with random weights."""
     return build_deeplab(
         *NETWORKS[name], NUM_CLASSES, OUTPUT_STRIDE, weights=None, input_shape=input_shape
     )
 
 
-def build_to_train(job):
-    """The network, in the precision of the job."""
+def build_for(job):
+    """Build the network of a job, in its precision."""
     precision = {"bfloat16": "mixed_bfloat16"}.get(job["precision"], job["precision"])
     return build_with_precision(lambda: build(job["network"]), precision)[0]
 
 
 def inference(job):
-    """The network, and a function that scores the same batch."""
-    network = build_to_train(job)
+    """The network of a job, and a function that scores always the same batch."""
+    network = build_for(job)
     images = tf.constant(random_images(job))
+    fused = fuse(network)
 
     @tf.function
     def score():
-        return fused_call(network, images)
+        return fused(images, training=False)
 
     return network, lambda: score().numpy()
 
 
 def training(job):
-    """The network, and a function that makes one step from the same batch."""
-    network = build_to_train(job)
+    """The network of a job, and a function that makes one step, always from the same batch."""
+    network = build_for(job)
     freeze_bn(network)
     optimizer = LayerwiseSGD(1e-3)
     optimizer.build(network.trainable_variables)
@@ -72,30 +72,30 @@ def training(job):
 
 
 def random_images(job):
-    """Images of noise, (B, size, size, 3) float32, 0 to 255."""
+    """Noise images, (B, size, size, 3) float32, 0..255."""
     shape = (job["batch_size"], job["size"], job["size"], 3)
     return np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
 
 
-def say(message):
+def write(message):
     """Write a line of JSON."""
     print(json.dumps(message), flush=True)
 
 
 def main():
-    """Answer until the input ends."""
+    """Read the job, then answer until the input ends."""
     job = json.loads(sys.stdin.readline())
     network, run = {"inference": inference, "train": training}[job["task"]](job)
     run()
     run()
-    say({"parameters": network.count_params(), "layout": "channels_last"})
+    write({"parameters": network.count_params(), "layout": "channels_last"})
     for line in sys.stdin:
         start, done = time.perf_counter(), 0
         while not done or time.perf_counter() - start < json.loads(line):
             run()
             done += 1
-        say((time.perf_counter() - start, done))
-    say({"megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024})
+        write((time.perf_counter() - start, done))
+    write({"megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024})
 
 
 if __name__ == "__main__":

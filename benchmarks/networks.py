@@ -1,6 +1,7 @@
 """What train_step.py and inference.py share: workers that take turns, and the table.
 
-A worker is a process of its own for one case, ours or PyTorch's; both answer the same lines.
+A worker is a process for one case: this checkout's, and the peer's, which is PyTorch's or that of
+another checkout. All have the same protocol.
 """
 
 import functools
@@ -9,6 +10,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 from absl import flags
@@ -20,40 +22,44 @@ from benchmarks.worker import Worker
 FLAGS = flags.FLAGS
 
 flags.DEFINE_string("torch_python", None, "Python of an environment with torch.")
+flags.DEFINE_string("baseline", None, "Another checkout of this project to compare with instead.")
 flags.DEFINE_integer("rounds", 5, "Turns of each; the median counts.", lower_bound=1)
-flags.DEFINE_float("seconds", 5.0, "Least length of a turn.", lower_bound=0)
+flags.DEFINE_float("seconds", 5.0, "Minimum length of a turn.", lower_bound=0)
 flags.DEFINE_multi_enum("network", list(NETWORKS), list(NETWORKS), "Networks to measure.")
 PRECISIONS = ["float32", "bfloat16"]
 flags.DEFINE_multi_enum("precision", PRECISIONS, PRECISIONS, "Precisions to measure.")
 flags.DEFINE_multi_integer("batch_size", [1, 4], "Batch sizes to measure.", lower_bound=1)
-flags.DEFINE_integer("size", None, "Side of the images, for a quick look.", lower_bound=33)
+flags.DEFINE_integer(
+    "size", None, "Side of the images in pixels; smaller is quicker.", lower_bound=33
+)
 
 SETTLE_SECONDS = 0.5
 MATRIX_SIDE = 4096
 
+# Column -> width; PEER becomes the peer's name.
 COLUMNS = {
     "case": 38,
     "ours ms": 10,
-    "torch ms": 10,
-    "torch/ours": 12,
-    "least": 8,
-    "ours, of matmul": 17,
-    "torch, of matmul": 18,
+    "PEER ms": 13,
+    "PEER/ours": 15,
+    "smallest": 10,
+    "ours of matmul": 16,
+    "PEER of matmul": 20,
     "ours MB": 10,
-    "torch MB": 10,
-    "torch's layout": 16,
+    "PEER MB": 13,
+    "PEER layout": 17,
 }
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is to run.
+    """What a worker should run.
 
     Args:
       network: a name of `NETWORKS`.
       task: "inference" or "train".
       size: height and width of the images in pixels.
-      batch_size: images at a time.
+      batch_size: images in a batch.
       precision: "float32" or "bfloat16".
     """
 
@@ -68,8 +74,7 @@ class Repetition(Worker):
     """A process that repeats a job.
 
     Args:
-      python: interpreter.
-      script: name of the worker's file.
+      python, script: as for `Worker`.
       job: `Job`.
     """
 
@@ -78,19 +83,19 @@ class Repetition(Worker):
         self.about = self.ask(asdict(job))
 
     def seconds(self):
-        """Seconds of one repetition, the mean over a turn."""
+        """Mean seconds of one repetition, over a turn."""
         spent, repetitions = self.ask(FLAGS.seconds)
         return spent / repetitions
 
     def megabytes(self):
-        """The most megabytes that the process has held; nothing more can be asked."""
+        """Peak memory of the process in megabytes; ends its input."""
         self.end_input()
         return self.answer()["megabytes"]
 
 
 @functools.cache
 def matrices():
-    """Two float32 matrices, (2, n, n), whose product has been tried."""
+    """Two float32 matrices, (2, n, n), multiplied once as a warm-up."""
     shape = (2, MATRIX_SIDE, MATRIX_SIDE)
     found = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     found[0] @ found[1]
@@ -98,7 +103,7 @@ def matrices():
 
 
 def multiplications_rate():
-    """Floating-point operations a second of a float32 matrix product by NumPy, on all cores."""
+    """Floating-point operations per second of NumPy's float32 matrix product on all cores."""
     a, b = matrices()
     start = time.perf_counter()
     a @ b
@@ -106,7 +111,7 @@ def multiplications_rate():
 
 
 def count(network, size):
-    """Parameters of a network, and floating-point operations of its convolutions for an image."""
+    """Parameters of a network, and operations of its convolutions for one image."""
     model = build(network, (size, size, 3))
     operations = 0
     for layer in model.layers:
@@ -116,9 +121,12 @@ def count(network, size):
 
 
 def measure(job):
-    """Ours and PyTorch's: seconds of every round, memory and layout; and the rate of products."""
+    """Seconds of every round, memory and layout by worker; and the rate of matrix products."""
     workers = {"ours": Repetition(sys.executable, "network_worker.py", job)}
-    if FLAGS.torch_python:
+    if FLAGS.baseline:
+        script = Path(FLAGS.baseline).resolve() / "benchmarks" / "network_worker.py"
+        workers["baseline"] = Repetition(sys.executable, script, job)
+    elif FLAGS.torch_python:
         workers["torch"] = Repetition(FLAGS.torch_python, "torch_worker.py", job)
     found = {name: {"seconds": [], **worker.about} for name, worker in workers.items()}
     rates = []
@@ -134,33 +142,42 @@ def measure(job):
 
 
 def check_parameters(job, parameters, found):
-    """Compare the workers' networks, which must be the same."""
+    """Check that all workers run the same network."""
     counts = {name: result["parameters"] for name, result in found.items()}
     if set(counts.values()) != {parameters}:
-        sys.exit(f"error: {job.network} has {parameters} parameters, but the workers' {counts}")
+        sys.exit(f"error: {job.network} has {parameters} parameters, but the workers have {counts}")
 
 
 def row(job, found, operations, rate):
-    """The cells of a case."""
-    passes = 3 if job.task == "train" else 1  # backward: for the inputs, and for the weights
+    """The cells of the table for a case."""
+    # The backward pass computes the gradients of the inputs and of the weights.
+    passes = 3 if job.task == "train" else 1
     work = passes * job.batch_size * operations / rate
     medians = {name: statistics.median(result["seconds"]) for name, result in found.items()}
     shares = {name: f"{work / seconds:.2f}" for name, seconds in medians.items()}
     milliseconds = {name: f"{1000 * seconds:.0f}" for name, seconds in medians.items()}
     megabytes = {name: f"{result['megabytes']:.0f}" for name, result in found.items()}
     cells = [f"{job.network} {job.precision} batch {job.batch_size}", milliseconds["ours"]]
-    if "torch" not in found:
+    peer = peer_name()
+    if peer is None:
         return [*cells, "", "", "", shares["ours"], "", megabytes["ours"], "", ""]
-    turns = zip(found["torch"]["seconds"], found["ours"]["seconds"], strict=True)
-    ratios = f"{medians['torch'] / medians['ours']:.2f}", f"{min(a / b for a, b in turns):.2f}"
+    turns = zip(found[peer]["seconds"], found["ours"]["seconds"], strict=True)
+    ratios = f"{medians[peer] / medians['ours']:.2f}", f"{min(a / b for a, b in turns):.2f}"
     return [
         *cells,
-        milliseconds["torch"],
+        milliseconds[peer],
         *ratios,
         *shares.values(),
         *megabytes.values(),
-        found["torch"]["layout"],
+        found[peer]["layout"],
     ]
+
+
+def peer_name():
+    """What this checkout is compared with: "baseline", "torch" or None."""
+    if FLAGS.baseline:
+        return "baseline"
+    return "torch" if FLAGS.torch_python else None
 
 
 def print_row(cells):
@@ -175,15 +192,15 @@ def run(task, size):
 
     Args:
       task: "inference" or "train".
-      size: height and width of the images in pixels, where --size gives no other.
+      size: height and width of the images in pixels, unless --size gives another.
     """
     size = FLAGS.size or size
     about = {network: count(network, size) for network in FLAGS.network}
     for network, (parameters, operations) in about.items():
-        print(f"{network}: {parameters:,} parameters, {operations / 1e9:.1f} GFLOP an image")
-    print(f"{task}, {size}x{size}; of matmul: convolutions' share of the rate that NumPy reaches")
-    print(f"in a float32 product of two {MATRIX_SIDE}x{MATRIX_SIDE} matrices on all cores\n")
-    print_row(list(COLUMNS))
+        print(f"{network}: {parameters:,} parameters, {operations / 1e9:.1f} GFLOP per image")
+    print(f"{task}, {size}x{size}; of matmul: rate of the convolutions relative to NumPy's in a")
+    print(f"float32 product of two {MATRIX_SIDE}x{MATRIX_SIDE} matrices on all cores\n")
+    print_row([column.replace("PEER", peer_name() or "peer") for column in COLUMNS])
     rates = []
     for network, precision, batch_size in product(FLAGS.network, FLAGS.precision, FLAGS.batch_size):
         job = Job(network, task, size, batch_size, precision)
@@ -192,6 +209,4 @@ def run(task, size):
         print_row(row(job, found, about[network][1], rate))
         rates.append(rate)
     print(f"\nmatrix product: {statistics.median(rates) / 1e9:.0f} GFLOP/s (median)")
-    print(
-        "the parameters of all workers agree" if FLAGS.torch_python else "no --torch_python given"
-    )
+    print("numbers of parameters agree" if peer_name() else "no --torch_python or --baseline given")

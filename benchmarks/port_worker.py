@@ -1,10 +1,11 @@
 """Evaluates images as PyTorch ports of DeepLab do, for benchmarks/evaluation.py.
 
-Needs torch, numpy and OpenCV; pydensecrf may be that of another environment of the same Python.
-The first line of standard input is JSON: `network`, `scales`, `num_classes`, `images` and `labels`
-(files), `params` of the CRF, the number of CRF `processes`, and `binding_folder`, where pydensecrf
-is installed. Each further line asks for an evaluation of all images; written are the seconds of
-the network, of the CRF image after image, and of the CRF in all processes.
+Needs torch, numpy and OpenCV; pydensecrf may be installed in another environment with the same
+version of Python. The first line of standard input is JSON: `network`, `scales`, `num_classes`,
+`images` and `labels` (files), `params` of the CRF, the number of CRF `processes`, and
+`binding_folder`, where pydensecrf is installed. Each further line asks for an evaluation of all
+images; the answer is the seconds of the network, of the CRF for one image after another, and of the
+CRF in all processes.
 """
 
 import json
@@ -34,7 +35,7 @@ def score(network, scales, image):
 
 
 def refine(scores, image, params):
-    """Labels (H, W) after the CRF, of scores (C, h, w): enlarged, softmaxed, refined."""
+    """Upsample scores (C, h, w) and refine them by the CRF; returns labels (H, W)."""
     import pydensecrf.densecrf as binding
     import pydensecrf.utils
 
@@ -58,7 +59,7 @@ def _resize(batch, size):
 
 
 def prepare_process(binding_folder):
-    """Make the CRF's module known; a process of several has one thread."""
+    """Import the CRF's module; each of several processes has one thread."""
     sys.path.append(binding_folder)
     torch.set_num_threads(1)
     import pydensecrf.densecrf  # noqa: F401
@@ -74,7 +75,7 @@ def count(matrix, truths, labels):
 
 
 class Evaluation:
-    """The images of a job, evaluated stage after stage."""
+    """Evaluates the images of a job, one stage after another."""
 
     def __init__(self, job):
         self._job = job
@@ -83,14 +84,14 @@ class Evaluation:
         self._network = NETWORKS[job["network"]](job["num_classes"]).eval()
         self._pool = ProcessPoolExecutor(
             job["processes"],
-            # A process that forks while its threads compute may wait for ever.
+            # A process that is forked while threads compute may deadlock.
             multiprocessing.get_context("spawn"),
             prepare_process,
             (job["binding_folder"],),
         )
 
     def run(self):
-        """Seconds of the stages, which follow one another."""
+        """Run all stages; returns their seconds."""
         job, clock = self._job, time.perf_counter
         start = clock()
         images = [cv2.imread(path) for path in job["images"]]
@@ -117,7 +118,7 @@ class Evaluation:
 
 
 def main():
-    """Answer until the input ends."""
+    """Read the job, then answer until the input ends."""
     evaluation = Evaluation(json.loads(sys.stdin.readline()))
     for _ in sys.stdin:
         print(json.dumps(evaluation.run()), flush=True)

@@ -1,6 +1,6 @@
-"""The published networks in PyTorch, for the workers that measure it; needs torch alone.
+"""The published networks in PyTorch, for the workers that measure it; needs only torch.
 
-Images go in as (B, 3, H, W) float, preprocessed; scores (B, 21, h, w) come out at output stride 8.
+They take preprocessed images (B, 3, H, W) and give scores (B, 21, h, w) at output stride 8.
 """
 
 from torch import nn
@@ -12,7 +12,7 @@ RESNET101_BLOCKS = (3, 4, 23, 3)
 
 
 class VGG16LargeFOV(nn.Module):
-    """DeepLab-LargeFOV: no stride in the last two poolings, holes of 2 in conv5 and 12 in fc6."""
+    """DeepLab-LargeFOV: no stride in the last two poolings, dilation rate 2 in conv5, 12 in fc6."""
 
     def __init__(self, num_classes):
         super().__init__()
@@ -44,7 +44,7 @@ class VGG16LargeFOV(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolution beside the identity, or beside a 1x1 convolution."""
+    """1x1, 3x3 and 1x1 convolution, plus the identity or a 1x1 convolution."""
 
     def __init__(self, channels, width, stride, rate, widen):
         super().__init__()
@@ -70,7 +70,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet101ASPPL(nn.Module):
-    """DeepLab v2: output stride 8, holes of 2 and 4, four 3x3 branches with holes, summed."""
+    """DeepLab v2: dilation rates 2 and 4 in the last stages, and the sum of four 3x3 branches."""
 
     def __init__(self, num_classes):
         super().__init__()
@@ -99,7 +99,7 @@ NETWORKS = {"vgg16_large_fov": VGG16LargeFOV, "resnet101_aspp_l": ResNet101ASPPL
 
 
 def count_parameters(network):
-    """Parameters, those of batch normalisation's statistics included, as Keras counts them."""
+    """Number of parameters including the statistics of batch normalization, as Keras counts."""
     statistics = [
         tensor
         for name, tensor in network.named_buffers()
@@ -109,7 +109,7 @@ def count_parameters(network):
 
 
 def freeze_batch_norm(network):
-    """Keep statistics, scales and offsets as they are; call it after `network.train()`."""
+    """Freeze statistics, scales and offsets; call it after `network.train()`."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
@@ -118,7 +118,7 @@ def freeze_batch_norm(network):
 
 
 def parameter_groups(network, rate, decay):
-    """The published rates: the classifier's tenfold, biases' twice their kernels'."""
+    """The published learning rates: 10 times for the classifier, twice for biases."""
     groups = []
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:

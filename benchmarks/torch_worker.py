@@ -1,10 +1,10 @@
 """Runs a network of torch_networks.py for the benchmarks, in an environment that has torch.
 
-The first line of standard input is JSON, a job: `network`, `task` ("inference" or "train"), `size`
-and `batch_size` of the images, `precision` ("float32" or "bfloat16"); JSON is written: how many
-`parameters` the network has, and the memory `layout` that was faster. Each further line is a
-number of seconds, for at least which the task is repeated; written are the seconds and the number
-of repetitions. When the input ends, the most `megabytes` that the process has held are written.
+The first line of standard input is the job in JSON: `network`, `task` ("inference" or "train"),
+`size` and `batch_size` of the images, `precision` ("float32" or "bfloat16"). The answer has the
+number of `parameters` and the faster memory `layout`. Each further line is a number of seconds; the
+task is repeated for at least that long, and the answer is the seconds and the number of
+repetitions. When the input ends, the last answer is the peak memory in `megabytes`.
 """
 
 import json
@@ -29,7 +29,7 @@ TRIALS = 2
 
 
 def inference(network, job, layout):
-    """A function that scores the same batch."""
+    """A function that scores always the same batch."""
     dtype = getattr(torch, job["precision"])
     network = network.to(dtype=dtype, memory_format=layout).eval()
     images = random_images(job).to(dtype=dtype, memory_format=layout)
@@ -42,7 +42,7 @@ def inference(network, job, layout):
 
 
 def training(network, job, layout):
-    """A function that makes one step from the same batch; mixed precision by autocast."""
+    """A function that makes one step, always from the same batch; autocast for bfloat16."""
     network = network.to(memory_format=layout).train()
     freeze_batch_norm(network)
     optimizer = torch.optim.SGD(parameter_groups(network, RATE, DECAY), momentum=MOMENTUM)
@@ -62,12 +62,12 @@ def training(network, job, layout):
 
 
 def random_images(job):
-    """Images as they are after preprocessing."""
+    """Random images, scaled like preprocessed ones."""
     return 60 * torch.randn(job["batch_size"], 3, job["size"], job["size"])
 
 
 def faster_layout(job):
-    """The task in the layout that is faster, after a first run of each, and its name."""
+    """The task in the faster layout, the layout's name, and the number of parameters."""
     make, best = {"inference": inference, "train": training}[job["task"]], None
     for name, layout in LAYOUTS.items():
         network = NETWORKS[job["network"]](NUM_CLASSES)
@@ -77,12 +77,12 @@ def faster_layout(job):
         if best is None or seconds < best[0]:
             best = seconds, name
         del network, run
-    # Made anew, so that the memory of both at once does not count.
+    # Built again: both at once would count towards peak memory.
     return make(NETWORKS[job["network"]](NUM_CLASSES), job, LAYOUTS[best[1]]), best[1], parameters
 
 
 def repeat(run, times=None, seconds=0.0):
-    """Seconds that `times` repetitions take, or as many as fill `seconds`; and their number."""
+    """Repeat `times` times, or for `seconds`; returns the seconds and the repetitions."""
     start, done = time.perf_counter(), 0
     while done < (times or 1) or (times is None and time.perf_counter() - start < seconds):
         run()
@@ -90,20 +90,20 @@ def repeat(run, times=None, seconds=0.0):
     return time.perf_counter() - start, done
 
 
-def say(message):
+def write(message):
     """Write a line of JSON."""
     print(json.dumps(message), flush=True)
 
 
 def main():
-    """Answer until the input ends."""
+    """Read the job, then answer until the input ends."""
     torch.manual_seed(0)
     run, layout, parameters = faster_layout(json.loads(sys.stdin.readline()))
     run()
-    say({"parameters": parameters, "layout": layout})
+    write({"parameters": parameters, "layout": layout})
     for line in sys.stdin:
-        say(repeat(run, seconds=json.loads(line)))
-    say({"megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024})
+        write(repeat(run, seconds=json.loads(line)))
+    write({"megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A peer's process, or one of our own, that answers the lines it is sent."""
+"""Processes that a benchmark sends tasks to: a peer's, or this package's own."""
 
 import json
 import subprocess
@@ -7,27 +7,27 @@ from pathlib import Path
 
 
 class Worker:
-    """A process that answers lines of JSON with lines of JSON; it ends with its input.
+    """A process that answers lines of JSON with lines of JSON, until its input ends.
 
-    Where it has ended too early, every method ends this program with one line.
+    If the process has ended early, every method exits this program with a one-line error.
 
     Args:
       python: interpreter.
-      script: name of the worker's file beside this one.
-      what: what it runs, for that line.
+      script: the worker's file, in this folder unless it is an absolute path.
+      what: what it runs, for the error.
     """
 
     def __init__(self, python, script, what):
         self._failure = f"error: {python} cannot run {what}; see above"
         self._process = subprocess.Popen(
-            [python, str(Path(__file__).with_name(script))],
+            [python, str(Path(__file__).parent / script)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
 
     def say(self, message):
-        """Send a message that has no answer."""
+        """Send a message that needs no answer."""
         try:
             print(json.dumps(message), file=self._process.stdin, flush=True)
         except BrokenPipeError:
@@ -44,10 +44,10 @@ class Worker:
         return self.answer()
 
     def end_input(self):
-        """Tell the process that nothing more will be asked."""
+        """Tell the process that no more messages follow."""
         self._process.stdin.close()
 
     def close(self):
-        """End the process."""
+        """End the input and wait for the process to exit."""
         self.end_input()
         self._process.wait()

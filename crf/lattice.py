@@ -44,7 +44,8 @@ class LatticeFilter(NamedTuple):
 
         @tf.custom_gradient
         def run(values):
-            return self._filter(values), self.transposed()
+            # A gradient without a custom gradient of its own can be saved in a SavedModel.
+            return self._filter(values), self.transposed()._filter
 
         return run(values)
 

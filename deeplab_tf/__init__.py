@@ -1,14 +1,40 @@
 """DeepLab semantic segmentation for TensorFlow 2 and Keras 3.
 
-The table of contents: `build_deeplab`, `build_fcn` and `to_atrous` make networks, `segment` runs
-one on an image. Training, data and evaluation are the subpackages `training`, `data` and
-`evaluation`; the fully connected CRF is the package `crf`.
+Table of contents: `build_deeplab`, `build_fcn` and `to_atrous` make networks, `load_model` reads a
+trained one, `fuse` makes it faster, and `segment` runs it on an image. The modules `models`,
+`data`, `training`, `evaluation` and `export` hold the rest; the fully connected CRF is the package
+`crf`.
 """
+
+import importlib
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import segment
-from deeplab_tf.models import build_deeplab, build_fcn, to_atrous
+from deeplab_tf.models import build_deeplab, build_fcn, load_model, to_atrous
+from deeplab_tf.models.fast.fuse import fuse
 
 __version__ = "0.2.0"
 
-__all__ = ["InputError", "build_deeplab", "build_fcn", "segment", "to_atrous"]
+__all__ = [
+    "InputError",
+    "__version__",
+    "build_deeplab",
+    "build_fcn",
+    "fuse",
+    "load_model",
+    "segment",
+    "to_atrous",
+]
+
+_MODULES = ("data", "evaluation", "export", "models", "training")
+
+
+def __getattr__(name):
+    """Import `deeplab_tf.training` and its like when they are first used."""
+    if name in _MODULES:
+        return importlib.import_module(f"deeplab_tf.{name}")
+    raise AttributeError(f"module 'deeplab_tf' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *_MODULES])

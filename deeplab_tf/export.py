@@ -1,4 +1,4 @@
-"""A trained network as a SavedModel that any TensorFlow serves, without this package."""
+"""Export a trained network as a SavedModel, which TensorFlow serves without this package."""
 
 import tempfile
 from pathlib import Path
@@ -6,8 +6,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from crf import dense_crf
-from deeplab_tf.data.voc import decode_image
-from deeplab_tf.errors import InputError
+from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.evaluation.inference import (
     check_settings,
     find_output_stride,
@@ -16,6 +15,7 @@ from deeplab_tf.evaluation.inference import (
 )
 from deeplab_tf.files import new_folder
 from deeplab_tf.labels import LabelSet
+from deeplab_tf.models.fast.fuse import fuse
 
 _FLOAT = tf.TensorSpec([None, None, None, 3], tf.float32, "images")
 _UINT8 = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
@@ -25,7 +25,7 @@ _BYTES = tf.TensorSpec([None], tf.string, "image_bytes")
 def export_saved_model(
     model, path, label_set, crf=None, scales=(1.0,), flip=False, overwrite=False
 ):
-    """Write a network, and the CRF if wanted, as a SavedModel.
+    """Write a network, and optionally the CRF, as a SavedModel.
 
     Its signatures take a batch of images of one size, any height and width:
 
@@ -34,22 +34,22 @@ def export_saved_model(
         encoded           image_bytes: strings (B,), the contents of JPEG or PNG files
 
     and each gives `labels`, uint8 (B, H, W), and `probabilities`, float32 (B, H, W, C), as
-    `segment` computes them. `assets/labels.json` holds the classes' names and colours.
+    `segment` computes them. `assets/labels.json` holds the classes' names and colors.
 
-    The graph is the fastest for the machine that exports: without a GPU, one for processors. It
-    runs everywhere, but for GPUs is better exported where there is one.
+    The graph runs on every machine, but is the fastest one for the exporting machine: export on a
+    machine with a GPU for GPUs, and on one without for processors.
 
     Args:
       model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores.
-      path: folder to write; it appears when it is complete.
+      path: folder to write; it appears only when it is complete.
       label_set: `LabelSet` of the model's classes.
-      crf: `crf.CRFParams` of the fully connected CRF to put behind the network; None: no CRF.
+      crf: `crf.CRFParams` of the fully connected CRF to apply after the network; None: no CRF.
       scales, flip: as in `deeplab_tf.evaluation.inference.predict_probabilities`.
-      overwrite: whether to replace a folder that lies there.
+      overwrite: whether to replace an existing folder.
 
     Raises:
-      InputError: where `path` exists and is not empty (without `overwrite`), the classes are
-        not the model's, or a setting is out of its range.
+      InputError: if `path` exists and is not empty (without `overwrite`), the number of classes
+        differs from the model's, or a setting is out of range.
 
     Example:
       >>> export_saved_model(model, "served", LabelSet.load("model_dir/labels.json"))
@@ -61,7 +61,7 @@ def export_saved_model(
     if label_set.num_classes != num_classes:
         raise InputError(
             f"{label_set.num_classes} class names for a model of {num_classes} classes;"
-            " give one for each"
+            " give one name for each class"
         )
     with new_folder(path, overwrite) as folder, tempfile.TemporaryDirectory() as assets:
         labels_path = Path(assets) / "labels.json"
@@ -81,7 +81,7 @@ def is_saved_model(path):
 
 
 def open_saved_model(path):
-    """Open what `export_saved_model` wrote.
+    """Open a SavedModel that `export_saved_model` wrote.
 
     Args:
       path: its folder.
@@ -90,19 +90,19 @@ def open_saved_model(path):
       (function from an image (H, W, 3) uint8 to labels (H, W) uint8, `LabelSet`).
 
     Raises:
-      InputError: where the folder cannot be read, or holds another kind of SavedModel.
+      InputError: if the folder cannot be read, or holds another kind of SavedModel.
     """
     try:
         served = tf.saved_model.load(str(path))
         signature = served.signatures["uint8"]
         label_set = LabelSet.load(Path(path) / "assets" / "labels.json")
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
-        reason = " ".join(str(error).split())
         raise InputError(
-            f"{path}: no SavedModel of tools/export.py ({reason}); export it again"
+            f"{path}: not a SavedModel written by the export command ({one_line(error)});"
+            " export it again"
         ) from error
 
-    def label_of(image, served=served):  # holds `served`, which owns the variables
+    def label_of(image, served=served):  # keeps `served` alive, which owns the variables
         return signature(images=tf.constant(image[None]))["labels"][0].numpy()
 
     return label_of, label_set
@@ -112,15 +112,16 @@ class _Served(tf.Module):
     def __init__(self, model, labels_path, crf, scales, flip):
         super().__init__()
         self._labels = tf.saved_model.Asset(str(labels_path))
-        # The variables alone: the model itself would add graphs of its own to the file.
+        # Only the variables: Keras would add graphs of its own to the file for the model itself.
         self._weights = [variable.value for variable in model.variables]
         stride = find_output_stride(model)
+        network = fuse(model)
 
-        # One graph for all signatures, so that the network is in the file once.
+        # One graph that all signatures call, so that the network is in the file only once.
         @tf.function(input_signature=[_FLOAT])
         def predict(images):
             def score(resized):
-                return upsampled_scores(model, resized, stride, flip)
+                return upsampled_scores(network, resized, stride, flip)
 
             probabilities = tf.nn.softmax(maximum_over_scales(score, images, scales))
             if crf is not None:
@@ -142,5 +143,15 @@ class _Served(tf.Module):
     @tf.function(input_signature=[_BYTES])
     def serve_encoded(self, image_bytes):
         image = tf.TensorSpec([None, None, 3], tf.uint8)
-        images = tf.map_fn(decode_image, image_bytes, fn_output_signature=image)
+        images = tf.map_fn(_decode_image, image_bytes, fn_output_signature=image)
         return self._predict(tf.cast(images, tf.float32))
+
+
+def _decode_image(contents):
+    # As `deeplab_tf.data.image_files.decode_image`, in TensorFlow ops, which a SavedModel keeps.
+    # The op can decode PNG as well as JPEG; GIF and WebP, which it also takes, are refused.
+    start = tf.strings.substr(contents, 0, 2)
+    is_known = (start == b"\xff\xd8") | (start == b"\x89P")
+    with tf.control_dependencies([tf.debugging.Assert(is_known, ["neither JPEG nor PNG"])]):
+        contents = tf.identity(contents)
+    return tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")

@@ -1,4 +1,4 @@
-"""Pictures of label maps: colours, overlays, and panels that set several side by side."""
+"""Pictures of label maps: colors, overlays, and panels of several pictures."""
 
 import cv2
 import numpy as np
@@ -6,13 +6,14 @@ import numpy as np
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
 
-GAP = 6  # pixels between the cells of a panel
-TEXT_HEIGHT = 22  # pixels of a line of text
-WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+_GAP = 6  # pixels between the cells of a panel
+_TEXT_HEIGHT = 22  # pixels of a line of text
+_WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
+_FONT, _FONT_SIZE = cv2.FONT_HERSHEY_SIMPLEX, 0.5
 
 
 def colorize(label, color_table):
-    """The colours of a label map.
+    """Color a label map.
 
     Args:
       label: (H, W) uint8 class indices, 255 = void.
@@ -28,13 +29,13 @@ def colorize(label, color_table):
 
 
 def overlay(image, label, color_table, alpha=0.6):
-    """An image tinted with the colours of its labels; void pixels stay as they are.
+    """Tint an image with the colors of its labels; void pixels stay as they are.
 
     Args:
       image: (H, W, 3) uint8 RGB.
       label: (H, W) uint8 class indices, 255 = void.
       color_table: (256, 3) uint8, as `LabelSet.color_table()` gives it.
-      alpha: share of the colour, 0 (image alone) to 1 (colours alone).
+      alpha: share of the colors, 0 (only the image) to 1 (only the colors).
 
     Returns:
       (H, W, 3) uint8 RGB.
@@ -49,14 +50,14 @@ def overlay(image, label, color_table, alpha=0.6):
 
 
 def colorize_probabilities(probabilities, color_table):
-    """The colour of the most probable class at every pixel, paler the less probable it is.
+    """Color every pixel by its most probable class, paler the less probable it is.
 
     Args:
-      probabilities: (H, W, C) floating, from 0 to 1.
+      probabilities: (H, W, C) floats, 0..1.
       color_table: (256, 3) uint8, as `LabelSet.color_table()` gives it.
 
     Returns:
-      (H, W, 3) uint8 RGB; a class of probability p has the share p of its colour, on white.
+      (H, W, 3) uint8 RGB: the class's color with opacity equal to its probability, on white.
     """
     probabilities = np.asarray(probabilities)
     if probabilities.ndim != 3 or probabilities.dtype.kind != "f":
@@ -65,11 +66,11 @@ def colorize_probabilities(probabilities, color_table):
         )
     color = np.take(color_table, probabilities.argmax(axis=2), axis=0)
     share = probabilities.max(axis=2)[..., None]
-    return np.rint(WHITE + share * (color - np.float32(WHITE))).astype(np.uint8)
+    return np.rint(_WHITE + share * (color - np.float32(_WHITE))).astype(np.uint8)
 
 
 def captioned(picture, caption):
-    """A picture with a line of text above it, widened with white where the text is wider.
+    """Put a line of text above a picture, which is widened with white if the text is wider.
 
     Args:
       picture: (H, W, 3) uint8 RGB.
@@ -78,96 +79,89 @@ def captioned(picture, caption):
     Returns:
       (H + 22, W or more, 3) uint8 RGB.
     """
-    band = _blank(TEXT_HEIGHT, max(picture.shape[1], _text_width(caption)))
-    _write(band, caption, 0, TEXT_HEIGHT)
-    return np.concatenate([band, _widened(picture, band.shape[1])])
+    band = _blank(_TEXT_HEIGHT, max(picture.shape[1], _text_width(caption)))
+    _write(band, caption, 0, _TEXT_HEIGHT)
+    widened = _blank(picture.shape[0], band.shape[1])
+    widened[:, : picture.shape[1]] = picture
+    return np.concatenate([band, widened])
 
 
 def panel(rows, captions=(), legend=None):
-    """One picture of several, in rows and columns, on white.
+    """Arrange several pictures in rows and columns on white.
 
     Args:
-      rows: list of rows, each a list of (H, W, 3) uint8 RGB pictures of any sizes; every row
-        has as many pictures as there are columns.
+      rows: list of rows, each a list of (H, W, 3) uint8 RGB pictures of any sizes, one for each
+        column.
       captions: one text above each column; none by default.
-      legend: `LabelSet` whose colours and names are listed at the bottom; none by default.
+      legend: `LabelSet` whose colors and names are listed at the bottom; none by default.
 
     Returns:
       (H, W, 3) uint8 RGB.
 
     Raises:
-      InputError: where there is no picture, or the rows differ in length.
+      InputError: if there is no picture, or the rows differ in length.
     """
     columns = len(rows[0]) if rows else 0
     if not columns or any(len(row) != columns for row in rows):
-        raise InputError("a panel needs rows of equally many pictures, at least one")
+        raise InputError("a panel needs rows with the same number of pictures, at least one each")
     widths = [max(row[column].shape[1] for row in rows) for column in range(columns)]
-    width = sum(widths) + GAP * (columns + 1)
+    width = sum(widths) + _GAP * (columns + 1)
     bands = [_row(row, widths, width) for row in rows]
     if captions:
         bands.insert(0, _captions(captions, widths, width))
     if legend is not None:
         bands.append(_legend(legend, width))
-    return np.concatenate([*bands, _blank(GAP, width)])
+    return np.concatenate([*bands, _blank(_GAP, width)])
 
 
 def encode_picture(picture):
-    """The bytes of a PNG file of a picture, (H, W, 3) uint8 RGB."""
+    """Encode a picture, (H, W, 3) uint8 RGB, as the bytes of a PNG file."""
     return cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))[1].tobytes()
-
-
-def _widened(picture, width):
-    wide = _blank(picture.shape[0], width)
-    wide[:, : picture.shape[1]] = picture
-    return wide
 
 
 def _row(row, widths, width):
     height = max(picture.shape[0] for picture in row)
-    band = _blank(height + GAP, width)
+    band = _blank(height + _GAP, width)
     for picture, left in zip(row, _lefts(widths), strict=True):
-        band[GAP : GAP + picture.shape[0], left : left + picture.shape[1]] = picture
+        band[_GAP : _GAP + picture.shape[0], left : left + picture.shape[1]] = picture
     return band
 
 
 def _captions(captions, widths, width):
-    band = _blank(TEXT_HEIGHT, width)
+    band = _blank(_TEXT_HEIGHT, width)
     for caption, left in zip(captions, _lefts(widths), strict=True):
-        _write(band, caption, left, TEXT_HEIGHT)
+        _write(band, caption, left, _TEXT_HEIGHT)
     return band
 
 
 def _legend(label_set, width):
-    # Cells as wide as the longest name, as many to a line as fit.
+    # Every cell is as wide as the longest name; a line has as many cells as fit.
     text_width = max(_text_width(name) for name in label_set.names)
-    cell = text_width + TEXT_HEIGHT + 2 * GAP
-    to_line = max((width - GAP) // cell, 1)
+    cell = text_width + _TEXT_HEIGHT + 2 * _GAP
+    to_line = max((width - _GAP) // cell, 1)
     lines = -(-label_set.num_classes // to_line)
-    band = _blank(lines * TEXT_HEIGHT + GAP, width)
+    band = _blank(lines * _TEXT_HEIGHT + _GAP, width)
     for index, (name, color) in enumerate(zip(label_set.names, label_set.colors, strict=True)):
-        left, line = GAP + index % to_line * cell, index // to_line
-        bottom = GAP + (line + 1) * TEXT_HEIGHT
-        corners = (left, bottom - TEXT_HEIGHT + 4), (left + TEXT_HEIGHT - 6, bottom - 4)
+        left, line = _GAP + index % to_line * cell, index // to_line
+        bottom = _GAP + (line + 1) * _TEXT_HEIGHT
+        corners = (left, bottom - _TEXT_HEIGHT + 4), (left + _TEXT_HEIGHT - 6, bottom - 4)
         cv2.rectangle(band, *corners, color, cv2.FILLED)
-        cv2.rectangle(band, *corners, BLACK, 1)
-        _write(band, name, left + TEXT_HEIGHT, bottom)
+        cv2.rectangle(band, *corners, _BLACK, 1)
+        _write(band, name, left + _TEXT_HEIGHT, bottom)
     return band
 
 
 def _lefts(widths):
-    return [GAP * (i + 1) + sum(widths[:i]) for i in range(len(widths))]
+    return [_GAP * (i + 1) + sum(widths[:i]) for i in range(len(widths))]
 
 
 def _blank(height, width):
-    return np.full((height, width, 3), WHITE, np.uint8)
+    return np.full((height, width, 3), _WHITE, np.uint8)
 
 
 def _write(band, text, left, bottom):
-    cv2.putText(band, text, (left, bottom - 7), _FONT, _SIZE, BLACK, 1, cv2.LINE_AA)
+    cv2.putText(band, text, (left, bottom - 7), _FONT, _FONT_SIZE, _BLACK, 1, cv2.LINE_AA)
 
 
 def _text_width(text):
-    return cv2.getTextSize(text, _FONT, _SIZE, 1)[0][0]
-
-
-_FONT, _SIZE = cv2.FONT_HERSHEY_SIMPLEX, 0.5
+    return cv2.getTextSize(text, _FONT, _FONT_SIZE, 1)[0][0]

@@ -37,7 +37,7 @@ from deeplab_tf.distribute.strategy import (
 )
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
-from deeplab_tf.evaluation.predict_dataset import label_examples
+from deeplab_tf.evaluation.predict_dataset import predict_examples
 from deeplab_tf.evaluation.predictions import SERVERS, PredictionFiles, shared_folder
 from deeplab_tf.evaluation.report import comparison_panel, score_dict, score_table
 from deeplab_tf.files import check_new_folder, write_file
@@ -100,7 +100,7 @@ def main(flags):
 
     confusions = [ConfusionMatrix(label_set.num_classes) for _ in range(2 if params else 1)]
     part = examples[index::count]
-    found = label_examples(model, part, params, colors, **segment_settings(flags))
+    found = predict_examples(model, part, params, colors, **segment_settings(flags))
     bar = tqdm(found, total=len(part), unit="image", disable=not is_chief(strategy))
     shown_every = max(1, -(-len(part) // flags.panel_rows)) if flags.panel_out else None
     folder = contextlib.nullcontext()
@@ -179,7 +179,7 @@ def score_images(found, confusions, shown_every, files, predictions):
     """Count what the network found in the images, and write its labels.
 
     Args:
-      found: iterable of `Labelled`.
+      found: iterable of `Prediction`.
       confusions: a `ConfusionMatrix` for each kind of labels (before and after the CRF), which
         is added to.
       shown_every: every so many images, one is kept for the picture; None: none is.

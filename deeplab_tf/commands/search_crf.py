@@ -31,9 +31,13 @@ from deeplab_tf.commands.flags.model import (
 from deeplab_tf.commands.parsing import given_flags
 from deeplab_tf.data.voc import load_pair
 from deeplab_tf.errors import InputError
-from deeplab_tf.evaluation.crf_search import PointScorer, SearchRecord, identity_of_pairs
+from deeplab_tf.evaluation.crf_search import (
+    PointScorer,
+    ProbabilityCache,
+    SearchRecord,
+    identity_of_pairs,
+)
 from deeplab_tf.evaluation.inference import predict_probabilities
-from deeplab_tf.evaluation.probability_cache import ProbabilityCache
 from deeplab_tf.evaluation.search_report import params_flagfile, search_picture, trial_table
 from deeplab_tf.files import write_file
 from deeplab_tf.models import find_model

@@ -1,4 +1,4 @@
-"""Evaluation: labels of whole images, their scores, and reports of them."""
+"""Evaluation: predict the labels of images, score them, and report the scores."""
 
 from deeplab_tf.evaluation.inference import (
     find_output_stride,

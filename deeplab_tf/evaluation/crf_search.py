@@ -1,35 +1,113 @@
-"""Scores of CRF parameters on images whose probabilities are known, and their record on disk."""
+"""The parts of a search for CRF parameters: cached probabilities, scores, and the search's record.
+
+The network's probabilities are computed once and kept on disk (`ProbabilityCache`), every set of
+parameters is scored on them (`PointScorer`), and all scores are kept in a file (`SearchRecord`), so
+that a stopped search goes on where it was.
+"""
 
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
 from crf import CRFParams, dense_crf
+from crf.mean_field import MIN_PROBABILITY
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import most_probable
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
 from deeplab_tf.files import write_file
 
+# Increase it when the same model, image and settings begin to give other probabilities.
+_CACHE_FORMAT = 1
+
+
+class ProbabilityCache:
+    """Probabilities of images in a folder, one file for each image.
+
+    A file's name is a checksum of the image's pixels and of everything else that the probabilities
+    depend on, so that no result of another model, of other settings or for another image is ever
+    used. A search that was stopped finds what it has computed.
+
+    Probabilities are stored as float16, and as 0 below the least probability that the CRF tells
+    from 0.
+
+    Args:
+      folder: where the files are; created with the first file.
+      identity: JSON-serializable dict of what the probabilities depend on apart from the image:
+        the model's checksum and the settings of `predict_probabilities`.
+      num_classes: number of classes.
+
+    Example:
+      >>> if image not in cache:
+      ...     cache.save(image, predict_probabilities(model, image))
+      >>> probabilities = cache.load(image)
+    """
+
+    def __init__(self, folder, identity, num_classes):
+        self._folder = Path(folder)
+        self._num_classes = num_classes
+        self._identity = json.dumps([_CACHE_FORMAT, identity], sort_keys=True).encode()
+
+    def __contains__(self, image):
+        try:
+            self._open(image)
+        except InputError:
+            return False
+        return True
+
+    def path(self, image):
+        """Path of the file for an image, (H, W, 3) uint8, whether it exists or not."""
+        digest = hashlib.sha256(self._identity)
+        _add_pixels(digest, image)
+        return self._folder / f"{digest.hexdigest()[:32]}.npy"
+
+    def save(self, image, probabilities):
+        """Store the probabilities (H, W, C) float32 of an image (H, W, 3) uint8."""
+        contents = BytesIO()
+        # Smaller values would be subnormal in float16, with which processors are slow.
+        kept = np.where(probabilities < MIN_PROBABILITY, 0, probabilities)
+        np.save(contents, kept.astype(np.float16))
+        write_file(self.path(image), contents.getvalue())
+
+    def load(self, image):
+        """The probabilities of an image, (H, W, C) float32 that sum to one over the classes.
+
+        Raises:
+          InputError: if they are not stored, or their file is damaged.
+        """
+        probabilities = self._open(image).astype(np.float32)
+        return probabilities / probabilities.sum(axis=-1, keepdims=True)
+
+    def _open(self, image):
+        path = self.path(image)
+        try:
+            stored = np.load(path, mmap_mode="r")
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"{path}: no probabilities of this image: {error}") from None
+        expected = (*image.shape[:2], self._num_classes)
+        if stored.shape != expected or stored.dtype != np.float16:
+            raise InputError(f"{path}: holds {stored.dtype} {stored.shape}, not float16 {expected}")
+        return stored
+
 
 class PointScorer:
-    """The mean IoU of CRF parameters over a number of images, with all cores.
+    """Scores CRF parameters by their mean IoU over a number of images, with all processors.
 
-    Each thread takes one image after the other, over the borders between points too, so that
-    none waits.
+    Each thread takes one image after another and goes on to the next point without waiting for the
+    other threads.
 
     Args:
       pairs: list of (image (H, W, 3), truth (H, W)), both uint8.
       probabilities: function from an image to its probabilities (H, W, C) float32; called in
-        all threads, for every point anew.
+        all threads, for every point again.
       num_classes: C.
       num_threads: number of images that are worked on at a time.
-      progress: function from a generator and the keywords `total` and `desc` to an iterable of
-        the same items that is a generator too, such as `tqdm`; sees an item for each point and
-        image.
+      progress: function from a generator and the keywords `total` and `desc` to a generator of the
+        same items, such as `tqdm`; it sees one item for each point and image.
 
     Example:
       >>> scorer = PointScorer(pairs, cache.load, 11, num_threads=2)
@@ -48,10 +126,10 @@ class PointScorer:
         """Yield the mean IoU of each point.
 
         Args:
-          points: list of `CRFParams`; None in place of one stands for no CRF.
+          points: list of `CRFParams`; None in place of one means no CRF.
 
         Raises:
-          InputError: where the CRF refuses a point, or the truths are void everywhere.
+          InputError: if the CRF refuses a point, or the truths are void everywhere.
         """
         tasks = [(params, *pair) for params in points for pair in self._pairs]
         executor = ThreadPoolExecutor(self._num_threads)
@@ -67,76 +145,75 @@ class PointScorer:
                 yield confusion.miou
             next(matrices, None)  # lets the progress bar finish
         finally:
-            # Whoever stops early does not wait for what has not begun, and sees no open bar.
+            # If the caller stops early: close the progress bar, and cancel what has not begun.
             matrices.close()
             executor.shutdown(cancel_futures=True)
 
     def _count(self, params, image, truth):
         probabilities = self._probabilities(image)
         if params is not None:
-            probabilities = _refine(probabilities, image, params)
+            try:
+                # One thread for each image is faster than several threads that share one.
+                refined = dense_crf(probabilities[None], image[None], params, num_threads=1)
+            except ValueError as error:
+                raise InputError(f"CRF with {params}: {error}") from error
+            probabilities = np.asarray(refined)[0]
         confusion = ConfusionMatrix(self._num_classes)
         confusion.add(truth, most_probable(probabilities))
         return confusion.matrix
 
 
-def _refine(probabilities, image, params):
-    try:
-        # One thread for each image costs less than many threads that share one.
-        refined = dense_crf(probabilities[None], image[None], params, num_threads=1)
-    except ValueError as error:
-        raise InputError(f"CRF with {params}: {error}") from error
-    return np.asarray(refined)[0]
-
-
 class SearchRecord:
-    """The scores of all points a search has tried, in a JSON file that always is complete.
+    """The scores of all points that a search has tried, in a JSON file that is always complete.
 
     Args:
-      path: the file; read where it exists.
-      identity: dict, fit for JSON, of what the scores depend on beside the parameters.
+      path: the file; it is read if it exists.
+      identity: JSON-serializable dict of what the scores depend on apart from the parameters.
 
     Raises:
-      InputError: where the file is of a search with another identity, or no such record.
+      InputError: if the file belongs to a search with another identity, or is not such a record.
     """
 
     def __init__(self, path, identity):
         self.path = Path(path)
-        self.identity = json.loads(json.dumps(identity))  # tuples come back as lists
+        self._identity = json.loads(json.dumps(identity))  # JSON has lists for tuples
         self.scores = self._read() if self.path.is_file() else {}
 
     def add(self, params, score):
-        """Note the score of a `CRFParams` and write the file."""
+        """Record the score of a `CRFParams` and write the file."""
         self.scores[params] = score
         points = [{**asdict(point), "miou": miou} for point, miou in self.scores.items()]
-        contents = json.dumps({"identity": self.identity, "points": points}, indent=1)
+        contents = json.dumps({"identity": self._identity, "points": points}, indent=1)
         write_file(self.path, f"{contents}\n".encode())
 
     def _read(self):
-        again = "delete it or give another folder"
+        remedy = "delete it or give another folder"
         try:
             record = json.loads(self.path.read_bytes())
-            identity, points = record["identity"], record["points"]
-            scores = {_params(point): float(point["miou"]) for point in points}
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.path}: is no record of a search ({error}); {again}") from None
-        if identity != self.identity:
+            identity, scores = record["identity"], {}
+            for point in record["points"]:
+                miou = float(point.pop("miou"))
+                scores[CRFParams(**point)] = miou
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{self.path}: not a record of a search ({error}); {remedy}") from None
+        if identity != self._identity:
             known = identity if isinstance(identity, dict) else {}
-            differ = [key for key in self.identity if known.get(key) != self.identity[key]]
+            differ = [key for key in self._identity if known.get(key) != self._identity[key]]
             raise InputError(
-                f"{self.path}: is of a search with another {' and '.join(differ)}; {again}"
+                f"{self.path}: belongs to a search with different {' and '.join(differ)}; {remedy}"
             )
         return scores
 
 
 def identity_of_pairs(pairs):
-    """Checksum of all pixels of a list of (image, truth), hexadecimal."""
+    """Hexadecimal checksum of all pixels of a list of (image, truth)."""
     digest = hashlib.sha256()
-    for array in (array for pair in pairs for array in pair):
-        digest.update(f"{array.shape}{array.dtype}".encode())
-        digest.update(np.ascontiguousarray(array))
+    for pair in pairs:
+        for array in pair:
+            _add_pixels(digest, array)
     return digest.hexdigest()
 
 
-def _params(point):
-    return CRFParams(**{name: value for name, value in point.items() if name != "miou"})
+def _add_pixels(digest, array):
+    digest.update(f"{array.shape}{array.dtype}".encode())
+    digest.update(np.ascontiguousarray(array))

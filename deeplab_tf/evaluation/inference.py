@@ -13,7 +13,7 @@ import tensorflow as tf
 from crf import dense_crf
 from deeplab_tf.data.augment import MEAN_RGB
 from deeplab_tf.errors import InputError
-from deeplab_tf.models.fast.fuse import fused_call
+from deeplab_tf.models.fast.fuse import fuse
 from deeplab_tf.models.multiscale import resized_length
 
 _IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32)
@@ -134,7 +134,7 @@ def upsampled_scores(model, images, output_stride, flip=False, pad_to=None):
         plain = upsampled_scores(model, images, output_stride, pad_to=pad_to)
         return (plain + mirrored[:, :, ::-1]) / 2
     height, width = tf.unstack(tf.shape(images)[1:3])
-    scores = fused_call(model, _pad(images, output_stride, pad_to))
+    scores = model(_pad(images, output_stride, pad_to), training=False)
     # Mixed precision models may give half floats.
     scores = tf.cast(scores, tf.float32)
     fine = (tf.shape(scores)[1:3] - 1) * output_stride + 1
@@ -212,10 +212,12 @@ def check_settings(scales, flip, tile=None, pad_to=None):
 
 
 class _Predictor:
-    # A network compiled once for each flip and padding, for images of all sizes. It must not
-    # own the model, or the models it was made for would never be freed.
+    # A fused network compiled once for each flip and padding, for images of all sizes. It must not
+    # own the model, or the models it was made for would never be freed; the fused network owns
+    # only the model's layers, unless the model could not be fused.
     def __init__(self, model):
-        self._model = weakref.ref(model)
+        fused = fuse(model)
+        self._model = weakref.ref(model) if fused is model else lambda: fused
         self._graphs = {}
         self.output_stride = find_output_stride(model)
 

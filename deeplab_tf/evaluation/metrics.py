@@ -7,7 +7,7 @@ from deeplab_tf.labels import VOID
 
 
 class ConfusionMatrix:
-    """Counts how often a pixel of one class was given another, over any number of images.
+    """Counts how often pixels of one class were predicted as another, over any number of images.
 
     The scores are those of FCN (Long et al., CVPR 2015, section 5): with n_ij the pixels of
     class i predicted as class j and t_i = sum_j n_ij,
@@ -18,11 +18,11 @@ class ConfusionMatrix:
         mean IoU                 mean_i IoU_i
         frequency weighted IoU   sum_i t_i IoU_i / sum_i t_i
 
-    Classes for which a score is 0 / 0 are left out of its mean; with nothing counted every
-    score is nan.
+    Classes whose score is 0 / 0 are left out of the mean; before anything is counted, every score
+    is NaN.
 
     Args:
-      num_classes: number of classes, void not counted.
+      num_classes: number of classes without void.
 
     Example:
       >>> confusion = ConfusionMatrix(2)
@@ -36,20 +36,20 @@ class ConfusionMatrix:
         self.matrix = np.zeros((num_classes, num_classes), np.int64)
 
     def add(self, labels, predictions):
-        """Count the pixels of one or more images; those labelled 255 (void) are left out.
+        """Count the pixels of one or more images, except those with label 255 (void).
 
         Args:
-          labels: array of integers of any shape, the true classes.
-          predictions: array of integers of the same shape, the predicted classes.
+          labels: integers of any shape, the true classes.
+          predictions: integers of the same shape, the predicted classes.
 
         Raises:
-          InputError: where the shapes differ or a value is no class.
+          InputError: if the shapes differ, or a value is not a class.
         """
         labels, predictions = np.asarray(labels), np.asarray(predictions)
         if labels.shape != predictions.shape:
             raise InputError(
                 f"labels are {labels.shape} and predictions {predictions.shape};"
-                " give arrays of one shape"
+                " give arrays of the same shape"
             )
         valid = labels != VOID
         truth = self._checked(labels[valid], "label")
@@ -69,19 +69,19 @@ class ConfusionMatrix:
 
     @property
     def pixel_accuracy(self):
-        """Share of the pixels whose class is right, 0 to 1."""
+        """Fraction of pixels that are predicted correctly, 0 to 1."""
         return float(_ratio(np.trace(self.matrix), self.matrix.sum()))
 
     @property
     def mean_accuracy(self):
-        """Mean over the classes in the truth of the share of their pixels that are right."""
+        """Mean over the true classes of the fraction of their pixels predicted correctly."""
         return _mean(_ratio(np.diag(self.matrix), self.matrix.sum(axis=1)))
 
     @property
     def per_class_iou(self):
-        """(num_classes,) float64; nan for a class neither in the truth nor predicted."""
-        right = np.diag(self.matrix)
-        return _ratio(right, self.matrix.sum(axis=0) + self.matrix.sum(axis=1) - right)
+        """(num_classes,) float64; NaN for a class neither in the truth nor predicted."""
+        correct = np.diag(self.matrix)
+        return _ratio(correct, self.matrix.sum(axis=0) + self.matrix.sum(axis=1) - correct)
 
     @property
     def miou(self):
@@ -90,15 +90,15 @@ class ConfusionMatrix:
 
     @property
     def frequency_weighted_iou(self):
-        """Mean IoU in which each class weighs as many times as it has true pixels."""
+        """Mean IoU in which each class is weighted by its number of true pixels."""
         true_pixels = self.matrix.sum(axis=1)
         return float(_ratio(np.nansum(true_pixels * self.per_class_iou), true_pixels.sum()))
 
     def to_dict(self, names=None):
-        """All scores as plain numbers, fit for JSON: None stands where a score is nan.
+        """Collect all scores as plain numbers for JSON, with None for NaN.
 
         Args:
-          names: the class names, by default "class 0", "class 1", ...
+          names: the class names; default: "class 0", "class 1", ...
 
         Returns:
           Dict of `miou`, `pixel_accuracy`, `mean_accuracy`, `frequency_weighted_iou` and
@@ -116,7 +116,7 @@ class ConfusionMatrix:
 
 
 def _ratio(part, whole):
-    # Both nan and silent where the whole is 0.
+    # NaN without a warning where the whole is 0.
     return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole != 0)
 
 

@@ -1,13 +1,11 @@
-"""Labels of many images, with the processors and the GPU busy at the same time.
+"""Predict the labels of many images, with the processors and the GPU busy at the same time.
 
-Images are read, the network runs and the CRF refines side by side, each on images of its own:
-while the CRF is at work on some images, the network sees those behind them. What comes out is the
-same, to the bit, as from one image after the other.
+Threads read files, run the network and run the CRF side by side, each on different images: while
+the CRF refines some images, the network scores the next ones. The results are bit-identical to
+those of one image after another.
 """
 
 import contextlib
-from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,66 +18,27 @@ from deeplab_tf.data.voc import load_image, load_pair
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import most_probable, predict_probabilities, refine
 
-# More threads that read files share one interpreter to little avail.
-MOST_READERS = 4
+# More threads that read files gain little, because they share one interpreter.
+MAX_READERS = 4
 
 # Share of the available memory that the CRF may take; the network takes some too.
-MEMORY_SHARE = 0.5
+CRF_MEMORY_SHARE = 0.5
 
 
-class Labelled(NamedTuple):
-    """An image with what was found in it.
+class Prediction(NamedTuple):
+    """An image with its predicted labels.
 
     Args:
       example: `Example` or `RecordExample`.
       image: (H, W, 3) uint8 RGB.
       truth: (H, W) uint8 true classes, or None.
-      labels: tuple of (H, W) uint8 classes: the network's, and with a CRF those after it.
+      labels: tuple of (H, W) uint8 classes: the network's, and with a CRF also those after it.
     """
 
     example: NamedTuple
     image: np.ndarray
     truth: np.ndarray | None
     labels: tuple
-
-
-def label_examples(model, examples, params=None, colors=None, **settings):
-    """Yield the `Labelled` of each example, in their order.
-
-    The CRF has a thread for each processor, each with an image of its own, so that none waits for
-    another; where images are so large that memory does not hold as many, several threads share
-    one. It runs on the processors also where there is a GPU, which the network has to itself.
-
-    Args:
-      model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores.
-      examples: list of `Example` or `RecordExample`.
-      params: `crf.CRFParams` of the CRF; None: no CRF.
-      colors: the classes' colours, for RGB labels; see `deeplab_tf.data.png.decode_label`.
-      settings: `scales`, `flip`, `tile` and `pad_to` as in `predict_probabilities`.
-
-    Yields:
-      `Labelled`; a few more images than there are processors are held in memory.
-
-    Raises:
-      InputError: naming the image that cannot be read or refined, or that is too large for the
-        memory; or for a setting or a model that cannot be used.
-
-    Example:
-      >>> for _, image, truth, (before, after) in label_examples(model, examples, CRFParams()):
-      ...     confusion.add(truth, after)
-    """
-    shares = _Shares(available_threads(), len(examples), available_memory())
-    with contextlib.ExitStack() as stages:
-
-        def stage(function, items, workers, **options):
-            # Closed as soon as nobody asks for more, it begins nothing more.
-            results = computed_ahead(function, items, workers, ready=1, **options)
-            return stages.enter_context(contextlib.closing(results))
-
-        loaded = stage(partial(_load, model.output_shape[-1], colors), examples, MOST_READERS)
-        scored = stage(partial(_score, model, settings), loaded, 1)
-        finish = partial(_finish, params, shares)
-        yield from stage(finish, scored, shares.cores, weigh=shares.threads)
 
 
 class _Scored(NamedTuple):
@@ -89,49 +48,96 @@ class _Scored(NamedTuple):
     probabilities: np.ndarray
 
 
-@dataclass(frozen=True)
-class _Shares:
-    # How many threads refine one image: few images are shared by all, and so are those of which
-    # few fit into the memory that is available, in bytes; None where that is not known.
-    cores: int
-    images: int
-    memory: int | None
+def predict_examples(model, examples, params=None, colors=None, **settings):
+    """Yield the `Prediction` for each example, in order.
 
-    def threads(self, scored):
-        height, width, classes = scored.probabilities.shape
-        size = inference_bytes(height, width, classes)
-        fitting = self.cores if self.memory is None else int(MEMORY_SHARE * self.memory / size)
-        at_once = max(1, min(self.cores, self.images, fitting))
-        return -(-self.cores // at_once)
+    The CRF always runs on the processors, because the network may need all of a GPU. Each thread
+    of the CRF refines an image of its own, so that none waits for another; only if memory cannot
+    hold that many images do several threads share one.
+
+    Args:
+      model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores.
+      examples: list of `Example` or `RecordExample`.
+      params: `crf.CRFParams` of the CRF; None: no CRF.
+      colors: the classes' colors, for RGB labels; see `load_pair`.
+      settings: `scales`, `flip`, `tile` and `pad_to` as in `predict_probabilities`.
+
+    Yields:
+      `Prediction`; a few more images than there are processors are held in memory.
+
+    Raises:
+      InputError: naming an image that cannot be read or refined, or that is too large for the
+        memory; or for a setting or a model that cannot be used.
+
+    Example:
+      >>> for _, image, truth, (before, after) in predict_examples(model, examples, CRFParams()):
+      ...     confusion.add(truth, after)
+    """
+    num_classes, num_threads = model.output_shape[-1], available_threads()
+    memory = available_memory()
+
+    def crf_threads(scored):
+        return _threads_per_image(scored.probabilities.shape, len(examples), num_threads, memory)
+
+    with contextlib.ExitStack() as stages:
+
+        def stage(function, items, workers, weigh=None):
+            results = computed_ahead(function, items, workers, ready=1, weigh=weigh)
+            # If the caller stops early, closing the stages cancels what has not begun.
+            return stages.enter_context(contextlib.closing(results))
+
+        loaded = stage(lambda example: _load(example, num_classes, colors), examples, MAX_READERS)
+        scored = stage(lambda loaded: _score(model, *loaded, settings), loaded, 1)
+        yield from stage(
+            lambda scored: _label(scored, params, crf_threads(scored)),
+            scored,
+            num_threads,
+            weigh=crf_threads,
+        )
 
 
-def _load(num_classes, colors, example):
+def _threads_per_image(shape, num_images, num_threads, memory):
+    """How many threads should refine one image.
+
+    Args:
+      shape: (H, W, C) of the probabilities.
+      num_images: how many images there are in all; a few images are shared by all threads.
+      num_threads: of all images together.
+      memory: available bytes; None if unknown.
+    """
+    height, width, num_classes = shape
+    image_bytes = inference_bytes(height, width, num_classes)
+    fitting = num_threads if memory is None else int(CRF_MEMORY_SHARE * memory / image_bytes)
+    images_at_once = max(1, min(num_threads, num_images, fitting))
+    return -(-num_threads // images_at_once)
+
+
+def _load(example, num_classes, colors):
     if example.label:
         return example, *load_pair(example, num_classes, colors)
     return example, load_image(example.image), None
 
 
-def _score(model, settings, loaded):
-    example, image, truth = loaded
+def _score(model, example, image, truth, settings):
     try:
         probabilities = predict_probabilities(model, image, **settings)
     except tf.errors.ResourceExhaustedError:
         size = f"{image.shape[1]}x{image.shape[0]}"
         raise InputError(
-            f"{example.image}: {size} pixels are too many for the memory; score it in tiles"
+            f"{example.image}: not enough memory for {size} pixels; use --tile"
         ) from None
     return _Scored(example, image, truth, probabilities)
 
 
-def _finish(params, shares, scored):
+def _label(scored, params, num_threads):
     labels = [most_probable(scored.probabilities)]
     if params is not None:
-        options = {"engine": "numba", "num_threads": shares.threads(scored)}
+        options = {"engine": "numba", "num_threads": num_threads}
         try:
-            # The arrays would be copied to a GPU and back.
+            # Otherwise the arrays would be copied to a GPU and back.
             with tf.device("CPU"):
                 refined = refine(scored.probabilities, scored.image, params, **options)
         except InputError as error:
             raise InputError(f"{scored.example.image}: {error}") from None
         labels.append(most_probable(refined))
-    return Labelled(*scored[:3], tuple(labels))
+    return Prediction(scored.example, scored.image, scored.truth, tuple(labels))

@@ -1,4 +1,4 @@
-"""Predicted labels as PNG files, plain or as the test servers want them."""
+"""Write predicted labels as PNG files, plain or in the format of a test server."""
 
 import contextlib
 import re
@@ -14,34 +14,34 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.files import new_folder, write_file
 from deeplab_tf.labels import LabelSet, voc_colors
 
-# Classes of the data sets behind the servers.
+# Test servers -> number of classes of their data sets.
 SERVERS = {"voc": 21, "voc_comp5": 21, "cityscapes": 19}
 
-# Of a path, in bytes, as Linux has it.
-MOST_LETTERS = 4096
+# The longest path on Linux, in bytes.
+_MAX_PATH = 4096
 
-# City, sequence and frame are how Cityscapes' server finds the image that a file belongs to.
+# Cityscapes' server matches files with images by city, sequence and frame.
 _FRAME = re.compile(r"[A-Za-z-]+_\d{6}_\d{6}")
 
 
 @dataclass(frozen=True)
 class PredictionFiles:
-    """The files that the labels of a split are written to.
+    """The files that the predicted labels of a split are written to.
 
-    Without a server each image has `NAME.png`, a palette PNG of class indices in the classes'
-    colours. For a server the files lie and are called as its rules say:
+    Without a server, every image gets `NAME.png`, a palette PNG of class indices in the classes'
+    colors. For a server, paths and contents follow its rules:
 
         voc         results/VOC2012/Segmentation/comp6_SPLIT_cls/NAME.png, in VOC's palette
-        voc_comp5   the same under comp5, for networks trained on VOC's own images alone
-        cityscapes  CITY_SEQUENCE_FRAME_pred.png, grey, with Cityscapes' label ids 7, 8, 11, ...
+        voc_comp5   the same with comp5, for networks trained only on VOC's own images
+        cityscapes  CITY_SEQUENCE_FRAME_pred.png, gray, with Cityscapes' label ids 7, 8, 11, ...
 
     Args:
       label_set: `LabelSet` of the labels.
-      split: name of the list of the images, such as "test".
+      split: name of the list of images, such as "test".
       server: None or one of `SERVERS`.
 
     Raises:
-      InputError: where the server's data set has other classes.
+      InputError: if the server's data set has another number of classes.
 
     Example:
       >>> files = PredictionFiles(label_set, "test", "voc")
@@ -54,35 +54,41 @@ class PredictionFiles:
     server: str | None = None
 
     def __post_init__(self):
-        wanted = SERVERS.get(self.server, self.label_set.num_classes)
-        if self.label_set.num_classes != wanted:
+        num_classes = SERVERS.get(self.server, self.label_set.num_classes)
+        if self.label_set.num_classes != num_classes:
             raise InputError(
-                f"the server {self.server} takes {wanted} classes, but the data set has "
-                f"{self.label_set.num_classes}; give the data set of the server"
+                f"the server {self.server} takes {num_classes} classes, but the data set has "
+                f"{self.label_set.num_classes}; use the data set of the server"
             )
 
     def path(self, name):
-        """Path of an image's file within the folder of the predictions.
+        """Path of the file for an image, relative to the folder of the predictions.
 
         Args:
-          name: of the image, as its list has it.
+          name: the image's name in its list.
 
         Raises:
-          InputError: where Cityscapes' server could not tell which image is meant.
+          InputError: if Cityscapes' server could not tell which image it belongs to.
         """
         if self.server is None:
             return f"{name}.png"
         name = PurePosixPath(name).name
         if self.server == "cityscapes":
-            return self._cityscapes_path(name)
+            found = _FRAME.match(name)
+            if not found:
+                raise InputError(
+                    f"image {name!r}: Cityscapes' server expects CITY_SEQUENCE_FRAME, such as "
+                    "berlin_000000_000019; keep the names of its archives"
+                )
+            return f"{found[0]}_pred.png"
         competition = "comp5" if self.server == "voc_comp5" else "comp6"
         return f"results/VOC2012/Segmentation/{competition}_{self.split}_cls/{name}.png"
 
     def check_names(self, names):
-        """Find out before the work whether every image has a file of its own.
+        """Check before a long run that every image gets a file of its own.
 
         Raises:
-          InputError: as `path`, and where two images would have the same file.
+          InputError: as `path`, and if two images would get the same file.
         """
         owners = {}
         for name in names:
@@ -90,63 +96,53 @@ class PredictionFiles:
             other = owners.setdefault(path, name)
             if other != name:
                 raise InputError(
-                    f"the predictions of {other!r} and {name!r} would be one file, {path}; "
-                    "rename one"
+                    f"the predictions of {other!r} and {name!r} would be the same file, {path}; "
+                    "rename one image"
                 )
 
     def write(self, folder, name, label):
-        """Write the labels (H, W) uint8 of one image into the folder of the predictions."""
-        write_file(Path(folder) / self.path(name), self._encode(label))
-
-    @staticmethod
-    def _cityscapes_path(name):
-        found = _FRAME.match(name)
-        if not found:
-            raise InputError(
-                f"image {name!r}: Cityscapes' server knows images as CITY_SEQUENCE_FRAME, such as "
-                "berlin_000000_000019; keep the names of its archives"
-            )
-        return f"{found[0]}_pred.png"
-
-    def _encode(self, label):
+        """Write the predicted labels (H, W) uint8 of one image into the folder."""
         if self.server == "cityscapes":
-            return encode_label(np.uint8(CITYSCAPES_IDS)[label])
-        return encode_label(label, voc_colors(256) if self.server else self.label_set.color_table())
+            contents = encode_label(np.uint8(CITYSCAPES_IDS)[label])
+        else:
+            colors = voc_colors(256) if self.server else self.label_set.color_table()
+            contents = encode_label(label, colors)
+        write_file(Path(folder) / self.path(name), contents)
 
 
 @contextlib.contextmanager
 def shared_folder(strategy, path, overwrite=False):
-    """A folder that all workers fill, and that gets its name when all have, without an error.
+    """Create a folder that all workers fill; it appears at `path` when all are done without error.
 
     Args:
-      strategy: what `deeplab_tf.distribution.make_strategy` made; every worker has to call this.
-      path: where the folder shall be, on a file system that all workers see.
-      overwrite: whether a folder that lies there and holds something is replaced.
+      strategy: made by `deeplab_tf.distribute.strategy.make_strategy`; every worker must call this.
+      path: where to create the folder, on a file system that all workers share.
+      overwrite: whether to replace an existing folder that is not empty.
 
     Yields:
       Path of the folder to fill.
 
     Raises:
-      InputError: as `deeplab_tf.files.new_folder`, and where a worker does not see the folder.
-      tf.errors.OpError: where a worker is lost.
+      InputError: as `deeplab_tf.files.new_folder`, and if a worker does not see the folder.
+      tf.errors.OpError: if a worker is lost.
     """
     chief = is_chief(strategy)
-    filled = new_folder(path, overwrite) if chief else contextlib.nullcontext("")
-    with filled as folder:
-        folder = Path(_told_by_chief(strategy, str(Path(folder).resolve()) if chief else ""))
+    created = new_folder(path, overwrite) if chief else contextlib.nullcontext("")
+    with created as folder:
+        folder = Path(_text_of_chief(strategy, str(Path(folder).resolve()) if chief else ""))
         if not folder.is_dir():
             raise InputError(
-                f"{folder}: made by the first worker, but not seen by this one; choose a folder on "
-                "a file system that all workers share"
+                f"{folder}: created by the first worker but not visible to this one; choose a"
+                " folder on a file system that all workers share"
             )
         yield folder
         wait_for_workers(strategy)
 
 
-def _told_by_chief(strategy, text):
-    # The sum of what the chief says and of the others' silence.
-    letters = np.zeros(MOST_LETTERS, np.int32)
-    contents = np.frombuffer(text.encode(), np.uint8)
-    letters[: len(contents)] = contents
-    told = sum_over_workers(strategy, letters).astype(np.uint8)
-    return told.tobytes().rstrip(b"\0").decode()
+def _text_of_chief(strategy, text):
+    """Broadcast the chief's text to all workers, as a sum in which the others have zeros."""
+    codes = np.zeros(_MAX_PATH, np.int32)
+    encoded = np.frombuffer(text.encode(), np.uint8)
+    codes[: len(encoded)] = encoded
+    received = sum_over_workers(strategy, codes).astype(np.uint8)
+    return received.tobytes().rstrip(b"\0").decode()

@@ -1,4 +1,4 @@
-"""What an evaluation found, as a table, as JSON, and as a picture."""
+"""Results of an evaluation as a table, as JSON, and as a picture."""
 
 import math
 
@@ -13,7 +13,7 @@ _MEANS = {
 
 
 def score_table(label_set, before, after=None):
-    """The IoU of every class and the mean scores, as text; 1 is the best score.
+    """Format the IoU of every class and the mean scores as text; 1 is the best score.
 
     Args:
       label_set: `LabelSet` of the data set.
@@ -21,8 +21,8 @@ def score_table(label_set, before, after=None):
       after: `ConfusionMatrix` of the labels after the CRF, or None.
 
     Returns:
-      Lines of text: one for each class, one for each mean; "-" stands for a class that is
-      neither in the truth nor predicted.
+      Lines of text, one for each class and for each mean; "-" marks a class that is neither in
+      the truth nor predicted.
     """
     columns = [before] if after is None else [before, after]
     classes = [
@@ -43,7 +43,7 @@ def score_table(label_set, before, after=None):
 
 
 def score_dict(label_set, before, after=None):
-    """The scores as a dict for JSON.
+    """Collect the scores in a dict for JSON.
 
     Args:
       label_set, before, after: as in `score_table`.
@@ -58,10 +58,10 @@ def score_dict(label_set, before, after=None):
 
 
 def comparison_panel(label_set, samples):
-    """A picture with a row for each image: image, truth, network, and CRF where there is one.
+    """Make a picture with one row per image: image, truth, network, and CRF if there is one.
 
     Args:
-      label_set: `LabelSet` of the data set, whose colours are explained at the bottom.
+      label_set: `LabelSet` of the data set; its names and colors are listed at the bottom.
       samples: list of tuples (image, truth, before) or (image, truth, before, after): image
         (H, W, 3) uint8 RGB, the others (H, W) uint8 labels.
 
@@ -69,7 +69,7 @@ def comparison_panel(label_set, samples):
       (H, W, 3) uint8 RGB.
 
     Raises:
-      InputError: where there is no sample, or some have a CRF result and others not.
+      InputError: if there is no sample, or only some have a CRF result.
     """
     colors = label_set.color_table()
     rows = [[image, *(colorize(label, colors) for label in labels)] for image, *labels in samples]

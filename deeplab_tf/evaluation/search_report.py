@@ -1,26 +1,26 @@
-"""What a search for CRF parameters found: as a table, as a flagfile, and as a picture."""
+"""Results of a search for CRF parameters as a table, as a flagfile, and as a picture."""
 
 import cv2
 import numpy as np
 
 from crf.search import SearchGrid, best_trial, rank_trials
 
-CELL = (72, 30)  # width and height in pixels of one point in the picture
-TITLE_CELLS = 7  # as wide as the title of a block
-MARGIN = 6
-WHITE, BLACK, GREY = (255, 255, 255), (0, 0, 0), (225, 225, 225)
+_CELL = (72, 30)  # width and height in pixels of one point in the picture
+_TITLE_CELLS = 7  # the width of a block's title
+_MARGIN = 6
+_WHITE, _BLACK, _GRAY = (255, 255, 255), (0, 0, 0), (225, 225, 225)
 
 
 def trial_table(trials, before, rows=10):
-    """The best points of a search, as text.
+    """Format the best points of a search as text.
 
     Args:
       trials: list of `crf.search.Trial` with the mean IoU as score.
       before: mean IoU without the CRF.
-      rows: number of points listed.
+      rows: number of points to list.
 
     Returns:
-      Lines of text; the change is against `before`.
+      Lines of text; the change is relative to `before`.
     """
     names = SearchGrid.names()
     heads = [*names, "round", "mean IoU", "change"]
@@ -34,11 +34,11 @@ def trial_table(trials, before, rows=10):
 
 
 def params_flagfile(params, comments=()):
-    """Flags that make evaluate, predict and export use these CRF parameters.
+    """Format CRF parameters as flags of the commands evaluate, predict and export.
 
     Args:
       params: `CRFParams` with Potts compatibility.
-      comments: lines of text to put above.
+      comments: lines of text to put at the top.
 
     Returns:
       The text of a file for --flagfile.
@@ -49,10 +49,10 @@ def params_flagfile(params, comments=()):
 
 
 def search_picture(trials):
-    """A picture of the scores: a block for each w1, sigma_alpha to the right, sigma_beta down.
+    """Draw the scores: one block for each w1, sigma_alpha to the right, sigma_beta down.
 
-    Bright is good, on one scale for all blocks; the best point has a frame. Where w2 or
-    sigma_gamma were searched too, each of their values has blocks of its own.
+    Brighter is better, on one scale for all blocks; the best point has a frame. If w2 or
+    sigma_gamma were searched too, each of their values has its own blocks.
 
     Args:
       trials: list of `crf.search.Trial`, at least one.
@@ -75,12 +75,12 @@ def search_picture(trials):
 
 
 def _block(trials, best, low, high):
-    # One cell for each pair of values tried with this w1; some pairs may not have been tried.
+    # One cell for each pair of values; pairs that were not tried with this w1 stay gray.
     alphas = sorted({trial.params.sigma_alpha for trial in trials})
     betas = sorted({trial.params.sigma_beta for trial in trials})
-    columns = max(len(alphas) + 1, TITLE_CELLS)
-    shape = (len(betas) + 2) * CELL[1] + 2 * MARGIN, columns * CELL[0] + 2 * MARGIN, 3
-    block = np.full(shape, WHITE, np.uint8)
+    columns = max(len(alphas) + 1, _TITLE_CELLS)
+    shape = (len(betas) + 2) * _CELL[1] + 2 * _MARGIN, columns * _CELL[0] + 2 * _MARGIN, 3
+    block = np.full(shape, _WHITE, np.uint8)
     params = trials[0].params
     title = f"w1 {params.w1:g}   w2 {params.w2:g}   sigma_gamma {params.sigma_gamma:g}"
     _write(block, f"{title}   right: sigma_alpha   down: sigma_beta", 0, 0)
@@ -88,13 +88,13 @@ def _block(trials, best, low, high):
         _write(block, f"{alpha:g}", 1, column + 1)
     for row, beta in enumerate(betas):
         _write(block, f"{beta:g}", row + 2, 0)
-        cv2.rectangle(block, *_corners(row + 2, 1, len(alphas)), GREY, cv2.FILLED)
+        cv2.rectangle(block, *_corners(row + 2, 1, len(alphas)), _GRAY, cv2.FILLED)
     for trial in trials:
         row, column = betas.index(trial.params.sigma_beta), alphas.index(trial.params.sigma_alpha)
         _draw_trial(block, row + 2, column + 1, trial.score, low, high)
     if best in trials:
         row, column = betas.index(best.params.sigma_beta), alphas.index(best.params.sigma_alpha)
-        cv2.rectangle(block, *_corners(row + 2, column + 1), BLACK, 3)
+        cv2.rectangle(block, *_corners(row + 2, column + 1), _BLACK, 3)
     return block
 
 
@@ -103,21 +103,21 @@ def _draw_trial(block, row, column, score, low, high):
     shade = np.full((1, 1), round(255 * share), np.uint8)
     blue, green, red = cv2.applyColorMap(shade, cv2.COLORMAP_VIRIDIS)[0, 0].tolist()
     cv2.rectangle(block, *_corners(row, column), (red, green, blue), cv2.FILLED)
-    _write(block, f"{score:.4f}", row, column, BLACK if share > 0.5 else WHITE)
+    _write(block, f"{score:.4f}", row, column, _BLACK if share > 0.5 else _WHITE)
 
 
 def _corners(row, column, cells=1):
-    # Of cells side by side; the rectangles of OpenCV include both corners.
-    left, top = MARGIN + column * CELL[0], MARGIN + row * CELL[1]
-    return (left, top), (left + cells * CELL[0] - 1, top + CELL[1] - 1)
+    # Top left and bottom right of neighboring cells; rectangles of OpenCV include both corners.
+    left, top = _MARGIN + column * _CELL[0], _MARGIN + row * _CELL[1]
+    return (left, top), (left + cells * _CELL[0] - 1, top + _CELL[1] - 1)
 
 
-def _write(block, text, row, column, color=BLACK):
+def _write(block, text, row, column, color=_BLACK):
     (left, _), (_, bottom) = _corners(row, column)
-    origin = left + MARGIN, bottom - 9
+    origin = left + _MARGIN, bottom - 9
     cv2.putText(block, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
 
 
 def _exact(value):
-    # repr gives every digit that tells a float from its neighbours.
+    # repr gives all the digits that distinguish a float from its neighbors.
     return repr(value).removesuffix(".0") if isinstance(value, float) else value

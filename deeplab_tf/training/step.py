@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from deeplab_tf.models.fast.fuse import fused_call
+from deeplab_tf.models.fast.fuse import fuse
 
 
 class TrainStep:
@@ -42,6 +42,8 @@ class TrainStep:
         self._model, self._optimizer, self._objective = model, optimizer, objective
         self._strategy, self._replicas = strategy, strategy.num_replicas_in_sync
         self._training_mode, self._accumulate = training_mode, accumulate
+        # At inference a fused network has slow gradients.
+        self._network = fuse(model) if training_mode else model
         self._clip_norm, self._loss_scale = clip_norm, loss_scale
         self._weights = model.trainable_variables
         self._update = tf.function(self._update_replicas, jit_compile=xla or None)
@@ -125,15 +127,11 @@ class TrainStep:
     def _loss_and_gradients(self, images, labels, counts):
         variables = self._model.trainable_variables
         with tf.GradientTape() as tape:
-            sums = self._objective.sums(labels, self._output(images))
+            scores = self._network(images, training=self._training_mode)
+            sums = self._objective.sums(labels, scores)
             loss = tf.reduce_sum(tf.math.divide_no_nan(sums, counts))
             target = loss if self._loss_scale is None else loss * self._loss_scale.value
         return loss, tape.gradient(target, variables)
-
-    def _output(self, images):
-        if not self._training_mode:  # what is fused then has slow gradients
-            return self._model(images, training=False)
-        return fused_call(self._model, images, training=True)
 
 
 def _in_parts(x, parts):

@@ -1,3 +1,5 @@
+"""Exported models, served by a process that has only TensorFlow and NumPy."""
+
 import subprocess
 import sys
 import textwrap
@@ -11,7 +13,6 @@ from tiny_model import blocks, random_model
 
 from crf import CRFParams
 from deeplab_tf import InputError
-from deeplab_tf.data.voc import load_image
 from deeplab_tf.evaluation.inference import segment
 from deeplab_tf.export import export_saved_model
 from deeplab_tf.labels import LabelSet
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 PARAMS = CRFParams(sigma_alpha=20, sigma_beta=15, iterations=2)
 LABELS = LabelSet.generic(4)
 
-# What a user's server does; it knows nothing of this project.
+# What a user's server does; it does not import this project.
 SERVER = """
     import sys
     import numpy as np
@@ -60,7 +61,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def inputs(folder):
     batch = np.stack([blocks(70, 90, seed=2), blocks(70, 90, seed=3)])
-    images = {"wide": blocks(360, 480)[None], "odd": blocks(501, 333)[None], "batch": batch}
+    images = {"wide": blocks(90, 120)[None], "odd": blocks(121, 83)[None], "batch": batch}
     np.savez(folder / "inputs.npz", **images)
     photo = blocks(100, 130, seed=4)[..., ::-1]
     for name in ("photo.jpg", "photo.png"):
@@ -69,8 +70,8 @@ def inputs(folder):
 
 
 @pytest.fixture(scope="module")
-def results(model, folder, inputs):
-    """What a process with nothing but TensorFlow and NumPy, elsewhere, makes of the exports."""
+def served(model, folder, inputs):
+    """The finished process that served the exports."""
     export_saved_model(model, folder / "plain", LABELS)
     export_saved_model(model, folder / "with_crf", LABELS, PARAMS)
     program = textwrap.dedent(SERVER)
@@ -78,6 +79,11 @@ def results(model, folder, inputs):
         [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def results(served, folder):
     return dict(np.load(folder / "results.npz"))
 
 
@@ -106,8 +112,13 @@ def test_served_files_equal_segment(model, folder, results, name, crf):
     labels, probabilities = (results[f"{name}/encoded/{x}"] for x in ("labels", "probabilities"))
     assert len(labels) == 2
     for index, file in enumerate(("photo.jpg", "photo.png")):
-        image = load_image(folder / file)
+        image = cv2.imread(str(folder / file))[..., ::-1]
         assert_same(model, image, crf, labels[index], probabilities[index])
+
+
+def test_loading_an_export_prints_no_warnings(served):
+    """Such as TensorFlow's about custom gradients that were not saved."""
+    assert "WARNING:absl" not in served.stderr and "gradient" not in served.stderr
 
 
 def test_the_crf_changes_what_is_served(results):
@@ -115,7 +126,7 @@ def test_the_crf_changes_what_is_served(results):
     assert (results[f"plain/{key}"] != results[f"with_crf/{key}"]).mean() > 0.01
 
 
-def test_classes_are_among_the_assets(results, folder):
+def test_class_names_are_saved_as_an_asset(served, folder):
     assert LabelSet.load(folder / "plain" / "assets" / "labels.json") == LABELS
 
 

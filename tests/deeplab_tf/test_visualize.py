@@ -120,7 +120,7 @@ def test_legend_shows_every_color_in_any_width():
 
 def test_a_panel_needs_equal_rows():
     for rows in ([], [[]], [[flat(2, 2, 0)], [flat(2, 2, 0), flat(2, 2, 0)]]):
-        with pytest.raises(InputError, match="rows of equally many"):
+        with pytest.raises(InputError, match="rows with the same number"):
             panel(rows)
 
 

@@ -1,1 +1,1 @@
-"""The same networks in fewer and faster operations."""
+"""Faster forms of the same networks."""

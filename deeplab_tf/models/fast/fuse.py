@@ -1,136 +1,253 @@
-"""A network as it is computed where it is used: the same function in fewer and larger steps."""
+"""Fuse a network: batch normalization folded into convolutions, and faster convolutions.
 
-import functools
-import inspect
+A fused network is an ordinary Keras model around the layers of the original. Each of its layers
+computes from the variables of the original layers, so nothing is copied, and training either
+network changes both.
+"""
+
+import collections
 
 import keras
 import tensorflow as tf
 
 from deeplab_tf.models.convolution import AtrousConv2D
 from deeplab_tf.models.fast.convolution import fast_conv2d, is_supported
+from deeplab_tf.models.walk import leaf_layers
 
 _CONVOLUTIONS = (keras.layers.Conv2D, AtrousConv2D, keras.layers.DepthwiseConv2D)
 
 
-def fused_call(model, images, training=False):
-    """What `model(images, training)` gives, up to rounding, in less time.
+def fuse(model):
+    """Make a faster network that computes the same function, up to rounding.
 
-    Batch normalisation that is not trained becomes part of the convolution before it. At
-    inference float32 convolutions of 3x3 are Winograd's besides, where there is no GPU, whose
-    libraries know as much. The model's variables are used as they are, and have their gradients:
-    it may be trained by it and between calls. Call it inside a `tf.function`.
+    Batch normalization that is not being trained is folded into the convolution before it. On
+    processors, inference uses Winograd convolution for large 3x3 kernels, and training computes
+    the kernels' gradients by one matrix product per kernel element.
 
     Args:
-      model: Keras model; one that is not functional is called as it is.
-      images: its one input.
-      training: whether dropout drops and normalisation that is trained takes the batch's
-        statistics.
+      model: functional `keras.Model`; nested models are fused too.
 
     Returns:
-      Its output.
+      A functional keras.Model with the same inputs and outputs. Its variables are the very
+      objects of `model`, possibly in another order. A model that is not functional, or that
+      overrides `call`, is returned as it is.
 
     Example:
-      >>> score = tf.function(lambda images: fused_call(model, images))
+      >>> scores = deeplab_tf.fuse(model).predict(images)
     """
-    if not _is_functional(model):
-        return model(images, training=training)
-    return _Fusion(training).run(model, tf.cast(images, model.inputs[0].dtype))
+    unfolded = set()  # ids of convolutions and normalizations that stay by themselves
+    while True:
+        fused = _Fuser(unfolded).fuse(model)
+        repeated = set() if fused is model else _repeated_layers(fused)
+        if not repeated:
+            return fused
+        unfolded |= repeated
 
 
-class _Convolution:
-    """A convolution of which is not known yet whether a normalisation follows."""
+def _repeated_layers(fused):
+    """Ids of the original layers that several layers of a fused network hold.
 
-    def __init__(self, layer, x):
-        self.layer, self.x, self.result = layer, x, None
+    They are, for example, of a convolution whose result is normalized in one place and used as it
+    is in another. Keras would load such a network with its weights in only one of the two.
+    """
+    holders = {id(layer): layer for layer in leaf_layers(fused)}.values()
+    counts = collections.Counter(
+        id(inner) for layer in holders for inner in _inner_layers(layer) if inner
+    )
+    return {inner for inner, count in counts.items() if count > 1}
 
 
-class _Fusion:
-    # Calls layer after layer; each convolution waits for the layer that asks for its result.
-    def __init__(self, training):
-        self._training = training
+def _inner_layers(layer):
+    if isinstance(layer, SharedLayer):
+        return [layer.layer]
+    if isinstance(layer, FusedConvolution):
+        return [layer.convolution, layer.normalization]
+    return []
 
-    def run(self, model, inputs):
-        def call_of(layer):
-            return functools.partial(self._call, layer)
 
-        return self._results(model._run_through_graph(inputs, call_of))
+@keras.saving.register_keras_serializable(package="deeplab_tf")
+class SharedLayer(keras.layers.Wrapper):
+    """A layer of another network, which may be called here without changing that network.
 
-    def _call(self, layer, *args, **kwargs):
-        if self._is_fixed_normalization(layer) and _is_linear_convolution(args[0]):
-            convolution = args[0]
-            y = self._convolve(convolution.layer, convolution.x, layer)
-            return tf.cast(y, layer.compute_dtype)
-        args, kwargs = self._results((args, kwargs))
-        if _is_functional(layer):
-            return self.run(layer, *args)
-        if _is_plain_convolution(layer):
-            return _Convolution(layer, *args)
-        if "training" in inspect.signature(layer.call).parameters:
-            kwargs["training"] = self._training
-        return layer(*args, **kwargs)
+    Calling the layer itself on symbolic tensors would record the call in the layer, and so keep
+    the fused network alive for as long as the original.
 
-    def _results(self, structure):
-        return keras.tree.map_structure(self._result, structure)
+    Args:
+      layer: any `keras.Layer`.
+    """
 
-    def _result(self, x):
-        if not isinstance(x, _Convolution):
-            return x
-        if x.result is None:
-            x.result = self._convolve(x.layer, x.x)
-        return x.result
+    def __init__(self, layer, **kwargs):
+        # The inner layer casts its inputs itself.
+        super().__init__(layer, **{"name": layer.name, **kwargs, **_NO_CASTS})
+        self.built = layer.built
 
-    def _is_fixed_normalization(self, layer):
-        is_last_axis = type(layer) is keras.layers.BatchNormalization and layer.axis in (-1, 3)
-        return is_last_axis and not (self._training and layer.trainable)
+    def call(self, inputs, *args, **kwargs):
+        """Call the inner layer."""
+        return self.layer(inputs, *args, **kwargs)
 
-    def _convolve(self, layer, x, normalization=None):
-        """A convolution with the normalisation behind it, in the convolution's own precision."""
-        kernel, bias = _kernel_and_bias(layer)
-        if normalization is not None:
-            kernel, bias = _normalized(kernel, bias, normalization)
+    def compute_output_spec(self, inputs, *args, **kwargs):
+        """Return the shape and dtype of the inner layer's result; called by Keras."""
+        return self.layer.compute_output_spec(inputs, *args, **kwargs)
+
+
+@keras.saving.register_keras_serializable(package="deeplab_tf")
+class FusedConvolution(keras.layers.Layer):
+    """A convolution, with the batch normalization that follows it folded in.
+
+    While the normalization is being trained it needs the statistics of the batch, so the two are
+    then computed one after the other.
+
+    Args:
+      convolution: Conv2D, AtrousConv2D or DepthwiseConv2D, channels last.
+      normalization: BatchNormalization over the last axis of its result, or None.
+    """
+
+    def __init__(self, convolution, normalization=None, **kwargs):
+        layers = [convolution] if normalization is None else [convolution, normalization]
+        name = "_".join(layer.name for layer in layers)
+        super().__init__(**{"name": name, **kwargs, **_NO_CASTS})
+        self.convolution, self.normalization = convolution, normalization
+        self.built = all(layer.built for layer in layers)
+
+    def build(self, input_shape):
+        """Build the inner layers where they are not; called by Keras."""
+        if not self.convolution.built:
+            self.convolution.build(input_shape)
+        if self.normalization is not None and not self.normalization.built:
+            self.normalization.build(self.convolution.compute_output_shape(input_shape))
+
+    def call(self, inputs, training=False):
+        """Convolve and normalize `(B, H, W, C)`."""
+        if self.normalization is None:
+            return self._convolve(inputs, *self._kernel_and_bias(), training)
+        if training and self.normalization.trainable:
+            outputs = self._convolve(inputs, *self._kernel_and_bias(), training)
+            return self.normalization(outputs, training=True)
+        outputs = self._convolve(inputs, *self._folded_kernel_and_bias(), training)
+        return tf.cast(outputs, self.normalization.compute_dtype)
+
+    def compute_output_spec(self, inputs, training=False):
+        """Return the shape and dtype of the result; called by Keras."""
+        outputs = self.convolution.compute_output_spec(inputs)
+        if self.normalization is None:
+            return outputs
+        return self.normalization.compute_output_spec(outputs)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        layers = {"convolution": self.convolution, "normalization": self.normalization}
+        return {
+            **super().get_config(),
+            **{key: keras.saving.serialize_keras_object(layer) for key, layer in layers.items()},
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Make the layer that `get_config` describes."""
+        layers = {
+            key: keras.saving.deserialize_keras_object(config[key])
+            for key in ("convolution", "normalization")
+        }
+        return cls(**{**config, **layers})
+
+    def _kernel_and_bias(self):
+        layer = self.convolution
+        kernel = tf.convert_to_tensor(layer.kernel)
+        return kernel, tf.convert_to_tensor(layer.bias) if layer.use_bias else None
+
+    def _folded_kernel_and_bias(self):
+        """Scale the kernel and shift the bias as the normalization would the result."""
+        (kernel, bias), normalization = self._kernel_and_bias(), self.normalization
+        mean = tf.convert_to_tensor(normalization.moving_mean)
+        factor = tf.math.rsqrt(normalization.moving_variance + normalization.epsilon)
+        if normalization.scale:
+            factor *= normalization.gamma
+        offset = (-mean if bias is None else bias - mean) * factor
+        if normalization.center:
+            offset += normalization.beta
+        # A depthwise kernel (h, w, C, M) has the channels of its result in its last two axes.
+        filters = kernel.shape[2:] if kernel.shape[-1] != factor.shape[0] else kernel.shape[3:]
+        return kernel * tf.reshape(factor, filters), offset
+
+    def _convolve(self, inputs, kernel, bias, training):
+        """Convolve in the precision of the convolution; weights are folded in float32 before."""
+        layer = self.convolution
         dtype = layer.compute_dtype
-        y = self._apply_kernel(layer, tf.cast(x, dtype), tf.cast(kernel, dtype))
+        x, kernel = tf.cast(inputs, dtype), tf.cast(kernel, dtype)
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
+            window = (layer.strides, layer.padding, layer.data_format, layer.dilation_rate)
+            y = keras.ops.depthwise_conv(x, kernel, *window)
+        elif is_supported(layer):
+            y = fast_conv2d(x, kernel, layer.dilation_rate[0], with_gradients=training)
+        else:
+            y = layer.convolution_op(x, kernel)
         if bias is not None:
             y = tf.nn.bias_add(y, tf.cast(bias, dtype))
         return layer.activation(y)
 
-    def _apply_kernel(self, layer, x, kernel):
-        if isinstance(layer, keras.layers.DepthwiseConv2D):
-            window = (layer.strides, layer.padding, layer.data_format, layer.dilation_rate)
-            return keras.ops.depthwise_conv(x, kernel, *window)
-        if is_supported(layer):
-            return fast_conv2d(x, kernel, layer.dilation_rate[0], self._training)
-        return layer.convolution_op(x, kernel)
+
+# Arguments of a Keras layer that neither casts its inputs nor its variables.
+_NO_CASTS = {"autocast": False, "dtype": "float32"}
+
+
+class _Fuser:
+    """Replaces the layers of one network, and of the networks nested in it."""
+
+    def __init__(self, unfolded):
+        self._unfolded = unfolded
+        self._replacements = {}  # id of an original layer, or of a pair -> what replaces it
+        # id of a convolution's result -> (the result, kept alive so the id holds, layer, input)
+        self._convolved = {}
+
+    def fuse(self, model):
+        if not _is_functional(model):
+            return model
+        # Of a compiled model `clone_model` would compile the clone, and with it make a second
+        # optimizer with variables of its own.
+        graph = keras.Model(model.input, model.output, name=model.name)
+        return keras.models.clone_model(
+            graph, clone_function=self._replacement, call_function=self._call
+        )
+
+    def _replacement(self, layer):
+        if id(layer) not in self._replacements:
+            self._replacements[id(layer)] = self._replace(layer)
+        return self._replacements[id(layer)]
+
+    def _replace(self, layer):
+        if not isinstance(layer, keras.Layer):  # bare arithmetic, as in MobileNetV3
+            return type(layer).from_config(layer.get_config())
+        if _is_functional(layer):
+            return self.fuse(layer)
+        if type(layer) in _CONVOLUTIONS and layer.data_format == "channels_last":
+            return FusedConvolution(layer)
+        return SharedLayer(layer)
+
+    def _call(self, layer, *args, **kwargs):
+        _, convolution, inputs = self._convolved.get(id(args[0]), (None, None, None))
+        if convolution is not None and self._can_fold(layer, convolution):
+            # The convolution alone then leads nowhere, and is not part of the new model.
+            key = id(convolution), id(layer)
+            if key not in self._replacements:
+                self._replacements[key] = FusedConvolution(convolution.convolution, layer.layer)
+            return self._replacements[key](inputs)
+        outputs = layer(*args, **kwargs)
+        if isinstance(layer, FusedConvolution):
+            self._convolved[id(outputs)] = outputs, layer, args[0]
+        return outputs
+
+    def _can_fold(self, layer, convolution):
+        """Whether a replaced layer is a normalization to be folded into a replaced convolution."""
+        normalization, convolution = getattr(layer, "layer", None), convolution.convolution
+        return (
+            type(normalization) is keras.layers.BatchNormalization
+            and normalization.axis in (-1, 3)
+            and convolution.activation is keras.activations.linear
+            and not self._unfolded & {id(convolution), id(normalization)}
+        )
 
 
 def _is_functional(model):
-    """Whether a model is its graph, without a `call` of somebody's own."""
-    has_graph = isinstance(model, keras.Model) and hasattr(model, "_run_through_graph")
+    """Whether a model is its graph, without a `call` of its own."""
+    has_graph = isinstance(model, keras.Model) and isinstance(model, keras.Function)
     return has_graph and type(model).call.__module__.startswith("keras.")
-
-
-def _is_plain_convolution(layer):
-    return type(layer) in _CONVOLUTIONS and layer.data_format == "channels_last"
-
-
-def _is_linear_convolution(x):
-    return isinstance(x, _Convolution) and x.layer.activation is keras.activations.linear
-
-
-def _kernel_and_bias(layer):
-    kernel = tf.convert_to_tensor(layer.kernel)
-    return kernel, tf.convert_to_tensor(layer.bias) if layer.use_bias else None
-
-
-def _normalized(kernel, bias, normalization):
-    """Kernel and bias, multiplied and moved as the normalisation would the result."""
-    mean = tf.convert_to_tensor(normalization.moving_mean)
-    factor = tf.math.rsqrt(normalization.moving_variance + normalization.epsilon)
-    if normalization.scale:
-        factor *= normalization.gamma
-    offset = (-mean if bias is None else bias - mean) * factor
-    if normalization.center:
-        offset += normalization.beta
-    # A depthwise kernel (h, w, C, M) has the channels of its result in its last two axes.
-    filters = kernel.shape[2:] if kernel.shape[-1] != factor.shape[0] else kernel.shape[3:]
-    return kernel * tf.reshape(factor, filters), offset

@@ -1,3 +1,5 @@
+"""Scores of CRF parameters, their record on disk, and the cached probabilities."""
+
 import json
 import threading
 import time
@@ -7,15 +9,19 @@ import pytest
 
 from crf import CRFParams, dense_crf
 from deeplab_tf.errors import InputError
-from deeplab_tf.evaluation import ConfusionMatrix
-from deeplab_tf.evaluation import crf_search as parameter_scores
-from deeplab_tf.evaluation.crf_search import PointScorer, SearchRecord, identity_of_pairs
+from deeplab_tf.evaluation import ConfusionMatrix, crf_search
+from deeplab_tf.evaluation.crf_search import (
+    PointScorer,
+    ProbabilityCache,
+    SearchRecord,
+    identity_of_pairs,
+)
 
 RNG = np.random.default_rng(0)
 
 
 def make_pair():
-    """Three areas in colours of their own, with noise, and noisy probabilities of them."""
+    """Three areas in different colors, with noise, and noisy probabilities of them."""
     truth = np.uint8([[0, 1], [2, 1]]).repeat(6, axis=0).repeat(5, axis=1)
     truth[0] = 255
     image = np.clip(80 * truth.astype(int)[..., None] + RNG.integers(-9, 10, (12, 10, 3)), 0, 255)
@@ -50,21 +56,21 @@ def test_mean_iou_of_each_point(num_threads):
     assert len({round(miou, 3) for miou in expected}) == 3  # so that a mix-up shows
 
 
-def test_one_thread_for_each_crf(monkeypatch):
+def test_each_crf_runs_in_one_thread(monkeypatch):
     asked = []
 
     def fake(probabilities, images, params, num_threads):
         asked.append((params, num_threads))
         return probabilities
 
-    monkeypatch.setattr(parameter_scores, "dense_crf", fake)
+    monkeypatch.setattr(crf_search, "dense_crf", fake)
     (miou,) = PointScorer(PAIRS, probabilities_of, 3, 2)(POINTS[:1])
     assert miou == pytest.approx(expected_miou(None))
     assert asked == [(POINTS[0], 1)] * len(PAIRS)
 
 
-def test_images_are_worked_on_at_the_same_time():
-    """Two threads must meet, which one alone waits for in vain."""
+def test_images_are_scored_in_parallel():
+    """The barrier opens only if two threads reach it."""
     meeting = threading.Barrier(2, timeout=10)
 
     def probabilities(image):
@@ -143,8 +149,8 @@ def test_a_record_names_its_parameters(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "differ"),
     [
-        ({"model": "x"}, "another model;"),
-        ({"settings": {"scales": (1.0,)}, "images": "x"}, "another settings and images;"),
+        ({"model": "x"}, "different model;"),
+        ({"settings": {"scales": (1.0,)}, "images": "x"}, "different settings and images;"),
     ],
 )
 def test_a_record_of_another_search_is_refused(tmp_path, changed, differ):
@@ -163,15 +169,16 @@ def test_a_record_of_another_search_is_refused(tmp_path, changed, differ):
         "[1]",
         "{}",
         '{"identity": {}, "points": 3}',
+        '{"identity": {}, "points": [3]}',
         '{"identity": {}, "points": [{"w1": 1}]}',
         '{"identity": {}, "points": [{"w1": -1, "miou": 1}]}',
         '{"identity": {}, "points": [{"weight": 1, "miou": 1}]}',
     ],
 )
-def test_a_file_that_is_no_record_is_refused(tmp_path, contents):
+def test_a_file_that_is_not_a_record_is_refused(tmp_path, contents):
     path = tmp_path / "search.json"
     path.write_text(contents)
-    with pytest.raises(InputError, match=r"search\.json: is no record of a search"):
+    with pytest.raises(InputError, match=r"search\.json: not a record of a search"):
         SearchRecord(path, IDENTITY)
 
 
@@ -184,3 +191,99 @@ def test_identity_of_pairs_depends_on_every_pixel_and_the_order():
     seen |= {identity_of_pairs([(image[::-1], truth), *rest])}
     assert len(seen) == 5
     assert identity_of_pairs(PAIRS) == identity_of_pairs([(i.copy(), t.copy()) for i, t in PAIRS])
+
+
+CACHE_IDENTITY = {"model": "abc", "settings": {"scales": (1.0,), "flip": False}}
+IMAGE = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+STORED = np.random.default_rng(2).dirichlet([0.3] * 4, (20, 30)).astype(np.float32)
+
+
+def make_cache(folder, **changed):
+    return ProbabilityCache(folder, {**CACHE_IDENTITY, **changed}, 4)
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    cache = make_cache(tmp_path / "new")
+    assert IMAGE not in cache
+    cache.save(IMAGE, STORED)
+    assert IMAGE in cache
+    loaded = cache.load(IMAGE)
+    assert loaded.dtype == np.float32
+    np.testing.assert_allclose(loaded, STORED, rtol=1.5e-3, atol=1.1e-5)
+    np.testing.assert_allclose(loaded.sum(axis=-1), 1, atol=1e-6)
+    np.testing.assert_array_equal(make_cache(tmp_path / "new").load(IMAGE), loaded)
+    (file,) = (tmp_path / "new").iterdir()
+    assert file == cache.path(IMAGE)
+    assert file.stat().st_size < 2 * STORED.size + 200
+
+
+def test_values_by_hand(tmp_path):
+    """Halves are exact in float16; what the CRF treats as 0 becomes 0."""
+    cache = ProbabilityCache(tmp_path, CACHE_IDENTITY, 3)
+    image = np.zeros((1, 2, 3), np.uint8)
+    cache.save(image, np.float32([[[0.5, 0.25, 0.25], [0.5, 0.5 - 4e-6, 4e-6]]]))
+    np.testing.assert_array_equal(cache.load(image), [[[0.5, 0.25, 0.25], [0.5, 0.5, 0]]])
+
+
+def test_storing_hardly_changes_the_crf(tmp_path):
+    cache = make_cache(tmp_path)
+    cache.save(IMAGE, STORED)
+    exact, stored = (
+        dense_crf(values[None], IMAGE[None], engine="exact")
+        for values in (STORED, cache.load(IMAGE))
+    )
+    assert np.abs(exact - stored).mean() < 1e-4
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"model": "abd"}, {"settings": {"scales": (1.0, 0.5), "flip": False}}, {"settings": {}}],
+)
+def test_another_model_or_setting_is_not_found(tmp_path, changed):
+    make_cache(tmp_path).save(IMAGE, STORED)
+    assert IMAGE not in make_cache(tmp_path, **changed)
+
+
+def test_another_image_is_not_found(tmp_path):
+    cache = make_cache(tmp_path)
+    cache.save(IMAGE, STORED)
+    changed = IMAGE.copy()
+    changed[19, 29, 2] ^= 1
+    assert changed not in cache
+    with pytest.raises(InputError, match="no probabilities of this image"):
+        cache.load(changed)
+
+
+def test_images_of_the_same_bytes_in_another_shape(tmp_path):
+    cache = make_cache(tmp_path)
+    turned = IMAGE.reshape(30, 20, 3), STORED.reshape(30, 20, 4)
+    cache.save(IMAGE, STORED)
+    cache.save(*turned)
+    assert cache.load(IMAGE).shape == (20, 30, 4)
+    assert cache.load(turned[0]).shape == (30, 20, 4)
+
+
+def test_the_order_of_settings_does_not_matter(tmp_path):
+    make_cache(tmp_path).save(IMAGE, STORED)
+    turned = dict(reversed(CACHE_IDENTITY.items()))
+    assert IMAGE in ProbabilityCache(tmp_path, turned, 4)
+
+
+def test_damaged_files_are_not_used(tmp_path):
+    cache = make_cache(tmp_path)
+    cache.save(IMAGE, STORED)
+    path = cache.path(IMAGE)
+    whole = path.read_bytes()
+    for damaged in (whole[:-1], whole[:50], b"", b"text"):
+        path.write_bytes(damaged)
+        assert IMAGE not in cache
+        with pytest.raises(InputError, match=path.name):
+            cache.load(IMAGE)
+    np.save(path, STORED)
+    assert IMAGE not in cache
+    np.save(path, STORED[:5].astype(np.float16))
+    with pytest.raises(InputError, match=r"\(5, 30, 4\), not float16 \(20, 30, 4\)"):
+        cache.load(IMAGE)
+    cache.save(IMAGE, STORED)
+    assert IMAGE in cache
+    assert list(tmp_path.iterdir()) == [path]

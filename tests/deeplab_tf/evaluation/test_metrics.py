@@ -99,7 +99,7 @@ def test_dict_is_json_with_the_class_names(by_hand):
         ([0, 3], [0, 1], "label value 3 but only 3 classes"),
         ([0, 1], [0, 255], "prediction value 255 but only 3 classes"),
         ([0, 1], [0, -1], "prediction value -1 but"),
-        ([0, 1], [0, 1, 2], "give arrays of one shape"),
+        ([0, 1], [0, 1, 2], "give arrays of the same shape"),
     ],
 )
 def test_bad_values_are_named(truth, found, message):

@@ -1,3 +1,5 @@
+"""Predictions of many images against those of one image after another."""
+
 import threading
 import time
 import weakref
@@ -14,9 +16,9 @@ from deeplab_tf import InputError
 from deeplab_tf.data.examples import Example
 from deeplab_tf.data.png import encode_label
 from deeplab_tf.data.voc import load_pair
-from deeplab_tf.evaluation import predict_dataset as labelling
+from deeplab_tf.evaluation import predict_dataset
 from deeplab_tf.evaluation.inference import most_probable, predict_probabilities, refine
-from deeplab_tf.evaluation.predict_dataset import label_examples
+from deeplab_tf.evaluation.predict_dataset import predict_examples
 
 PARAMS = CRFParams(w1=10, sigma_alpha=10, sigma_beta=15, iterations=2)
 
@@ -26,7 +28,7 @@ def model():
     return random_model()
 
 
-def write_examples(folder, count, labelled=True):
+def write_examples(folder, count, labeled=True):
     """Images of different sizes, so that mixed up ones are noticed."""
     examples = []
     for index in range(count):
@@ -35,16 +37,16 @@ def write_examples(folder, count, labelled=True):
         cv2.imwrite(str(image), pixels[..., ::-1])
         truth = np.random.default_rng(index).integers(0, 4, pixels.shape[:2])
         label.write_bytes(encode_label(truth.astype(np.uint8)))
-        examples.append(Example(str(index), str(image), str(label) if labelled else ""))
+        examples.append(Example(str(index), str(image), str(label) if labeled else ""))
     return examples
 
 
-@pytest.mark.parametrize("cores", [1, 2, 5])
-def test_the_same_to_the_bit_as_one_after_the_other(model, tmp_path, monkeypatch, cores):
-    monkeypatch.setattr(labelling, "available_threads", lambda: cores)
-    examples = write_examples(tmp_path, 7)
+@pytest.mark.parametrize("cores", [1, 5])
+def test_bit_identical_to_one_image_after_another(model, tmp_path, monkeypatch, cores):
+    monkeypatch.setattr(predict_dataset, "available_threads", lambda: cores)
+    examples = write_examples(tmp_path, 6)
     settings = {"scales": (1, 0.5), "flip": True, "pad_to": 25}
-    found = list(label_examples(model, examples, PARAMS, **settings))
+    found = list(predict_examples(model, examples, PARAMS, **settings))
     assert [one.example for one in found] == examples
     for index, one in enumerate(found):
         np.testing.assert_array_equal(one.image, blocks(17 + 3 * index, 30 - index, seed=index))
@@ -59,8 +61,8 @@ def test_the_same_to_the_bit_as_one_after_the_other(model, tmp_path, monkeypatch
 
 
 def test_without_crf_and_without_labels(model, tmp_path):
-    examples = write_examples(tmp_path, 2, labelled=False)
-    for one in label_examples(model, examples):
+    examples = write_examples(tmp_path, 2, labeled=False)
+    for one in predict_examples(model, examples):
         assert one.truth is None
         (label,) = one.labels
         np.testing.assert_array_equal(label, most_probable(predict_probabilities(model, one.image)))
@@ -80,15 +82,15 @@ def test_the_network_runs_while_the_crf_does(model, tmp_path, monkeypatch):
         assert second_seen.wait(30)
         return refine(probabilities, image, params, **options)
 
-    monkeypatch.setattr(labelling, "predict_probabilities", network)
-    monkeypatch.setattr(labelling, "refine", crf)
-    found = label_examples(model, write_examples(tmp_path, 3), PARAMS)
+    monkeypatch.setattr(predict_dataset, "predict_probabilities", network)
+    monkeypatch.setattr(predict_dataset, "refine", crf)
+    found = predict_examples(model, write_examples(tmp_path, 3), PARAMS)
     assert len(list(found)) == 3
 
 
 def test_memory_is_bounded(model, tmp_path, monkeypatch):
-    """Never more probabilities at a time than there are threads, and those on their way."""
-    monkeypatch.setattr(labelling, "available_threads", lambda: 3)
+    """No more probabilities at a time than the threads work on and have ready."""
+    monkeypatch.setattr(predict_dataset, "available_threads", lambda: 3)
     made, most, read = [], [], []
 
     class Counted(np.ndarray):
@@ -104,13 +106,13 @@ def test_memory_is_bounded(model, tmp_path, monkeypatch):
         read.append(example)
         return load_pair(example, *options)
 
-    monkeypatch.setattr(labelling, "predict_probabilities", network)
-    monkeypatch.setattr(labelling, "load_pair", load)
-    found = label_examples(model, write_examples(tmp_path, 16), PARAMS)
+    monkeypatch.setattr(predict_dataset, "predict_probabilities", network)
+    monkeypatch.setattr(predict_dataset, "load_pair", load)
+    found = predict_examples(model, write_examples(tmp_path, 16), PARAMS)
     next(found)
     time.sleep(0.5)
-    assert len(read) <= len(made) + labelling.MOST_READERS + 2
-    assert len(made) <= 3 + 4  # whoever does not ask for more does not fill the memory
+    assert len(read) <= len(made) + predict_dataset.MAX_READERS + 2
+    assert len(made) <= 3 + 4  # if nobody asks for more, nothing more is computed
     assert len(list(found)) == 15
     assert 2 <= max(most) <= 3 + 4
 
@@ -120,7 +122,7 @@ def test_memory_is_bounded(model, tmp_path, monkeypatch):
     [
         (8, 100, 50, 1),
         (8, 100, 8, 1),
-        (8, 100, 7, 2),  # of which four begin at a time
+        (8, 100, 7, 2),  # four images at a time
         (8, 100, 3, 3),
         (8, 100, 1, 8),
         (8, 100, 0, 8),
@@ -128,34 +130,33 @@ def test_memory_is_bounded(model, tmp_path, monkeypatch):
         (2, 100, 1, 2),
     ],
 )
-def test_large_images_share_the_processors_fewer_at_a_time(cores, images, fitting, threads):
+def test_threads_share_images_that_are_few_or_too_large_for_memory(cores, images, fitting, threads):
     size = inference_bytes(10, 20, 3)
-    memory = int((fitting + 0.5) * size / labelling.MEMORY_SHARE)
-    shares = labelling._Shares(cores, images, memory)
-    scored = labelling._Scored(None, None, None, np.empty((10, 20, 3)))
-    assert shares.threads(scored) == threads
-    assert labelling._Shares(cores, 100, None).threads(scored) == 1
+    memory = int((fitting + 0.5) * size / predict_dataset.CRF_MEMORY_SHARE)
+    threads_per_image = predict_dataset._threads_per_image
+    assert threads_per_image((10, 20, 3), images, cores, memory) == threads
+    assert threads_per_image((10, 20, 3), 100, cores, None) == 1
 
 
 def test_each_image_is_refined_with_its_share_of_the_threads(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(labelling, "available_threads", lambda: 4)
+    monkeypatch.setattr(predict_dataset, "available_threads", lambda: 4)
     used = []
 
     def crf(probabilities, image, params, **options):
         used.append(options)
         return refine(probabilities, image, params, **options)
 
-    monkeypatch.setattr(labelling, "refine", crf)
-    assert len(list(label_examples(model, write_examples(tmp_path, 5), PARAMS))) == 5
+    monkeypatch.setattr(predict_dataset, "refine", crf)
+    assert len(list(predict_examples(model, write_examples(tmp_path, 5), PARAMS))) == 5
     assert used == [{"engine": "numba", "num_threads": 1}] * 5
-    monkeypatch.setattr(labelling, "available_memory", lambda: 1)
-    assert len(list(label_examples(model, write_examples(tmp_path, 1), PARAMS))) == 1
+    monkeypatch.setattr(predict_dataset, "available_memory", lambda: 1)
+    assert len(list(predict_examples(model, write_examples(tmp_path, 1), PARAMS))) == 1
     assert used[5:] == [{"engine": "numba", "num_threads": 4}]
 
 
-def test_what_memory_does_not_hold_is_refined_one_after_the_other(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(labelling, "available_threads", lambda: 4)
-    monkeypatch.setattr(labelling, "available_memory", lambda: 1)
+def test_images_too_large_for_memory_are_refined_one_after_another(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict_dataset, "available_threads", lambda: 4)
+    monkeypatch.setattr(predict_dataset, "available_memory", lambda: 1)
     running, most = [], []
 
     def crf(probabilities, image, params, **options):
@@ -165,21 +166,21 @@ def test_what_memory_does_not_hold_is_refined_one_after_the_other(model, tmp_pat
         running.pop()
         return refine(probabilities, image, params, **options)
 
-    monkeypatch.setattr(labelling, "refine", crf)
-    assert len(list(label_examples(model, write_examples(tmp_path, 5), PARAMS))) == 5
+    monkeypatch.setattr(predict_dataset, "refine", crf)
+    assert len(list(predict_examples(model, write_examples(tmp_path, 5), PARAMS))) == 5
     assert max(most) == 1
 
 
-def test_what_the_crf_refuses_names_the_image(model, tmp_path):
+def test_an_error_of_the_crf_names_the_image(model, tmp_path):
     examples = write_examples(tmp_path, 2)
     with pytest.raises(InputError, match=r"0\.png: CRF: dense_crf"):
-        list(label_examples(model, examples, CRFParams(sigma_beta=1e-30)))
+        list(predict_examples(model, examples, CRFParams(sigma_beta=1e-30)))
 
 
-def test_an_image_that_cannot_be_read_is_named(model, tmp_path):
+def test_an_unreadable_image_is_named(model, tmp_path):
     examples = write_examples(tmp_path, 4)
     (tmp_path / "2.png").write_bytes(b"no image")
-    found = label_examples(model, examples)
+    found = predict_examples(model, examples)
     with pytest.raises(InputError, match=r"2\.png: cannot be read"):
         list(found)
 
@@ -188,22 +189,22 @@ def test_too_little_memory_for_the_network_names_the_image(model, tmp_path, monk
     def network(model, image, **settings):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmany lines")
 
-    monkeypatch.setattr(labelling, "predict_probabilities", network)
-    with pytest.raises(InputError, match=r"0\.png: 30x17 pixels are too many .* in tiles"):
-        list(label_examples(model, write_examples(tmp_path, 1)))
+    monkeypatch.setattr(predict_dataset, "predict_probabilities", network)
+    with pytest.raises(InputError, match=r"0\.png: not enough memory for 30x17 pixels; .*tile"):
+        list(predict_examples(model, write_examples(tmp_path, 1)))
 
 
-def test_nothing_more_is_begun_once_it_is_closed(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(labelling, "available_threads", lambda: 1)
+def test_closing_cancels_what_has_not_begun(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict_dataset, "available_threads", lambda: 1)
     seen = []
 
     def network(model, image, **settings):
         seen.append(image)
         return predict_probabilities(model, image, **settings)
 
-    monkeypatch.setattr(labelling, "predict_probabilities", network)
+    monkeypatch.setattr(predict_dataset, "predict_probabilities", network)
     before = threading.active_count()
-    found = label_examples(model, write_examples(tmp_path, 12))
+    found = predict_examples(model, write_examples(tmp_path, 12))
     next(found)
     found.close()
     for thread in threading.enumerate()[before:]:

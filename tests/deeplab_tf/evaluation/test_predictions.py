@@ -1,3 +1,5 @@
+"""Files of predicted labels, as other programs read them."""
+
 import cv2
 import numpy as np
 import pytest
@@ -67,7 +69,7 @@ def test_other_names_are_refused_for_cityscapes():
 
 def test_two_images_must_not_share_a_file():
     PredictionFiles(VOC, "val").check_names(["a/x", "b/x", "x"])
-    with pytest.raises(InputError, match=r"'a/x' and 'b/x' would be one file, .*/x\.png"):
+    with pytest.raises(InputError, match=r"'a/x' and 'b/x' would be the same file, .*/x\.png"):
         PredictionFiles(VOC, "val", "voc").check_names(["a/x", "c", "b/x"])
 
 

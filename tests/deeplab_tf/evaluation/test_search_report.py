@@ -55,25 +55,25 @@ def test_flagfile_gives_the_parameters_back(tmp_path):
 
 
 def cell(picture, block_top, row, column):
-    """The colours of a cell's inner border, clear of text and frame."""
+    """The colors of a cell's inner border, clear of text and frame."""
     (left, top), _ = search_report._corners(row, column)
     return picture[block_top + top + 4, left + 4]
 
 
 def test_picture_has_a_block_for_each_w1_and_a_cell_for_each_point():
     picture = search_picture(TRIALS)
-    width, height = search_report.CELL
-    margin = search_report.MARGIN
+    width, height = search_report._CELL
+    margin = search_report._MARGIN
     # w1 = 3: one sigma_alpha, two sigma_beta; w1 = 4: three and two.
     block = 4 * height + 2 * margin
-    assert picture.shape == (2 * block, search_report.TITLE_CELLS * width + 2 * margin, 3)
+    assert picture.shape == (2 * block, search_report._TITLE_CELLS * width + 2 * margin, 3)
     assert picture.dtype == np.uint8
     low = cell(picture, 0, 2, 1)
     best = cell(picture, block, 3, 3)
     np.testing.assert_array_equal(low, [68, 1, 84])  # the ends of viridis
     np.testing.assert_array_equal(best, [253, 231, 37])
-    np.testing.assert_array_equal(cell(picture, block, 2, 2), search_report.GREY)  # not tried
-    np.testing.assert_array_equal(cell(picture, 0, 2, 3), search_report.WHITE)  # no such cell
+    np.testing.assert_array_equal(cell(picture, block, 2, 2), search_report._GRAY)  # not tried
+    np.testing.assert_array_equal(cell(picture, 0, 2, 3), search_report._WHITE)  # no such cell
     (left, top), _ = search_report._corners(3, 3)
     np.testing.assert_array_equal(picture[block + top, left + width // 2], search_report.BLACK)
     (left, top), _ = search_report._corners(2, 1)
@@ -86,7 +86,7 @@ def test_picture_has_a_block_for_each_w1_and_a_cell_for_each_point():
 )
 def test_pictures_of_single_and_equal_scores(trials):
     picture = search_picture(trials)
-    block = 3 * search_report.CELL[1] + 2 * search_report.MARGIN
+    block = 3 * search_report._CELL[1] + 2 * search_report._MARGIN
     assert picture.shape[0] == len(trials) * block
     last = cell(picture, (len(trials) - 1) * block, 2, 1)
     np.testing.assert_array_equal(last, [253, 231, 37])

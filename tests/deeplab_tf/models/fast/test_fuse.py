@@ -9,7 +9,7 @@ from deeplab_tf import build_deeplab
 from deeplab_tf.models.convolution import AtrousConv2D
 from deeplab_tf.models.fast import convolution as fast_convolution
 from deeplab_tf.models.fast import fuse as fused
-from deeplab_tf.models.fast.fuse import fused_call
+from deeplab_tf.models.fast.fuse import fuse
 from deeplab_tf.training.batch_norm import batch_norm_layers, freeze_bn
 from deeplab_tf.training.loss_scale import build_with_precision
 
@@ -56,13 +56,13 @@ def test_a_normalised_convolution_by_hand():
             )
         ]
     )
-    assert fused_call(model, np.full((1, 1, 1, 1), 4, np.float32)).numpy() == 5 * (13 - 7) / 2 + 11
+    assert fuse(model)(np.full((1, 1, 1, 1), 4, np.float32)).numpy() == 5 * (13 - 7) / 2 + 11
 
 
 @pytest.mark.parametrize("backbone", ["vgg16", "resnet50", "mobilenetv2", "efficientnetb0"])
 def test_networks_give_the_same_scores(backbone):
     model = trained(build_deeplab(backbone, "large_fov", 5, weights=None))
-    assert_close(fused_call(model, image()), model(image(), training=False), 2e-5)
+    assert_close(fuse(model)(image()), model(image(), training=False), 2e-5)
 
 
 @pytest.mark.parametrize("scale", [True, False])
@@ -84,7 +84,7 @@ def test_every_kind_of_convolution(convolution, center, scale, monkeypatch):
     images = np.random.default_rng(0).normal(size=(2, 9, 8, 2)).astype(np.float32)
     expected = model(images)
     calls = calls_of(monkeypatch, layers.BatchNormalization)
-    assert_close(fused_call(model, images), expected)
+    assert_close(fuse(model)(images), expected)
     assert not calls
 
 
@@ -95,24 +95,24 @@ def test_what_cannot_be_fused_stays():
     z = layers.BatchNormalization()(y)
     total = layers.BatchNormalization()(layers.Add()([y, z]))
     model = trained(keras.Model(x, total))
-    assert_close(fused_call(model, image(9)), model(image(9)))
+    assert_close(fuse(model)(image(9)), model(image(9)))
 
 
 def test_a_result_that_is_used_twice():
     x = keras.Input((None, None, 3))
     y = layers.Conv2D(4, 3)(x)
     model = trained(keras.Model(x, layers.Add()([layers.BatchNormalization()(y), y])))
-    assert_close(fused_call(model, image(9)), model(image(9)))
+    assert_close(fuse(model)(image(9)), model(image(9)))
 
 
 def test_several_scales_share_the_network():
     model = trained(build_deeplab("mobilenetv2", "large_fov", 3, weights=None, scales=(0.5, 1)))
-    assert_close(fused_call(model, image()), model(image(), training=False), 2e-5)
+    assert_close(fuse(model)(image()), model(image(), training=False), 2e-5)
 
 
 def test_follows_the_weights():
     model = trained(build_deeplab("mobilenetv2", "large_fov", 3, weights=None))
-    score = tf.function(lambda images: fused_call(model, images))
+    score = tf.function(fuse(model))
     before = score(image()).numpy()
     trained(model, seed=5)
     assert_close(score(image()), model(image(), training=False), 2e-5)
@@ -132,7 +132,7 @@ def test_training_with_frozen_normalisation_has_the_same_gradients(monkeypatch):
     model = smooth_network()
     freeze_bn(model)
     images, results = image(33) / 255, []
-    for call in (lambda x: model(x, training=True), lambda x: fused_call(model, x, True)):
+    for call in (lambda x: model(x, training=True), lambda x: fuse(model)(x, training=True)):
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(call(images) ** 2)
         results.append(tape.gradient(loss, model.trainable_variables))
@@ -147,7 +147,7 @@ def test_training_of_normalisation_takes_the_batch():
     model = keras.Model(x, layers.BatchNormalization()(layers.Conv2D(4, 3)(x)))
     (layer,) = batch_norm_layers(model)
     before = layer.moving_mean.numpy()
-    found = fused_call(model, image(9), training=True)
+    found = fuse(model)(image(9), training=True)
     np.testing.assert_allclose(np.mean(found, axis=(0, 1, 2)), 0, atol=1e-4)
     assert np.any(layer.moving_mean.numpy() != before)
 
@@ -155,8 +155,8 @@ def test_training_of_normalisation_takes_the_batch():
 def test_dropout_drops_in_training_alone():
     x = keras.Input((None, None, 3))
     model = keras.Model(x, layers.Dropout(0.5)(x))
-    assert np.array_equal(fused_call(model, image(9)), image(9))
-    assert 0 < np.mean(fused_call(model, image(9), training=True) == 0) < 1
+    assert np.array_equal(fuse(model)(image(9)), image(9))
+    assert 0 < np.mean(fuse(model)(image(9), training=True) == 0) < 1
 
 
 def test_mixed_precision_stays_16_bits():
@@ -165,7 +165,7 @@ def test_mixed_precision_stays_16_bits():
         return keras.Model(x, layers.BatchNormalization()(layers.Conv2D(8, 3)(x)))
 
     model = trained(build_with_precision(build, "mixed_bfloat16")[0])
-    found = fused_call(model, image(9))
+    found = fuse(model)(image(9))
     assert found.dtype == tf.bfloat16
     assert_close(tf.cast(found, tf.float32), tf.cast(model(image(9)), tf.float32), 0.02)
 
@@ -175,8 +175,8 @@ def test_a_model_that_is_no_graph_is_called():
         def call(self, x, training=None):
             return x * (3.0 if training else 2.0)
 
-    assert fused_call(Doubled(), tf.ones((1, 2))).numpy().tolist() == [[2, 2]]
-    assert fused_call(Doubled(), tf.ones((1, 2)), training=True).numpy().tolist() == [[3, 3]]
+    assert fuse(Doubled())(tf.ones((1, 2))).numpy().tolist() == [[2, 2]]
+    assert fuse(Doubled())(tf.ones((1, 2)), training=True).numpy().tolist() == [[3, 3]]
 
 
 def test_a_model_with_a_call_of_its_own_is_called():
@@ -187,13 +187,13 @@ def test_a_model_with_a_call_of_its_own_is_called():
     x = keras.Input((1,))
     model = Doubled(x, layers.Rescaling(3.0)(x))
     assert model(tf.ones((1, 1))).numpy().tolist() == [[6]]
-    assert fused_call(model, tf.ones((1, 1))).numpy().tolist() == [[6]]
+    assert fuse(model)(tf.ones((1, 1))).numpy().tolist() == [[6]]
 
 
 def test_images_of_integers():
     model = trained(build_deeplab("mobilenetv2", "large_fov", 3, weights=None))
     levels = image().astype(np.uint8)
-    assert_close(fused_call(model, levels), model(levels, training=False), 2e-5)
+    assert_close(fuse(model)(levels), model(levels, training=False), 2e-5)
 
 
 def test_winograd_where_there_are_channels_and_no_gradients(monkeypatch):
@@ -204,8 +204,8 @@ def test_winograd_where_there_are_channels_and_no_gradients(monkeypatch):
     x = keras.Input((None, None, 128))
     model = keras.Model(x, layers.Conv2D(128, 3, padding="same")(x))
     images = tf.ones((1, 9, 9, 128))
-    fused_call(model, images, training=True)
+    fuse(model)(images, training=True)
     assert not calls
-    fused_call(model, images)
+    fuse(model)(images)
     assert len(calls) == 1
     assert fused.is_supported(model.layers[1])
