@@ -36,6 +36,7 @@ from deeplab_tf.data.checks import check_tile_sizes
 from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.distribute.strategy import (
     STRATEGIES,
+    check_batch_size,
     is_chief,
     lost_worker_is_error,
     make_strategy,
@@ -44,14 +45,13 @@ from deeplab_tf.distribute.strategy import (
 from deeplab_tf.errors import InputError
 from deeplab_tf.models import refined
 from deeplab_tf.models.multiscale import with_branches
-from deeplab_tf.training.batch_norm import learns_bn, synchronize_bn
 from deeplab_tf.training.checkpoints import save_model
+from deeplab_tf.training.freezing import learns_bn, synchronize_bn
 from deeplab_tf.training.interrupts import Stopped, StopSignals
 from deeplab_tf.training.joint_crf import CRFTraining, crf_rules
-from deeplab_tf.training.loop import Trainer
+from deeplab_tf.training.loop import LoopSettings, Trainer
 from deeplab_tf.training.loss_scale import PRECISIONS, build_with_precision
-from deeplab_tf.training.objectives import MultiScaleObjective
-from deeplab_tf.training.settings import LoopSettings
+from deeplab_tf.training.losses import MultiScaleObjective, ProbabilityObjective
 from deeplab_tf.training.validation import Validation
 
 FLAGS = flags.FLAGS
@@ -277,18 +277,11 @@ def make_validation(splits, label_set, colors):
     return Validation(splits[FLAGS.val_split], label_set, FLAGS.eval_images, colors=colors)
 
 
-def make_hooks(num_classes, validation):
-    """Give the loop's arguments that depend on whether the CRF is trained."""
+def make_objective():
+    """Choose what is minimized."""
     if FLAGS.crf_train:
-        iterations = crf_flags.given_params(num_classes).iterations
-        return CRFTraining(iterations, validation, not FLAGS.crf_only).hooks()
-    objective = objective_flags.make_objective(
-        network_flags.output_stride(), network_flags.scales()
-    )
-    hooks = {"objective": objective}
-    if validation is not None:
-        hooks |= {"validate": validation.score, "draw": validation.draw}
-    return hooks
+        return ProbabilityObjective()
+    return objective_flags.make_objective(network_flags.output_stride(), network_flags.scales())
 
 
 def saver(save, label_set):
@@ -307,7 +300,6 @@ def loop_settings():
         model_dir=Path(FLAGS.model_dir),
         steps=FLAGS.steps,
         batch_size=FLAGS.batch_size,
-        output_stride=network_flags.output_stride(),
         accumulate=FLAGS.accumulate,
         checkpoint_every=FLAGS.checkpoint_every,
         eval_every=FLAGS.eval_every,
@@ -315,6 +307,7 @@ def loop_settings():
         keep=FLAGS.keep,
         clip_norm=FLAGS.clip_norm,
         scale_loss=FLAGS.precision == "mixed_float16",
+        training_mode=not FLAGS.crf_only,
         xla=FLAGS.xla,
     )
 
@@ -322,18 +315,31 @@ def loop_settings():
 def make_trainer(settings, strategy):
     """Open the data and build everything that is trained, as the flags say."""
     splits, label_set, colors = open_splits()
-    hooks = make_hooks(label_set.num_classes, make_validation(splits, label_set, colors))
+    objective = make_objective()
+    validation, save = make_validation(splits, label_set, colors), save_model
+    if FLAGS.crf_train:
+        iterations = crf_flags.given_params(label_set.num_classes).iterations
+        joint = CRFTraining(iterations, validation)
+        validation, save = validation and joint, joint.save
     model, kept = build(label_set.num_classes, strategy)
-    if isinstance(hooks["objective"], MultiScaleObjective):
+    if isinstance(objective, MultiScaleObjective):
         model = with_branches(model)
-    hooks["save"] = saver(hooks.get("save", save_model), label_set)
     batches_from = make_batches_from(
         splits[FLAGS.train_split], label_set.num_classes, colors, worker(strategy)
     )
     with strategy.scope():
         optimizer = optimizer_flags.make_optimizer(FLAGS.steps, crf_rules(FLAGS.crf_rate))
-    hooks |= {"float32_model": kept, "strategy": strategy}
-    return Trainer(model, optimizer, batches_from, settings, **hooks)
+    return Trainer(
+        model,
+        optimizer,
+        objective,
+        batches_from,
+        settings,
+        validate=validation and validation.score,
+        float32_model=kept,
+        save=saver(save, label_set),
+        strategy=strategy,
+    )
 
 
 def set_up():
@@ -343,6 +349,7 @@ def set_up():
     settings = loop_settings()
     strategy = make_strategy(FLAGS.strategy)
     with lost_worker_is_error(strategy):  # which may be while the networks are built
+        check_batch_size(strategy, settings.batch_size, settings.accumulate)
         return make_trainer(settings, strategy)
 
 

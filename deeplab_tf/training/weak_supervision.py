@@ -13,8 +13,7 @@ import dataclasses
 import tensorflow as tf
 
 from deeplab_tf.labels import VOID
-from deeplab_tf.training.losses import cross_entropy_sum, shrink_labels
-from deeplab_tf.training.objectives import count_labelled
+from deeplab_tf.training.losses import count_labeled, cross_entropy_sum, shrink_labels
 
 _NEVER = -1e30  # the score of a class that cannot win
 _MARGIN = 1e-5  # by which a class wins where its bias would only make it draw
@@ -119,7 +118,7 @@ class EMAdaptObjective:
 
     def counts(self, labels):
         """Cells that are not void, float32 `(1,)`, of labels `(B, H, W)`."""
-        return count_labelled(shrink_labels(labels, self.output_stride))[None]
+        return count_labeled(shrink_labels(labels, self.output_stride))[None]
 
     def sums(self, labels, scores):
         """Summed cross-entropy, float32 `(1,)`, of scores `(B, h, w, C)`."""

@@ -6,8 +6,7 @@ from deeplab_tf import build_deeplab, build_fcn
 from deeplab_tf.commands.flags.scale_lists import read_scales
 from deeplab_tf.errors import InputError
 from deeplab_tf.models import start_from
-from deeplab_tf.training.batch_norm import freeze_bn, set_bn_momentum
-from deeplab_tf.training.freezing import train_only
+from deeplab_tf.training.freezing import freeze_bn, set_bn_momentum, train_only
 
 FLAGS = flags.FLAGS
 

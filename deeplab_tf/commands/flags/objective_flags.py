@@ -3,7 +3,7 @@
 from absl import flags
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.training.objectives import LABEL_SIZES, MultiScaleObjective, ScoreMapObjective
+from deeplab_tf.training.losses import LABEL_SIZES, MultiScaleObjective, ScoreMapObjective
 from deeplab_tf.training.weak_supervision import (
     ClassifierObjective,
     EMAdaptObjective,

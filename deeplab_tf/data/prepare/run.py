@@ -11,11 +11,11 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from deeplab_tf.data.prepare.archives import known_contents, unpacked
-from deeplab_tf.data.prepare.claims import claimed_folder
 from deeplab_tf.data.prepare.origin import Origin, check_same, fingerprint
 from deeplab_tf.data.prepare.registry import find_builder
 from deeplab_tf.data.records import check_prepared, read_metadata
 from deeplab_tf.errors import InputError
+from deeplab_tf.files import lock_folder
 
 FULL_DISK = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
@@ -85,7 +85,7 @@ def prepare(
         folders = {k: unpacked(a, *places, trust_archives) for k, a in archives.items()}
     names = {key: contents.name for key, contents in folders.items()}
     origin = Origin(options, trust_archives, names, files)
-    with claimed_folder(folder.parent), _temporary_folder(folder) as temporary:
+    with lock_folder(folder.parent), _temporary_folder(folder) as temporary:
         with _full_disk_told(data_dir, "--data_dir"):
             _build(builder_class, temporary, origin, folders)
         if verify:

@@ -15,8 +15,7 @@ from worker_train import train
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.distribute.strategy import make_strategy
 from deeplab_tf.errors import InputError
-from deeplab_tf.training.loop import Trainer
-from deeplab_tf.training.settings import LoopSettings
+from deeplab_tf.training.loop import LoopSettings, Trainer
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -92,9 +91,9 @@ class Three:
 
 def test_a_batch_is_a_multiple_of_all_devices(tmp_path):
     settings = LoopSettings(tmp_path, 1, batch_size=8, accumulate=2)
-    with pytest.raises(InputError, match="of 8 cannot be shared by 3 devices in 2 parts each") as e:
-        Trainer(None, None, None, settings, strategy=Three())
-    assert "give a multiple of 6" in str(e.value)
+    with pytest.raises(InputError, match="of 8 cannot be split into 2 equal micro-batches") as e:
+        Trainer(None, None, None, None, settings, strategy=Three())
+    assert "each of 3 devices" in str(e.value) and "is a multiple of 6" in str(e.value)
 
 
 @pytest.mark.parametrize(

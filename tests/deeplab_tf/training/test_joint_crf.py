@@ -11,12 +11,15 @@ from deeplab_tf.evaluation import segment
 from deeplab_tf.labels import VOID
 from deeplab_tf.models import refined, refined_parts
 from deeplab_tf.training.joint_crf import CRFTraining, crf_path, crf_rules
-from deeplab_tf.training.loop import Trainer
+from deeplab_tf.training.loop import LoopSettings, Trainer
 from deeplab_tf.training.loss_scale import build_with_precision
-from deeplab_tf.training.losses import log_likelihood_sum
+from deeplab_tf.training.losses import (
+    ProbabilityObjective,
+    ScoreMapObjective,
+    log_likelihood_sum,
+)
 from deeplab_tf.training.optimizer import PUBLISHED_RULES, LayerwiseSGD, multipliers
 from deeplab_tf.training.schedules import Poly
-from deeplab_tf.training.settings import LoopSettings
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -51,17 +54,14 @@ def images(count=2):
 
 
 class Score:
-    """Stands for a `Validation`: keeps what it was given, and scores by w1."""
+    """Stands for a `Validation`: records its arguments, and returns -w1 as the score."""
 
     def __init__(self):
         self.given = []
 
     def score(self, model, crf):
         self.given.append((model, crf))
-        return -crf.w1
-
-    def draw(self, model, crf):
-        return [np.full((4, 6, 3), crf.iterations, np.uint8)]
+        return -crf.w1, [np.full((4, 6, 3), crf.iterations, np.uint8)]
 
 
 def trainer(folder, model=None, steps=12, validation=None, rate=0.1, iterations=7, **settings):
@@ -70,10 +70,20 @@ def trainer(folder, model=None, steps=12, validation=None, rate=0.1, iterations=
         Poly(rate, max(steps, 12)), l2=1e-3, rules=crf_rules(3) + PUBLISHED_RULES
     )
     often = {"checkpoint_every": 4, "eval_every": 4, "log_every": 2}
-    loop = LoopSettings(folder, steps, batch_size=2, output_stride=8, **often)
-    hooks = CRFTraining(iterations, validation, model.layers[2].trainable).hooks()
+    training_mode = refined_parts(model)[0].trainable
+    loop = LoopSettings(folder, steps, batch_size=2, training_mode=training_mode, **often)
+    joint = CRFTraining(iterations, validation)
     batches = settings.pop("make_batches", make_batches)
-    return model, Trainer(model, optimizer, batches, loop, **hooks, **settings)
+    return model, Trainer(
+        model,
+        optimizer,
+        ProbabilityObjective(),
+        batches,
+        loop,
+        validate=validation and joint.score,
+        save=joint.save,
+        **settings,
+    )
 
 
 def test_crf_path_by_hand(tmp_path):
@@ -156,14 +166,8 @@ def test_what_is_kept_gives_what_the_trained_model_gives(tmp_path):
         assert np.abs(found - want).mean() < 2e-5
 
 
-def test_the_pictures_are_those_after_the_crf():
-    training = CRFTraining(9, Score())
-    assert (training.hooks()["draw"](tiny_refined())[0] == 9).all()
-    assert "validate" not in CRFTraining(9).hooks()
-
-
 @pytest.mark.parametrize("killed_at", [2, pytest.param(11, marks=pytest.mark.slow)])
-def test_a_killed_training_goes_on_to_the_very_same_end(tmp_path, capsys, killed_at):
+def test_a_killed_training_resumes_bit_identically(tmp_path, capsys, killed_at):
     keras.utils.set_random_seed(3)
     whole, loop = trainer(tmp_path / "whole", validation=Score())
     loop.run()
@@ -186,7 +190,7 @@ def test_a_killed_training_goes_on_to_the_very_same_end(tmp_path, capsys, killed
 
 def test_a_checkpoint_of_the_network_alone_is_refused(tmp_path):
     settings = LoopSettings(tmp_path, 1, batch_size=2)
-    Trainer(tiny(), LayerwiseSGD(0.01), make_batches, settings).run()
+    Trainer(tiny(), LayerwiseSGD(0.01), ScoreMapObjective(8), make_batches, settings).run()
     with pytest.raises(InputError, match="another network"):
         trainer(tmp_path)[1].run()
 
@@ -223,7 +227,7 @@ def test_bfloat16_training_scores_and_keeps_float32(tmp_path):
         np.testing.assert_array_equal(old, new)
 
 
-def test_a_network_that_gives_no_numbers_stops_the_training(tmp_path):
+def test_nan_scores_stop_the_training(tmp_path):
     def poisoned(start):
         return make_batches(start).map(lambda batch: {**batch, "image": batch["image"] * np.inf})
 
