@@ -215,12 +215,14 @@ class Trainer:
     def _next_batch(self, batches):
         try:
             with self._stop.interruptible(self._is_alone):
-                return next_batch(batches)
-        except InputError:
-            if self._checkpoints.state.step > self._saved_step:
+                return next(batches)
+        except (InputError, tf.errors.OpError) as caught:
+            error = input_error_from(caught)
+            unsaved = self._checkpoints.state.step > self._saved_step
+            if isinstance(error, InputError) and unsaved:
                 self._check_weights()
                 self._save_checkpoint()
-            raise
+            raise error from None
 
     def _go_back(self, start):
         """Make the saved models those of the checkpoint; a killed training may have left newer."""
@@ -351,15 +353,3 @@ class Trainer:
     def _print(self, text):
         if self._is_chief:
             print(text, flush=True)
-
-
-def next_batch(batches):
-    """Take the next batch of an iterator over `deeplab_tf.data.pipeline.training_batches`.
-
-    Raises:
-      InputError: an example cannot be used; the message names its file.
-    """
-    try:
-        return next(batches)
-    except tf.errors.OpError as error:
-        raise input_error_from(error) from None

@@ -36,9 +36,7 @@ def test_another_strategy_or_no_tf_config_is_one_line(monkeypatch):
     with pytest.raises(InputError, match="TF_CONFIG is not set"):
         make_strategy("multi_worker")
     monkeypatch.setenv("TF_CONFIG", "{}")
-    with pytest.raises(
-        InputError, match="TF_CONFIG is set, but strategy mirrored uses"
-    ):
+    with pytest.raises(InputError, match="TF_CONFIG is set, but strategy mirrored uses"):
         make_strategy("mirrored")
 
 
