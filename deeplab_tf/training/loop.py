@@ -140,6 +140,7 @@ class Trainer:
             )
         self._guards = Guards(self._checkpoints, loss_scale)
         self._best_models = BestModels(self._dir, self._dir / "checkpoints")
+        self._batch = None
 
     def run(self, stop=None):
         """Train up to the last step, from the newest checkpoint if there is one.
@@ -206,7 +207,7 @@ class Trainer:
                 is_first = step == start + 1
                 batch = batch if is_first else self._next_batch(batches)
                 self._make_step(step, batch, is_first)
-                self._validate_log_and_save(batch)
+                self._validate_log_and_save()
                 self._stop_together()
         score = self._checkpoints.state.best_score
         best = f", best validation score {score:.4f}" if np.isfinite(score) else ""
@@ -245,7 +246,7 @@ class Trainer:
         state.loss_sum, state.loss_count = state.loss_sum + loss, state.loss_count + 1
         self._progress.update(loss)
 
-    def _validate_log_and_save(self, batch):
+    def _validate_log_and_save(self):
         """Do what is due after a step; a checkpoint comes after everything it stands for."""
         unsaved = self._is_due(self.settings.checkpoint_every)
         if unsaved or self._is_unscored():

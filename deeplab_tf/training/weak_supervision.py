@@ -172,8 +172,8 @@ def adapted_labels(scores, present, valid, portions, iterations):
 
 
 def _count_images(labels):
-    labelled = tf.reduce_any(tf.cast(labels, tf.int32) != VOID, axis=(1, 2))
-    return tf.reduce_sum(tf.cast(labelled, tf.float32))[None]
+    labeled = tf.reduce_any(tf.cast(labels, tf.int32) != VOID, axis=(1, 2))
+    return tf.reduce_sum(tf.cast(labeled, tf.float32))[None]
 
 
 def _nth_smallest(values, counts):

@@ -32,7 +32,7 @@ def test_workers_are_those_of_tf_config_the_chief_first(monkeypatch, text, worke
 
 
 @pytest.mark.parametrize(
-    "text, said",
+    "text, message",
     [
         (None, "TF_CONFIG is not set"),
         ("", "TF_CONFIG is not set"),
@@ -57,13 +57,13 @@ def test_workers_are_those_of_tf_config_the_chief_first(monkeypatch, text, worke
         (config({"worker": PAIR}, index=None), 'no task None of "worker"'),
     ],
 )
-def test_a_wrong_tf_config_is_one_line(monkeypatch, text, said):
+def test_a_wrong_tf_config_is_one_line(monkeypatch, text, message):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if text is not None:
         monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputError) as error:
         read_cluster()
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 

@@ -172,10 +172,10 @@ def test_a_signal_during_a_step_stops_after_it(tmp_path, capsys, whole):
     _, loop = seeded(tmp_path)
     terminated_after(7, loop)
     loop.run()
-    said = capsys.readouterr().out
+    message = capsys.readouterr().out
     path = tmp_path / "checkpoints" / "step-7"
-    assert f"stopped by SIGTERM after step 7 of 12: checkpoint {path}; the same command" in said
-    assert "steps done" not in said
+    assert f"stopped by SIGTERM after step 7 of 12: checkpoint {path}; the same command" in message
+    assert "steps done" not in message
     assert_resumes_to_the_same_end(tmp_path, whole)
     assert "continuing from step 7 of 12" in capsys.readouterr().out
 
@@ -335,10 +335,10 @@ def test_best_and_last_are_right_after_a_restart_too(tmp_path, capsys):
     }
     np.testing.assert_array_equal(kernels["best"], seen[1])
     np.testing.assert_array_equal(kernels["last"], seen[2])
-    said = capsys.readouterr().out
-    assert "step 8: validation score 0.9000 (best so far)" in said
-    assert "step 12: validation score 0.7000\n" in said
-    assert f"12 steps done, best validation score 0.9000: {tmp_path / 'last.keras'}" in said
+    message = capsys.readouterr().out
+    assert "step 8: validation score 0.9000 (best so far)" in message
+    assert "step 12: validation score 0.7000\n" in message
+    assert f"12 steps done, best validation score 0.9000: {tmp_path / 'last.keras'}" in message
 
 
 def test_without_validation_only_the_last_model_is_kept(tmp_path):
@@ -385,14 +385,14 @@ def poison_label(model, batch):
 
 
 @pytest.mark.parametrize(
-    ("poison", "said"),
+    ("poison", "message"),
     [
         (poison_image, "the loss is nan"),
         (poison_weight, "a weight is not finite"),
         (poison_label, "Received a label value of 7 which is outside the valid range of [0, 2)"),
     ],
 )
-def test_what_is_not_finite_stops_at_once_and_nothing_of_it_is_saved(tmp_path, poison, said):
+def test_what_is_not_finite_stops_at_once_and_nothing_of_it_is_saved(tmp_path, poison, message):
     def batches(start):
         for i, batch in enumerate(make_batches(start)):
             yield poison(model, batch) if start + i == 5 else batch
@@ -401,7 +401,7 @@ def test_what_is_not_finite_stops_at_once_and_nothing_of_it_is_saved(tmp_path, p
     with pytest.raises(InputError) as error:
         loop.run()
     path = tmp_path / "checkpoints" / "step-4"
-    assert f"{said} at step 6, images batch5, batch5, batch5, batch5: lower" in str(error.value)
+    assert f"{message} at step 6, images batch5, batch5, batch5, batch5: lower" in str(error.value)
     assert str(error.value).endswith(f"the last good checkpoint is of step 4: {path}")
     assert "\n" not in str(error.value)
     kept = keras.saving.load_model(tmp_path / "last.keras")
@@ -419,15 +419,15 @@ class NoGradient(ScoreMapObjective):
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "said"),
+    ("kwargs", "message"),
     [
         ({"objective": NoGradient(8)}, "a gradient is not finite at step 1, images batch0"),
         ({"rate": 1e38}, "a weight is not finite at step 1, images batch0"),
     ],
 )
-def test_a_step_that_spoils_the_weights_is_not_saved(tmp_path, kwargs, said):
+def test_a_step_that_spoils_the_weights_is_not_saved(tmp_path, kwargs, message):
     _, loop = trainer(tmp_path, steps=1, validate=lambda model: (1.0, []), **kwargs)
-    with pytest.raises(InputError, match=said + ".*no checkpoint was saved yet"):
+    with pytest.raises(InputError, match=message + ".*no checkpoint was saved yet"):
         loop.run()
     names = {p.name for p in tmp_path.rglob("*") if "tfevents" not in p.name}
     assert names == {"train"}

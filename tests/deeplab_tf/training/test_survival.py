@@ -29,9 +29,9 @@ def start(folder):
 
 def run(folder):
     with start(folder) as process:
-        said = process.communicate(timeout=300)[0]
-    assert process.returncode == 0, said
-    return said
+        message = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, message
+    return message
 
 
 def kill_at(folder, step):
@@ -89,9 +89,9 @@ def test_sigterm_ends_a_process_with_a_checkpoint_and_status_0(tmp_path):
             if line == "step 7\n":
                 break
         process.terminate()
-        said = process.communicate(timeout=10)[0]
+        message = process.communicate(timeout=10)[0]
     assert process.returncode == 0
-    assert "stopped by SIGTERM after step" in said and "the same command goes on" in said
-    step = int(said.split("after step ")[1].split()[0])
+    assert "stopped by SIGTERM after step" in message and "the same command goes on" in message
+    step = int(message.split("after step ")[1].split()[0])
     assert (tmp_path / "checkpoints" / f"step-{step}.index").exists()
     assert f"continuing from step {step} of {STEPS}" in run(tmp_path)
