@@ -139,9 +139,9 @@ class TrainStep:
             sums = self._objective.sums(labels, self._output(images))
             loss = tf.reduce_sum(tf.math.divide_no_nan(sums, counts))
             target = loss if self._loss_scale is None else loss * self._loss_scale.value
-        # Zeros, not None, for a variable that the loss does not depend on.
-        zero = tf.UnconnectedGradients.ZERO
-        return loss, tape.gradient(target, variables, unconnected_gradients=zero)
+        gradients = zip(tape.gradient(target, variables), variables, strict=True)
+        # None: the loss does not depend on the variable.
+        return loss, [tf.zeros_like(v) if g is None else g for g, v in gradients]
 
     def _output(self, images):
         if not self._training_mode:  # what is fused then has slow gradients

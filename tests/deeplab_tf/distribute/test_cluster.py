@@ -150,7 +150,7 @@ def test_strangers_and_those_who_left_do_not_count():
 def test_a_port_that_is_taken_is_one_line():
     with socket.create_server(("", 0)) as listener:
         port = listener.getsockname()[1]
-        with pytest.raises(InputError, match=f"port {port}, this worker's in TF_CONFIG, cannot be"):
+        with pytest.raises(InputError, match=f"port {port} of this worker in TF_CONFIG cannot be"):
             meet(Cluster((f"localhost:{port}",), 0))
 
 
