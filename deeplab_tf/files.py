@@ -1,27 +1,54 @@
-"""Writing files and folders that appear under their name only when they are complete."""
+"""Files and folders that appear under their name only when complete; one process in a folder."""
 
 import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import socket
 import tempfile
 from pathlib import Path
 
 from deeplab_tf.errors import InputError
 
 
-def write_file(path, contents):
-    """Write bytes to a file, creating its folder; a file that exists is replaced at once.
+@contextlib.contextmanager
+def whole_file(path):
+    """Write a file under another name inside `with`; it gets its own name when that ends.
+
+    A reader, and a process that is killed, sees the old file or the new one, never a part. After
+    an error the old file stays.
 
     Args:
-      path: where to.
-      contents: bytes.
+      path: the file; its folder is created if it is missing.
+
+    Yields:
+      Path to write to, which does not exist yet, with the ending of `path`.
+
+    Example:
+      >>> with whole_file("runs/last.keras") as partial:
+      ...     model.save(partial)
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    partial.unlink(missing_ok=True)
     try:
-        partial.write_bytes(contents)
+        yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_file(path, contents):
+    """Write bytes to a file as `whole_file` does.
+
+    Args:
+      path: the file; its folder is created if it is missing.
+      contents: bytes.
+    """
+    with whole_file(path) as partial:
+        partial.write_bytes(contents)
 
 
 @contextlib.contextmanager
@@ -29,16 +56,15 @@ def new_folder(path, overwrite=False):
     """A folder to fill inside `with`, which gets its name when that ends without an error.
 
     Args:
-      path: where the folder shall be.
-      overwrite: whether a folder that lies there and holds something is replaced.
+      path: the folder to make.
+      overwrite: whether an existing folder that is not empty is replaced.
 
     Yields:
       Path of the empty folder to fill, beside `path`.
 
     Raises:
-      InputError: where `path` is a file, or a folder that holds something and may not be
-        replaced.
-      OSError: where that came to be while the folder was being filled.
+      InputError: if `path` is a file, or a folder that is not empty and may not be replaced.
+      OSError: if it became one while the folder was being filled.
     """
     path = Path(path)
     check_new_folder(path, overwrite)
@@ -51,11 +77,11 @@ def new_folder(path, overwrite=False):
         yield filled
         if overwrite and path.exists():
             path.replace(Path(temporary) / "old")
-        filled.replace(path)  # fails where somebody has filled `path` meanwhile
+        filled.replace(path)  # fails if somebody has filled `path` in the meantime
 
 
 def check_new_folder(path, overwrite=False):
-    """Raise at once what `new_folder` would, before any work is done.
+    """Raise the errors of `new_folder` early, before any work is done.
 
     Raises:
       InputError: as `new_folder`.
@@ -64,4 +90,67 @@ def check_new_folder(path, overwrite=False):
     if path.exists() and not path.is_dir():
         raise InputError(f"{path}: is a file; give the name of a folder")
     if path.exists() and any(path.iterdir()) and not overwrite:
-        raise InputError(f"{path}: exists and is not empty; delete it or allow to overwrite it")
+        raise InputError(f"{path}: exists and is not empty; delete it or use --overwrite")
+
+
+@contextlib.contextmanager
+def lock_folder(path, user="another run", remedy="wait until it ends"):
+    """Keep other processes out of a folder while `with` lasts.
+
+    The operating system releases the lock if the process is killed. The folder is created if it
+    is missing; if it stays empty it is removed again, with the parents created for it. Folders
+    named *.partial, which a killed process left in it, are deleted.
+
+    Args:
+      path: the folder. A file named "lock" in it tells who holds it.
+      user: for the message, who else may hold it.
+      remedy: for the message, what to do then.
+
+    Yields:
+      Path of the folder.
+
+    Raises:
+      InputError: if another process holds the lock.
+    """
+    path = Path(path)
+    created = [folder for folder in (path, *path.parents) if not folder.exists()]
+    with _locked(path / "lock", user, remedy) as file:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        for remains in path.glob("*.partial"):
+            shutil.rmtree(remains) if remains.is_dir() else remains.unlink()
+        try:
+            yield path
+        finally:
+            (path / "lock").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # not empty
+                for folder in created:
+                    folder.rmdir()
+
+
+def _locked(path, user, remedy):
+    """Open a lock file and lock it; closing it releases the lock."""
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # its folder was just removed
+            file = path.open("a+")
+            _lock(file, path, user, remedy)
+            # Whoever held the lock deletes the file: what was locked may have no name any more.
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                return file
+            file.close()
+
+
+def _lock(file, path, user, remedy):
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            # Some network file systems have no locks.
+            print(f"warning: {path} cannot be locked: {error.strerror}", flush=True)
+            return
+        file.seek(0)
+        holder = file.read().strip() or "a process that has just started"
+        file.close()
+        raise InputError(f"{path.parent} is in use by {user} ({holder}): {remedy}") from None

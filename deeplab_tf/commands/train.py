@@ -38,6 +38,7 @@ from deeplab_tf.commands.flags.scales import read_scales
 from deeplab_tf.data.checks import check_tile_sizes
 from deeplab_tf.distribute.strategy import (
     STRATEGIES,
+    check_batch_size,
     is_chief,
     lost_worker_is_error,
     make_strategy,
@@ -45,13 +46,13 @@ from deeplab_tf.distribute.strategy import (
 )
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.multiscale import with_branches
-from deeplab_tf.training.batch_norm import learns_bn, synchronize_bn
 from deeplab_tf.training.checkpoints import save_model
+from deeplab_tf.training.freezing import learns_bn, synchronize_bn
 from deeplab_tf.training.interrupts import Stopped, StopSignals
 from deeplab_tf.training.joint_crf import CRFTraining, crf_rules
 from deeplab_tf.training.loop import Trainer
 from deeplab_tf.training.loss_scale import build_with_precision
-from deeplab_tf.training.objectives import MultiScaleObjective
+from deeplab_tf.training.losses import MultiScaleObjective, ProbabilityObjective
 from deeplab_tf.training.validation import Validation
 
 
@@ -106,9 +107,10 @@ def set_up(flags):
         tf.config.threading.set_intra_op_parallelism_threads(flags.num_threads)
     if flags.deterministic:
         tf.config.experimental.enable_op_determinism()
-    settings = loop_settings(flags, output_stride(flags))
+    settings = loop_settings(flags)
     strategy = make_strategy(flags.strategy)
     with lost_worker_is_error(strategy):  # another worker may fail while the networks are built
+        check_batch_size(strategy, settings.batch_size, settings.accumulate)
         return make_trainer(flags, settings, strategy)
 
 
@@ -134,13 +136,18 @@ def make_trainer(flags, settings, strategy):
     """Open the data and build everything that is trained."""
     splits, label_set, colors = open_splits(flags)
     num_classes = label_set.num_classes
-    validation = None
+    validation, save = None, save_model
     if flags.eval_images:
         examples = splits[flags.val_split]
         validation = Validation(examples, label_set, flags.eval_images, colors=colors)
-    task = describe_task(flags, num_classes, validation)
+    if flags.crf_train:
+        objective = ProbabilityObjective()
+        joint = CRFTraining(given_params(flags, num_classes).iterations, validation)
+        validation, save = validation and joint, joint.save
+    else:
+        objective = make_objective(flags, output_stride(flags), read_scales(flags))
     model, kept = build(flags, num_classes, strategy)
-    if isinstance(task["objective"], MultiScaleObjective):
+    if isinstance(objective, MultiScaleObjective):
         model = with_branches(model)
     batches = batches_from(flags, splits[flags.train_split], num_classes, colors, worker(strategy))
     with strategy.scope():
@@ -150,16 +157,16 @@ def make_trainer(flags, settings, strategy):
         label_set.save(path.with_name("labels.json"))
         save(model, path)
 
-    save = task.pop("save", save_model)
     return Trainer(
         model,
         optimizer,
+        objective,
         batches,
         settings,
+        validate=validation and validation.score,
         float32_model=kept,
-        strategy=strategy,
         save=save_with_labels,
-        **task,
+        strategy=strategy,
     )
 
 
@@ -174,17 +181,6 @@ def open_splits(flags):
     if flags.tile_size:
         check_tile_sizes(splits[flags.train_split], tile_size(flags), flags.tile_overlap)
     return splits, label_set, colors
-
-
-def describe_task(flags, num_classes, validation):
-    """The arguments of `Trainer` that depend on whether the CRF is trained, as a dict."""
-    if flags.crf_train:
-        iterations = given_params(flags, num_classes).iterations
-        return CRFTraining(iterations, validation, not flags.crf_only).hooks()
-    task = {"objective": make_objective(flags, output_stride(flags), read_scales(flags))}
-    if validation is not None:
-        task |= {"validate": validation.score, "draw": validation.draw}
-    return task
 
 
 def build(flags, num_classes, strategy):

@@ -1,7 +1,7 @@
-"""The workers of a training or an evaluation on several machines, as TF_CONFIG names them.
+"""The workers of a training or an evaluation on several machines, which TF_CONFIG lists.
 
-TensorFlow waits for absent workers without a word and without an end. Here all of them first
-meet at the chief's address: who is missing, or was given another list, is said in one line.
+TensorFlow waits for missing workers silently and forever. Here all workers first meet at the
+chief's address, and a one-line error names those that are missing or have a different list.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ _EXAMPLE = (
     '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, '
     '"task": {"type": "worker", "index": 0}}'
 )
-_HELP = f"give every worker its own, such as TF_CONFIG='{_EXAMPLE}'"
+_HELP = f"set it for every worker, such as TF_CONFIG='{_EXAMPLE}'"
 _GO = "go"
 _SECONDS_BETWEEN_TRIES = 0.2
 _SECONDS_FOR_A_LINE = 2
@@ -25,11 +25,11 @@ _SECONDS_FOR_A_LINE = 2
 
 @dataclass(frozen=True)
 class Cluster:
-    """All workers, and which of them this process is.
+    """All workers, and the place of this process among them.
 
     Attributes:
       workers: the address "host:port" of every worker, the chief's first.
-      index: this process's place in that list.
+      index: this process's index in that list.
     """
 
     workers: tuple
@@ -48,8 +48,8 @@ def read_cluster():
       `Cluster`.
 
     Raises:
-      InputError: it is missing or no JSON, names no workers, holds an address that is not
-        "host:port" or twice the same one, or its task is none of them.
+      InputError: it is missing or not JSON, lists no workers, has an address that is not
+        "host:port" or occurs twice, or its task is not one of the workers.
     """
     text = os.environ.get("TF_CONFIG")
     if not text:
@@ -70,18 +70,20 @@ def read_cluster():
 
 def _workers(jobs):
     workers = []
-    for job in sorted(jobs):  # the chief, where there is one, comes before the workers
+    for job in sorted(jobs):  # "chief", if present, comes before "worker"
         if job not in ("chief", "worker"):
-            raise InputError(f'TF_CONFIG: the cluster has a job "{job}"; there are only workers')
+            raise InputError(f'TF_CONFIG: unknown job "{job}"; available: chief, worker')
         if not isinstance(jobs[job], list) or not jobs[job]:
-            raise InputError(f'TF_CONFIG: "{job}" of the cluster is no list of addresses; {_HELP}')
+            raise InputError(
+                f'TF_CONFIG: "{job}" of the cluster is not a list of addresses; {_HELP}'
+            )
         workers += jobs[job]
     if len(jobs.get("chief", [])) > 1:
         raise InputError("TF_CONFIG: the cluster has more than one chief; give one")
     for address in workers:
         _split(address)
         if workers.count(address) > 1:
-            raise InputError(f"TF_CONFIG: {address} is there twice; give every worker its own port")
+            raise InputError(f"TF_CONFIG: {address} is listed twice; give each worker its own port")
     return tuple(workers)
 
 
@@ -90,11 +92,10 @@ def _index(jobs, task):
     count = len(jobs.get(job, [])) if isinstance(job, str) else 0
     if not count:
         raise InputError(f'TF_CONFIG: task type "{job}" is not in the cluster; {_HELP}')
-    # The tools of some clusters write numbers as text, and TensorFlow takes it.
+    # Some cluster managers write the number as text, which TensorFlow accepts.
     if not str(index).isdigit() or int(index) >= count:
         raise InputError(
-            f'TF_CONFIG: task index {index} is not one of the {count} of "{job}", which count '
-            f"from 0 to {count - 1}"
+            f'TF_CONFIG: no task {index} of "{job}"; use an index from 0 to {count - 1}'
         )
     return int(index) + (len(jobs.get("chief", [])) if job == "worker" else 0)
 
@@ -102,19 +103,19 @@ def _index(jobs, task):
 def _split(address):
     host, colon, port = str(address).rpartition(":")
     if not (host and colon and port.isdigit() and 0 < int(port) < 65536):
-        raise InputError(f'TF_CONFIG: address "{address}" is not host:port, as 10.0.0.1:2222')
+        raise InputError(f'TF_CONFIG: address "{address}" is not host:port, like 10.0.0.1:2222')
     return host.strip("[]"), int(port)
 
 
 def meet(cluster, seconds=600):
-    """Wait until all workers are there; they leave together.
+    """Wait until all workers have started; it returns on all of them at the same time.
 
     Args:
       cluster: `Cluster`.
       seconds: how long to wait for the others.
 
     Raises:
-      InputError: this worker's port is taken, the chief's name is unknown, a worker has another
+      InputError: this worker's port is in use, the chief's host is unknown, a worker has another
         list, or some are not there in time; the message names them.
     """
     with _listen(cluster.port) as listener:
@@ -134,8 +135,8 @@ def _listen(port):
         return socket.create_server(("", port), family=family, dualstack_ipv6=both)
     except OSError as error:
         raise InputError(
-            f"port {port}, this worker's in TF_CONFIG, cannot be used ({error.strerror}): end what "
-            "uses it, or give another port to all workers"
+            f"port {port} of this worker in TF_CONFIG cannot be used ({error.strerror}): stop the "
+            "program that uses it, or choose another port in the TF_CONFIG of all workers"
         ) from None
 
 
@@ -144,19 +145,19 @@ def _hello(cluster):
 
 
 def _receive_all(cluster, listener, deadline, seconds):
-    """The chief's part: wait for a connection of every other worker, then answer them all."""
-    here = []  # (index, connection)
+    """The chief's part: wait for a connection from every other worker, then answer them all."""
+    here = []  # (index, connection) of those that have reported
     try:
         while len(here) < len(cluster.workers) - 1:
             if time.monotonic() > deadline:
-                come = {0, *(index for index, _ in here)}
-                absent = [a for i, a in enumerate(cluster.workers) if i not in come]
+                present = {0, *(index for index, _ in here)}
+                absent = [a for i, a in enumerate(cluster.workers) if i not in present]
                 raise InputError(_absent(absent, seconds))
             connection = _accept(listener)
-            here = _still_there(here)
+            here = _still_connected(here)
             if connection:
                 _receive(cluster, connection, here)
-                here = _still_there(here)
+                here = _still_connected(here)
         _answer(here, _GO)
     except InputError as error:
         _answer(here, str(error))
@@ -180,29 +181,30 @@ def _receive(cluster, connection, here):
         hello = json.loads(_read_line(connection))
         workers, index = tuple(hello["workers"]), int(hello["index"])
     except (OSError, ValueError, KeyError, TypeError):
-        connection.close()  # nobody of ours
+        connection.close()  # not one of the workers
         return
     twice = any(index == other for other, _ in here)
     here.append((index, connection))
     if workers != cluster.workers:
         raise InputError(
-            f"worker {index} was given other workers in TF_CONFIG ({', '.join(map(str, workers))})"
+            f"worker {index} has other workers in TF_CONFIG ({', '.join(map(str, workers))})"
             f" than the chief ({', '.join(cluster.workers)}); give all of them the same list"
         )
     if twice:
         raise InputError(
-            f"two processes say that they are worker {index}; give each its own index in TF_CONFIG"
+            f"two processes report that they are worker {index}; give each its own index in "
+            "TF_CONFIG"
         )
 
 
-def _still_there(here):
-    gone = [pair for pair in here if _has_left(pair[1])]
+def _still_connected(here):
+    gone = [pair for pair in here if _is_closed(pair[1])]
     for _, connection in gone:
         connection.close()
     return [pair for pair in here if pair not in gone]
 
 
-def _has_left(connection):
+def _is_closed(connection):
     # A worker that was ended while it waited has closed its connection.
     connection.setblocking(False)
     try:
@@ -217,12 +219,12 @@ def _has_left(connection):
 
 def _answer(here, text):
     for _, connection in here:
-        with contextlib.suppress(OSError):  # it has gone, which those that stay will notice
+        with contextlib.suppress(OSError):  # it has ended, as the others will notice
             connection.sendall(f"{text}\n".encode())
 
 
 def _report_to_chief(cluster, deadline, seconds):
-    """The others' part: ask the chief, again and again, until it answers."""
+    """The other workers' part: ask the chief repeatedly until it answers."""
     chief = _split(cluster.workers[0])
     while True:
         left = deadline - time.monotonic()
@@ -237,7 +239,7 @@ def _report_to_chief(cluster, deadline, seconds):
 
 
 def _ask(chief, hello, seconds):
-    """What the chief says; an empty text where it is not there yet, or is no chief that waits."""
+    """The chief's answer; empty if it has not started, or if something else listens there."""
     try:
         with socket.create_connection(chief, timeout=min(seconds, 5)) as connection:
             connection.sendall(hello.encode())
@@ -245,7 +247,8 @@ def _ask(chief, hello, seconds):
             answer = _read_line(connection)
     except socket.gaierror as error:
         raise InputError(
-            f"TF_CONFIG: the chief's host {chief[0]} is unknown here ({error.strerror})"
+            f"TF_CONFIG: the chief's host {chief[0]} cannot be found ({error.strerror}): check it, "
+            "or use its IP address"
         ) from None
     except (OSError, ValueError):
         return ""
@@ -265,5 +268,5 @@ def _read_line(connection):
 def _absent(addresses, seconds):
     return (
         f"no answer from {', '.join(addresses)} of TF_CONFIG within {seconds:g} s: start all "
-        "workers, and see that this machine can reach that address and port"
+        "workers, and check that this machine can reach that address and port"
     )

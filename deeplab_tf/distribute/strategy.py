@@ -1,8 +1,8 @@
 """One device, all GPUs of a machine, or several machines: strategies of `tf.distribute`.
 
-A program makes its strategy before TensorFlow has computed anything, builds its model in the
-strategy's scope, and asks `worker` for its share of the work. Sums over all workers need every
-worker to ask for them, in the same order:
+A program makes its strategy before TensorFlow computes anything, builds its model in the
+strategy's scope, and asks `worker` for its share of the work. Every worker must call the sums over
+all workers, in the same order:
 
     strategy = make_strategy("multi_worker")
     index, count = worker(strategy)
@@ -31,47 +31,55 @@ from deeplab_tf.errors import InputError
 
 STRATEGIES = ("none", "mirrored", "multi_worker")
 
+# What TensorFlow raises if another worker has ended or cannot be reached.
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+)
+
 
 def make_strategy(name, wait_seconds=600):
     """Make the strategy that a program runs under.
 
     Args:
-      name: "none": one device; "mirrored": every GPU of this machine (or its CPU, where there is
-        no GPU); "multi_worker": this process and others, on this machine or elsewhere, as the
-        environment variable TF_CONFIG says.
+      name: "none": one device; "mirrored": every GPU of this machine, or its CPU if it has no
+        GPU; "multi_worker": this process and the others that the environment variable TF_CONFIG
+        lists, on this machine or elsewhere.
       wait_seconds: how long "multi_worker" waits for the others to be started.
 
     Returns:
       `tf.distribute.Strategy`.
 
     Raises:
-      InputError: the name is none of these, TF_CONFIG is wrong or cannot be followed, workers
+      InputError: the name is unknown, TF_CONFIG is wrong or does not suit the strategy, workers
         are missing, or TensorFlow was used before.
     """
     if name == "none":
         return tf.distribute.get_strategy()
     if name == "mirrored":
-        if os.environ.get("TF_CONFIG"):  # TensorFlow would read it and might follow it
+        if os.environ.get("TF_CONFIG"):  # TensorFlow would read it
             raise InputError(
-                "TF_CONFIG is set, which strategy mirrored does not follow: unset it to use this "
-                "machine alone, or give multi_worker"
+                "TF_CONFIG is set, but strategy mirrored uses this machine alone: unset TF_CONFIG "
+                "or use strategy multi_worker"
             )
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     if name != "multi_worker":
-        raise InputError(f"strategy {name!r}; give one of {', '.join(STRATEGIES)}")
+        raise InputError(f"unknown strategy {name!r}; available: {', '.join(STRATEGIES)}")
     meet(read_cluster(), wait_seconds)
     try:
-        with _sigterm_as_it_is():
+        with _kept_sigterm_handler():
             return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise InputError(f"the workers cannot be connected: {error}") from error
 
 
 @contextlib.contextmanager
-def _sigterm_as_it_is():
-    # TensorFlow takes the signal from Python, without Python's knowledge, and from then on the
-    # process neither ends nor hears of it. One that comes meanwhile waits.
+def _kept_sigterm_handler():
+    # TensorFlow installs a handler of its own behind Python's back, after which SIGTERM has no
+    # effect on the process. A signal that arrives in the meantime waits.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -80,19 +88,19 @@ def _sigterm_as_it_is():
     try:
         yield
     finally:
-        if handler is not None:  # of somebody else's, outside of Python
+        if handler is not None:  # None: it was not installed by Python
             signal.signal(signal.SIGTERM, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def worker(strategy):
-    """This process among all that run under the strategy.
+    """The index of this process among all workers of the strategy, and their number.
 
     Args:
-      strategy: what `make_strategy` made.
+      strategy: what `make_strategy` returned.
 
     Returns:
-      (index, count), two ints, 0 <= index < count; (0, 1) where it is alone.
+      (index, count), two ints, 0 <= index < count; (0, 1) if there are no other workers.
     """
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return 0, 1
@@ -106,11 +114,11 @@ def is_chief(strategy):
 
 
 def sum_over_workers(strategy, array):
-    """Add up the arrays of all workers; every worker has to call it.
+    """Add up the arrays of all workers; every worker must call it.
 
     Args:
-      strategy: what `make_strategy` made.
-      array: of the same shape and dtype on every worker: integers of 32 or 64 bits, or floats.
+      strategy: what `make_strategy` returned.
+      array: 32-bit or 64-bit integers, or floats; the same shape and dtype on every worker.
 
     Returns:
       numpy array of that shape and dtype, the same on every worker.
@@ -129,7 +137,7 @@ def sum_over_workers(strategy, array):
 
 @functools.cache
 def _summing(strategy, dtype):
-    # Outside of a graph TensorFlow adds up in a thread, which a lost worker may leave waiting.
+    # Outside of a graph TensorFlow sums in a thread, which may hang when a worker is lost.
     @tf.function(input_signature=[tf.TensorSpec([None], dtype)])
     def total(values):
         return strategy.reduce("SUM", values, axis=None)
@@ -138,22 +146,22 @@ def _summing(strategy, dtype):
 
 
 def wait_for_workers(strategy):
-    """Return when every worker has called this; raises as `sum_over_workers`."""
+    """Return when every worker has called this; raises what `sum_over_workers` raises."""
     sum_over_workers(strategy, np.zeros(1, np.int32))
 
 
 @contextlib.contextmanager
 def lost_worker_is_error(strategy):
-    """Turn what TensorFlow raises where another worker has ended into an `InputError`.
+    """Turn what TensorFlow raises when another worker has ended into an `InputError`.
 
-    TensorFlow notices at once where the connection breaks, and within some ten seconds where a
-    machine no longer answers.
+    TensorFlow notices a broken connection at once, and a machine that no longer answers within
+    about ten seconds.
 
     Args:
-      strategy: what `make_strategy` made; where it has one worker, nothing is changed.
+      strategy: what `make_strategy` returned; with a single worker, errors are left unchanged.
 
     Raises:
-      InputError: one line that says so.
+      InputError: another worker has ended or cannot be reached.
     """
     try:
         yield
@@ -161,39 +169,31 @@ def lost_worker_is_error(strategy):
         if worker(strategy)[1] == 1 or not _is_of_lost_worker(error):
             raise
         raise InputError(
-            "another worker has ended or cannot be reached: see what it says, then start all "
-            "workers again; a training goes on from its last checkpoint"
+            "another worker has ended or cannot be reached: look at its output, then start all "
+            "workers again; a training resumes from its last checkpoint"
         ) from error
 
 
 def _is_of_lost_worker(error):
-    # A worker that was started again too early fails a condition of the others.
+    # A worker that is restarted too early makes the others fail with a precondition.
     restarted = isinstance(error, tf.errors.FailedPreconditionError) and "Collective" in str(error)
     return restarted or isinstance(error, _LOST)
 
 
-_LOST = (
-    tf.errors.UnavailableError,
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-)
-
-
-def check_share(strategy, batch_size, accumulate=1):
-    """Raise InputError unless all devices get as many rows of a batch, in each of its parts.
+def check_batch_size(strategy, batch_size, accumulate=1):
+    """Raise InputError unless a batch splits into equal parts for all devices.
 
     Args:
-      strategy: what `make_strategy` made.
-      batch_size: rows of a batch, of all devices together.
-      accumulate: parts that each device goes through its rows in.
+      strategy: what `make_strategy` returned.
+      batch_size: images of a batch, of all devices together.
+      accumulate: number of micro-batches that each device splits its images into.
     """
-    replicas = strategy.num_replicas_in_sync
-    if batch_size % (replicas * accumulate):
-        in_parts = f" in {accumulate} parts each" if accumulate > 1 else ""
+    devices = strategy.num_replicas_in_sync
+    if accumulate < 1 or batch_size % (devices * accumulate):
         raise InputError(
-            f"a batch of {batch_size} cannot be shared by {replicas} devices{in_parts}; "
-            f"--batch_size is of all together: give a multiple of {replicas * accumulate}"
+            f"a batch of {batch_size} cannot be split into {accumulate} equal micro-batches for "
+            f"each of {devices} devices: use a --batch_size (of all devices together) that is a "
+            f"multiple of {devices * max(accumulate, 1)}"
         )
 
 
@@ -201,11 +201,11 @@ def distribute(strategy, batches):
     """Split the batches of this worker among its replicas.
 
     Args:
-      strategy: what `make_strategy` made.
+      strategy: what `make_strategy` returned.
       batches: iterable of dicts of tensors that hold this worker's rows of a batch.
 
     Yields:
-      The same dicts; the numbers in them are for `strategy.run`, the texts are left whole.
+      The same dicts with the numbers split for `strategy.run`; strings are not split.
     """
     replicas = strategy.num_replicas_in_sync // worker(strategy)[1]
     for batch in batches:
@@ -218,23 +218,23 @@ def distribute(strategy, batches):
 
 
 def _split_rows(strategy, rows, replicas):
-    parts = iter(tf.split(rows, replicas))  # asked for in the replicas' order
+    parts = iter(tf.split(rows, replicas))  # taken in the replicas' order
     return strategy.experimental_distribute_values_from_function(lambda context: next(parts))
 
 
 def copy_from_chief(strategy, variables):
-    """Give variables the values that they have on the chief; every worker has to call it.
+    """Copy the values of variables from the chief to all workers; every worker must call it.
 
     Args:
-      strategy: what `make_strategy` made.
-      variables: Keras or TensorFlow variables of numbers.
+      strategy: what `make_strategy` returned.
+      variables: numeric Keras or TensorFlow variables.
     """
     index, count = worker(strategy)
     if count == 1:
         return
     for variable in variables:
         value = variable.numpy()
-        # Of what is added up, all but the chief's is nothing; not every type can be added.
+        # The chief's value plus zeros from the others; small integers cannot be summed.
         wide = value.astype(np.int64 if value.dtype.kind in "bui" else value.dtype)
         total = sum_over_workers(strategy, wide if index == 0 else np.zeros_like(wide))
         variable.assign(total.astype(value.dtype))

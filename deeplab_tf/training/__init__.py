@@ -1,1 +1,1 @@
-"""Training: loss, schedules, optimizers, and the loop that keeps what it has learned."""
+"""Training: losses, schedules, optimizers, and the loop with its checkpoints."""

@@ -1,22 +1,22 @@
-"""What best.keras was at each step that a training may go back to."""
+"""One copy of best.keras per checkpoint, for resuming."""
 
 import contextlib
 import os
 import shutil
 from pathlib import Path
 
-from deeplab_tf.files import new_folder
+from deeplab_tf.files import new_folder, whole_file
 
 
 class BestModels:
-    """Keeps every best model for as long as a checkpoint is kept that may need it again.
+    """Keeps every best model for as long as a checkpoint may need it again.
 
-    A training that goes back to a checkpoint has its best model of then, not one from steps that
-    it makes again, perhaps otherwise. Models are kept in the folders best-STEP beside the
-    checkpoints, as hard links: while it is the best, a model takes no room of its own.
+    A training that goes back to a checkpoint also gets back its best model of that time, not one
+    of later steps, which will be repeated. The copies are folders best-STEP beside the
+    checkpoints, made of hard links: the current best model takes no extra space.
 
     Args:
-      model_dir: `pathlib.Path` of the folder with best.keras and what belongs to it, best_*.
+      model_dir: folder with best.keras and the files that belong to it, best_*.
       folder: where the folders best-STEP are made.
     """
 
@@ -24,24 +24,21 @@ class BestModels:
         self._model_dir, self._folder = Path(model_dir), Path(folder)
 
     def add(self, step):
-        """Keep what has become the best model after `step` steps."""
+        """Keep what became the best model after `step` steps."""
         with new_folder(self._folder / f"best-{step}", overwrite=True) as kept:
             for path in (*self._model_dir.glob("best.*"), *self._model_dir.glob("best_*")):
                 _link(path, kept / path.name)
 
     def go_back(self, step):
-        """Make the best model that of `step` steps, where it is known, and forget later ones."""
+        """Restore the best model of `step` steps, if it is known, and delete later ones."""
         steps = self._steps()
         for later in (s for s in steps if s > step):
             shutil.rmtree(self._path(later))
         best = max((s for s in steps if s <= step), default=None)
         if best is not None:
             for path in self._path(best).iterdir():
-                partial = self._model_dir / f".{path.name}.partial"
-                partial.unlink(missing_ok=True)
-                _link(path, partial)
-                partial.replace(self._model_dir / path.name)
-                partial.unlink(missing_ok=True)  # two names of one file: nothing was renamed
+                with whole_file(self._model_dir / path.name) as partial:
+                    _link(path, partial)
 
     def forget_before(self, step):
         """Delete what no checkpoint of `step` steps or more needs."""

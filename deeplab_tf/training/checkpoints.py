@@ -1,7 +1,7 @@
-"""What a training leaves on disk: checkpoints to go on from, and models to use.
+"""What a training leaves on disk: checkpoints to resume from, and models to use.
 
-Everything appears under its own name only when it is complete, so that a training may be
-killed at any moment.
+Everything appears under its own name only when it is complete, so a training may be killed at any
+moment.
 """
 
 import dataclasses
@@ -12,17 +12,21 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from deeplab_tf.errors import InputError
-from deeplab_tf.files import write_file
+from deeplab_tf.errors import InputError, one_line
+from deeplab_tf.files import whole_file, write_file
 
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
-# What TensorFlow raises on a checkpoint that is cut short or overwritten.
+# What TensorFlow raises for a checkpoint that is cut short or overwritten.
 _UNREADABLE = (tf.errors.OpError, RuntimeError, IndexError, ValueError)
+
+
+def _stored(default, dtype):
+    return dataclasses.field(default=default, metadata={"dtype": dtype})
 
 
 @dataclasses.dataclass
 class TrainingState:
-    """Where a training is, beside its weights and the optimizer's slots.
+    """The progress of a training, in addition to its weights and the optimizer's slots.
 
     The position in the training data is a function of the step.
 
@@ -32,35 +36,28 @@ class TrainingState:
       scored_step: the step of the last validation that was completed; 0 before the first one.
       loss_sum: sum of the losses since the last point of the curve.
       loss_count: number of these losses.
+      learning_rate: the learning rate of the last step.
     """
 
-    step: int = 0
-    best_score: float = float("-inf")
-    scored_step: int = 0
-    loss_sum: float = 0.0
-    loss_count: int = 0
-
-
-_TYPES = {
-    "step": tf.int64,
-    "best_score": tf.float32,
-    "scored_step": tf.int64,
-    "loss_sum": tf.float64,
-    "loss_count": tf.int64,
-}
+    step: int = _stored(0, tf.int64)
+    best_score: float = _stored(float("-inf"), tf.float32)
+    scored_step: int = _stored(0, tf.int64)
+    loss_sum: float = _stored(0.0, tf.float64)
+    loss_count: int = _stored(0, tf.int64)
+    learning_rate: float = _stored(0.0, tf.float32)
 
 
 class Checkpoints:
-    """The newest checkpoints of one training: weights, optimizer slots, where it is.
+    """The newest checkpoints of one training: weights, optimizer slots and progress.
 
     The model's variables include the state of dropout's random generators.
 
     Args:
-      folder: where the checkpoints lie; created when the first one is saved.
+      folder: folder of the checkpoints; created when the first one is saved.
       model: a built Keras model.
       optimizer: a Keras optimizer, built for the model's trainable variables.
       keep: how many checkpoints are kept; older ones are deleted.
-      loss_scale: the variables of a `deeplab_tf.training.precision.LossScale`.
+      loss_scale: the variables of a `deeplab_tf.training.loss_scale.LossScale`.
 
     Attributes:
       state: `TrainingState`, which is saved and restored with the rest.
@@ -68,18 +65,24 @@ class Checkpoints:
 
     def __init__(self, folder, model, optimizer, keep=3, loss_scale=()):
         self._folder, self._keep = Path(folder), keep
-        self._kept = []  # steps, the oldest first
+        self._kept = []  # steps, in ascending order
         self.state = TrainingState()
-        self._numbers = {name: tf.Variable(0, dtype=dtype) for name, dtype in _TYPES.items()}
-        variables = {"model": model.variables, "optimizer": optimizer.variables}
+        self._numbers = {
+            field.name: tf.Variable(0, dtype=field.metadata["dtype"])
+            for field in dataclasses.fields(TrainingState)
+        }
+        parts = {"model": model.variables, "optimizer": optimizer.variables}
         if loss_scale:
-            variables["loss_scale"] = loss_scale
+            parts["loss_scale"] = loss_scale
         self._variables = {
             f"{part}/{i}": variable
-            for part, listed in variables.items()
-            for i, variable in enumerate(listed)
+            for part, variables in parts.items()
+            for i, variable in enumerate(variables)
         }
-        lists = {part: [_tensorflow(v) for v in listed] for part, listed in variables.items()}
+        lists = {
+            part: [v.value if isinstance(v, keras.Variable) else v for v in variables]
+            for part, variables in parts.items()
+        }
         self._checkpoint = tf.train.Checkpoint(**self._numbers, **lists)
 
     @property
@@ -89,20 +92,20 @@ class Checkpoints:
 
     @property
     def newest(self):
-        """Step and path of the newest checkpoint; None where there is none."""
+        """Step and path of the newest checkpoint; None if there is none."""
         return (self._kept[-1], self._path(self._kept[-1])) if self._kept else None
 
     @property
     def oldest_step(self):
-        """The step of the oldest checkpoint kept; 0 where there is none."""
+        """The step of the oldest checkpoint kept; 0 if there is none."""
         return self._kept[0] if self._kept else 0
 
     def save(self):
         """Save everything under the number of training steps made so far.
 
         Raises:
-          OSError, tf.errors.OpError: the disk is full, or cannot be written. The checkpoints
-            before are untouched.
+          OSError, tf.errors.OpError: the disk is full or cannot be written. Earlier checkpoints
+            are unchanged.
         """
         step = self.state.step
         for name, variable in self._numbers.items():
@@ -123,7 +126,7 @@ class Checkpoints:
         """Restore the newest checkpoint that can be read, with a warning for each that cannot.
 
         Returns:
-          The number of training steps it was saved after; 0 where there is no checkpoint.
+          The number of training steps it was saved after; 0 if there is no checkpoint.
 
         Raises:
           InputError: none can be read, or one was saved for another network or optimizer.
@@ -137,18 +140,16 @@ class Checkpoints:
             except InputError:
                 raise
             except _UNREADABLE as error:
-                reason = _one_line(error)
-                damaged.append(f"checkpoint {path} cannot be read ({reason})")
-                # Not in the list that the next save writes, which may write its files anew.
+                damaged.append(f"checkpoint {path} cannot be read ({one_line(error)})")
+                # It also leaves the list that the next save writes; its step may be saved again.
                 self._kept.pop()
         if damaged and not self._kept:
             raise InputError(
-                f"{damaged[0]}, and there is no other that can: put it back from a copy, or "
-                f"delete {self._folder} to begin again"
+                f"{damaged[0]}, nor can any other: restore it from a backup, or delete "
+                f"{self._folder} to start over"
             )
         for what in damaged:
-            before = f"going back to the one before, of step {self._kept[-1]}"
-            print(f"warning: {what}: {before}", flush=True)
+            print(f"warning: {what}: using the one of step {self._kept[-1]}", flush=True)
         return self.state.step
 
     def _restore(self, path):
@@ -158,12 +159,11 @@ class Checkpoints:
             for key, shape in reader.get_variable_to_shape_map().items()
         }
         self._check_fits(path, stored)
-        # Without the number of scored_step it is older than these numbers, and has been scored.
         self.state = TrainingState()
         self._checkpoint.read(str(path)).expect_partial()
         for name in stored.keys() & self._numbers.keys():
             setattr(self.state, name, self._numbers[name].numpy().item())
-        if "scored_step" not in stored:
+        if "scored_step" not in stored:  # saved by an older version, after its validation
             self.state.scored_step = self.state.step
 
     def _check_fits(self, path, stored):
@@ -177,22 +177,23 @@ class Checkpoints:
         name = getattr(self._variables.get(key), "path", key)
         raise InputError(
             f"checkpoint {path} is of another network, number of classes, optimizer or precision "
-            f"({name} has shape {found.get(key)} there and {wanted.get(key)} here): use "
-            "the settings it was made with, or another --model_dir"
+            f"({name} has shape {found.get(key)} there and {wanted.get(key)} here): use the "
+            "settings it was made with, or another --model_dir"
         )
 
     def _listed(self):
-        """The steps of the complete checkpoints, the oldest first."""
+        """The steps of the complete checkpoints, in ascending order."""
         path = self._folder / "checkpoint"
         if not path.exists():
             return []
         found = re.findall(r'paths?: ".*?step-(\d+)"', path.read_text("utf-8", errors="replace"))
         if not found:
-            print(f"warning: {path} cannot be read, looking for checkpoints beside it", flush=True)
+            print(f"warning: {path} cannot be read: trying the checkpoints beside it", flush=True)
             found = [file.stem.removeprefix("step-") for file in path.parent.glob("step-*.index")]
         return sorted({int(step) for step in found})
 
     def _write_list(self, steps):
+        """Write TensorFlow's list of checkpoints, which `tf.train.latest_checkpoint` reads."""
         lines = [f'model_checkpoint_path: "step-{steps[-1]}"']
         lines += [f'all_model_checkpoint_paths: "step-{step}"' for step in steps]
         write_file(self._folder / "checkpoint", "".join(f"{x}\n" for x in lines).encode())
@@ -210,18 +211,10 @@ class Checkpoints:
         return self._folder / f"step-{step}"
 
 
-def _tensorflow(variable):
-    return variable.value if isinstance(variable, keras.Variable) else variable
-
-
-def _one_line(error):
-    return " ".join(str(getattr(error, "message", error)).split())
-
-
 def copy_weights(source, target):
-    """Copy the weights of a model into one of the same architecture, whatever its precision.
+    """Copy the weights of a model into one of the same architecture, of any precision.
 
-    Those that the two models share are left alone.
+    Variables that the two models share are left alone.
     """
     for old, new in zip(source.weights, target.weights, strict=True):
         if new is not old:
@@ -229,17 +222,11 @@ def copy_weights(source, target):
 
 
 def save_model(model, path):
-    """Save a model as a `.keras` file that is either the old one or complete, never half.
+    """Save a model as a `.keras` file that is either the old one or complete.
 
     Args:
       model: any Keras model.
-      path: where the file goes, ending in `.keras`; the folder is created.
+      path: the file, ending in `.keras`; its folder is created if it is missing.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.stem}.unfinished.keras")
-    try:
-        model.save(unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(path) as partial:
+        model.save(partial)

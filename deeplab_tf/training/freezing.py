@@ -1,46 +1,88 @@
-"""Training some layers of a network and leaving the others as they are."""
+"""Which layers learn, and how batch normalization takes part in a training."""
 
 import re
 
 import keras
 
 from deeplab_tf.errors import InputError
+from deeplab_tf.models.walk import leaf_layers
 
 
 def train_only(model, pattern):
-    """Freeze every layer whose name a regular expression is not found in.
+    """Freeze every layer whose name does not match a regular expression.
 
     Call it before an optimizer is built for the model.
 
     Args:
-      model: keras.Model; layers of nested models are meant too.
-      pattern: regular expression, as "^(msf_|fc8)".
+      model: keras.Model; layers of nested models are included.
+      pattern: regular expression that may match anywhere in a name, such as "^(msf_|fc8)".
 
     Returns:
       The names of the layers with weights that stay trainable.
 
     Raises:
-      InputError: where the expression is none, or no layer with weights matches.
+      InputError: if the expression is invalid, or no layer with weights matches.
     """
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise InputError(f"{pattern!r} is no regular expression: {error}") from None
+        raise InputError(f"{pattern!r} is not a regular expression: {error}") from None
     trained = []
-    for layer in _leaves(model):
+    for layer in leaf_layers(model):
         if not expression.search(layer.name):
             layer.trainable = False
         elif layer.trainable_weights:
             trained.append(layer.name)
     if not trained:
-        names = ", ".join(layer.name for layer in _leaves(model) if layer.weights)
-        raise InputError(f"no layer's name matches {pattern!r}; there are {names}")
+        names = ", ".join(layer.name for layer in leaf_layers(model) if layer.weights)
+        raise InputError(f"no layer's name matches {pattern!r}; available: {names}")
     return trained
 
 
-def _leaves(model):
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _leaves(layer)
-        else:
-            yield layer
+def batch_norm_layers(model):
+    """List the BatchNormalization layers of a model, including those of nested models."""
+    return [
+        layer for layer in leaf_layers(model) if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+
+
+def set_bn_momentum(model, momentum):
+    """Set how much of the old statistics each training step keeps, in every BN layer.
+
+    Some keras.applications networks come with 0.999, which needs several thousand steps to
+    forget the initial statistics: after a shorter training the network scores well in
+    training and poorly in inference. Call it before the first training step.
+
+    Args:
+      model: any Keras model.
+      momentum: between 0 and 1; 0.9 suits a training from scratch.
+    """
+    for layer in batch_norm_layers(model):
+        layer.momentum = momentum
+
+
+def freeze_bn(model):
+    """Freeze every BN layer: its statistics, scale and offset stay as loaded.
+
+    The paper's ResNet-101 is trained this way, since a batch of a few crops has poor statistics.
+    """
+    for layer in batch_norm_layers(model):
+        layer.trainable = False
+
+
+def synchronize_bn(model):
+    """Let every BN layer use the statistics of the whole batch, over all devices.
+
+    Otherwise each device normalizes its own part of the batch, and the moving statistics of the
+    devices drift apart. With one device it changes nothing but the order of additions.
+
+    Args:
+      model: any Keras model, before its first training step.
+    """
+    for layer in batch_norm_layers(model):
+        layer.synchronized = True
+
+
+def learns_bn(model):
+    """Whether any BN layer of the model is trained, that is, not frozen."""
+    return any(layer.trainable for layer in batch_norm_layers(model))

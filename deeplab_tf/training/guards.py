@@ -1,57 +1,71 @@
-"""What stops a training: one line that says what, where, and what is left."""
+"""Turns training failures into one-line errors."""
 
 import contextlib
 import re
 
 import tensorflow as tf
 
-from deeplab_tf.errors import InputError
+from deeplab_tf.errors import InputError, one_line
 
 
 class Guards:
     """Turns what goes wrong in a training into an `InputError` with the last good checkpoint.
 
     Args:
-      strategy: `tf.distribute.Strategy` that the batches are distributed by.
       checkpoints: `deeplab_tf.training.checkpoints.Checkpoints`.
-      loss_scale: `deeplab_tf.training.precision.LossScale`, or None.
+      loss_scale: `deeplab_tf.training.loss_scale.LossScale`, or None.
     """
 
-    def __init__(self, strategy, checkpoints, loss_scale=None):
-        self._strategy, self._checkpoints = strategy, checkpoints
-        self._loss_scale = loss_scale
+    def __init__(self, checkpoints, loss_scale=None):
+        self._checkpoints, self._loss_scale = checkpoints, loss_scale
 
-    def checked_step(self, make_step, step, batch):
-        """Make one step and give its loss and learning rate, two floats.
+    @contextlib.contextmanager
+    def step(self, step, batch):
+        """Inside `with`, what TensorFlow raises in a training step becomes an `InputError`.
 
         Args:
-          make_step: `deeplab_tf.training.step.TrainStep`.
-          step: its number, for the message.
-          batch: dict with "image", "label" and "name".
+          step: the number of the step, for the message.
+          batch: dict with "image", "label" and "name"; the message names its images.
 
         Raises:
-          InputError: the memory is short, or the loss, a gradient or a weight is not finite;
-            naming the images of the batch.
+          InputError: out of memory, XLA cannot compile the step, or a check inside the graph
+            failed, such as the CRF's of the network's scores.
         """
         try:
-            loss, learning_rate, *finite = make_step(batch["image"], batch["label"])
-            loss, (finite_gradients, finite_weights) = float(loss), map(bool, finite)
+            yield
         except tf.errors.ResourceExhaustedError as error:
             raise InputError(
                 f"out of memory at step {step}: lower --batch_size or --crop_size; {self._left()}"
             ) from error
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
-            raise self._graph_error(error, step, batch) from error
+            text = " ".join(str(error).split())
+            if found := re.search(r"Detected unsupported operations.*?: (.*?) \(No reg", text):
+                raise InputError(
+                    f"XLA cannot compile {found[1]}, which this training needs: leave out --xla"
+                ) from error
+            found = re.search(r"assertion failed: \[(.*?)\]|(Received a label value .*?\))", text)
+            if not found:
+                raise
+            raise self._not_usable(found[1] or found[2], step, batch) from error
+
+    def check_step(self, step, batch, loss, finite_gradients, finite_weights):
+        """Raise InputError if a step has a NaN or infinite loss, gradient or weight.
+
+        Args:
+          step, batch: as for `step`.
+          loss: float.
+          finite_gradients, finite_weights: whether all of them are finite.
+        """
         if not abs(loss) < float("inf"):
             raise self._not_usable(f"the loss is {loss}", step, batch)
-        if not finite_gradients and not self._may_be_scaled_down():
+        overflow = self._loss_scale is not None and float(self._loss_scale.value) >= 1
+        if not finite_gradients and not overflow:  # an overflow is repeated at a smaller scale
             raise self._not_usable("a gradient is not finite", step, batch)
-        if not finite_weights:  # of which the loss may know nothing: of NaN, ReLU may make 0
+        if not finite_weights:  # the loss need not show it: ReLU may turn NaN into 0
             raise self._not_usable("a weight is not finite", step, batch)
-        return loss, float(learning_rate)
 
     def check_variables(self, variables, step, batch):
-        """Raise InputError unless all numbers that are about to be saved are finite."""
+        """Raise InputError unless all values that are about to be saved are finite."""
         for variable in variables:
             value = tf.convert_to_tensor(variable)
             if value.dtype.is_floating and not tf.reduce_all(tf.math.is_finite(value)):
@@ -63,27 +77,13 @@ class Guards:
         try:
             yield
         except (OSError, tf.errors.OpError) as error:
-            reason = " ".join(str(error).split())
             raise InputError(
-                f"step {self._checkpoints.state.step} cannot be saved: {reason}: see to it that "
-                f"there is room on the disk, and start again; {self._left()}"
+                f"step {self._checkpoints.state.step} cannot be saved: {one_line(error)}: make "
+                f"room on the disk and start again; {self._left()}"
             ) from error
 
-    def _may_be_scaled_down(self):
-        return self._loss_scale is not None and float(self._loss_scale.value) >= 1
-
-    def _graph_error(self, error, step, batch):
-        text = " ".join(str(error).split())
-        if unsupported := re.search(r"Detected unsupported operations.*?: (.*?) \(No reg", text):
-            return InputError(
-                f"XLA cannot compile {unsupported[1]}, which this training needs: leave out --xla"
-            )
-        # A check inside the graph, such as the CRF's of what the network gives it.
-        found = re.search(r"assertion failed: \[(.*?)\]|(Received a label value .*?\))", text)
-        return self._not_usable(found[1] or found[2], step, batch) if found else error
-
     def _not_usable(self, what, step, batch):
-        names = ", ".join(self._names(batch))
+        names = ", ".join(name.decode() for name in batch["name"].numpy())
         return InputError(
             f"{what} at step {step}, images {names}: lower --learning_rate, or look at these "
             f"images and their labels; {self._left()}"
@@ -94,7 +94,3 @@ class Guards:
         if not newest:
             return "no checkpoint was saved yet"
         return "the last good checkpoint is of step {}: {}".format(*newest)
-
-    def _names(self, batch):
-        parts = self._strategy.experimental_local_results(batch["name"])
-        return [name.decode() for part in parts for name in part.numpy()]

@@ -1,4 +1,4 @@
-"""Being asked to stop: SIGTERM, as of a machine that is taken away, and Ctrl-C."""
+"""Stopping on request: by SIGTERM, which cloud machines send before they end, or by Ctrl-C."""
 
 import contextlib
 import signal
@@ -6,17 +6,17 @@ import threading
 
 
 class Stopped(BaseException):
-    """Raised where a training may be interrupted, once it has been asked to stop.
+    """Raised at a point where a training may be interrupted, after a stop signal.
 
-    As KeyboardInterrupt it is no Exception: what catches errors on the way lets it pass.
+    Like KeyboardInterrupt it is not an Exception, so that code that catches errors lets it pass.
     """
 
 
 class StopSignals:
-    """Takes note of SIGTERM and of the first SIGINT, inside `with`.
+    """Records SIGTERM and the first SIGINT, inside `with`.
 
-    A second SIGINT raises KeyboardInterrupt, as ever. In a thread other than the main one, where
-    Python hands out no signals, nothing is noticed.
+    A second SIGINT raises KeyboardInterrupt as usual. Outside the main thread, where Python
+    delivers no signals, nothing is recorded.
 
     Example:
       >>> with StopSignals() as stop:
@@ -26,7 +26,7 @@ class StopSignals:
       ...             take_long()
 
     Attributes:
-      requested: name of the signal that came, "SIGTERM" or "SIGINT"; None before.
+      requested: name of the signal received, "SIGTERM" or "SIGINT"; None before.
     """
 
     def __init__(self):
@@ -46,11 +46,11 @@ class StopSignals:
 
     @contextlib.contextmanager
     def interruptible(self, at_once=True):
-        """What is done inside `with` is broken off, with `Stopped`, when a signal comes.
+        """Interrupt the work inside `with`, by raising `Stopped`, when a signal arrives.
 
         Args:
-          at_once: False where other processes wait for this one: nothing is broken off, and all
-            of them have to stop together.
+          at_once: False if other processes wait for this one: nothing is interrupted, and all of
+            them must stop together.
         """
         self._interruptible = at_once
         try:
@@ -61,7 +61,7 @@ class StopSignals:
             self._interruptible = False
 
     def check(self):
-        """Raise `Stopped` if a signal has come."""
+        """Raise `Stopped` if a signal has arrived."""
         if self.requested:
             raise Stopped
 
@@ -70,5 +70,5 @@ class StopSignals:
             raise KeyboardInterrupt
         self.requested = signal.Signals(number).name
         if self._interruptible:
-            self._interruptible = False  # once: what is raised is being cleaned up after
+            self._interruptible = False  # a second signal must not interrupt the cleanup
             raise Stopped

@@ -1,4 +1,4 @@
-"""Training in 16 bits while what is kept stays float32."""
+"""Training in 16 bits: float32 copies of the network, and scaling of the loss."""
 
 import keras
 import tensorflow as tf
@@ -32,21 +32,21 @@ def build_with_precision(build_model, precision):
 
 
 class LossScale:
-    """What the loss is multiplied with, so that small gradients are not zero in float16.
+    """The factor of the loss that keeps small gradients from becoming zero in float16.
 
-    It is halved after an update whose gradients are too large for float16, which is left out,
-    and doubled after `growth_steps` updates in a row that were made. `TrainStep` uses it in the
-    place of Keras's `LossScaleOptimizer`, which under a strategy looks at one replica's
-    gradients alone, and hides the norm of the gradients, by which they are clipped.
+    It is halved after an update whose gradients overflow float16, which is skipped, and doubled
+    after `growth_steps` successful updates in a row. `TrainStep` uses it instead of Keras's
+    `LossScaleOptimizer`, which under a strategy checks only one replica's gradients, and hides
+    the gradients' norm, which clipping needs.
 
     Create it under the strategy's scope.
 
     Args:
-      initial: the first scale, a power of two: division by it does not round.
-      growth_steps: updates until it is doubled.
+      initial: the first scale, a power of two, so that dividing by it does not round.
+      growth_steps: successful updates until it is doubled.
 
     Attributes:
-      variables: what a checkpoint holds.
+      variables: its state, for checkpoints.
     """
 
     def __init__(self, initial=2.0**15, growth_steps=2000):
@@ -61,10 +61,10 @@ class LossScale:
         return tf.convert_to_tensor(self._scale)
 
     def update(self, finite):
-        """Take note of an update, outside of the replicas.
+        """Adjust the scale after an update; call it outside the replicas.
 
         Args:
-          finite: bool tensor, whether its gradients were finite and it was made.
+          finite: bool tensor, whether the gradients were finite, so that they were applied.
         """
         good = tf.where(finite, self._good_steps + 1, 0)
         grows = good >= self._growth_steps

@@ -21,8 +21,8 @@ pretrained weights, biases twice as fast as their kernels, and biases do not dec
 def multipliers(variable, rules):
     """Find a variable's multipliers; the first rule that matches wins.
 
-    Where no rule matches the learning rate is left alone, and only variables of more than one
-    axis decay: the decay is meant for kernels, not for biases or a normalisation's scale.
+    If no rule matches, the learning rate is unchanged, and only variables of more than one axis
+    decay: kernels, but no biases and no scales of a normalization.
 
     Args:
       variable: a `keras.Variable` (its `path` and `shape` are read).
@@ -48,7 +48,7 @@ class _LayerwiseRules:
     def build(self, variables):
         """Create the slots and look up every variable's multipliers."""
         super().build(variables)
-        # Resolved here because what update_step is given is a tf.Variable without a path.
+        # Looked up here because update_step receives a tf.Variable, which has no path.
         self._multipliers = [multipliers(variable, self.rules) for variable in variables]
 
     def update_step(self, gradient, variable, learning_rate):
@@ -65,7 +65,7 @@ class _LayerwiseRules:
 
 
 class _MomentumSGD(keras.optimizers.SGD):
-    """Keras's SGD with momentum, its update in one pass over the memory instead of four."""
+    """Keras's SGD with momentum, updating in one pass over the memory instead of four."""
 
     def update_step(self, gradient, variable, learning_rate):
         """Update one `tf.Variable` and its velocity."""
@@ -88,14 +88,13 @@ class LayerwiseSGD(_LayerwiseRules, _MomentumSGD):
 
     v = momentum * v + rate * multiplier * (gradient + l2 * decay multiplier * w); w = w - v.
 
-    Keras's own `weight_decay` is another thing (it does not pass through the momentum) and
-    stays unused.
+    Keras's own `weight_decay` differs (it does not pass through the momentum) and is not used.
 
     Args:
       learning_rate: a float or a Keras schedule.
       momentum: 0.9 in the papers.
       l2: weight decay, added to the gradient; 5e-4 in the papers.
-      rules: see the head of this file.
+      rules: (expression, learning-rate multiplier, decay multiplier), see the top of this file.
 
     Example:
       >>> LayerwiseSGD(Poly(1e-3, total_steps=20_000), rules=PUBLISHED_RULES)
@@ -107,12 +106,12 @@ class LayerwiseSGD(_LayerwiseRules, _MomentumSGD):
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")
 class LayerwiseAdam(_LayerwiseRules, keras.optimizers.Adam):
-    """Adam with the same L2 term and the same rules; not in the papers, good from scratch.
+    """Adam with the same L2 term and the same rules; not in the papers, suits random weights.
 
     Args:
       learning_rate: a float or a Keras schedule.
-      l2: weight decay, added to the gradient before the moments are taken.
-      rules: see the head of this file; by default no layer is preferred.
+      l2: weight decay, added to the gradient before the moments are computed.
+      rules: as for `LayerwiseSGD`; none by default.
     """
 
     def __init__(self, learning_rate=1e-3, l2=0.0, rules=(), **kwargs):

@@ -5,7 +5,7 @@ from keras import ops
 
 
 def poly(step, base, total_steps, power=0.9):
-    """Learning rate that falls as a power of what is left of training.
+    """Learning rate that falls as a power of the remaining share of training.
 
     `base * (1 - step / total_steps) ** power`, and 0 from `total_steps` on. The paper's Table 1
     compares it with the step policy; it uses power 0.9.
@@ -35,7 +35,7 @@ def step_decay(step, base, every, factor=0.1):
       step: number of updates made so far, an integer or an integer tensor.
       base: learning rate of the first `every` updates.
       every: number of updates between two drops.
-      factor: what the rate is multiplied with at each drop.
+      factor: factor of the rate at each drop.
 
     Returns:
       A float32 tensor of `step`'s shape.

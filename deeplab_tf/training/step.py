@@ -1,23 +1,25 @@
 """One update of the weights from one batch, on every replica of a strategy."""
 
+import weakref
+
 import tensorflow as tf
 
 from deeplab_tf.models.fast.fuse import fuse
 
 
 class TrainStep:
-    """Makes updates; called with the images and labels of a batch, distributed or not.
+    """Updates the weights; called with the images and labels of a batch, distributed or not.
 
     Args:
       model: Keras model, built under `strategy`.
       optimizer: Keras optimizer, built for the model's trainable variables.
-      objective: what is minimised, see `deeplab_tf.training.objectives`.
+      objective: what is minimized, see `deeplab_tf.training.losses`.
       strategy: `tf.distribute.Strategy`.
       training_mode: whether the model is called as in training.
-      accumulate: parts that a batch is gone through in, their gradients added up.
-      clip_norm: largest norm of all gradients of a batch together, which are scaled down to it;
-        0: any.
-      loss_scale: `deeplab_tf.training.precision.LossScale` for a model that computes in float16;
+      accumulate: number of micro-batches that a batch is split into; their gradients are added.
+      clip_norm: upper limit for the norm of all gradients of a batch together, which are scaled
+        down to it; 0: no limit.
+      loss_scale: `deeplab_tf.training.loss_scale.LossScale` for a model that computes in float16;
         None: the loss is not scaled.
       xla: whether XLA compiles the update.
 
@@ -47,14 +49,17 @@ class TrainStep:
         self._clip_norm, self._loss_scale = clip_norm, loss_scale
         self._weights = model.trainable_variables
         self._update = tf.function(self._update_replicas, jit_compile=xla or None)
+        for variable in (*model.variables, *optimizer.variables):
+            for part in strategy.experimental_local_results(variable.value):
+                _free_with(part)
 
     def __call__(self, images, labels):
-        """One update on every replica.
+        """Make one update on every replica.
 
         Returns:
           The loss of the whole batch, the learning rate, whether all gradients are finite, and
-          whether all trained weights are, after it. Where the loss is scaled and the gradients
-          are not finite, the weights are left as they are.
+          whether all trained weights are finite afterwards. If the loss is scaled and a gradient
+          is not finite, the weights are left unchanged.
         """
         return self._update(images, labels)
 
@@ -67,24 +72,25 @@ class TrainStep:
         if self._loss_scale is None:
             strategy.run(self._apply, args=(gradients,))
         else:
-            # Here and not in the replicas, where no update may be conditional.
-            tf.cond(
-                finite,
-                lambda: self._done(strategy.run(self._apply, args=(gradients,))),
-                lambda: True,
-            )
-            self._loss_scale.update(finite)
+            self._apply_if(finite, gradients)
         squares = strategy.reduce("SUM", strategy.run(self._weights_square), axis=None)
         return loss, rate, finite, tf.math.is_finite(squares)
+
+    def _apply_if(self, finite, gradients):
+        """Apply finite gradients; here and not in the replicas, which allow no conditions."""
+
+        def apply():
+            self._strategy.run(self._apply, args=(gradients,))
+            return True
+
+        tf.cond(finite, apply, lambda: True)
+        self._loss_scale.update(finite)
 
     def _weights_square(self):
         return tf.linalg.global_norm([tf.convert_to_tensor(v) for v in self._weights]) ** 2
 
-    def _done(self, _):
-        return True
-
     def _gradients(self, images, labels):
-        """This replica's share of the loss, and the gradients to apply, still scaled.
+        """Compute this replica's share of the loss, and the gradients to apply, still scaled.
 
         Returns:
           Loss, learning rate, sum of the squares of all gradients, list of gradients.
@@ -92,11 +98,15 @@ class TrainStep:
         learning_rate = tf.convert_to_tensor(self._optimizer.learning_rate)
         loss, gradients = self._whole_loss_and_gradients(images, labels)
         if self._clip_norm and self._replicas > 1:
-            # The norm is that of the sum. Applying sums once more, over equal parts.
-            gradients = tf.distribute.get_replica_context().all_reduce("SUM", gradients)
-            gradients = _times(1 / self._replicas, gradients)
+            # The limit is for the norm of the sum. The optimizer will add up these equal parts.
+            gradients = _times(1 / self._replicas, self._sum_over_replicas(gradients))
         squares = tf.linalg.global_norm(gradients) ** 2
         return loss, learning_rate, squares, gradients
+
+    def _sum_over_replicas(self, values):
+        if self._replicas == 1:
+            return values
+        return tf.distribute.get_replica_context().all_reduce("SUM", values)
 
     def _apply(self, gradients):
         if self._loss_scale is not None:
@@ -107,15 +117,16 @@ class TrainStep:
         self._optimizer.apply(gradients, self._model.trainable_variables)
 
     def _whole_loss_and_gradients(self, images, labels):
-        # Divided by the valid pixels of all replicas and all parts: the gradients, which add up,
-        # are then those of the mean over the whole batch, however it is split.
-        counts = tf.distribute.get_replica_context().all_reduce(
-            "SUM", self._objective.counts(labels)
-        )
+        # Divided by the valid pixels of all replicas and micro-batches: the gradients, which are
+        # added, are then those of the mean over the whole batch, however it is split.
+        counts = self._sum_over_replicas(self._objective.counts(labels))
         parts = self._accumulate
         if parts == 1:
             return self._loss_and_gradients(images, labels, counts)
-        images, labels = (_in_parts(x, parts) for x in (images, labels))
+        images, labels = (
+            tf.reshape(x, tf.concat([[parts, -1], tf.shape(x)[1:]], axis=0))
+            for x in (images, labels)
+        )
         loss = tf.zeros(())
         gradients = [tf.zeros_like(variable) for variable in self._model.trainable_variables]
         for part in tf.range(parts):
@@ -131,12 +142,28 @@ class TrainStep:
             sums = self._objective.sums(labels, scores)
             loss = tf.reduce_sum(tf.math.divide_no_nan(sums, counts))
             target = loss if self._loss_scale is None else loss * self._loss_scale.value
-        return loss, tape.gradient(target, variables)
-
-
-def _in_parts(x, parts):
-    return tf.reshape(x, tf.concat([[parts, -1], tf.shape(x)[1:]], axis=0))
+        gradients = zip(tape.gradient(target, variables), variables, strict=True)
+        # None: the loss does not depend on the variable.
+        return loss, [tf.zeros_like(v) if g is None else g for g, v in gradients]
 
 
 def _times(factor, gradients):
-    return [None if gradient is None else factor * gradient for gradient in gradients]
+    return [factor * gradient for gradient in gradients]
+
+
+def _free_with(variable):
+    """Free the memory of a `tf.Variable` when Python deletes it.
+
+    TensorFlow never deletes the graph of a function that holds a custom gradient, as every Keras
+    optimizer's update does, and the graph keeps the memory of its variables: each network
+    trained in a process would leave its weights and slots behind.
+    """
+
+    dtype = variable.dtype
+
+    def free(handle):
+        with tf.init_scope():  # garbage may be collected while a graph is built
+            tf.raw_ops.AssignVariableOp(resource=handle, value=tf.zeros(0, dtype))
+
+    if dtype.is_floating:
+        weakref.finalize(variable, free, variable.handle).atexit = False

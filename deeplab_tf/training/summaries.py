@@ -1,32 +1,52 @@
-"""What a training shows in TensorBoard."""
+"""What a training shows: curves and pictures in TensorBoard, and a progress bar."""
 
+import os
+import socket
+import sys
 import time
 from pathlib import Path
 
 import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+from tqdm import tqdm
 
-from deeplab_tf.training.event_files import EventFile, remove_events_after
+_BAR = "{l_bar}{bar}| step {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+
+# Share of the newest step in the running mean of the time per step.
+_SMOOTHING = 0.05
 
 
 class Summaries:
-    """Writes curves and pictures of one training, without repeated steps after a restart.
+    """Writes curves and pictures of one training, each to disk at once.
 
-    What an earlier run has written for later steps is removed from its files. A TensorBoard that
-    has read it already is told to drop it, for which `tf.summary` has no way.
+    A restarted training writes a new file. It begins with a mark that makes TensorBoard drop the
+    points of earlier files from the step given on, since they will be written again.
+    `tf.summary` cannot write that mark, and TensorBoard's `EventFileWriter` writes in a thread,
+    which prints a stack trace when the disk is full.
 
     Args:
-      folder: where TensorBoard looks; created if absent.
-      start: number of training steps made before.
-      again: what the names begin with of what will be written for step `start` once more, such
-        as "validation"; None: nothing.
+      folder: where TensorBoard looks; created if it is missing.
+      first_step: the first training step that will be written.
+
+    Raises:
+      OSError: from every method, if the disk is full.
+
+    Example:
+      >>> with Summaries("runs/demo/train", first_step=1) as summaries:
+      ...     summaries.scalars(20, {"loss": 0.5})
     """
 
-    def __init__(self, folder, start=0, again=None):
-        remove_events_after(Path(folder), start, again)
-        self._file = EventFile(Path(folder))
-        self._add(start + 1, session_log=SessionLog(status=SessionLog.START))
+    def __init__(self, folder, first_step=1):
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        # TensorBoard reads files in the order of their names.
+        name = f"events.out.tfevents.{time.time():017.6f}.{socket.gethostname()}.{os.getpid()}"
+        self._file = (folder / name).open("xb")
+        self._records = RecordWriter(self._file)
+        self._add(file_version="brain.Event:2")
+        self._add(step=first_step, session_log=SessionLog(status=SessionLog.START))
 
     def __enter__(self):
         return self
@@ -37,7 +57,7 @@ class Summaries:
     def scalars(self, step, values):
         """Add one point to each curve of `values`, a dict from name to number."""
         points = [Summary.Value(tag=name, simple_value=v) for name, v in values.items()]
-        self._add(step, summary=Summary(value=points))
+        self._add(step=step, summary=Summary(value=points))
 
     def pictures(self, step, name, pictures):
         """Show RGB pictures, each `(H, W, 3)` uint8, as "name/0", "name/1", ..."""
@@ -45,13 +65,72 @@ class Summaries:
             Summary.Value(tag=f"{name}/{i}", image=_encode(picture))
             for i, picture in enumerate(pictures)
         ]
-        self._add(step, summary=Summary(value=values))
+        self._add(step=step, summary=Summary(value=values))
 
-    def _add(self, step, **content):
-        self._file.write(Event(wall_time=time.time(), step=step, **content))
+    def _add(self, **content):
+        self._records.write(Event(wall_time=time.time(), **content).SerializeToString())
+        self._file.flush()  # a killed training must not lose points before its checkpoint
 
 
 def _encode(picture):
     height, width, _ = picture.shape
     png = tf.io.encode_png(picture).numpy()
     return Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
+
+
+class Progress:
+    """A bar with step, remaining time, loss and images per second, without validation time.
+
+    Args:
+      start: steps made earlier, which the estimate of the remaining time leaves out.
+      total: steps of the whole training.
+      batch_size: images per step.
+      shown: whether anything is printed.
+    """
+
+    def __init__(self, start, total, batch_size, shown=True):
+        self._batch_size = batch_size
+        self._step_seconds = None
+        self._first = True  # the first step also builds the graph, so its time is not counted
+        # A log file gets a line every half minute, a terminal a bar that moves.
+        interval = 0.5 if sys.stderr.isatty() else 30.0
+        self._bar = tqdm(
+            initial=start,
+            total=total,
+            bar_format=_BAR,
+            mininterval=interval,
+            smoothing=_SMOOTHING,
+            disable=not shown,
+        )
+        self.resume()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._bar.close()
+
+    @property
+    def images_per_second(self):
+        """Running mean over about twenty steps; 0 before the second step."""
+        return self._batch_size / self._step_seconds if self._step_seconds else 0.0
+
+    def update(self, loss):
+        """Advance by one step that had this loss."""
+        now = time.perf_counter()
+        seconds, self._since = now - self._since, now
+        if not self._first:
+            mean = self._step_seconds or seconds
+            self._step_seconds = mean + _SMOOTHING * (seconds - mean)
+        self._first = False
+        text = f"loss {loss:.4f}, {self.images_per_second:.1f} images/s"
+        self._bar.set_postfix_str(text, refresh=False)
+        self._bar.update()
+
+    def resume(self):
+        """Start the clock of the next step now; time since the last step is not counted."""
+        self._since = time.perf_counter()
+
+    def print(self, text):
+        """Print a line above the bar."""
+        self._bar.write(text)

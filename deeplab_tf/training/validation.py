@@ -1,10 +1,12 @@
-"""Scoring and drawing validation images while a network is trained."""
+"""Scores and draws validation images while a network is trained."""
+
+import contextlib
 
 import numpy as np
 
-from deeplab_tf.data.voc import load_pair
-from deeplab_tf.evaluation.inference import segment
+from deeplab_tf.data.examples import evenly_spaced
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
+from deeplab_tf.evaluation.predict_dataset import label_examples
 
 
 class Validation:
@@ -12,46 +14,38 @@ class Validation:
 
     Args:
       examples: list of `deeplab_tf.data.examples.Example`.
-      label_set: `deeplab_tf.data.labels.LabelSet` of the data.
-      max_images: how many are scored, spread evenly over the list; None = all.
-      num_pictures: how many of those are drawn.
-      colors: the classes' colours, where labels are RGB pictures; see `label_colors`.
+      label_set: `deeplab_tf.labels.LabelSet` of the data.
+      max_images: how many are scored, spread evenly over the list; None: all.
+      num_pictures: how many of those are drawn; at least 1.
+      colors: the classes' colors if labels are RGB pictures, as `label_examples` takes them.
+
+    Example:
+      >>> score, pictures = Validation(examples, label_set, max_images=100).score(model)
     """
 
     def __init__(self, examples, label_set, max_images=None, num_pictures=3, colors=None):
-        self._examples = spread(examples, max_images)
-        self._drawn = spread(self._examples, num_pictures)
+        self._examples = evenly_spaced(examples, max_images)
+        self._drawn = evenly_spaced(range(len(self._examples)), num_pictures)
         self._label_set, self._colors = label_set, colors
 
     def score(self, model, crf=None):
-        """Mean intersection over union, 0 to 1, of a network's labels.
+        """Predict the labels of all images, and compare them with the truth.
 
         Args:
           model: Keras model from images to scores.
           crf: `crf.CRFParams` of the CRF that refines its result; None: no CRF.
+
+        Returns:
+          Mean intersection over union, 0 to 1, and pictures `(H, 3 W, 3)` uint8 of image, truth
+          and prediction side by side.
         """
-        confusion = ConfusionMatrix(self._label_set.num_classes)
-        for example in self._examples:
-            image, label = self._load(example)
-            confusion.add(label, segment(model, image, crf))
-        return float(confusion.miou)
-
-    def draw(self, model, crf=None):
-        """Pictures `(H, 3 W, 3)` uint8: image, truth and prediction; arguments as `score`."""
-        colors = self._label_set.color_table()
-        pictures = []
-        for example in self._drawn:
-            image, label = self._load(example)
-            prediction = segment(model, image, crf)
-            pictures.append(np.concatenate([image, colors[label], colors[prediction]], axis=1))
-        return pictures
-
-    def _load(self, example):
-        return load_pair(example, self._label_set.num_classes, self._colors)
-
-
-def spread(items, count):
-    """Choose `count` items spread evenly over a list (neighbours in a video look alike)."""
-    if count is None or count >= len(items):
-        return list(items)
-    return [items[i * len(items) // count] for i in range(count)]
+        confusion, pictures = ConfusionMatrix(self._label_set.num_classes), []
+        palette = self._label_set.color_table()
+        predicted = label_examples(model, self._examples, crf, self._colors)
+        with contextlib.closing(predicted):
+            for index, (_, image, truth, labels) in enumerate(predicted):
+                confusion.add(truth, labels[-1])
+                if index in self._drawn:
+                    sides = [image, palette[truth], palette[labels[-1]]]
+                    pictures.append(np.concatenate(sides, axis=1))
+        return float(confusion.miou), pictures

@@ -1,11 +1,11 @@
 """Training from image-level labels: which classes an image shows, not where they are.
 
-MIL and EM-Adapt need a network that can tell the classes apart: the papers start from an ImageNet
-classifier. Where there is none, `ClassifierObjective` trains one from the same image labels.
+MIL and EM-Adapt need a network that can already tell the classes apart: the papers start from an
+ImageNet classifier. Without one, `ClassifierObjective` trains it from the same image labels.
 
-The objectives take the same pixel labels as all others, and look only at which classes occur in
-each image. They see the whole image's classes where the crop holds the whole image: train with a
-`crop_size` of the longer side and a scale of 1. Void cells, so the padding too, take no part.
+The objectives take the same pixel labels as all others, but use only which classes occur in each
+crop. Train with a `crop_size` of the image's longer side and a scale of 1, so that a crop holds
+the whole image. Void cells, which include the padding, are ignored.
 """
 
 import dataclasses
@@ -13,11 +13,10 @@ import dataclasses
 import tensorflow as tf
 
 from deeplab_tf.labels import VOID
-from deeplab_tf.training.losses import cross_entropy_sum, shrink_labels
-from deeplab_tf.training.objectives import count_labelled
+from deeplab_tf.training.losses import count_labeled, cross_entropy_sum, shrink_labels
 
 _NEVER = -1e30  # the score of a class that cannot win
-_MARGIN = 1e-5  # by which a class wins where its bias would only make it draw
+_MARGIN = 1e-5  # added to a bias, which alone would only give the class equal scores
 
 
 def image_labels(labels, num_classes):
@@ -36,11 +35,11 @@ def image_labels(labels, num_classes):
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierObjective:
-    """Which classes an image shows, told by the network's scores pooled over the image.
+    """Logistic loss of the image's classes, predicted by scores pooled over the image.
 
-    The score of class c is s_c - s_0, so that a cell shows what stands out from the background,
-    class 0. Pooled to (1/r) log mean exp(r (s_c - s_0)), between the mean and the maximum, it is
-    compared with the image's label by the logistic loss; the mean over the classes.
+    The score of class c is s_c - s_0, relative to the background, class 0. It is pooled to
+    (1/r) log mean exp(r (s_c - s_0)), which lies between the mean and the maximum. The loss is
+    the mean over the classes.
 
     Attributes:
       output_stride: pixels between two score cells.
@@ -71,8 +70,8 @@ class ClassifierObjective:
 class MILObjective:
     """Multiple instance learning (MIL-FCN, ICLR workshop 2015).
 
-    For each class that an image shows, background included, the cell where it is most probable:
-    minus the mean over these classes of the log of that probability.
+    For each class that an image shows, including the background, takes the cell where it is most
+    probable; the loss is the mean over these classes of -log of that probability.
 
     Attributes:
       output_stride: pixels between two score cells.
@@ -100,16 +99,16 @@ class MILObjective:
 
 @dataclasses.dataclass(frozen=True)
 class EMAdaptObjective:
-    """EM-Adapt (Papandreou et al., ICCV 2015): cross-entropy for labels that the scores give.
+    """EM-Adapt (Papandreou et al., ICCV 2015): cross-entropy for labels estimated from the scores.
 
     The labels are the most probable classes among those that the image shows, after
-    `adapted_labels` has raised each class until it wins its share of the image.
+    `adapted_labels` has raised each class until it wins its portion of the image.
 
     Attributes:
       output_stride: pixels between two score cells.
       iterations: rounds over the classes.
-      foreground, background: least portions of the image that each class gets, and that the
-        background, class 0, gets.
+      foreground, background: minimum portions of the image for each class, and for the
+        background, class 0.
     """
 
     output_stride: int = 8
@@ -119,7 +118,7 @@ class EMAdaptObjective:
 
     def counts(self, labels):
         """Cells that are not void, float32 `(1,)`, of labels `(B, H, W)`."""
-        return count_labelled(shrink_labels(labels, self.output_stride))[None]
+        return count_labeled(shrink_labels(labels, self.output_stride))[None]
 
     def sums(self, labels, scores):
         """Summed cross-entropy, float32 `(1,)`, of scores `(B, h, w, C)`."""
@@ -137,16 +136,16 @@ class EMAdaptObjective:
 
 
 def adapted_labels(scores, present, valid, portions, iterations):
-    """Labels in which every class that an image shows wins about its portion of the cells.
+    """Estimate labels in which every class that an image shows wins about its portion of cells.
 
-    In each round the classes in turn get a bias, so that they win at least their portion of the
-    cells against the others as they then stand; later classes may take some of them back.
+    In each round every class in turn gets a bias, so that it wins at least its portion of the
+    cells against the current scores of the others; later classes may win some of them back.
 
     Args:
       scores: `(B, h, w, C)` float32.
       present: bool `(B, C)`, the classes that may win.
       valid: bool `(B, h, w)`, the cells that count.
-      portions: `(C,)` float32, least portions of the valid cells.
+      portions: `(C,)` float32, minimum portions of the valid cells.
       iterations: rounds.
 
     Returns:
@@ -173,12 +172,12 @@ def adapted_labels(scores, present, valid, portions, iterations):
 
 
 def _count_images(labels):
-    labelled = tf.reduce_any(tf.cast(labels, tf.int32) != VOID, axis=(1, 2))
-    return tf.reduce_sum(tf.cast(labelled, tf.float32))[None]
+    labeled = tf.reduce_any(tf.cast(labels, tf.int32) != VOID, axis=(1, 2))
+    return tf.reduce_sum(tf.cast(labeled, tf.float32))[None]
 
 
 def _nth_smallest(values, counts):
-    """Of each row (B, N) the counts-th smallest; a very negative number where counts is 0."""
+    """The counts-th smallest value of each row of `(B, N)`; a very negative one if counts is 0."""
     ranked = tf.sort(values, axis=1)
     found = tf.gather(ranked, tf.maximum(counts - 1, 0), batch_dims=1)
     return tf.where(counts > 0, found, _NEVER)

@@ -1,7 +1,11 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import check_new_folder, new_folder, write_file
+from deeplab_tf.files import check_new_folder, lock_folder, new_folder, whole_file, write_file
 
 
 def test_file_is_written_with_its_folder_and_replaced(tmp_path):
@@ -12,11 +16,19 @@ def test_file_is_written_with_its_folder_and_replaced(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["scores.json"]
 
 
-def test_what_cannot_be_written_leaves_nothing(tmp_path):
+def test_a_whole_file_keeps_its_ending_and_ignores_what_a_kill_left(tmp_path):
+    (tmp_path / ".model.partial.keras").write_text("half")
+    with whole_file(tmp_path / "model.keras") as partial:
+        assert not partial.exists() and partial.suffix == ".keras"
+        partial.write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_an_error_while_writing_keeps_the_old_file(tmp_path):
     path = tmp_path / "scores.json"
     write_file(path, b"old")
     with pytest.raises(TypeError):
-        write_file(path, "no bytes")
+        write_file(path, "text")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -61,9 +73,67 @@ def test_a_file_is_in_the_way(tmp_path):
     assert path.read_text() == "1"
 
 
-def test_what_somebody_wrote_meanwhile_is_not_replaced(tmp_path):
+def test_a_folder_filled_by_others_meanwhile_is_not_replaced(tmp_path):
     with pytest.raises(OSError), new_folder(tmp_path / "new") as folder:
         (folder / "mine").touch()
         (tmp_path / "new").mkdir()
         (tmp_path / "new" / "theirs").touch()
     assert [path.name for path in tmp_path.rglob("*")] == ["new", "theirs"]
+
+
+# Another process that locks, reports it, and waits to be killed.
+HOLDER = """
+import fcntl, sys, time
+file = open(sys.argv[1], "a+")
+fcntl.flock(file, fcntl.LOCK_EX)
+file.write("process 7 on far"); file.flush()
+print("locked", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_locked_folder_is_refused_until_the_lock_ends(tmp_path):
+    with lock_folder(tmp_path, "another training", "wait until it ends"):
+        with pytest.raises(InputError) as error, lock_folder(tmp_path, "another training", "wait"):
+            pass
+        holder = f"process {os.getpid()} on "
+        assert f"{tmp_path} is in use by another training ({holder}" in str(error.value)
+        assert str(error.value).endswith("): wait")
+    with lock_folder(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path):
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "locked\n"
+        expected = pytest.raises(InputError, match=r"another run .process 7 on far.: wait until")
+        with expected, lock_folder(tmp_path):
+            pass
+        process.kill()
+    with lock_folder(tmp_path):
+        assert (tmp_path / "lock").read_text().startswith(f"process {os.getpid()} ")
+
+
+def test_a_locked_folder_is_cleaned_and_removed_if_it_stays_empty(tmp_path):
+    with lock_folder(tmp_path / "a" / "b") as folder:
+        assert folder.is_dir()
+    assert list(tmp_path.iterdir()) == []
+    remains = tmp_path / "c" / "1.0.0.x.partial"
+    remains.mkdir(parents=True)
+    (remains / "file").touch()
+    (tmp_path / "c" / "checkpoint.partial").touch()
+    with lock_folder(tmp_path / "c") as folder:
+        (folder / "kept").touch()
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["kept"]
+
+
+def test_a_file_system_without_locks_is_a_warning(tmp_path, monkeypatch, capsys):
+    def unsupported(file, operation):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", unsupported)
+    with lock_folder(tmp_path):
+        pass
+    assert "lock cannot be locked: Operation not supported" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Steps on two replicas, which need a process of their own; prints what they change."""
+"""Runs training steps on two replicas, in a process of its own, and prints the changes."""
 
 import functools
 
@@ -11,14 +11,14 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from tiny_step import batch, flat, frozen_bn_network, network, sgd, uneven_batch  # noqa: E402
 
 from deeplab_tf.training.loss_scale import LossScale  # noqa: E402
-from deeplab_tf.training.objectives import ScoreMapObjective  # noqa: E402
+from deeplab_tf.training.losses import ScoreMapObjective  # noqa: E402
 from deeplab_tf.training.step import TrainStep  # noqa: E402
 
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
 def change(build, data, steps=1, scaled=False, **kwargs):
-    """What some steps add to all weights, the last step's answers, and the scale of the loss."""
+    """What some steps add to all weights, what the last step returned, and the loss scale."""
     with strategy.scope():
         model, optimizer, scale = build(), sgd(), LossScale() if scaled else None
         optimizer.build(model.trainable_variables)

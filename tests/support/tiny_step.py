@@ -5,8 +5,8 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.labels import VOID
-from deeplab_tf.training.batch_norm import freeze_bn
-from deeplab_tf.training.objectives import ScoreMapObjective
+from deeplab_tf.training.freezing import freeze_bn
+from deeplab_tf.training.losses import ScoreMapObjective
 from deeplab_tf.training.optimizer import LayerwiseSGD
 from deeplab_tf.training.step import TrainStep
 
@@ -20,7 +20,7 @@ def network(dtype="float32"):
 
 
 def frozen_bn_network():
-    """The same with batch normalisation that has seen other data, and is frozen."""
+    """The same with frozen batch normalization with statistics of other data."""
     keras.utils.set_random_seed(3)
     image = keras.Input((9, 9, 3))
     x = keras.layers.Conv2D(4, 3, 8, "same")(image)
@@ -54,7 +54,7 @@ def sgd():
 def change(
     steps=1, dtype="float32", optimizer=None, objective=None, model=None, data=None, **kwargs
 ):
-    """What some steps add to all weights, one vector; and the last step's answers."""
+    """What some steps add to all weights, one vector, and what the last step returned."""
     strategy, model = tf.distribute.get_strategy(), model or network(dtype)
     optimizer = optimizer or sgd()
     optimizer.build(model.trainable_variables)

@@ -1,4 +1,4 @@
-"""Workers as processes of one machine: several scripts with TF_CONFIG, and their end."""
+"""Starts scripts as workers on one machine, with TF_CONFIG, and waits for them to end."""
 
 import contextlib
 import itertools
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Ended(NamedTuple):
-    """How a worker ended: exit status and printed text."""
+    """Exit status and printed text of a worker."""
 
     status: int
     out: str
@@ -39,7 +39,7 @@ def _free_port():
 
 @contextlib.contextmanager
 def running(command, count=2, **environment):
-    """Start `python COMMAND...` as each of `count` workers; what still runs at the end is killed.
+    """Start `python COMMAND...` as each of `count` workers; kill what still runs at the end.
 
     Yields:
       list of `subprocess.Popen`, the chief first.
@@ -58,7 +58,7 @@ def running(command, count=2, **environment):
 
 
 def start(command, **environment):
-    """Start `python COMMAND...`, which finds this project and its tests; a `subprocess.Popen`."""
+    """Start `python COMMAND...` with this project on its path; returns a `subprocess.Popen`."""
     path = os.pathsep.join(
         [str(ROOT), str(ROOT / "tests" / "support"), os.environ.get("PYTHONPATH", "")]
     )
@@ -73,6 +73,6 @@ def start(command, **environment):
 
 
 def ended(process, seconds=300):
-    """Wait for a worker's end; `subprocess.TimeoutExpired` where it takes longer."""
+    """Wait for a worker to end; raises `subprocess.TimeoutExpired` after `seconds`."""
     out, err = process.communicate(timeout=seconds)
     return Ended(process.returncode, out, err)

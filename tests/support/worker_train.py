@@ -2,8 +2,8 @@
 
     python worker_train.py STRATEGY MODEL_DIR STEPS WEIGHTS_FILE
 
-With CPU_DEVICES=2 in the environment the processor is two devices, for "mirrored"; with
-PAUSE=seconds every batch takes so long; with FAIL_ON_WORKER=1 that worker finds a bad label.
+Environment: CPU_DEVICES=2 makes the processor two devices, for "mirrored"; PAUSE=seconds delays
+every batch; FAIL_ON_WORKER=1 makes worker 1 find a bad label.
 """
 
 import os
@@ -17,16 +17,16 @@ import tensorflow as tf
 from deeplab_tf.distribute.strategy import make_strategy, sum_over_workers, worker
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
-from deeplab_tf.training.loop import Trainer
+from deeplab_tf.training.loop import LoopSettings, Trainer
+from deeplab_tf.training.losses import ScoreMapObjective
 from deeplab_tf.training.optimizer import LayerwiseSGD
 from deeplab_tf.training.schedules import Poly
-from deeplab_tf.training.settings import LoopSettings
 
 SIZE, BATCH = 17, 8
 
 
 def tiny():
-    """17x17 images to 3x3 scores; what a restart could lose, but no dropout (its masks differ)."""
+    """17x17 images to 3x3 scores; no dropout, since its masks differ between devices."""
     inputs = keras.Input((None, None, 3))
     x = keras.layers.Rescaling(1 / 255)(inputs)
     x = keras.layers.Conv2D(8, 3, strides=8, padding="same", activation="relu", name="conv")(x)
@@ -36,7 +36,7 @@ def tiny():
 
 
 def batches_of(shard):
-    """The function from a start to this worker's rows of batches with uneven void."""
+    """The function from a start to this worker's rows of the batches."""
     index, count = shard
     rows = range(index * BATCH // count, (index + 1) * BATCH // count)
 
@@ -47,7 +47,7 @@ def batches_of(shard):
         rng = np.random.default_rng(step)
         image = rng.uniform(0, 255, (BATCH, SIZE, SIZE, 3)).astype(np.float32)
         label = (image.mean(-1) > 127).astype(np.uint8)
-        for row in range(BATCH):  # unlike numbers of labelled pixels: a mean of means is wrong
+        for row in range(BATCH):  # different numbers of labeled pixels: a mean of means is wrong
             label[row, :, : 2 * row] = VOID
         name = np.array([f"{step}/{row}".encode() for row in rows], object)
         return {"image": image[rows], "label": label[rows], "name": name}
@@ -70,7 +70,7 @@ def batches_of(shard):
 
 
 def train(strategy, model_dir, steps):
-    """Train under a strategy; all variables of the end, a dict of arrays."""
+    """Train under a strategy; return the final variables, a dict of arrays."""
     keras.utils.set_random_seed(1)
     with strategy.scope():
         model, optimizer = tiny(), LayerwiseSGD(Poly(0.05, 40), l2=1e-3, name="sgd")
@@ -78,9 +78,10 @@ def train(strategy, model_dir, steps):
     Trainer(
         model,
         optimizer,
+        ScoreMapObjective(),
         batches_of(worker(strategy)),
         settings,
-        validate=lambda model: float(model.get_layer("fc8").bias[0]),
+        validate=lambda model: (float(model.get_layer("fc8").bias[0]), []),
         float32_model=tiny(),
         strategy=strategy,
     ).run()

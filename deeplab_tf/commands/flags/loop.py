@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.training.loop import LoopSettings
 from deeplab_tf.training.loss_scale import PRECISIONS
-from deeplab_tf.training.settings import LoopSettings
 
 
 def define_loop_flags(values):
@@ -52,13 +52,12 @@ def define_loop_flags(values):
     define.integer("log_every", 20, "Steps between points of the curves.", lower_bound=1)
 
 
-def loop_settings(flags, output_stride):
+def loop_settings(flags):
     """Gather the `LoopSettings` of the flags."""
     return LoopSettings(
         model_dir=Path(flags.model_dir),
         steps=flags.steps,
         batch_size=flags.batch_size,
-        output_stride=output_stride,
         accumulate=flags.accumulate,
         checkpoint_every=flags.checkpoint_every,
         eval_every=flags.eval_every,
@@ -66,5 +65,6 @@ def loop_settings(flags, output_stride):
         keep=flags.keep,
         clip_norm=flags.clip_norm,
         scale_loss=flags.precision == "mixed_float16",
+        training_mode=not flags.crf_only,
         xla=flags.xla,
     )

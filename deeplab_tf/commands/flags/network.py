@@ -4,8 +4,7 @@ from deeplab_tf import build_deeplab, build_fcn
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.scales import read_scales
 from deeplab_tf.models import start_from
-from deeplab_tf.training.batch_norm import freeze_bn, set_bn_momentum
-from deeplab_tf.training.freezing import train_only
+from deeplab_tf.training.freezing import freeze_bn, set_bn_momentum, train_only
 
 # What an FCN does not have.
 _OF_DEEPLAB = (

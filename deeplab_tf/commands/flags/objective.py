@@ -1,7 +1,7 @@
 """The flags of the loss."""
 
 from deeplab_tf.commands.flags.heading import heading, refuse_given
-from deeplab_tf.training.objectives import LABEL_SIZES, MultiScaleObjective, ScoreMapObjective
+from deeplab_tf.training.losses import LABEL_SIZES, MultiScaleObjective, ScoreMapObjective
 from deeplab_tf.training.weak_supervision import (
     ClassifierObjective,
     EMAdaptObjective,

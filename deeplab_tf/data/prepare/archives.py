@@ -6,10 +6,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from deeplab_tf.data.prepare.claims import claimed_folder
 from deeplab_tf.data.prepare.download import download
 from deeplab_tf.data.prepare.unpack import extracted
 from deeplab_tf.errors import InputError
+from deeplab_tf.files import lock_folder
 
 BLOCK = 1 << 20  # bytes read at a time
 
@@ -59,7 +59,7 @@ def unpacked(archive, download_dir, manual_dir=None, trust=False):
       InputError: if the archive is missing and cannot be downloaded, is not the original, is
         damaged, or would write outside the folder.
     """
-    with claimed_folder(Path(download_dir) / "extracted") as folder:
+    with lock_folder(Path(download_dir) / "extracted") as folder:
         known = folder / _contents_name(archive, archive.digest)
         if not trust and archive.digest and known.is_dir():
             return known  # the archive itself may have been deleted since

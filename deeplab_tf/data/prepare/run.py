@@ -10,12 +10,11 @@ from typing import NamedTuple
 from deeplab_tf.data.datasets import find_builder
 from deeplab_tf.data.prepare.archives import known_contents, unpacked
 from deeplab_tf.data.prepare.builder import VERSION
-from deeplab_tf.data.prepare.claims import claimed_folder
 from deeplab_tf.data.prepare.origin import Origin, check_same, fingerprint
 from deeplab_tf.data.prepare.writer import write_records
 from deeplab_tf.data.records import check_prepared, read_metadata
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import new_folder
+from deeplab_tf.files import lock_folder, new_folder
 
 FULL_DISK = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
@@ -87,7 +86,7 @@ def prepare(
         folders = {key: unpacked(one, *place) for key, one in builder.archives.items()}
     names = {key: contents.name for key, contents in folders.items()}
     origin = Origin(builder.options, trust_archives, names, files)
-    with claimed_folder(folder.parent), new_folder(folder, overwrite) as unfinished:
+    with lock_folder(folder.parent), new_folder(folder, overwrite) as unfinished:
         with _full_disk_reported(data_dir, "--data_dir"):
             write_records(builder, folders, origin, unfinished)
         if verify:

@@ -32,7 +32,7 @@ def test_workers_are_those_of_tf_config_the_chief_first(monkeypatch, text, worke
 
 
 @pytest.mark.parametrize(
-    "text, said",
+    "text, message",
     [
         (None, "TF_CONFIG is not set"),
         ("", "TF_CONFIG is not set"),
@@ -41,29 +41,29 @@ def test_workers_are_those_of_tf_config_the_chief_first(monkeypatch, text, worke
         ("{}", 'no "cluster"'),
         ('{"cluster": {}}', 'no "cluster"'),
         ('{"cluster": {"worker": ["a:1"]}}', 'no "task"'),
-        (config({"worker": []}), '"worker" of the cluster is no list of addresses'),
-        (config({"worker": "a:1"}), '"worker" of the cluster is no list of addresses'),
+        (config({"worker": []}), '"worker" of the cluster is not a list of addresses'),
+        (config({"worker": "a:1"}), '"worker" of the cluster is not a list of addresses'),
         (config({"worker": ["a:1"], "ps": ["b:1"]}), 'job "ps"'),
         (config({"chief": ["a:1", "b:1"]}, "chief"), "more than one chief"),
-        (config({"worker": ["a:1", "a:1"]}), "a:1 is there twice"),
+        (config({"worker": ["a:1", "a:1"]}), "a:1 is listed twice"),
         (config({"worker": ["a"]}), 'address "a" is not host:port'),
         (config({"worker": ["a:0"]}), 'address "a:0" is not host:port'),
         (config({"worker": ["a:99999"]}), 'address "a:99999" is not host:port'),
         (config({"worker": [7]}), 'address "7" is not host:port'),
         (config({"worker": PAIR}, "chief"), 'task type "chief" is not in the cluster'),
         (config({"worker": PAIR}, ["worker"]), "is not in the cluster"),
-        (config({"worker": PAIR}, index=2), "index 2 is not one of the 2"),
-        (config({"worker": PAIR}, index=-1), "index -1 is not one of the 2"),
-        (config({"worker": PAIR}, index=None), "index None is not one of the 2"),
+        (config({"worker": PAIR}, index=2), 'no task 2 of "worker"; use an index from 0 to 1'),
+        (config({"worker": PAIR}, index=-1), 'no task -1 of "worker"'),
+        (config({"worker": PAIR}, index=None), 'no task None of "worker"'),
     ],
 )
-def test_a_wrong_tf_config_is_one_line(monkeypatch, text, said):
+def test_a_wrong_tf_config_is_one_line(monkeypatch, text, message):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if text is not None:
         monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputError) as error:
         read_cluster()
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -119,7 +119,7 @@ def test_workers_of_other_lists_or_of_one_index_are_told():
     workers = free_addresses(3)
     shuffled = (workers[0], *workers[:0:-1])
     errors = ended(Meeting(workers, 0), Meeting(shuffled, 1))
-    assert all("worker 1 was given other workers in TF_CONFIG" in error for error in errors)
+    assert all("worker 1 has other workers in TF_CONFIG" in error for error in errors)
     workers = free_addresses(3)
     chief, first = Meeting(workers, 0), Meeting(workers, 1)
     time.sleep(0.5)
@@ -128,7 +128,7 @@ def test_workers_of_other_lists_or_of_one_index_are_told():
     with socket.create_connection(("localhost", port)) as connection:
         connection.sendall(f"{json.dumps(hello)}\n".encode())
         errors = ended(chief, first)
-    assert all("two processes say that they are worker 1" in error for error in errors)
+    assert all("two processes report that they are worker 1" in error for error in errors)
 
 
 def test_strangers_and_those_who_left_do_not_count():
@@ -150,11 +150,11 @@ def test_strangers_and_those_who_left_do_not_count():
 def test_a_port_that_is_taken_is_one_line():
     with socket.create_server(("", 0)) as listener:
         port = listener.getsockname()[1]
-        with pytest.raises(InputError, match=f"port {port}, this worker's in TF_CONFIG, cannot be"):
+        with pytest.raises(InputError, match=f"port {port} of this worker in TF_CONFIG cannot be"):
             meet(Cluster((f"localhost:{port}",), 0))
 
 
 def test_an_unknown_host_of_the_chief_is_one_line():
     [own] = free_addresses(1)
-    with pytest.raises(InputError, match=r"the chief's host no-such-host\.invalid is unknown"):
+    with pytest.raises(InputError, match=r"the chief's host no-such-host\.invalid cannot be found"):
         meet(Cluster(("no-such-host.invalid:2222", own), 1), seconds=5)

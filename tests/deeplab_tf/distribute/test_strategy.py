@@ -28,13 +28,15 @@ def test_one_process_is_the_chief_and_all_there_is(monkeypatch, name):
 
 
 def test_another_strategy_or_no_tf_config_is_one_line(monkeypatch):
-    with pytest.raises(InputError, match="'mirror'; give one of none, mirrored, multi_worker"):
+    with pytest.raises(
+        InputError, match="unknown strategy 'mirror'; available: none, mirrored, multi_worker"
+    ):
         make_strategy("mirror")
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(InputError, match="TF_CONFIG is not set"):
         make_strategy("multi_worker")
     monkeypatch.setenv("TF_CONFIG", "{}")
-    with pytest.raises(InputError, match="TF_CONFIG is set, which strategy mirrored does not"):
+    with pytest.raises(InputError, match="TF_CONFIG is set, but strategy mirrored uses"):
         make_strategy("mirrored")
 
 

@@ -15,8 +15,7 @@ from worker_train import train
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.distribute.strategy import make_strategy
 from deeplab_tf.errors import InputError
-from deeplab_tf.training.loop import Trainer
-from deeplab_tf.training.settings import LoopSettings
+from deeplab_tf.training.loop import LoopSettings, Trainer
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -60,7 +59,7 @@ def test_two_workers_and_two_devices_train_as_one_with_the_whole_batch(tmp_path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lost", [0, 1])
-def test_a_killed_worker_ends_the_other_and_both_go_on_from_the_checkpoint(tmp_path, lost):
+def test_a_killed_worker_ends_the_other_and_both_resume_from_the_checkpoint(tmp_path, lost):
     folder = tmp_path / "model"
     saved = folder / "checkpoints" / "checkpoint"
     endless = [SCRIPT, "multi_worker", folder, 10**6, tmp_path / "never"]
@@ -92,15 +91,15 @@ class Three:
 
 def test_a_batch_is_a_multiple_of_all_devices(tmp_path):
     settings = LoopSettings(tmp_path, 1, batch_size=8, accumulate=2)
-    with pytest.raises(InputError, match="of 8 cannot be shared by 3 devices in 2 parts each") as e:
-        Trainer(None, None, None, settings, strategy=Three())
-    assert "give a multiple of 6" in str(e.value)
+    with pytest.raises(InputError, match="of 8 cannot be split into 2 equal micro-batches") as e:
+        Trainer(None, None, None, None, settings, strategy=Three())
+    assert "each of 3 devices" in str(e.value) and "is a multiple of 6" in str(e.value)
 
 
 @pytest.mark.parametrize(
-    "text, said", [(None, "TF_CONFIG is not set"), ("{", "TF_CONFIG is not JSON")]
+    "text, message", [(None, "TF_CONFIG is not set"), ("{", "TF_CONFIG is not JSON")]
 )
-def test_train_says_what_is_wrong_with_tf_config(tmp_path, monkeypatch, text, said):
+def test_train_reports_what_is_wrong_with_tf_config(tmp_path, monkeypatch, text, message):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if text:
         monkeypatch.setenv("TF_CONFIG", text)
@@ -108,7 +107,7 @@ def test_train_says_what_is_wrong_with_tf_config(tmp_path, monkeypatch, text, sa
     done = run_tool(
         "train", "--strategy=multi_worker", "--data_dir=none", f"--model_dir={model_dir}"
     )
-    assert said in done.error
+    assert message in done.error
     assert not model_dir.exists()
 
 
@@ -130,7 +129,7 @@ def test_two_workers_train_by_the_tool_and_leave_an_ordinary_training(tmp_path):
     assert names >= {"best.keras", "last.keras", "labels.json", "checkpoints", "train"}
     layers = keras.saving.load_model(model_dir / "last.keras").layers
     assert not any(getattr(layer, "synchronized", False) for layer in layers)
-    # One process goes on where two have been.
+    # A single process resumes the training of two.
     done = run_tool("train", "--steps=3", *flags)
     assert done.status == 0, done.err
     assert "continuing from step 2 of 3" in done.out

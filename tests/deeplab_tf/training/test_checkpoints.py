@@ -107,7 +107,7 @@ def test_another_optimizer_is_refused(tmp_path):
 
 def test_where_training_was_comes_back(tmp_path):
     checkpoints = training_state(tmp_path)[2]
-    checkpoints.state = state = TrainingState(7, 0.25, 4, 1 / 3, 3)
+    checkpoints.state = state = TrainingState(7, 0.25, 4, 1 / 3, 3, 0.125)
     checkpoints.save()
     other = training_state(tmp_path)[2]
     other.restore()
@@ -148,7 +148,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, capsys, damage, part):
         np.testing.assert_array_equal(old, new)
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(f"warning: checkpoint {tmp_path}/step-10 cannot be read (")
-    assert line.endswith("going back to the one before, of step 5")
+    assert line.endswith(": using the one of step 5")
     assert checkpoints.newest == (5, tmp_path / "step-5")
 
 
@@ -176,7 +176,7 @@ def test_with_no_readable_checkpoint_the_way_out_is_named(tmp_path):
         save_after_restore(step, tmp_path)
     for step in (5, 10):
         cut_short(files_of(tmp_path, step)[1])
-    with pytest.raises(InputError, match=r"step-10 cannot be read .*to begin again") as error:
+    with pytest.raises(InputError, match=r"step-10 cannot be read .*to start over") as error:
         training_state(tmp_path)[2].restore()
     assert "\n" not in str(error.value)
 

@@ -1,3 +1,7 @@
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
 import keras
 import numpy as np
 import pytest
@@ -11,17 +15,21 @@ from deeplab_tf.evaluation import segment
 from deeplab_tf.labels import VOID
 from deeplab_tf.models import refined, refined_parts
 from deeplab_tf.training.joint_crf import CRFTraining, crf_path, crf_rules
-from deeplab_tf.training.loop import Trainer
+from deeplab_tf.training.loop import LoopSettings, Trainer
 from deeplab_tf.training.loss_scale import build_with_precision
-from deeplab_tf.training.losses import log_likelihood_sum
+from deeplab_tf.training.losses import (
+    ProbabilityObjective,
+    ScoreMapObjective,
+    log_likelihood_sum,
+)
 from deeplab_tf.training.optimizer import PUBLISHED_RULES, LayerwiseSGD, multipliers
 from deeplab_tf.training.schedules import Poly
-from deeplab_tf.training.settings import LoopSettings
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 PARAMS = CRFParams(w1=3, sigma_alpha=8, sigma_beta=40, w2=2, sigma_gamma=2, iterations=2)
+ITERATIONS = 7  # of the CRF in validation and in the saved files
 
 
 def tiny_refined(frozen=False):
@@ -51,29 +59,36 @@ def images(count=2):
 
 
 class Score:
-    """Stands for a `Validation`: keeps what it was given, and scores by w1."""
+    """Stands for a `Validation`: records its arguments, and returns -w1 as the score."""
 
     def __init__(self):
         self.given = []
 
     def score(self, model, crf):
         self.given.append((model, crf))
-        return -crf.w1
-
-    def draw(self, model, crf):
-        return [np.full((4, 6, 3), crf.iterations, np.uint8)]
+        return -crf.w1, [np.full((4, 6, 3), crf.iterations, np.uint8)]
 
 
-def trainer(folder, model=None, steps=12, validation=None, rate=0.1, iterations=7, **settings):
+def trainer(folder, model=None, steps=12, validation=None, rate=0.1, **settings):
     model = model or tiny_refined()
     optimizer = LayerwiseSGD(
         Poly(rate, max(steps, 12)), l2=1e-3, rules=crf_rules(3) + PUBLISHED_RULES
     )
     often = {"checkpoint_every": 4, "eval_every": 4, "log_every": 2}
-    loop = LoopSettings(folder, steps, batch_size=2, output_stride=8, **often)
-    hooks = CRFTraining(iterations, validation, model.layers[2].trainable).hooks()
+    training_mode = refined_parts(model)[0].trainable
+    loop = LoopSettings(folder, steps, batch_size=2, training_mode=training_mode, **often)
+    joint = CRFTraining(ITERATIONS, validation)
     batches = settings.pop("make_batches", make_batches)
-    return model, Trainer(model, optimizer, batches, loop, **hooks, **settings)
+    return model, Trainer(
+        model,
+        optimizer,
+        ProbabilityObjective(),
+        batches,
+        loop,
+        validate=validation and joint.score,
+        save=joint.save,
+        **settings,
+    )
 
 
 def test_crf_path_by_hand(tmp_path):
@@ -108,85 +123,89 @@ def test_one_step_is_sgd_on_the_loss_after_the_crf(tmp_path):
         np.testing.assert_allclose(variable, value, rtol=1e-5, atol=1e-6, err_msg=variable.path)
 
 
-def test_trains_network_and_crf(tmp_path):
-    model = tiny_refined()
-    before = [v.numpy() for v in model.trainable_variables]
+class Whole(NamedTuple):
+    """An uninterrupted training and what it started from."""
+
+    folder: Path
+    model: keras.Model
+    validation: Score
+    first_weights: list
+    first_loss: float
+
+
+def loss_of(model):
     batch = batch_at(tf.constant(10**6, tf.int64))
-
-    def loss():
-        total, count = log_likelihood_sum(batch["label"], model(batch["image"]))
-        return float(total / count)
-
-    first = loss()
-    trainer(tmp_path, model, steps=40, rate=0.05)[1].run()
-    assert loss() < 0.7 * first
-    for old, new in zip(before, model.trainable_variables, strict=True):
-        assert np.abs(old - new.numpy()).max() > 1e-3, new.path
+    total, count = log_likelihood_sum(batch["label"], model(batch["image"]))
+    return float(total / count)
 
 
-def test_keeps_the_network_alone_and_the_crf_beside_it(tmp_path):
-    validation = Score()
-    model, loop = trainer(tmp_path, validation=validation)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder, validation = tmp_path_factory.mktemp("whole"), Score()
+    keras.utils.set_random_seed(3)
+    model, loop = trainer(folder, validation=validation)
+    start = [v.numpy() for v in model.trainable_variables], loss_of(model)
     loop.run()
-    network, crf = refined_parts(model)
-    names = {path.name for path in tmp_path.iterdir()}
+    return Whole(folder, model, validation, *start)
+
+
+def test_trains_network_and_crf(whole):
+    assert loss_of(whole.model) < whole.first_loss
+    for old, new in zip(whole.first_weights, whole.model.trainable_variables, strict=True):
+        assert np.abs(old - new.numpy()).max() > 1e-4, new.path
+
+
+def test_saves_the_network_alone_and_the_crf_beside_it(whole):
+    network, crf = refined_parts(whole.model)
+    names = {path.name for path in whole.folder.iterdir()}
     assert names == {
         "best.keras", "best_crf.json", "last.keras", "last_crf.json", "checkpoints", "train"
     }  # fmt: skip
-    assert all(scored is network for scored, _ in validation.given)
-    scored = [params for _, params in validation.given]
-    assert {params.iterations for params in scored} == {7}
+    assert all(scored is network for scored, _ in whole.validation.given)
+    scored = [params for _, params in whole.validation.given]
+    assert {params.iterations for params in scored} == {ITERATIONS}
     assert len({params.w1 for params in scored}) == 3
-    assert CRFParams.load(tmp_path / "best_crf.json") == min(scored, key=lambda params: params.w1)
-    assert CRFParams.load(tmp_path / "last_crf.json") == crf.learned_params(7) == scored[-1]
-    last = keras.saving.load_model(tmp_path / "last.keras", safe_mode=True)
+    best = CRFParams.load(whole.folder / "best_crf.json")
+    assert best == min(scored, key=lambda params: params.w1)
+    last = CRFParams.load(whole.folder / "last_crf.json")
+    assert last == crf.learned_params(ITERATIONS) == scored[-1]
+    last = keras.saving.load_model(whole.folder / "last.keras", safe_mode=True)
     assert last.output_shape == (None, None, None, 2)
     for old, new in zip(network.weights, last.weights, strict=True):
         np.testing.assert_array_equal(old, new)
 
 
-def test_what_is_kept_gives_what_the_trained_model_gives(tmp_path):
-    model, loop = trainer(tmp_path, iterations=PARAMS.iterations)
-    loop.run()
-    network = keras.saving.load_model(tmp_path / "last.keras")
-    params = CRFParams.load(tmp_path / "last_crf.json")
-    for image, found in zip(images(), model(images()), strict=True):
+def test_what_is_saved_predicts_what_the_trained_model_predicts(whole):
+    network = keras.saving.load_model(whole.folder / "last.keras")
+    params = CRFParams.load(whole.folder / "last_crf.json")
+    params = dataclasses.replace(params, iterations=PARAMS.iterations)
+    for image, found in zip(images(), whole.model(images()), strict=True):
         want = segment(network, image, params, return_probabilities=True)
         # Two engines: single pixels may differ by more.
         assert np.abs(found - want).mean() < 2e-5
 
 
-def test_the_pictures_are_those_after_the_crf():
-    training = CRFTraining(9, Score())
-    assert (training.hooks()["draw"](tiny_refined())[0] == 9).all()
-    assert "validate" not in CRFTraining(9).hooks()
-
-
 @pytest.mark.parametrize("killed_at", [2, pytest.param(11, marks=pytest.mark.slow)])
-def test_a_killed_training_goes_on_to_the_very_same_end(tmp_path, capsys, killed_at):
+def test_a_killed_training_resumes_bit_identically(tmp_path, capsys, whole, killed_at):
     keras.utils.set_random_seed(3)
-    whole, loop = trainer(tmp_path / "whole", validation=Score())
-    loop.run()
-    keras.utils.set_random_seed(3)
-    cut = tmp_path / "cut"
+    killed = batches_until(killed_at, make_batches)
     with pytest.raises(Killed):
-        killed = batches_until(killed_at, make_batches)
-        trainer(cut, validation=Score(), make_batches=killed)[1].run()
+        trainer(tmp_path, validation=Score(), make_batches=killed)[1].run()
     keras.utils.set_random_seed(3)
     capsys.readouterr()
-    resumed, loop = trainer(cut, validation=Score())
+    resumed, loop = trainer(tmp_path, validation=Score())
     loop.run()
     start = killed_at // 4 * 4
     assert (f"continuing from step {start} of 12" in capsys.readouterr().out) == (start > 0)
-    for old, new in zip(whole.variables, resumed.variables, strict=True):
+    for old, new in zip(whole.model.variables, resumed.variables, strict=True):
         np.testing.assert_array_equal(old, new, err_msg=old.path)
     for name in ("best_crf.json", "last_crf.json"):
-        assert (cut / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+        assert (tmp_path / name).read_bytes() == (whole.folder / name).read_bytes()
 
 
 def test_a_checkpoint_of_the_network_alone_is_refused(tmp_path):
     settings = LoopSettings(tmp_path, 1, batch_size=2)
-    Trainer(tiny(), LayerwiseSGD(0.01), make_batches, settings).run()
+    Trainer(tiny(), LayerwiseSGD(0.01), ScoreMapObjective(8), make_batches, settings).run()
     with pytest.raises(InputError, match="another network"):
         trainer(tmp_path)[1].run()
 
@@ -217,13 +236,13 @@ def test_bfloat16_training_scores_and_keeps_float32(tmp_path):
     assert crf.compute_dtype == "float32"
     scored, params = validation.given[-1]
     assert scored.get_layer("conv").compute_dtype == "float32"
-    assert params == crf.learned_params(7) != PARAMS
+    assert params == crf.learned_params(ITERATIONS) != PARAMS
     kept = keras.saving.load_model(tmp_path / "best.keras")
     for old, new in zip(network.weights, kept.weights, strict=True):
         np.testing.assert_array_equal(old, new)
 
 
-def test_a_network_that_gives_no_numbers_stops_the_training(tmp_path):
+def test_nan_scores_stop_the_training(tmp_path):
     def poisoned(start):
         return make_batches(start).map(lambda batch: {**batch, "image": batch["image"] * np.inf})
 

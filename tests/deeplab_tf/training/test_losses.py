@@ -1,3 +1,5 @@
+"""Losses and objectives against computations by hand."""
+
 import keras
 import numpy as np
 import pytest
@@ -6,7 +8,10 @@ import tensorflow as tf
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
 from deeplab_tf.training.losses import (
+    MultiScaleObjective,
     ProbabilityLoss,
+    ProbabilityObjective,
+    ScoreMapObjective,
     SegmentationLoss,
     cross_entropy_sum,
     log_likelihood_sum,
@@ -48,7 +53,7 @@ def test_equals_keras_on_the_valid_pixels():
     assert float(masked_cross_entropy(labels, scores)) == pytest.approx(float(want), rel=1e-5)
 
 
-def test_void_pixels_have_no_loss_and_no_gradient_even_where_scores_are_infinite():
+def test_void_pixels_have_no_loss_and_no_gradient_even_if_scores_are_infinite():
     scores = tf.Variable([[[[np.inf, 0.0], [2.0, 0.0]]]])
     with tf.GradientTape() as tape:
         loss = masked_cross_entropy(tf.constant([[[VOID, 0]]]), scores)
@@ -122,7 +127,7 @@ def test_log_likelihood_of_a_softmax_is_the_cross_entropy_of_its_scores():
     np.testing.assert_allclose(tape.gradient(found, scores), tape.gradient(want, scores), atol=1e-5)
 
 
-def test_gradient_of_the_log_likelihood_stays_finite_where_a_label_is_all_but_impossible():
+def test_gradient_of_the_log_likelihood_stays_finite_if_a_label_is_almost_impossible():
     # Through the softmax it is p - 1 of the label's score and p of the others.
     scores = tf.Variable([[[[60.0, 0.0], [90.0, 0.0]]]])
     with tf.GradientTape() as tape:
@@ -141,7 +146,7 @@ def test_all_void_has_no_likelihood_loss():
 
 
 def test_probabilities_of_another_size_are_an_input_error():
-    with pytest.raises(InputError, match="images' own size"):
+    with pytest.raises(InputError, match="size of the images"):
         log_likelihood_sum(tf.zeros((1, 9, 9), tf.uint8), tf.fill((1, 2, 2, 3), 1 / 3))
 
 
@@ -154,6 +159,107 @@ def test_probability_loss_is_the_mean_and_survives_saving():
     assert float(loss([[[1, 1, VOID]]], probabilities)) == pytest.approx(want, rel=1e-6)
 
 
-def test_probabilities_that_are_no_numbers_are_not_hidden():
+def test_nan_probabilities_give_a_nan_loss():
     probabilities = tf.fill((1, 3, 5, 2), np.nan)
     assert np.isnan(float(ProbabilityLoss()(tf.zeros((1, 3, 5), tf.uint8), probabilities)))
+
+
+# Objectives
+
+
+def random_labels(shape, num_classes=3, seed=0):
+    labels = np.random.default_rng(seed).integers(0, num_classes + 1, shape)
+    return np.where(labels == num_classes, VOID, labels).astype(np.uint8)
+
+
+def entropy(labels, scores):
+    """Sum of the cross-entropies and the number of cells, cell by cell."""
+    total, count = 0.0, 0
+    for cell in np.ndindex(labels.shape):
+        if labels[cell] != VOID:
+            row = np.asarray(scores, np.float64)[cell]
+            total += np.log(np.exp(row - row.max()).sum()) + row.max() - row[labels[cell]]
+            count += 1
+    return total, count
+
+
+def interpolated(map_, height, width):
+    """(h, w, C) with its corners kept, written out."""
+    result = np.zeros((height, width, map_.shape[2]))
+    for i, j in np.ndindex(height, width):
+        y, x = (
+            i * (map_.shape[0] - 1) / (height - 1),
+            j * (map_.shape[1] - 1) / (width - 1),
+        )
+        top, left = min(int(y), map_.shape[0] - 2), min(int(x), map_.shape[1] - 2)
+        for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            weight = (1 - abs(y - top - row)) * (1 - abs(x - left - column))
+            result[i, j] += weight * map_[top + row, left + column]
+    return result
+
+
+def check(objective, labels, outputs, expected):
+    counts, sums = objective.counts(labels), objective.sums(labels, outputs)
+    np.testing.assert_array_equal(counts, [count for _, count in expected])
+    np.testing.assert_allclose(sums, [total for total, _ in expected], rtol=1e-5)
+
+
+def test_score_map_by_hand():
+    labels = random_labels((2, 17, 9))
+    scores = np.random.default_rng(1).normal(size=(2, 3, 2, 3)).astype(np.float32)
+    check(ScoreMapObjective(8), labels, scores, [entropy(labels[:, ::8, ::8], scores)])
+
+
+def test_probabilities_by_hand():
+    labels = random_labels((1, 5, 4))
+    scores = np.random.default_rng(1).normal(size=(1, 5, 4, 3)).astype(np.float32)
+    check(ProbabilityObjective(), labels, tf.nn.softmax(scores), [entropy(labels, scores)])
+
+
+@pytest.fixture
+def three_scales():
+    """A 33x33 image: maps of 5x5, and of 25x25 and 17x17 pixels, 4x4 and 3x3."""
+    rng = np.random.default_rng(2)
+    sizes = (5, 5, 4, 3)  # fused, 1, 0.75, 0.5
+    maps = [rng.normal(size=(1, size, size, 3)).astype(np.float32) for size in sizes]
+    return random_labels((1, 33, 33)), maps
+
+
+def test_four_losses_with_the_authors_labels(three_scales):
+    labels, (fused, whole, three_quarters, half) = three_scales
+    fine = labels[:, ::8, ::8]
+    upsampled = interpolated(three_quarters[0], 5, 5)[None]
+    expected = [
+        entropy(fine, fused),
+        entropy(fine, whole),
+        entropy(fine, upsampled),
+        entropy(labels[:, ::16, ::16], half),
+    ]
+    check(MultiScaleObjective(), labels, three_scales[1], expected)
+
+
+def test_four_losses_with_labels_of_each_scale(three_scales):
+    labels, (fused, whole, three_quarters, half) = three_scales
+    fine = labels[:, ::8, ::8]
+    # Cells 0, 8, 16, 24 of 25 pixels lie on 0, 10 2/3, 21 1/3, 32 of 33.
+    nearest = [0, 11, 21, 32]
+    expected = [
+        entropy(fine, fused),
+        entropy(fine, whole),
+        entropy(labels[:, nearest][:, :, nearest], three_quarters),
+        entropy(labels[:, ::16, ::16], half),
+    ]
+    check(MultiScaleObjective(label_sizes="own"), labels, three_scales[1], expected)
+
+
+def test_the_published_crop_has_the_published_sizes():
+    labels = np.zeros((1, 321, 321), np.uint8)
+    authors = MultiScaleObjective().counts(labels)
+    own = MultiScaleObjective(label_sizes="own").counts(labels)
+    np.testing.assert_array_equal(authors, [41**2, 41**2, 41**2, 21**2])
+    np.testing.assert_array_equal(own, [41**2, 41**2, 31**2, 21**2])
+
+
+def test_other_label_sizes_are_refused():
+    with pytest.raises(InputError, match="unknown label sizes 'half'; available: authors, own"):
+        MultiScaleObjective(label_sizes="half")

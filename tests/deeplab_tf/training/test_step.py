@@ -1,18 +1,21 @@
+import contextlib
+import gc
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_step import batch, change, frozen_bn_network, network, sgd, uneven_batch
+from tiny_step import batch, change, flat, frozen_bn_network, network, sgd, uneven_batch
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.training.checkpoints import Checkpoints
 from deeplab_tf.training.guards import Guards
 from deeplab_tf.training.loss_scale import LossScale
-from deeplab_tf.training.objectives import ScoreMapObjective
+from deeplab_tf.training.losses import ScoreMapObjective
 from deeplab_tf.training.optimizer import LayerwiseAdam, LayerwiseSGD
 from deeplab_tf.training.step import TrainStep
 
@@ -66,7 +69,7 @@ def test_the_scale_is_part_of_a_checkpoint(tmp_path):
 
 
 class NoGradient(ScoreMapObjective):
-    """The loss is 0, and the derivative of the root at 0 is not a number."""
+    """The loss is 0, and the derivative of the square root at 0 is NaN."""
 
     def sums(self, labels, scores):
         return tf.sqrt(0 * super().sums(labels, scores))
@@ -78,14 +81,15 @@ def test_gradients_that_no_scale_helps_stop_the_training(tmp_path, initial, stop
     optimizer.build(model.trainable_variables)
     strategy = tf.distribute.get_strategy()
     step = TrainStep(model, optimizer, NoGradient(8), strategy, loss_scale=scale)
-    guards = Guards(strategy, Checkpoints(tmp_path, model, optimizer), scale)
-    image, label = batch()
-    named = {"image": image, "label": label, "name": tf.constant(["a", "b"])}
+    guards = Guards(Checkpoints(tmp_path, model, optimizer), scale)
+    loss, _, *finite = step(*batch())
+    expected = contextlib.nullcontext()
     if stops:
-        with pytest.raises(InputError, match="a gradient is not finite at step 3, images a, b"):
-            guards.checked_step(step, 3, named)
-    else:
-        assert guards.checked_step(step, 3, named) == (0.0, 0.5)
+        expected = pytest.raises(
+            InputError, match="a gradient is not finite at step 3, images a, b"
+        )
+    with expected:
+        guards.check_step(3, {"name": tf.constant(["a", "b"])}, float(loss), *finite)
 
 
 def test_xla_trains_the_same_network():
@@ -95,24 +99,61 @@ def test_xla_trains_the_same_network():
 
 
 class PythonCounts(ScoreMapObjective):
-    """Holds an operation that XLA does not have."""
+    """Contains an operation that XLA does not support."""
 
     def counts(self, labels):
         count = tf.numpy_function(np.size, [labels], tf.int64)
         return tf.cast(tf.ensure_shape(count, ()), tf.float32)[None]
 
 
+class FirstScore(ScoreMapObjective):
+    """Ignores the second of two outputs."""
+
+    def sums(self, labels, scores):
+        return super().sums(labels, scores[0])
+
+
+def test_a_variable_without_gradient_only_decays():
+    def two_outputs():
+        model = network()
+        unused = keras.layers.Conv2D(2, 1, name="unused")(model.layers[-2].output)
+        return keras.Model(model.input, [model.output, unused])
+
+    results = []
+    for accumulate in (1, 2):
+        model, optimizer = two_outputs(), LayerwiseSGD(0.5, momentum=0.0, l2=0.1, rules=())
+        kernel = model.get_layer("unused").kernel
+        before = kernel.numpy()
+        change(model=model, optimizer=optimizer, objective=FirstScore(8), accumulate=accumulate)
+        np.testing.assert_allclose(kernel, 0.95 * before, rtol=1e-6)
+        results.append(flat(model))
+    np.testing.assert_allclose(*results, atol=1e-6)
+
+
+def test_a_deleted_network_leaves_no_memory():
+    model, optimizer = network(), LayerwiseAdam(0.1)
+    change(model=model, optimizer=optimizer)
+    variables = [v for v in (*model.variables, *optimizer.variables) if v.dtype == "float32"]
+    handles = [variable.value.handle for variable in variables]
+    assert sizes_of(handles) == [np.prod(variable.shape) for variable in variables]
+    del model, optimizer, variables
+    gc.collect()
+    assert sizes_of(handles) == [0] * len(handles)
+
+
+def sizes_of(handles):
+    read = [tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.float32) for handle in handles]
+    return [int(tf.size(value)) for value in read]
+
+
 def test_what_xla_cannot_compile_is_named(tmp_path):
     model, optimizer, strategy = network(), sgd(), tf.distribute.get_strategy()
     optimizer.build(model.trainable_variables)
     step = TrainStep(model, optimizer, PythonCounts(8), strategy, xla=True)
-    guards = Guards(strategy, Checkpoints(tmp_path, model, optimizer))
-    image, label = batch()
-    named = {"image": image, "label": label, "name": tf.constant(["a"])}
-    with pytest.raises(
-        InputError, match=r"XLA cannot compile .*PyFunc.*: leave out --xla"
-    ) as error:
-        guards.checked_step(step, 1, named)
+    guards = Guards(Checkpoints(tmp_path, model, optimizer))
+    expected = pytest.raises(InputError, match=r"XLA cannot compile .*PyFunc.*: leave out --xla")
+    with expected as error, guards.step(1, {"name": tf.constant(["a"])}):
+        step(*batch())
     assert "\n" not in str(error.value)
 
 
@@ -141,7 +182,7 @@ def test_two_replicas_clip_and_skip_as_one_does(of_two_replicas):
     assert (found["overflow"], found["skipped"], found["scale"]) == ("True", "True", "16384.0")
 
 
-def test_two_replicas_add_up_parts_beside_frozen_batch_normalisation(of_two_replicas):
+def test_two_replicas_add_up_parts_beside_frozen_batch_normalization(of_two_replicas):
     want, (loss, *_) = change(steps=3, model=frozen_bn_network(), data=uneven_batch())
     assert np.abs(want).max() > 0.1
     np.testing.assert_allclose(numbers(of_two_replicas["parts"]), want, atol=1e-5)

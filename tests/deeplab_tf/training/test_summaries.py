@@ -1,23 +1,28 @@
+"""Summaries are read back by TensorBoard's own reader; the clock of the bar is set by hand."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.compat.proto.event_pb2 import Event
 
-from deeplab_tf.training.summaries import Summaries
+from deeplab_tf.training import summaries as module
+from deeplab_tf.training.summaries import Progress, Summaries
 
 
 def read(folder):
-    return EventAccumulator(str(folder)).Reload()
+    return EventAccumulator(str(folder), purge_orphaned_data=True).Reload()
+
+
+def curve(folder, name="loss"):
+    return [(event.step, event.value) for event in read(folder).Scalars(name)]
 
 
 def test_scalars_are_what_tensorboard_reads(tmp_path):
     with Summaries(tmp_path) as summaries:
         summaries.scalars(20, {"loss": 0.5, "learning_rate": np.float32(0.25)})
         summaries.scalars(40, {"loss": 0.125})
-    events = read(tmp_path)
-    assert [(e.step, e.value) for e in events.Scalars("loss")] == [(20, 0.5), (40, 0.125)]
-    assert [(e.step, e.value) for e in events.Scalars("learning_rate")] == [(20, 0.25)]
+    assert curve(tmp_path) == [(20, 0.5), (40, 0.125)]
+    assert curve(tmp_path, "learning_rate") == [(20, 0.25)]
 
 
 def test_pictures_are_lossless(tmp_path):
@@ -32,52 +37,62 @@ def test_pictures_are_lossless(tmp_path):
         np.testing.assert_array_equal(decoded, picture)
 
 
-@pytest.mark.parametrize("restart, kept", [(0, []), (2, [1, 2]), (3, [1, 2, 3])])
-def test_a_restart_takes_back_the_steps_after_it(tmp_path, restart, kept):
-    with Summaries(tmp_path) as summaries:
-        for step in (1, 2, 3, 4):
-            summaries.scalars(step, {"loss": 1.0})
-    with Summaries(tmp_path, start=restart) as summaries:
-        for step in range(restart + 1, 6):
-            summaries.scalars(step, {"loss": 2.0})
-    points = {e.step: e.value for e in read(tmp_path).Scalars("loss")}
-    assert sorted(points) == [1, 2, 3, 4, 5]
-    assert [step for step, value in points.items() if value == 1.0] == kept
-    assert len(read(tmp_path).Scalars("loss")) == 5
+def write(folder, first_step, loss, last_step=5):
+    with Summaries(folder, first_step) as summaries:
+        for step in range(first_step, last_step + 1):
+            summaries.scalars(step, {"loss": loss})
 
 
-def stored(folder):
-    """Steps and losses as they lie in all files: a kill leaves no word to a reader."""
-    events = [
-        Event.FromString(record)
-        for path in sorted(folder.iterdir())
-        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
-    ]
-    return [(e.step, v.simple_value) for e in events for v in e.summary.value]
-
-
-def test_what_is_taken_back_lies_in_no_file(tmp_path):
-    for start, loss in ((0, 1.0), (3, 2.0), (2, 4.0)):
-        with Summaries(tmp_path, start=start) as summaries:
-            for step in range(start + 1, 6):
-                summaries.scalars(step, {"loss": loss})
-    assert stored(tmp_path) == [(1, 1.0), (2, 1.0), (3, 4.0), (4, 4.0), (5, 4.0)]
-    assert all("tfevents" in path.name for path in tmp_path.iterdir())
+def test_a_restart_replaces_the_points_from_its_first_step_on(tmp_path):
+    for first_step, loss in ((1, 1.0), (4, 2.0), (3, 4.0)):
+        write(tmp_path, first_step, loss)
+    assert curve(tmp_path) == [(1, 1.0), (2, 1.0), (3, 4.0), (4, 4.0), (5, 4.0)]
 
 
 def test_points_are_on_disk_at_once(tmp_path):
     with Summaries(tmp_path) as summaries:
         summaries.scalars(1, {"loss": 0.5})
-        assert stored(tmp_path) == [(1, 0.5)]
+        assert curve(tmp_path) == [(1, 0.5)]
 
 
-def test_a_point_that_a_kill_cut_short_is_written_again(tmp_path):
-    with Summaries(tmp_path) as summaries:
-        for step in (1, 2):
-            summaries.scalars(step, {"loss": 1.0})
+def test_a_point_cut_short_by_a_kill_is_replaced(tmp_path):
+    write(tmp_path, 1, 1.0, last_step=2)
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-3])
-    with Summaries(tmp_path, start=1) as summaries:
-        summaries.scalars(2, {"loss": 2.0})
-    assert stored(tmp_path) == [(1, 1.0), (2, 2.0)]
-    assert [(e.step, e.value) for e in read(tmp_path).Scalars("loss")] == [(1, 1.0), (2, 2.0)]
+    write(tmp_path, 2, 2.0, last_step=2)
+    assert curve(tmp_path) == [(1, 1.0), (2, 2.0)]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until a test moves it."""
+    now = [100.0]
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
+    return now
+
+
+def test_rate_leaves_out_the_first_step_and_pauses(clock, capsys):
+    with Progress(start=0, total=10, batch_size=6) as progress:
+        clock[0] += 30.0  # builds the graph
+        progress.update(1.0)
+        assert progress.images_per_second == 0
+        clock[0] += 2.0
+        progress.update(1.0)
+        assert progress.images_per_second == pytest.approx(3.0)
+        clock[0] += 500.0  # a validation
+        progress.resume()
+        clock[0] += 2.0
+        progress.update(1.0)
+        assert progress.images_per_second == pytest.approx(3.0)
+
+
+def test_bar_shows_step_loss_and_rate(clock, capsys):
+    with Progress(start=3, total=5, batch_size=4) as progress:
+        for _ in range(2):
+            clock[0] += 0.5
+            progress.update(0.125)
+        progress.print("a line")
+    printed = capsys.readouterr()
+    assert "step 5/5" in printed.err
+    assert "loss 0.1250, 8.0 images/s" in printed.err
+    assert "a line" in printed.out

@@ -7,13 +7,13 @@ from crf import CRFParams
 from deeplab_tf.data.examples import Example
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import LabelSet
-from deeplab_tf.training.validation import Validation, spread
+from deeplab_tf.training.validation import Validation
 
 DARK, BRIGHT = 0, 1
 
 
 def bright_or_dark():
-    """A network that calls a pixel class 1 where it is brighter than 127, class 0 elsewhere."""
+    """A network that predicts class 1 for pixels brighter than 127, else class 0."""
     inputs = keras.Input((None, None, 3))
     x = keras.layers.AveragePooling2D(1, strides=8, padding="same")(inputs)
     layer = keras.layers.Conv2D(2, 1, name="fc8")
@@ -37,26 +37,22 @@ def examples(tmp_path):
     return made
 
 
-def test_spread_by_hand():
-    assert spread("abcdefgh", 4) == list("aceg")
-    assert spread("abc", 2) == ["a", "b"]
-    assert spread("abc", 7) == spread("abc", None) == list("abc")
-    assert spread("abc", 0) == []
-
-
 def test_score_is_the_miou_by_hand(examples):
     # Dark: two right, one missed: 2/3. Bright: one right, one too many: 1/2.
-    score = Validation(examples, LabelSet.generic(2)).score(bright_or_dark())
+    score, pictures = Validation(examples, LabelSet.generic(2)).score(bright_or_dark())
+    assert len(pictures) == 3
     assert score == pytest.approx((2 / 3 + 1 / 2) / 2)
 
 
 def test_only_the_images_asked_for_are_scored(examples):
-    assert Validation(examples, LabelSet.generic(2), max_images=1).score(bright_or_dark()) == 1
+    validation = Validation(examples, LabelSet.generic(2), max_images=1)
+    score, pictures = validation.score(bright_or_dark())
+    assert (score, len(pictures)) == (1, 1)
 
 
 def test_pictures_are_image_truth_and_prediction(examples):
     labels = LabelSet.generic(2)
-    pictures = Validation(examples, labels, num_pictures=4).draw(bright_or_dark())
+    _, pictures = Validation(examples, labels, num_pictures=4).score(bright_or_dark())
     assert len(pictures) == 4
     colors = labels.color_table()
     for picture, value, truth, found in zip(
@@ -69,14 +65,14 @@ def test_pictures_are_image_truth_and_prediction(examples):
         assert (picture[:, 50:] == colors[found]).all()
 
 
-def test_score_and_pictures_are_those_after_the_crf_where_one_is_given(examples):
+def test_score_and_pictures_are_those_after_the_crf_if_one_is_given(examples):
     # A compatibility that overrules every image: bright costs nothing, dark costs a lot.
     crf = CRFParams(w1=0, w2=60, sigma_gamma=2, compatibility=((5, 5), (0, 0)))
-    validation = Validation(examples, LabelSet.generic(2))
-    # All is called bright: dark is never found, 0/3; bright is right in one image of four.
-    assert validation.score(bright_or_dark(), crf) == pytest.approx((0 + 1 / 4) / 2)
+    score, pictures = Validation(examples, LabelSet.generic(2)).score(bright_or_dark(), crf)
+    # Everything is predicted bright: dark has IoU 0/3; bright is right in one image of four.
+    assert score == pytest.approx((0 + 1 / 4) / 2)
     bright = LabelSet.generic(2).color_table()[BRIGHT]
-    for picture in validation.draw(bright_or_dark(), crf):
+    for picture in pictures:
         assert (picture[:, 50:] == bright).all()
 
 

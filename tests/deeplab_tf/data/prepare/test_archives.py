@@ -2,8 +2,6 @@ import hashlib
 import http.server
 import io
 import stat
-import subprocess
-import sys
 import tarfile
 import threading
 import zipfile
@@ -13,7 +11,6 @@ import pytest
 from tiny_archives import pack
 
 from deeplab_tf.data.prepare.archives import Archive, known_contents, locate, unpacked
-from deeplab_tf.data.prepare.claims import claimed_folder
 from deeplab_tf.data.prepare.download import download
 from deeplab_tf.data.prepare.unpack import extracted
 from deeplab_tf.errors import InputError
@@ -354,36 +351,3 @@ def test_what_cannot_be_downloaded(tmp_path, server, missing):
         "; download it yourself, save it as data.tar, and give its folder as --manual_dir"
     )
     assert not (tmp_path / "down").exists()
-
-
-# Claims
-
-
-def test_a_claimed_folder_is_swept_and_removed_when_empty(tmp_path):
-    with claimed_folder(tmp_path / "a" / "b") as folder:
-        assert folder.is_dir()
-    assert everything(tmp_path) == []
-    remains = tmp_path / "c" / "1.0.0.x.partial"
-    remains.mkdir(parents=True)
-    (remains / "file").touch()
-    with claimed_folder(tmp_path / "c") as folder:
-        (folder / "kept").touch()
-    assert everything(tmp_path) == ["c", "c/kept"]
-
-
-def test_another_process_holds_the_folder(tmp_path):
-    code = (
-        "import fcntl, os, sys\n"
-        "handle = os.open(sys.argv[1], os.O_RDONLY)\n"
-        "fcntl.flock(handle, fcntl.LOCK_EX)\n"
-        "print('held', flush=True)\n"
-        "sys.stdin.read()\n"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(InputError, match="another run"), claimed_folder(tmp_path):
-            pass
-        holder.kill()
-    with claimed_folder(tmp_path):
-        pass

@@ -1,12 +1,15 @@
 import keras
 import numpy as np
+import pytest
 
-from deeplab_tf.training.batch_norm import (
+from deeplab_tf.errors import InputError
+from deeplab_tf.training.freezing import (
     batch_norm_layers,
     freeze_bn,
     learns_bn,
     set_bn_momentum,
     synchronize_bn,
+    train_only,
 )
 
 
@@ -41,10 +44,25 @@ def test_frozen_layers_neither_learn_nor_follow_the_batch():
         np.testing.assert_array_equal(layer.moving_mean, [0, 0])
 
 
-def test_all_layers_are_synchronized_unless_none_learns():
+def test_synchronizing_reaches_all_layers():
     model = nested()
     assert learns_bn(model)
     synchronize_bn(model)
     assert [layer.synchronized for layer in batch_norm_layers(model)] == [True, True]
     freeze_bn(model)
     assert not learns_bn(model)
+
+
+def test_train_only_freezes_the_layers_that_do_not_match():
+    model = nested()
+    assert train_only(model, "^(dense|inner)") == ["inner_bn", "dense"]
+    assert {v.path.split("/")[0] for v in model.trainable_variables} == {"inner_bn", "dense"}
+
+
+def test_train_only_refuses_a_pattern_without_use():
+    with pytest.raises(
+        InputError, match=r"no layer's name matches 'x'; available: outer_bn, inner"
+    ):
+        train_only(nested(), "x")
+    with pytest.raises(InputError, match="is not a regular expression"):
+        train_only(nested(), "(")
