@@ -19,8 +19,8 @@ import tensorflow as tf
 
 from deeplab_tf import build_deeplab
 from deeplab_tf.models.fast.fuse import fused_call
+from deeplab_tf.models.precision import build_with_precision
 from deeplab_tf.training.batch_norm import freeze_bn
-from deeplab_tf.training.loss_scale import build_with_precision
 from deeplab_tf.training.objectives import ScoreMapObjective
 from deeplab_tf.training.optimizer import LayerwiseSGD
 from deeplab_tf.training.step import TrainStep

@@ -42,14 +42,14 @@ from deeplab_tf.distribute.strategy import (
     worker,
 )
 from deeplab_tf.errors import InputError
-from deeplab_tf.models import refined
+from deeplab_tf.models import with_crf
 from deeplab_tf.models.multiscale import with_branches
+from deeplab_tf.models.precision import PRECISIONS, build_with_precision
 from deeplab_tf.training.batch_norm import learns_bn, synchronize_bn
 from deeplab_tf.training.checkpoints import save_model
 from deeplab_tf.training.interrupts import Stopped, StopSignals
 from deeplab_tf.training.joint_crf import CRFTraining, crf_rules
 from deeplab_tf.training.loop import Trainer
-from deeplab_tf.training.loss_scale import PRECISIONS, build_with_precision
 from deeplab_tf.training.objectives import MultiScaleObjective
 from deeplab_tf.training.settings import LoopSettings
 from deeplab_tf.training.validation import Validation
@@ -196,8 +196,7 @@ def build_model(num_classes):
     if FLAGS.crf_only:
         network.trainable = False
     params = replace(crf_flags.given_params(num_classes), iterations=FLAGS.crf_train_iterations)
-    stride = network_flags.output_stride()
-    return refined(network, params, trainable=True, output_stride=stride)
+    return with_crf(network, params, trainable=True)
 
 
 def build(num_classes, strategy):

@@ -7,7 +7,7 @@ the network alone, as in every training, and the CRF's parameters in a JSON file
 from dataclasses import dataclass
 from pathlib import Path
 
-from deeplab_tf.models.with_crf import refined_parts
+from deeplab_tf.models.with_crf import network_and_crf
 from deeplab_tf.training.checkpoints import save_model
 from deeplab_tf.training.objectives import ProbabilityObjective
 from deeplab_tf.training.validation import Validation
@@ -38,7 +38,7 @@ class CRFTraining:
     """How a refined model is trained, scored and saved by `Trainer`.
 
     Example:
-      >>> build = lambda: refined(build_deeplab(...), CRFParams(iterations=5), trainable=True)
+      >>> build = lambda: with_crf(build_deeplab(...), CRFParams(iterations=5), trainable=True)
       >>> model, float32_model = build_with_precision(build, "mixed_bfloat16")
       >>> hooks = CRFTraining(iterations=10, validation=validation).hooks()
       >>> Trainer(model, ..., float32_model=float32_model, **hooks).run()
@@ -67,7 +67,7 @@ class CRFTraining:
 
     def parts(self, model):
         """The network of a refined model and the `crf.CRFParams` that it has learned."""
-        network, crf = refined_parts(model)
+        network, crf = network_and_crf(model)
         return network, crf.learned_params(self.iterations)
 
     def score(self, model):

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
-from deeplab_tf.models.multiscale import resize_aligned
+from deeplab_tf.models.resize import resize_aligned
 from deeplab_tf.training.losses import cross_entropy_sum, log_likelihood_sum, shrink_labels
 
 LABEL_SIZES = ("authors", "own")

@@ -6,7 +6,7 @@ import inspect
 import keras
 import tensorflow as tf
 
-from deeplab_tf.models.convolution import AtrousConv2D
+from deeplab_tf.models.atrous_layers import AtrousConv2D
 from deeplab_tf.models.fast.convolution import fast_conv2d, is_supported
 
 _CONVOLUTIONS = (keras.layers.Conv2D, AtrousConv2D, keras.layers.DepthwiseConv2D)

@@ -144,7 +144,7 @@ def test_no_file_and_an_empty_one(tmp_path):
 def test_a_file_cut_off_anywhere(tmp_path):
     whole = layer("a", "Convolution", [KERNEL, [1, 2]], bytes_field(106, number_field(18, 6)))
     for end in range(1, len(whole)):
-        refused(tmp_path, whole[:end], "cut off", "fetch it again")
+        refused(tmp_path, whole[:end], "truncated", "fetch it again")
     # Cut between two layers, it is a file of fewer layers.
     assert len(read(tmp_path, whole)) == 1
 
@@ -157,7 +157,7 @@ def test_a_file_cut_off_anywhere(tmp_path):
         (bytes_field(5, bytes(7)), "7 bytes"),
         (number_field(5, 1), "wire type 0"),
         (varint(5 << 3 | 2) + varint(2**62) + bytes(8), "does not end"),
-        (varint(5 << 3 | 2) + b"\xff" * 11, "no number at byte"),
+        (varint(5 << 3 | 2) + b"\xff" * 11, "no integer at byte"),
         (varint(5 << 3 | 3), "field 5"),
     ],
 )
