@@ -140,7 +140,7 @@ def test_parameter_count(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "options, said",
+    "options, message",
     [
         ({"backbone": "resnet50"}, "no FCN on backbone 'resnet50'"),
         ({"stride": 4}, "no FCN with stride 4"),
@@ -148,6 +148,6 @@ def test_parameter_count(monkeypatch):
         ({"weights": "absent.h5"}, "no weights file absent.h5"),
     ],
 )
-def test_bad_arguments(options, said):
-    with pytest.raises(InputError, match=said):
+def test_bad_arguments(options, message):
+    with pytest.raises(InputError, match=message):
         build_fcn(**{"weights": None, **options})

@@ -1,4 +1,4 @@
-"""Imported networks against NumPy, which computes as Caffe does with the weights in the file."""
+"""Imported networks against NumPy, which computes what Caffe would with the same file."""
 
 import keras
 import numpy as np
@@ -51,13 +51,13 @@ def assert_scores(found, expected):
     """Within 1e-4 of the largest score."""
     found = np.asarray(found)[0].transpose(2, 0, 1)
     assert found.shape == expected.shape
-    assert np.std(expected) > 0.1 * np.abs(expected).max()  # a score that means something
+    assert np.std(expected) > 0.1 * np.abs(expected).max()  # not all alike
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.fixture
 def file(tmp_path):
-    """Where to write a file that is too large to be left behind."""
+    """Where to write a large file, which is deleted after the test."""
     path = tmp_path / "train2_iter_20000.caffemodel"
     yield path
     path.unlink()
@@ -220,7 +220,7 @@ def test_batch_norm_by_hand():
     np.testing.assert_allclose(gamma, 3 * (3.5 / 3.25) ** 0.5)
     norm = norm._replace(blobs=(*norm.blobs[:2], np.float32([0])))
     _, _, mean, variance = _batch_norm("file", ours, [norm, scale])
-    assert (mean, variance) == (0, 0)  # as in Caffe, where nothing has been gathered
+    assert (mean, variance) == (0, 0)  # as in Caffe, if no statistics were gathered
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +241,7 @@ def refused(action, *needles):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"backbone": "mobilenetv2"}, "no 'mobilenetv2'; available: vgg16, resnet101"),
         ({"backbone": "resnet101", "head": "7x7"}, "vgg16 only"),
@@ -250,8 +250,8 @@ def refused(action, *needles):
         ({"head": "9x9"}, "unknown head"),
     ],
 )
-def test_options_are_checked_before_the_file(options, said):
-    with pytest.raises(InputError, match=said):
+def test_options_are_checked_before_the_file(options, message):
+    with pytest.raises(InputError, match=message):
         import_caffemodel("nowhere", **{"backbone": "vgg16", "head": "large_fov", **options})
 
 
@@ -267,20 +267,20 @@ def large_fov(path, **options):
 
 @pytest.fixture
 def quick(narrow, monkeypatch):
-    """Import into the network that is there, without building one for each test."""
+    """Import into the network of `narrow`, instead of building one for each test."""
     monkeypatch.setattr(import_caffe, "build_deeplab", lambda *_, **__: narrow)
 
 
 CLASSES = [np.ones((3, 8, 1, 1)), np.ones(3)]
 
 
-def test_scales_that_do_not_share_their_weights(tmp_path):
+def test_scales_with_different_weights(tmp_path):
     other = [np.zeros((3, 8, 1, 1)), np.ones(3)]
     path = small_file(tmp_path, fc8_voc12=CLASSES, fc8_voc12_res05=other)
     refused(lambda: large_fov(path), path, "'fc8_voc12_res05' have different weights")
 
 
-def test_layers_that_the_file_has_not(tmp_path, quick):
+def test_layers_missing_in_the_file(tmp_path, quick):
     fc7 = [np.ones((8, 8, 1, 1))]
     done = large_fov(small_file(tmp_path, fc8_voc12=CLASSES, fc7=fc7, fc6_1=CLASSES))
     assert done.used == {"fc7": ("fc7",), "fc8": ("fc8_voc12",)}
@@ -292,7 +292,7 @@ def test_layers_that_the_file_has_not(tmp_path, quick):
 
 
 @pytest.mark.parametrize(
-    ("name", "arrays", "said"),
+    ("name", "arrays", "message"),
     [
         ("fc7", [np.ones((1, 1, 8, 8))], "8 filters of 1x1"),
         ("fc7", [np.ones((8, 9, 1, 1)), np.ones(8)], "needs [(1, 1, 8, 8), (8,)]"),
@@ -302,10 +302,10 @@ def test_layers_that_the_file_has_not(tmp_path, quick):
         ("fc8_other", CLASSES, "2 class layers (fc8_voc12, fc8_other)"),
     ],
 )
-def test_shapes_are_checked(tmp_path, quick, name, arrays, said):
+def test_shapes_are_checked(tmp_path, quick, name, arrays, message):
     fc6 = [np.ones((8, 512, 3, 3))]
     path = small_file(tmp_path, **{"fc6": fc6, "fc8_voc12": CLASSES, name: arrays})
-    refused(lambda: large_fov(path), path, said)
+    refused(lambda: large_fov(path), path, message)
 
 
 def test_no_class_layer(tmp_path):
@@ -313,7 +313,7 @@ def test_no_class_layer(tmp_path):
     refused(lambda: large_fov(path), path, "0 class layers (none)")
 
 
-def test_poolings_unlike_ours(tmp_path, quick):
+def test_other_poolings(tmp_path, quick):
     net = CaffeNetwork()
     net.pool("pool1", np.zeros((1, 9, 9)), 2, 2, 1)
     net.note("fc8_pascal", "Convolution", CLASSES)
