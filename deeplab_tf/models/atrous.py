@@ -92,7 +92,9 @@ def to_atrous(model, output_stride, keep_size=True, *, centered=False):
     """
     if output_stride not in OUTPUT_STRIDES:
         raise InputError(f"output_stride must be one of {OUTPUT_STRIDES}, got {output_stride!r}")
-    if not _is_functional(model) or len(model.inputs) != 1:
+    is_model = isinstance(model, keras.Model) and not isinstance(model, keras.Sequential)
+    # A subclassed model has no graph and no `inputs`.
+    if not is_model or len(getattr(model, "inputs", None) or ()) != 1:
         raise InputError(
             f"to_atrous takes a functional keras.Model with one input, got "
             f"{type(model).__name__}; {_SUPPORTED}"
@@ -114,12 +116,6 @@ def to_atrous(model, output_stride, keep_size=True, *, centered=False):
             f"{output_stride} would make its map coarser; give {reached} or less"
         )
     return dense
-
-
-def _is_functional(model):
-    # Of a subclassed model without a graph, `inputs` is missing or None.
-    is_model = isinstance(model, keras.Model) and not isinstance(model, keras.Sequential)
-    return is_model and bool(getattr(model, "inputs", None))
 
 
 class _Rewriter:

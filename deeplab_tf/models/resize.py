@@ -37,19 +37,6 @@ def pad_to_cells(images, output_stride, pad_to=None):
     return _pad_with_mean(images, *missing)
 
 
-def pad_to_multiple(images, multiple):
-    """Pad with the mean color, at the bottom and right, to multiples of `multiple` pixels.
-
-    Args:
-      images: `(B, H, W, 3)` float32, values 0..255.
-      multiple: what the height and width shall be divisible by.
-
-    Returns:
-      `(B, H', W', 3)` float32.
-    """
-    return _pad_with_mean(images, *(-length % multiple for length in ops.shape(images)[1:3]))
-
-
 def _pad_with_mean(images, rows, columns):
     widths = [[0, 0], [0, rows], [0, columns], [0, 0]]
     # ops.pad takes one constant for all channels, so the mean is added where the padding is.
@@ -83,26 +70,17 @@ def scale_aligned(images, scale):
       scale: the factor; 1 returns the images themselves.
 
     Returns:
-      `(B, scaled_length(H), scaled_length(W), 3)` of the same dtype.
+      `(B, floor((H - 1) * scale) + 1, floor((W - 1) * scale) + 1, 3)` of the same dtype: 321
+      pixels at 0.75 become 241, at 0.5 161. A length of k s + 1 becomes another of this form if
+      k times the scale is a whole number.
     """
     if scale == 1:
         return images
     height, width = ops.shape(images)[1:3]
-    return resize_aligned(images, scaled_length(height, scale), scaled_length(width, scale))
+    return resize_aligned(images, _scaled_length(height, scale), _scaled_length(width, scale))
 
 
-def scaled_length(length, scale):
-    """Pixels along one axis after scaling: 321 at 0.75 is 241, at 0.5 is 161.
-
-    A length of k s + 1 becomes one of this form if k times the scale is a whole number.
-
-    Args:
-      length: pixels before, an int or an integer tensor.
-      scale: the factor.
-
-    Returns:
-      `floor((length - 1) * scale) + 1`, an int for an int, else an int32 tensor.
-    """
+def _scaled_length(length, scale):
     if isinstance(length, int):
         return int(np.floor((length - 1) * scale)) + 1
     return ops.cast(ops.floor(ops.cast(length - 1, "float32") * scale), "int32") + 1
@@ -184,10 +162,10 @@ class PadToCells(_Float32Layer):
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")
 class PadToMultiple(_Float32Layer):
-    """`pad_to_multiple` as a layer.
+    """Pads images with the mean color, at the bottom and right, to whole multiples.
 
     Args:
-      multiple: what the padded height and width are divisible by.
+      multiple: what the padded height and width are divisible by, in pixels.
     """
 
     def __init__(self, multiple, **kwargs):
@@ -196,7 +174,8 @@ class PadToMultiple(_Float32Layer):
 
     def call(self, images):
         """Pad `(B, H, W, 3)`."""
-        return pad_to_multiple(images, self.multiple)
+        missing = (-length % self.multiple for length in ops.shape(images)[1:3])
+        return _pad_with_mean(images, *missing)
 
     def get_config(self):
         """Return the constructor's arguments."""

@@ -87,7 +87,12 @@ def import_caffemodel(path, backbone, head, num_classes=None, pool_size=None, dr
     Example:
       >>> import_caffemodel("train2_iter_20000.caffemodel", "resnet101", "aspp_l").model
     """
-    _check_options(backbone, num_classes, pool_size, drop_classes)
+    if backbone not in BACKBONES:
+        raise InputError(f"the authors released no {backbone!r}; available: {', '.join(BACKBONES)}")
+    if pool_size is not None and backbone != "vgg16":
+        raise InputError(f"pool_size is an option of vgg16, got backbone {backbone!r}; omit it")
+    if drop_classes and num_classes is None:
+        raise InputError("drop_classes needs num_classes, the number of new classes")
     branches = find_head(head, backbone)
     layers = _by_name(path, read_caffemodel(path))
     _check_poolings(path, _POOLINGS[backbone] if pool_size is None else {}, layers)
@@ -101,15 +106,6 @@ def import_caffemodel(path, backbone, head, num_classes=None, pool_size=None, dr
     return _fill(path, model, layers, _plan(model, branches, classifiers))
 
 
-def _check_options(backbone, num_classes, pool_size, drop_classes):
-    if backbone not in BACKBONES:
-        raise InputError(f"the authors released no {backbone!r}; available: {', '.join(BACKBONES)}")
-    if pool_size is not None and backbone != "vgg16":
-        raise InputError(f"pool_size is an option of vgg16, got backbone {backbone!r}; omit it")
-    if drop_classes and num_classes is None:
-        raise InputError("drop_classes needs num_classes, the number of new classes")
-
-
 def _by_name(path, layers):
     """{name: layer}, without the copies of a layer for other scales."""
     found = {}
@@ -117,16 +113,15 @@ def _by_name(path, layers):
         name = _SCALES.sub("", layer.name)
         if name not in found or not found[name].blobs:
             found[name] = layer
-        elif layer.blobs and not _same_arrays(layer.blobs, found[name].blobs):
+            continue
+        first = found[name].blobs
+        same = len(layer.blobs) == len(first) and all(map(np.array_equal, layer.blobs, first))
+        if layer.blobs and not same:
             raise InputError(
                 f"{path}: layers {found[name].name!r} and {layer.name!r} have different weights;"
                 " only networks whose scales share their weights can be imported"
             )
     return found
-
-
-def _same_arrays(blobs, others):
-    return len(blobs) == len(others) and all(map(np.array_equal, blobs, others))
 
 
 def _check_poolings(path, expected, layers):
@@ -215,6 +210,7 @@ def _backbone_sources(name):
 
 
 def _fill(path, model, layers, plan):
+    """Set the weights of every layer that the file has; the result as `Imported`."""
     used, missing = {}, []
     for name, sources in plan.items():
         if not sources or not all(source in layers and layers[source].blobs for source in sources):
@@ -224,7 +220,13 @@ def _fill(path, model, layers, plan):
         is_norm = isinstance(layer, keras.layers.BatchNormalization)
         convert = _batch_norm if is_norm else _convolution
         weights = convert(path, layer, [layers[source] for source in sources])
-        _check_shapes(path, layer, weights, sources)
+        shapes = [array.shape for array in weights]
+        needed = [tuple(variable.shape) for variable in layer.weights]
+        if shapes != needed:
+            raise InputError(
+                f"{path}: {' + '.join(sources)} has arrays {shapes}, {name!r} needs {needed}; "
+                f"{_REMEDY}"
+            )
         layer.set_weights(weights)
         used[name] = sources
     taken = {source for sources in used.values() for source in sources}
@@ -278,13 +280,3 @@ def _batch_norm(path, layer, sources):
     if gamma.shape == variance.shape:
         gamma = gamma * np.sqrt((variance + layer.epsilon) / (variance + norm.epsilon))
     return [gamma, beta, mean, variance]
-
-
-def _check_shapes(path, layer, weights, sources):
-    found = [array.shape for array in weights]
-    wanted = [tuple(variable.shape) for variable in layer.weights]
-    if found != wanted:
-        raise InputError(
-            f"{path}: {' + '.join(sources)} has arrays {found}, {layer.name!r} needs {wanted}; "
-            f"{_REMEDY}"
-        )

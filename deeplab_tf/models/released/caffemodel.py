@@ -123,31 +123,27 @@ def _layer(contents, span, fields):
     name, blobs, settings = "", [], {}
     for number, wire, value in _fields(contents, span):
         if number == fields.name:
-            name = _text(contents, _span(wire, value))
+            start, end = _span(wire, value)
+            try:
+                name = contents[start:end].decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise _MalformedError(f"no text at byte {start}") from error
         elif number == fields.blobs:
             blobs.append(_blob(contents, _span(wire, value)))
         elif number == fields.convolution:
-            settings["rate"] = _rate(contents, _span(wire, value), fields)
+            numbers = _numbers(contents, _span(wire, value))
+            settings["rate"] = next(filter(None, map(numbers.get, fields.dilation)), 1)
         elif number == fields.pooling:
-            settings["pooling"] = _pooling(contents, _span(wire, value))
+            numbers = _numbers(contents, _span(wire, value))
+            settings["pooling"] = Pooling(
+                numbers.get(_POOLING_SIZE, 0),
+                numbers.get(_POOLING_STRIDE, 1),
+                numbers.get(_POOLING_PAD, 0),
+                numbers.get(_POOLING_METHOD, 0) == 1,
+            )
         elif number == fields.batch_norm:
             settings["epsilon"] = _epsilon(contents, _span(wire, value))
     return CaffeLayer(name, tuple(blobs), **settings)
-
-
-def _rate(contents, span, fields):
-    numbers = _numbers(contents, span)
-    return next((numbers[field] for field in fields.dilation if numbers.get(field)), 1)
-
-
-def _pooling(contents, span):
-    numbers = _numbers(contents, span)
-    return Pooling(
-        numbers.get(_POOLING_SIZE, 0),
-        numbers.get(_POOLING_STRIDE, 1),
-        numbers.get(_POOLING_PAD, 0),
-        numbers.get(_POOLING_METHOD, 0) == 1,
-    )
 
 
 def _epsilon(contents, span):
@@ -204,13 +200,6 @@ def _array(contents, wire, value, fixed, dtype):
     if (end - start) % width:
         raise _MalformedError(f"{end - start} bytes at byte {start} are not a multiple of {width}")
     return np.frombuffer(contents, dtype, (end - start) // width, start)
-
-
-def _text(contents, span):
-    try:
-        return contents[slice(*span)].decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise _MalformedError(f"no text at byte {span[0]}") from error
 
 
 def _span(wire, value):
