@@ -18,7 +18,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 import keras
 import tensorflow as tf
 
-from deeplab_tf.models.convolution import AtrousConv2D, native_dilation_works
+from deeplab_tf.models.atrous_layers import AtrousConv2D, native_dilation_works
 
 # (map side, channels in, channels out, rate): conv5, fc6 of LargeFOV, a branch of ASPP-L.
 CASES = [(41, 512, 512, 2), (41, 512, 1024, 12), (41, 2048, 21, 24)]

@@ -18,8 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf import build_deeplab, fuse
+from deeplab_tf.models.precision import build_with_precision
 from deeplab_tf.training.freezing import freeze_bn
-from deeplab_tf.training.loss_scale import build_with_precision
 from deeplab_tf.training.losses import ScoreMapObjective
 from deeplab_tf.training.optimizer import LayerwiseSGD
 from deeplab_tf.training.step import TrainStep

@@ -7,15 +7,12 @@ import tensorflow as tf
 
 from crf import dense_crf
 from deeplab_tf.errors import InputError, one_line
-from deeplab_tf.evaluation.inference import (
-    check_settings,
-    find_output_stride,
-    maximum_over_scales,
-    upsampled_scores,
-)
+from deeplab_tf.evaluation.inference import check_settings, upsampled_scores
 from deeplab_tf.files import new_folder
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.fast.fuse import fuse
+from deeplab_tf.models.multiscale import maximum_over_scales
+from deeplab_tf.models.resize import find_output_stride
 
 _FLOAT = tf.TensorSpec([None, None, None, 3], tf.float32, "images")
 _UINT8 = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")

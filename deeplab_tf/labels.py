@@ -9,6 +9,10 @@ import numpy as np
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import write_file
 
+# Mean color of the ImageNet images, RGB 0..255; the published systems subtract it, so that
+# padding with it is padding with zeros.
+MEAN_RGB = (122.675, 116.669, 104.008)
+
 VOID = 255
 VOID_COLOR = (224, 224, 192)
 

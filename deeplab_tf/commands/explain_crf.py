@@ -26,7 +26,7 @@ from deeplab_tf.commands.flags.model import (
 from deeplab_tf.commands.outputs import plan_image_outputs
 from deeplab_tf.data.voc import load_image
 from deeplab_tf.errors import InputError
-from deeplab_tf.evaluation.inference import most_probable, predict_probabilities, refine
+from deeplab_tf.evaluation.inference import apply_crf, most_probable, predict_probabilities
 from deeplab_tf.files import write_file
 from deeplab_tf.visualize import (
     captioned,
@@ -117,10 +117,10 @@ def iterations_picture(image, probabilities, label_set, params, counts):
     colors = label_set.color_table()
     cells = {"image": image, "network": colorize_probabilities(probabilities, colors)}
     for caption, shown in counts.items():
-        refined = refine(probabilities, image, shown)
+        refined = apply_crf(probabilities, image, shown)
         cells[caption] = colorize_probabilities(refined, colors)
     cells["labels before"] = colorize(most_probable(probabilities), colors)
-    refined = refine(probabilities, image, params)
+    refined = apply_crf(probabilities, image, params)
     cells["labels after"] = colorize(most_probable(refined), colors)
     cells = list(cells.items())
     rows = [cells[first : first + COLUMNS] for first in range(0, len(cells), COLUMNS)]
@@ -133,7 +133,7 @@ def parameters_picture(image, probabilities, label_set, params, trials):
 
     def with_labels(caption, shown):
         try:
-            refined = refine(probabilities, image, shown)
+            refined = apply_crf(probabilities, image, shown)
         except InputError as error:
             raise InputError(f"{caption}: {error}") from error
         return caption, colorize(most_probable(refined), colors)

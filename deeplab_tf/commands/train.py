@@ -46,12 +46,12 @@ from deeplab_tf.distribute.strategy import (
 )
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.multiscale import with_branches
+from deeplab_tf.models.precision import build_with_precision
 from deeplab_tf.training.checkpoints import save_model
 from deeplab_tf.training.freezing import learns_bn, synchronize_bn
 from deeplab_tf.training.interrupts import Stopped, StopSignals
 from deeplab_tf.training.joint_crf import CRFTraining, crf_rules
 from deeplab_tf.training.loop import Trainer
-from deeplab_tf.training.loss_scale import build_with_precision
 from deeplab_tf.training.losses import MultiScaleObjective, ProbabilityObjective
 from deeplab_tf.training.validation import Validation
 

@@ -14,11 +14,7 @@ import tensorflow as tf
 
 from deeplab_tf.data.jitter import color_change
 from deeplab_tf.errors import InputError
-from deeplab_tf.labels import VOID
-
-# Mean colour of the ImageNet images, RGB 0..255; the published systems subtract it, so that
-# padding with it is padding with zeros.
-MEAN_RGB = (122.675, 116.669, 104.008)
+from deeplab_tf.labels import MEAN_RGB, VOID
 
 # Which of a seed's random numbers each operation takes.
 _SCALE, _CROP, _MIRROR, _JITTER = 0, slice(1, 3), 3, slice(4, 8)

@@ -1,10 +1,9 @@
 """Evaluation: predict the labels of images, score them, and report the scores."""
 
 from deeplab_tf.evaluation.inference import (
-    find_output_stride,
+    apply_crf,
     most_probable,
     predict_probabilities,
-    refine,
     segment,
 )
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
@@ -12,11 +11,10 @@ from deeplab_tf.evaluation.report import comparison_panel, score_dict, score_tab
 
 __all__ = [
     "ConfusionMatrix",
+    "apply_crf",
     "comparison_panel",
-    "find_output_stride",
     "most_probable",
     "predict_probabilities",
-    "refine",
     "score_dict",
     "score_table",
     "segment",

@@ -16,7 +16,7 @@ from crf.threads import available_threads
 from deeplab_tf.data.prefetch import computed_ahead
 from deeplab_tf.data.voc import load_image, load_pair
 from deeplab_tf.errors import InputError
-from deeplab_tf.evaluation.inference import most_probable, predict_probabilities, refine
+from deeplab_tf.evaluation.inference import apply_crf, most_probable, predict_probabilities
 
 # More threads that read files gain little, because they share one interpreter.
 MAX_READERS = 4
@@ -136,7 +136,7 @@ def _label(scored, params, num_threads):
         try:
             # Otherwise the arrays would be copied to a GPU and back.
             with tf.device("CPU"):
-                refined = refine(scored.probabilities, scored.image, params, **options)
+                refined = apply_crf(scored.probabilities, scored.image, params, **options)
         except InputError as error:
             raise InputError(f"{scored.example.image}: {error}") from None
         labels.append(most_probable(refined))

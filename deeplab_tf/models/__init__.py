@@ -1,4 +1,4 @@
-"""Networks, in pure Keras."""
+"""Networks as Keras models: building, loading, rewriting and starting them from others."""
 
 from deeplab_tf.models.atrous import to_atrous
 from deeplab_tf.models.backbones import backbone_names
@@ -6,9 +6,9 @@ from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.fcn import build_fcn
 from deeplab_tf.models.files import find_model, load_model
 from deeplab_tf.models.heads import head_names
-from deeplab_tf.models.init_from import start_from
 from deeplab_tf.models.released.caffe import import_caffemodel
-from deeplab_tf.models.with_crf import refined, refined_parts
+from deeplab_tf.models.weights import start_from
+from deeplab_tf.models.with_crf import network_and_crf, with_crf
 
 __all__ = [
     "backbone_names",
@@ -18,8 +18,8 @@ __all__ = [
     "head_names",
     "import_caffemodel",
     "load_model",
-    "refined",
-    "refined_parts",
+    "network_and_crf",
     "start_from",
     "to_atrous",
+    "with_crf",
 ]

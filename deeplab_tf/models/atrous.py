@@ -1,8 +1,8 @@
-"""Any keras.applications network, rewritten to give a denser map with the same weights.
+"""Rewrites any keras.applications network to give a denser map with the same weights.
 
-The rule is one accumulator per tensor: the stride of its original grid, and the rate, how many
-cells the dense grid has for one of the original. A layer whose stride would pass the output
-stride loses it and keeps the old rate for its own window; whatever follows takes the new one.
+Every tensor carries the stride of its original grid and a rate: how many cells the dense grid has
+for each original cell. A layer whose stride would pass the wanted output stride loses it and
+keeps the old rate for its own window; the layers after it are dilated by the new rate.
 """
 
 import dataclasses
@@ -11,17 +11,16 @@ import keras
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.atrous_layers import (
+    AtrousConv2D,
     AtrousPooling2D,
     SampledGlobalAveragePooling2D,
     WindowPadding2D,
 )
-from deeplab_tf.models.convolution import AtrousConv2D
 
-SUPPORTED_FAMILIES = (
-    "VGG16/19, ResNet50/101/152, ResNet50V2/101V2/152V2, DenseNet, MobileNet, MobileNetV2, "
-    "MobileNetV3, EfficientNet, EfficientNetV2, Xception, ConvNeXt"
-)
 OUTPUT_STRIDES = (1, 2, 4, 8, 16, 32)
+_SUPPORTED = (
+    "supported are the networks of deeplab_tf.models.backbone_names(), built with include_top=False"
+)
 
 _CONVOLUTIONS = (
     keras.layers.Conv2D,
@@ -30,7 +29,7 @@ _CONVOLUTIONS = (
 )
 _POOLINGS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
 _MERGES = (keras.layers.Add, keras.layers.Multiply, keras.layers.Concatenate)
-# Layers that treat every cell alike, so that the density of the grid does not matter to them.
+# Layers that treat every cell alike, whatever the density of the grid.
 _CELLWISE = (
     keras.layers.Activation,
     keras.layers.BatchNormalization,
@@ -53,7 +52,7 @@ class _Grid:
       stride: pixels per cell of the original grid.
       rate: cells of the dense grid per cell of the original one.
       extra: cells that a ZeroPadding2D just before has added, in the original grid.
-      channels_only: a global mean, which lies on no grid and agrees with any.
+      channels_only: a global mean, which lies on no grid and matches any.
     """
 
     stride: int = 1
@@ -62,10 +61,10 @@ class _Grid:
     channels_only: bool = False
 
 
-def to_atrous(model, output_stride, keep_size=True):
+def to_atrous(model, output_stride, keep_size=True, *, centered=False):
     """Rewrite a network so that its last map has `output_stride` pixels per cell.
 
-    Strides beyond the output stride become holes in the later windows (the papers' atrous
+    Strides beyond the output stride become dilation of the later windows (the papers' atrous
     algorithm), so every (original stride / output stride)-th cell of the result equals the
     original network's cell, borders included.
 
@@ -75,6 +74,10 @@ def to_atrous(model, output_stride, keep_size=True):
       output_stride: pixels per cell of the new map: 1, 2, 4, 8, 16 or 32.
       keep_size: True keeps the size of a map whose layer loses its stride, as far as exactness
         at the borders allows; False pads as the original does, which may give fewer cells.
+      centered: whether to center cell (i, j) on pixel (s i, s j) for output stride s, at every
+        image size: every window is then padded by (kernel_size - 1) // 2 cells before, and as
+        many after as `ceil(size / stride)` cells need. keras.applications pads odd sizes this
+        way; even sizes are then padded like odd ones.
 
     Returns:
       A new keras.Model with a copy of the weights, in the same order.
@@ -85,35 +88,18 @@ def to_atrous(model, output_stride, keep_size=True):
 
     Example:
       >>> model = keras.applications.ResNet50(include_top=False)
-      >>> to_atrous(model, 8).output_shape  # with one cell per 8 pixels instead of 32
-    """
-    return rewrite(model, output_stride, keep_size=keep_size)
-
-
-def rewrite(model, output_stride, keep_size=True, centred=False):
-    """`to_atrous`, and with `centred` the padding that puts cell (i, j) on pixel (s i, s j).
-
-    Args:
-      model, output_stride, keep_size: see `to_atrous`.
-      centred: pad every window by (kernel_size - 1) // 2 cells before and as many after as
-        `ceil(size / stride)` output cells need, at every image size. The weights do not
-        notice: this shifts what keras.applications pads for even sizes to how it pads odd ones.
-
-    Returns:
-      A new keras.Model with a copy of the weights.
-
-    Raises:
-      InputError: see `to_atrous`.
+      >>> to_atrous(model, 8).output_shape  # one cell per 8 pixels instead of 32
     """
     if output_stride not in OUTPUT_STRIDES:
         raise InputError(f"output_stride must be one of {OUTPUT_STRIDES}, got {output_stride!r}")
-    functional = hasattr(model, "_run_through_graph") and len(model.inputs) == 1
-    if not functional:
+    is_model = isinstance(model, keras.Model) and not isinstance(model, keras.Sequential)
+    # A subclassed model has no graph and no `inputs`.
+    if not is_model or len(getattr(model, "inputs", None) or ()) != 1:
         raise InputError(
-            f"to_atrous takes a functional keras.Model of one input, got {type(model).__name__}; "
-            f"supported families: {SUPPORTED_FAMILIES}"
+            f"to_atrous takes a functional keras.Model with one input, got "
+            f"{type(model).__name__}; {_SUPPORTED}"
         )
-    rewriter = _Rewriter(output_stride, keep_size, centred)
+    rewriter = _Rewriter(output_stride, keep_size, centered)
     (entry,) = (layer for layer in model.layers if isinstance(layer, keras.layers.InputLayer))
     images = keras.Input(batch_shape=entry.batch_shape, dtype=entry.dtype, name=entry.name)
     dense = keras.models.clone_model(
@@ -126,8 +112,8 @@ def rewrite(model, output_stride, keep_size=True, centred=False):
     reached = rewriter.pixels_per_cell(dense.output)
     if reached != output_stride:
         raise InputError(
-            f"to_atrous: {model.name!r} has {reached} pixels per cell as it is; output_stride "
-            f"{output_stride} would make its map coarser, ask for {reached} or less"
+            f"to_atrous: {model.name!r} already has {reached} pixels per cell; output_stride "
+            f"{output_stride} would make its map coarser; give {reached} or less"
         )
     return dense
 
@@ -135,10 +121,11 @@ def rewrite(model, output_stride, keep_size=True, centred=False):
 class _Rewriter:
     """Called by `clone_model` for every layer in turn; remembers the grid of every tensor."""
 
-    def __init__(self, output_stride, keep_size, centred):
-        self.output_stride, self.keep_size, self.centred = output_stride, keep_size, centred
-        self._grids = {}  # id of a tensor -> (the tensor, kept alive so the id holds, its grid)
-        # id of an original layer -> it, the grid it is called on, its rewritten layers, their grid
+    def __init__(self, output_stride, keep_size, centered):
+        self.output_stride, self.keep_size, self.centered = output_stride, keep_size, centered
+        # id of a tensor -> (the tensor, kept alive so that no other gets its id, its grid)
+        self._grids = {}
+        # id of an original layer -> (it, the grid it is called on, its new layers, their grid)
         self._clones = {}
 
     def __call__(self, layer, *args, **kwargs):
@@ -153,7 +140,7 @@ class _Rewriter:
             self._clones[id(layer)] = (layer, grid, *self._rewrite(layer, grid))
         _, first_grid, layers, out_grid = self._clones[id(layer)]
         if grid != first_grid:
-            raise _unsupported(layer, "is shared by maps of different strides")
+            raise _unsupported(layer, "is called on maps of different strides")
         y = layers[0](*args, **kwargs)
         for follower in layers[1:]:
             y = follower(y)
@@ -161,7 +148,7 @@ class _Rewriter:
         return y
 
     def copy_weights(self):
-        """Copy every original layer's weights; by layer, since padding may change the order."""
+        """Copy every original layer's weights; by layer, since padding layers were added."""
         for original, _, layers, _ in self._clones.values():
             if getattr(original, "weights", None):
                 layers[-1].set_weights(original.get_weights())
@@ -206,18 +193,19 @@ class _Rewriter:
         present = grid.stride // grid.rate  # pixels per dense cell
         lose = stride > 1 and present * stride > self.output_stride
         if lose and present != self.output_stride:
-            raise _unsupported(layer, f"jumps over output stride {self.output_stride}")
+            raise _unsupported(layer, f"has a stride that skips output stride {self.output_stride}")
         rate = grid.rate * stride if lose else grid.rate
         layers = build(layer, grid, tuple(kernel_size), stride, lose)
         return layers, _Grid(stride=grid.stride * stride, rate=rate)
 
     def _padding_mode(self, layer, grid):
-        """How the original window pads, or how it should so that its cells are centred."""
+        """How the window shall pad: as the original does, or so that its cells are centered."""
         explicit = grid.extra != (0, 0)
-        return "centred" if self.centred and not explicit else layer.padding
+        return "centered" if self.centered and not explicit else layer.padding
 
     def _convolution(self, layer, grid, kernel_size, stride, lose):
-        window = _effective(kernel_size, layer.dilation_rate)
+        pairs = zip(kernel_size, layer.dilation_rate, strict=True)
+        window = tuple((size - 1) * rate + 1 for size, rate in pairs)  # of the original layer
         mode = self._padding_mode(layer, grid)
         config = {**layer.get_config(), "padding": "valid"}
         config["dilation_rate"] = tuple(rate * grid.rate for rate in layer.dilation_rate)
@@ -226,8 +214,8 @@ class _Rewriter:
         if window == (1, 1):
             return [_build(layer, config)]
         symmetric = all(size % 2 for size in window)
-        alike = (mode == "same" and stride == 1) or (mode == "centred" and (stride == 1 or lose))
-        if alike and symmetric:  # the native "same" pads just so
+        alike = (mode == "same" and stride == 1) or (mode == "centered" and (stride == 1 or lose))
+        if alike and symmetric:  # the native "same" pads exactly like this
             return [_build(layer, {**config, "padding": "same"})]
         if mode == layer.padding and not (lose or (grid.rate > 1 and mode == "same")):
             return [_build(layer, {**config, "padding": mode})]
@@ -251,21 +239,22 @@ class _Rewriter:
         mode = self._padding_mode(layer, grid)
         if not lose and grid.rate == 1 and mode == layer.padding:
             return [_copy(layer)]
-        if not lose and kernel_size == (2, 2) == layer.strides and mode == "centred":
-            # "same" puts a 2x2 window's padding after it and leaves it out of an average.
+        if not lose and kernel_size == (2, 2) == layer.strides and mode == "centered":
+            # "same" pads a 2x2 window after its end, and leaves the padding out of an average.
             return [type(layer).from_config({**layer.get_config(), "padding": "same"})]
         kind = "max" if isinstance(layer, keras.layers.MaxPooling2D) else "average"
         arguments = self._window_arguments(grid, stride, mode)
         if lose or stride == 1:
             return [AtrousPooling2D(kind, kernel_size, **arguments, name=layer.name)]
-        # A centred window that keeps its stride: every cell, of which the stride takes some.
+        # A centered window that keeps its stride: pool at every cell, then take every stride-th.
         pooling = AtrousPooling2D(kind, kernel_size, **arguments, name=f"{layer.name}_window")
         return [pooling, keras.layers.MaxPooling2D(1, strides=stride, name=layer.name)]
 
     def _zero_padding(self, layer, grid):
         (top, bottom), (left, right) = layer.padding
-        if self.centred:
-            # correct_pad fixes (k//2 - 1, k//2) for even sizes: (k//2, k//2) centres them all.
+        if self.centered:
+            # keras.applications fixes (k//2 - 1, k//2) for even sizes; (k//2, k//2) centers
+            # the windows at every size.
             top, bottom = (max(top, bottom),) * 2
             left, right = (max(left, right),) * 2
         extra = (grid.extra[0] + top + bottom, grid.extra[1] + left + right)
@@ -275,20 +264,15 @@ class _Rewriter:
 
 
 def _common_grid(layer, grids):
-    """The one grid that all inputs of a layer lie on; global means agree with any."""
+    """The one grid that all inputs of a layer lie on; global means match any grid."""
     spatial = {(grid.stride, grid.rate) for grid in grids if not grid.channels_only}
     if len(spatial) > 1:
         raise _unsupported(layer, "joins maps of different strides")
     return next((grid for grid in grids if not grid.channels_only), grids[0])
 
 
-def _effective(kernel_size, dilation_rate):
-    """Kernel size with the holes that the original layer itself has."""
-    return tuple((k - 1) * d + 1 for k, d in zip(kernel_size, dilation_rate, strict=True))
-
-
 def _build(layer, config):
-    """A layer of the same kind from a changed configuration; dilated Conv2D runs natively."""
+    """A layer of the same kind from a changed config; a dilated Conv2D becomes AtrousConv2D."""
     dilated = max(config["dilation_rate"]) > 1
     if type(layer) is keras.layers.Conv2D and dilated:
         return AtrousConv2D.from_config(config)
@@ -301,6 +285,5 @@ def _copy(layer):
 
 def _unsupported(layer, reason):
     return InputError(
-        f"to_atrous: layer {layer.name!r} ({type(layer).__name__}) {reason}; "
-        f"supported families: {SUPPORTED_FAMILIES}, built with include_top=False"
+        f"to_atrous: layer {layer.name!r} ({type(layer).__name__}) {reason}; {_SUPPORTED}"
     )

@@ -1,26 +1,86 @@
-"""Sliding windows on a grid that is denser than the one a network was trained on.
+"""Dilated (atrous) layers: convolution, pooling, padding and global means on a denser grid.
 
-A grid of rate r holds r x r interleaved copies of the original grid: the original cell i is the
-dense cell r * i. Everything here keeps those cells exact, borders included.
+`to_atrous` makes the maps of a network denser than those it was trained on. A grid of rate r
+holds r x r interleaved copies of the original grid: the original cell i is the dense cell r * i.
+Every layer here gives the original network's values at those cells, borders included.
 """
 
+import functools
 import itertools
 
 import keras
+import tensorflow as tf
 from keras import ops
 
-PADDINGS = ("valid", "same", "centred")
+PADDINGS = ("valid", "same", "centered")
 
 
-def window_span(size, kernel_size, stride, rate, padding, extra=0):
+@functools.cache
+def native_dilation_works(dtype="float32"):
+    """Whether `tf.nn.conv2d(dilations=...)` has a gradient on this machine; tried once.
+
+    Without oneDNN, TensorFlow's CPU kernels compute only the forward pass of a dilated
+    convolution. On many processors the same is true of float16.
+
+    Args:
+      dtype: name of the dtype that is computed in.
+
+    Returns:
+      bool.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return False
+    window = {"strides": [1, 1, 1, 1], "padding": "SAME", "dilations": [1, 2, 2, 1]}
+    with tf.init_scope():  # runs eagerly, even while a graph is being traced
+        x, kernel, y = (
+            tf.ones(shape, dtype) for shape in ((1, 9, 9, 3), (3, 3, 3, 2), (1, 9, 9, 2))
+        )
+        try:
+            tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=x.shape, filter=kernel, out_backprop=y, **window
+            )
+            tf.raw_ops.Conv2DBackpropFilter(
+                input=x, filter_sizes=kernel.shape, out_backprop=y, **window
+            )
+        except tf.errors.OpError:
+            return False
+    return True
+
+
+@keras.saving.register_keras_serializable(package="deeplab_tf")
+class AtrousConv2D(keras.layers.Conv2D):
+    """A `keras.layers.Conv2D` of stride 1 that uses TensorFlow's dilated kernel if that works.
+
+    Keras turns a dilated convolution into space-to-batch, a plain convolution and batch-to-space,
+    which copies every map twice. Arguments, weights and results are those of Conv2D.
+
+    Example:
+      >>> AtrousConv2D(1024, 3, dilation_rate=12, padding="same")(x)
+    """
+
+    def convolution_op(self, inputs, kernel):
+        """Convolve `(B, H, W, C)`; called by Keras."""
+        supported = self.groups == 1 and self.data_format == "channels_last"
+        if not (supported and native_dilation_works(self.compute_dtype)):
+            return super().convolution_op(inputs, kernel)
+        return tf.nn.conv2d(
+            inputs,
+            kernel,
+            strides=self.strides,
+            padding=self.padding.upper(),
+            dilations=self.dilation_rate,
+        )
+
+
+def _window_span(size, kernel_size, stride, rate, padding, extra=0):
     """Where a window that has lost its stride starts, and how many dense cells it gives.
 
     Args:
       size: cells of the dense input along one axis, an int or an integer tensor.
       kernel_size, stride: of the original window, in cells of the original grid.
       rate: dense cells per original cell.
-      padding: "valid" and "same" as the original layer pads; "centred" pads (kernel_size - 1)
-        // 2 cells before, so that output cell i is centred on input cell i * stride, at every
+      padding: "valid" or "same" as the original layer pads; "centered" pads (kernel_size - 1)
+        // 2 cells before, so that output cell i is centered on input cell i * stride, at every
         size.
       extra: cells of zeros, in the original grid, that a padding layer has already added.
 
@@ -32,41 +92,14 @@ def window_span(size, kernel_size, stride, rate, padding, extra=0):
     if padding == "valid":
         outputs = (cells - kernel_size) // stride + 1
         return 0, _minimum(size - extra * rate, outputs * stride * rate)
-    if padding == "centred":
+    if padding == "centered":
         return (kernel_size - 1) // 2 * rate, size
     outputs = -(-cells // stride)
     total = _maximum((outputs - 1) * stride + kernel_size - cells, 0)
     return total // 2 * rate, size
 
 
-def pad_window(x, kernel_size, strides, rate, padding, extra=(0, 0), keep_size=True, value=0.0):
-    """Pad so that a "valid" window of stride 1 at `rate` gives the original layer's cells.
-
-    Args:
-      x: `(B, H, W, C)` dense map.
-      kernel_size, strides, extra: a pair each, see `window_span`.
-      rate, padding: see `window_span`.
-      keep_size: True gives as many cells as exactness allows, at most H by W; False pads just
-        as the original layer does.
-      value: what the padding holds, 0 for convolutions, -inf for a maximum.
-
-    Returns:
-      `(B, H', W', C)`, H' = output height + (kernel_size - 1) * rate, W' likewise.
-    """
-    pads, lengths = [(0, 0)], [None]
-    for axis in (0, 1):
-        size, reach = ops.shape(x)[1 + axis], (kernel_size[axis] - 1) * rate
-        span = (size, kernel_size[axis], strides[axis], rate, padding, extra[axis])
-        before, cells = window_span(*span)
-        if not keep_size and padding == "valid":
-            cells = size - reach
-        length = cells + reach
-        pads.append((before, _maximum(length - before - size, 0)))
-        lengths.append(length)
-    x = ops.pad(x, (*pads, (0, 0)), constant_values=value)
-    return x[:, : lengths[1], : lengths[2]]
-
-
+# Plain ints stay ints, so that static shapes stay known.
 def _minimum(a, b):
     return min(a, b) if isinstance(a, int) and isinstance(b, int) else ops.minimum(a, b)
 
@@ -76,7 +109,7 @@ def _maximum(a, b):
 
 
 class _Window(keras.layers.Layer):
-    """What the layers below share: the window of the original layer, and the rate."""
+    """The base of the layers below: the window of the original layer, and the rate."""
 
     def __init__(
         self,
@@ -89,6 +122,8 @@ class _Window(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if padding == "centred":  # as older files spell it
+            padding = "centered"
         if padding not in PADDINGS:
             raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}")
         self.kernel_size, self.strides = tuple(kernel_size), tuple(strides)
@@ -96,8 +131,25 @@ class _Window(keras.layers.Layer):
         self.extra, self.keep_size = tuple(extra), keep_size
 
     def _pad(self, x, value):
-        window = (self.kernel_size, self.strides, self.dilation_rate, self.padding)
-        return pad_window(x, *window, self.extra, self.keep_size, value)
+        """Pad so that a "valid" window of stride 1 gives the original layer's cells.
+
+        The result is `(B, H' + (kernel_size - 1) * rate, W' + ..., C)` for a layer whose result
+        is H' x W', at most H x W.
+        """
+        pads, lengths = [(0, 0)], [None]
+        for axis in (0, 1):
+            kernel_size, rate = self.kernel_size[axis], self.dilation_rate
+            size, reach = ops.shape(x)[1 + axis], (kernel_size - 1) * rate
+            before, cells = _window_span(
+                size, kernel_size, self.strides[axis], rate, self.padding, self.extra[axis]
+            )
+            if not self.keep_size and self.padding == "valid":
+                cells = size - reach  # as many as the original layer gives
+            length = cells + reach
+            pads.append((before, _maximum(length - before - size, 0)))
+            lengths.append(length)
+        x = ops.pad(x, (*pads, (0, 0)), constant_values=value)
+        return x[:, : lengths[1], : lengths[2]]
 
     def get_config(self):
         names = ("kernel_size", "strides", "dilation_rate", "padding", "extra", "keep_size")
@@ -106,14 +158,17 @@ class _Window(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")
 class WindowPadding2D(_Window):
-    """Zeros around a map, as a window that has lost its stride needs them; see `pad_window`.
+    """Zeros around a map, as a window that has lost its stride needs them.
+
+    A "valid" window of stride 1 and of this dilation rate then gives the original layer's cells.
 
     Args:
       kernel_size, strides: the original layer's window, a pair each.
       dilation_rate: dense cells per original cell, before this window.
-      padding: "valid", "same" or "centred".
+      padding: "valid" or "same" as the original layer pads, or "centered": (kernel_size - 1) // 2
+        cells before, so that output cell i is centered on input cell i * stride at every size.
       extra: cells already added by a padding layer before this one, in the original grid.
-      keep_size: whether the map keeps its size where exactness allows.
+      keep_size: whether the map keeps its size as far as exactness allows.
     """
 
     def call(self, x):
@@ -147,7 +202,7 @@ class AtrousPooling2D(_Window):
         return self._reduce(self._pad(x, 0.0), ops.add) / count
 
     def _reduce(self, x, combine):
-        """Combine the kernel's shifted views of the padded map, one after the other."""
+        """Combine the shifted views of the padded map, one for each element of the window."""
         sizes = [
             ops.shape(x)[1 + axis] - (self.kernel_size[axis] - 1) * self.dilation_rate
             for axis in (0, 1)
@@ -168,7 +223,7 @@ class AtrousPooling2D(_Window):
 class SampledGlobalAveragePooling2D(keras.layers.GlobalAveragePooling2D):
     """Global mean over every `dilation_rate`-th cell, which are the original network's.
 
-    A squeeze-and-excite block of a network made dense must see the mean it was trained on.
+    A squeeze-and-excite block of a network made dense needs the mean that it was trained with.
 
     Args:
       dilation_rate: dense cells per original cell.

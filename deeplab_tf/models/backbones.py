@@ -1,71 +1,97 @@
-"""keras.applications networks by name: their constructors, preprocessing and dense form."""
+"""The keras.applications networks that can be backbones: preprocessing, and their dense form."""
 
-import dataclasses
+from typing import NamedTuple
 
 import keras
+from keras import ops
+from keras.applications import imagenet_utils
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.models.atrous import rewrite
-from deeplab_tf.models.preprocessing import ImagePreprocessing
+from deeplab_tf.labels import MEAN_RGB
+from deeplab_tf.models.atrous import to_atrous
 
 
-@dataclasses.dataclass(frozen=True)
-class Family:
-    """How one family of keras.applications wants its images.
+class Backbone(NamedTuple):
+    """One network of keras.applications.
 
     Attributes:
-      members: names in keras.applications.
-      mode: what `ImagePreprocessing` does for it; None where the network does it itself.
+      class_name: its constructor in keras.applications.
+      preprocessing: mode of `ImagePreprocessing`; None: the network preprocesses its images itself.
     """
 
-    members: tuple
-    mode: str | None
+    class_name: str
+    preprocessing: str | None
+
+    @property
+    def constructor(self):
+        """The function of keras.applications that builds it."""
+        return getattr(keras.applications, self.class_name)
 
 
-FAMILIES = (
-    Family(("VGG16", "VGG19", "ResNet50", "ResNet101", "ResNet152"), "caffe"),
-    Family(("ResNet50V2", "ResNet101V2", "ResNet152V2"), "tf"),
-    Family(("MobileNet", "MobileNetV2", "Xception"), "tf"),
-    Family(("DenseNet121", "DenseNet169", "DenseNet201"), "torch"),
-    Family(("MobileNetV3Small", "MobileNetV3Large"), None),
-    Family(tuple(f"EfficientNetB{i}" for i in range(8)), None),
-    Family(tuple(f"EfficientNetV2B{i}" for i in range(4)), None),
-    Family(tuple(f"EfficientNetV2{size}" for size in "SML"), None),
-    Family(tuple(f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large")), None),
-)
-_BY_NAME = {name.lower(): (name, family) for family in FAMILIES for name in family.members}
+# To add a backbone, add its name in keras.applications to the row of its preprocessing.
+_NAMES = {
+    "caffe": ("VGG16", "VGG19", "ResNet50", "ResNet101", "ResNet152"),
+    "tf": (
+        *("ResNet50V2", "ResNet101V2", "ResNet152V2"),
+        *("MobileNet", "MobileNetV2", "Xception"),
+    ),
+    "torch": ("DenseNet121", "DenseNet169", "DenseNet201"),
+    None: (
+        *("MobileNetV3Small", "MobileNetV3Large"),
+        *(f"EfficientNetB{i}" for i in range(8)),
+        *(f"EfficientNetV2B{i}" for i in range(4)),
+        *("EfficientNetV2S", "EfficientNetV2M", "EfficientNetV2L"),
+        *("ConvNeXtTiny", "ConvNeXtSmall", "ConvNeXtBase", "ConvNeXtLarge"),
+    ),
+}
+_BACKBONES = {
+    name.lower(): Backbone(name, preprocessing)
+    for preprocessing, names in _NAMES.items()
+    for name in names
+}
 
 
 def backbone_names():
-    """Return the names `build_backbone` takes, in lower case."""
-    return tuple(_BY_NAME)
+    """Return the names of all backbones, in lower case."""
+    return tuple(_BACKBONES)
+
+
+def find_backbone(name):
+    """The `Backbone` of a lower-case name.
+
+    Raises:
+      InputError: for an unknown name.
+    """
+    if name not in _BACKBONES:
+        raise InputError(f"unknown backbone {name!r}; available: {', '.join(_BACKBONES)}")
+    return _BACKBONES[name]
 
 
 def build_backbone(
     name, output_stride, weights, input_shape=(None, None, 3), pool_size=2, preprocessing=None
 ):
-    """A keras.applications network with one cell per `output_stride` pixels, centred on them.
+    """A keras.applications network with one cell per `output_stride` pixels, centered on them.
 
     Args:
       name: lower-case name, see `backbone_names`.
       output_stride: pixels per cell of the last map: 8, 16 or 32, or less.
       weights: list of arrays in Keras's order, or None for random ones.
       input_shape: `(H, W, 3)`, None for sizes that vary.
-      pool_size: side of the windows of VGG's poolings, which are 2x2 in keras.applications.
+      pool_size: window size of VGG's poolings, which is 2 in keras.applications.
       preprocessing: mode of `ImagePreprocessing` in place of the network's own.
 
     Returns:
-      A functional keras.Model: RGB images 0..255 `(B, H, W, 3)` in, its own preprocessing
-      included; `(B, (H-1)//output_stride+1, (W-1)//output_stride+1, C)` out.
+      A functional keras.Model from RGB images 0..255 `(B, H, W, 3)`, preprocessing included, to
+      `(B, (H-1)//output_stride+1, (W-1)//output_stride+1, C)`.
 
     Raises:
-      InputError: unknown name, or an output stride that the network cannot have.
+      InputError: for an unknown name, or an output stride that the network cannot have.
     """
     images = keras.Input(input_shape, name="images")
     original = original_backbone(name, images, weights, preprocessing)
     if pool_size != 2:
         original = _with_pool_size(original, pool_size)
-    dense = rewrite(original, output_stride, centred=True)
+    dense = to_atrous(original, output_stride, centered=True)
     return keras.Model(dense.inputs[0], dense.output, name=name)
 
 
@@ -79,17 +105,17 @@ def original_backbone(name, images, weights, preprocessing=None):
     Returns:
       A functional keras.Model.
     """
-    constructor, mode = look_up(name)
-    mode = preprocessing or mode
+    backbone = find_backbone(name)
+    mode = preprocessing or backbone.preprocessing
     x = ImagePreprocessing(mode, name="preprocessing")(images) if mode else images
-    network = constructor(weights=None, include_top=False, input_tensor=x)
+    network = backbone.constructor(weights=None, include_top=False, input_tensor=x)
     if weights is not None:
         network.set_weights(weights)
     return network
 
 
 def _with_pool_size(network, pool_size):
-    """The same layers, those of pooling with other windows."""
+    """The same network with max pooling windows of another size."""
 
     def resized(layer):
         if not isinstance(layer, keras.layers.MaxPooling2D):
@@ -101,13 +127,40 @@ def _with_pool_size(network, pool_size):
     return keras.models.clone_model(network, clone_function=resized)
 
 
-def look_up(name):
-    """Return the constructor in keras.applications, and the preprocessing it needs or None.
+@keras.saving.register_keras_serializable(package="deeplab_tf")
+class ImagePreprocessing(keras.layers.Layer):
+    """RGB values 0..255 to the values that a keras.applications backbone was trained on.
+
+    Computed in float32 even in mixed precision: 8-bit levels minus a mean need it.
+
+    Args:
+      mode: "caffe" (BGR minus the ImageNet mean), "deeplab" (the same with the mean of the
+        DeepLab authors, so that padding with `MEAN_RGB` is exactly zero), "tf" (to -1..1) or
+        "torch" (each channel normalized by the ImageNet mean and standard deviation).
 
     Raises:
-      InputError: for an unknown name.
+      ValueError: for another mode.
     """
-    if name not in _BY_NAME:
-        raise InputError(f"unknown backbone {name!r}; known: {', '.join(_BY_NAME)}")
-    constructor, family = _BY_NAME[name]
-    return getattr(keras.applications, constructor), family.mode
+
+    MODES = ("caffe", "deeplab", "tf", "torch")
+
+    def __init__(self, mode, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        if mode not in self.MODES:
+            raise ValueError(f"mode must be one of {self.MODES}, got {mode!r}")
+        self.mode = mode
+
+    def call(self, images):
+        """Preprocess `(B, H, W, 3)`."""
+        if self.mode == "deeplab":
+            images = ops.cast(images, "float32")
+            return ops.flip(images - ops.convert_to_tensor(MEAN_RGB, "float32"), axis=-1)
+        return imagenet_utils.preprocess_input(images, "channels_last", self.mode)
+
+    def compute_output_shape(self, input_shape):
+        """Return the shape unchanged."""
+        return input_shape
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "mode": self.mode}

@@ -3,9 +3,14 @@
 import keras
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.models.backbones import build_backbone, look_up
-from deeplab_tf.models.heads import apply_direct, apply_fully_connected, find_head
-from deeplab_tf.models.multi_scale_features import multi_scale_features
+from deeplab_tf.models.backbones import build_backbone, find_backbone
+from deeplab_tf.models.heads import (
+    apply_direct,
+    apply_fully_connected,
+    check_num_classes,
+    find_head,
+    multi_scale_features,
+)
 from deeplab_tf.models.multiscale import fuse_scales
 from deeplab_tf.models.weights import load_whole, read_weights, subsample_classifier
 
@@ -27,116 +32,108 @@ def build_deeplab(
 ):
     """A DeepLab v1 or v2 network, from RGB images to class scores.
 
-    VGG-16 has the published fc6-fc7-fc8 branches with dropout, and its fifth pooling without
-    holes; the other backbones have ResNet-101's head, a 3x3 convolution for each rate straight
-    to the classes. Branches are summed.
+    VGG-16 has the published fc6-fc7-fc8 branches with dropout, and an undilated fifth pooling;
+    the other backbones have ResNet-101's head, one 3x3 convolution straight to the classes for
+    each rate. Branches are summed.
 
     Args:
-      backbone: lower-case name of a keras.applications network, as "vgg16", "resnet101",
-        "mobilenetv2"; see `backbones.backbone_names`.
+      backbone: lower-case name of a keras.applications network, such as "vgg16", "resnet101" or
+        "mobilenetv2"; see `deeplab_tf.models.backbone_names`.
       head: "large_fov", "aspp_s" or "aspp_l"; for VGG-16 also the larger kernels of DeepLab v1,
-        "7x7" and "4x4" (rate 4) and "4x4_fov" (rate 8), 4,096 filters wide.
-      num_classes: classes, void not counted.
+        "7x7" and "4x4" (rate 4) and "4x4_fov" (rate 8), with 4,096 filters; for the others also
+        "plain", a single 1x1 convolution.
+      num_classes: classes, without void.
       output_stride: pixels per score cell; 8 in the papers.
       weights: "imagenet" (downloaded), None (random), or the path of a file: a backbone's or a
         whole DeepLab's `.h5`, `.weights.h5` or `.keras`. VGG-16's fc6 and fc7 are made from the
-        ImageNet classifier's where the file has it.
-      scales: input scales whose scores are fused by their maximum; (1.0,) is none.
+        ImageNet classifier if the file has it.
+      scales: input scales whose scores are fused by their maximum; (1.0,): no fusion.
       input_shape: `(H, W, 3)`, None for sizes that vary.
       fc_channels: VGG-16's filters in fc6 and fc7; None: 4,096 for the larger kernels, else 1,024.
-      pool_size: VGG-16's poolings: 2 as its ImageNet weights were trained, 3 as in the authors'
-        own files.
-      use_multi_scale_features: whether VGG-16's fc8 also sees the image and the first four
-        poolings (DeepLab v1, section 4.3).
+      pool_size: window size of VGG-16's poolings: 2 as its ImageNet weights were trained, 3 as
+        in the authors' own files.
+      use_multi_scale_features: whether VGG-16's fc8 also sees features of the image and the first
+        four poolings (DeepLab v1, section 4.3).
       average_pool5: whether VGG-16's last pooling is followed by an average over 3x3 cells, as in
         the authors' LargeFOV networks of DeepLab v1.
       preprocessing: None (what the backbone's ImageNet weights were trained on), or "deeplab" for
-        VGG and ResNet: the DeepLab authors' own mean colour, as their released weights need it.
+        VGG and ResNet: the mean color of the DeepLab authors, which their released weights need.
 
     Returns:
       keras.Model: images `(B, H, W, 3)`, values 0..255, preprocessing included, to float32
       scores `(B, (H-1)//output_stride+1, (W-1)//output_stride+1, num_classes)`. Cell (i, j) is
-      centred on pixel (output_stride * i, output_stride * j).
+      centered on pixel (output_stride * i, output_stride * j).
 
     Raises:
-      InputError: unknown names, or weights that cannot be had or do not fit.
+      InputError: for unknown names, options that do not go together, or weights that cannot be
+        read or do not fit.
 
     Example:
       >>> model = build_deeplab("vgg16", "large_fov", weights=None)
       >>> model.predict(numpy.zeros((1, 321, 321, 3))).shape
       (1, 41, 41, 21)
     """
-    _check(num_classes, scales)
-    has_fc = _check_vgg_options(backbone, pool_size, use_multi_scale_features, average_pool5)
-    _check_preprocessing(backbone, preprocessing)
-    branches = find_head(head, has_fc, fc_channels)
-    found = read_weights(look_up(backbone)[0], backbone, weights)
+    is_vgg16 = backbone == "vgg16"
+    vgg16_options = pool_size != 2 or use_multi_scale_features or average_pool5
+    _check_options(backbone, pool_size, vgg16_options, preprocessing)
+    check_num_classes(num_classes)
+    if not scales or any(not 0 < scale <= 4 for scale in scales):
+        raise InputError(f"scales must be numbers above 0 and at most 4, got {scales!r}")
+    branches = find_head(head, backbone, fc_channels)
+    found = read_weights(backbone, weights)
     network = build_backbone(
         backbone, output_stride, found.backbone, input_shape, pool_size, preprocessing
     )
-    if has_fc:
-        features = _unholed_pool5(network, output_stride, pool_size)
+    if is_vgg16:
+        features = _undilated_pool5(network, output_stride, pool_size)
         features = _average(features) if average_pool5 else features
         extra = multi_scale_features(network, output_stride) if use_multi_scale_features else None
         scores = apply_fully_connected(features, branches, num_classes, extra)
     else:
         scores = apply_direct(network.output, branches, num_classes)
     model = keras.Model(network.input, scores, name=f"deeplab_{backbone}_{head}")
-    if found.classifier and has_fc:
+    if found.classifier and is_vgg16:
         _fill_branches(model, subsample_classifier(found.classifier, branches))
     if found.whole:
         load_whole(model, found.whole, backbone)
     return fuse_scales(model, scales, output_stride) if tuple(scales) != (1.0,) else model
 
 
-def _check(num_classes, scales):
-    if not isinstance(num_classes, int) or not 1 <= num_classes <= 255:
-        raise InputError(f"num_classes must be 1 to 255 (255 is void), got {num_classes!r}")
-    if not scales or any(not 0 < scale <= 4 for scale in scales):
-        raise InputError(f"scales must be numbers above 0 and at most 4, got {scales!r}")
-
-
-def _check_vgg_options(backbone, pool_size, use_multi_scale_features, average_pool5):
-    """Refuse what only VGG-16 has for other backbones; whether this is VGG-16."""
-    is_vgg16 = backbone == "vgg16"
-    if not is_vgg16 and (pool_size != 2 or use_multi_scale_features or average_pool5):
+def _check_options(backbone, pool_size, vgg16_options, preprocessing):
+    mode = find_backbone(backbone).preprocessing
+    if vgg16_options and backbone != "vgg16":
         raise InputError(
-            f"backbone {backbone!r}: pool_size, use_multi_scale_features and average_pool5 are "
-            "options of vgg16; leave them out"
+            "pool_size, use_multi_scale_features and average_pool5 are options of vgg16, got "
+            f"backbone {backbone!r}; omit them"
         )
     if pool_size not in (2, 3):
         raise InputError(f"pool_size must be 2 or 3, got {pool_size!r}")
-    return is_vgg16
-
-
-def _check_preprocessing(backbone, preprocessing):
     if preprocessing not in (None, "deeplab"):
         raise InputError(f"preprocessing must be None or 'deeplab', got {preprocessing!r}")
-    if preprocessing and look_up(backbone)[1] != "caffe":
+    if preprocessing and mode != "caffe":
         raise InputError(
-            f"backbone {backbone!r} was not trained on BGR images minus their mean; leave out "
-            "preprocessing"
+            f"preprocessing 'deeplab' suits VGG and ResNet only, got backbone {backbone!r}; omit it"
         )
 
 
 def _average(features):
-    """Mean over 3x3 cells; like the authors', those outside count as zero and are counted."""
+    """Mean over 3x3 cells; as in the authors' network, zeros outside the map count."""
     padded = keras.layers.ZeroPadding2D(1, name="block5_average_padding")(features)
     return keras.layers.AveragePooling2D(3, strides=1, name="block5_average")(padded)
 
 
-def _unholed_pool5(network, output_stride, pool_size):
-    """VGG-16's last pooling as published: a stride of 1 and no holes, though conv5 has them."""
+def _undilated_pool5(network, output_stride, pool_size):
+    """VGG-16's last pooling as published: stride 1 and no dilation, though conv5 is dilated."""
     if output_stride == 32:
         return network.output
     pool5 = keras.layers.MaxPooling2D(pool_size, strides=1, padding="same", name="block5_pool")
     return pool5(network.get_layer("block5_conv3").output)
 
 
-def _fill_branches(model, fully_connected):
+def _fill_branches(model, classifier):
     """Start every branch's fc6 and fc7 from the same ImageNet classifier."""
     for layer in model.layers:
         if layer.name.startswith("fc6"):
-            layer.set_weights(fully_connected[:2])
+            layer.set_weights(classifier[:2])
         elif layer.name.startswith("fc7"):
-            layer.set_weights(fully_connected[2:])
+            layer.set_weights(classifier[2:])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import keras
 
-from deeplab_tf.errors import InputError
+from deeplab_tf.errors import InputError, one_line
 
 BEST, LAST = "best.keras", "last.keras"  # in a model directory
 
@@ -19,7 +19,7 @@ def find_model(path):
       pathlib.Path.
 
     Raises:
-      InputError: where there is none.
+      InputError: if there is none.
     """
     path = Path(path)
     if path.is_dir():
@@ -45,11 +45,10 @@ def load_model(path):
       keras.Model.
 
     Raises:
-      InputError: where there is none, or the file is no model or is damaged.
+      InputError: if there is none, or the file is damaged or not a Keras model.
     """
     file = find_model(path)
     try:
         return keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # a damaged archive raises whatever its reader raises
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"cannot load the model {file}: {reason}") from error
+        raise InputError(f"cannot load the model {file}: {one_line(error, 200)}") from error

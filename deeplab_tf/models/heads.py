@@ -1,4 +1,7 @@
-"""From a backbone's last map to class scores: VGG-16's fc6 to fc8, and pyramid pooling."""
+"""From a backbone's last map to class scores: VGG-16's fc6 to fc8, and pyramid pooling.
+
+Also VGG-16's multi-scale features of DeepLab v1 ("MSc"), which later versions dropped.
+"""
 
 import dataclasses
 
@@ -6,7 +9,7 @@ import keras
 from keras import layers
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.models.convolution import AtrousConv2D
+from deeplab_tf.models.atrous_layers import AtrousConv2D
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,9 +17,9 @@ class Head:
     """Parallel branches fc6 - fc7 - fc8, or of fc8 alone, whose scores are summed.
 
     Attributes:
-      rates: holes of fc6, one rate for each branch.
-      kernel_size: of fc6.
-      channels: filters of fc6 and fc7, of the ImageNet classifier's 4,096.
+      rates: dilation rate of each branch's first convolution.
+      kernel_size: of the same convolution.
+      channels: filters of fc6 and fc7.
     """
 
     rates: tuple
@@ -24,23 +27,23 @@ class Head:
     channels: int = 1024
 
     def suffix(self, rate):
-        """What the layers' names of a branch end in."""
+        """The ending of a branch's layer names."""
         return f"_rate{rate}" if len(self.rates) > 1 else ""
 
 
 HEADS = {
-    # DeepLab v2, section 3.2; LargeFOV is of v1 as well
+    # DeepLab v2, section 3.2; LargeFOV is also in v1.
     "large_fov": Head((12,)),
     "aspp_s": Head((2, 4, 8, 12)),
     "aspp_l": Head((6, 12, 18, 24)),
-    # DeepLab v1: the fields of view it compares
+    # DeepLab v1: the fields of view that it compares.
     "7x7": Head((4,), 7, 4096),
     "4x4": Head((4,), 4, 4096),
     "4x4_fov": Head((8,), 4, 4096),
-    # ResNet-101 of DeepLab v2 without LargeFOV and ASPP
+    # DeepLab v2: ResNet-101 without LargeFOV and ASPP.
     "plain": Head((1,), 1),
 }
-DIRECT_HEADS = ("large_fov", "aspp_s", "aspp_l", "plain")  # of backbones without fc6 and fc7
+_DIRECT_HEADS = ("large_fov", "aspp_s", "aspp_l", "plain")  # of backbones without fc6 and fc7
 
 
 def head_names():
@@ -48,32 +51,43 @@ def head_names():
     return tuple(HEADS)
 
 
-def find_head(name, fully_connected, channels=None):
+def find_head(name, backbone, channels=None):
     """The `Head` of a name.
 
     Args:
       name: see `head_names`.
-      fully_connected: whether the backbone's branches have fc6 and fc7, as VGG-16's.
+      backbone: its name; the branches of vgg16 have fc6 and fc7.
       channels: filters of fc6 and fc7 in place of the published number.
 
     Raises:
-      InputError: for an unknown head, one of VGG-16 for another backbone, or a number of filters
-        that does not divide the classifier's 4,096.
+      InputError: for an unknown head, a head that the backbone cannot have, or a number of
+        filters that does not divide the 4,096 of the ImageNet classifier.
     """
     if name not in HEADS:
-        raise InputError(f"unknown head {name!r}; known: {', '.join(HEADS)}")
-    if not fully_connected and (name not in DIRECT_HEADS or channels is not None):
+        raise InputError(f"unknown head {name!r}; available: {', '.join(HEADS)}")
+    if backbone == "vgg16" and name == "plain":
+        raise InputError("head 'plain' is not available for vgg16; use large_fov")
+    if backbone != "vgg16" and name not in _DIRECT_HEADS:
         raise InputError(
-            f"head {name!r} with fc_channels {channels}: only vgg16 has fc6 and fc7; give one of "
-            f"{', '.join(DIRECT_HEADS)} without fc_channels, or backbone vgg16"
+            f"head {name!r} is available for vgg16 only; use one of {', '.join(_DIRECT_HEADS)}"
         )
-    if fully_connected and name == "plain":
-        raise InputError("head 'plain' is not vgg16's, whose fc6 sees 3x3 cells or more")
     if channels is None:
         return HEADS[name]
+    if backbone != "vgg16":
+        raise InputError(f"fc_channels is an option of vgg16, got backbone {backbone!r}; omit it")
     if channels < 1 or 4096 % channels:
-        raise InputError(f"fc_channels {channels} must divide 4096; published: 1024 and 4096")
+        raise InputError(f"fc_channels must divide 4096, got {channels}; use 1024 or 4096")
     return dataclasses.replace(HEADS[name], channels=channels)
+
+
+def check_num_classes(num_classes):
+    """Refuse a number of classes that 8-bit label maps cannot hold.
+
+    Raises:
+      InputError: unless it is an int from 1 to 255.
+    """
+    if not isinstance(num_classes, int) or not 1 <= num_classes <= 255:
+        raise InputError(f"num_classes must be 1 to 255 (255 is void), got {num_classes!r}")
 
 
 def apply_fully_connected(features, head, num_classes, extra=None):
@@ -84,8 +98,8 @@ def apply_fully_connected(features, head, num_classes, extra=None):
     Args:
       features: `(B, h, w, 512)` at output stride 8, for which the rates are published.
       head: `Head`.
-      num_classes: classes, void not counted.
-      extra: `(B, h, w, C)` further features that fc8 sees beside fc7's, or None.
+      num_classes: classes, without void.
+      extra: `(B, h, w, C)` more features for fc8, beside those of fc7; or None.
 
     Returns:
       float32 scores `(B, h, w, num_classes)`.
@@ -101,7 +115,7 @@ def apply_fully_connected(features, head, num_classes, extra=None):
 
 
 def apply_direct(features, head, num_classes):
-    """Class scores of ResNet's branches: one 3x3 convolution each, straight to the classes.
+    """Class scores of ResNet's branches: one convolution each, straight to the classes.
 
     Args:
       features, head, num_classes: as for `apply_fully_connected`.
@@ -110,8 +124,10 @@ def apply_direct(features, head, num_classes):
       float32 scores `(B, h, w, num_classes)`.
     """
     return _sum(
-        _classifier(head.kernel_size, rate, num_classes, head.suffix(rate))(features)
-        for rate in head.rates
+        [
+            _classifier(head.kernel_size, rate, num_classes, head.suffix(rate))(features)
+            for rate in head.rates
+        ]
     )
 
 
@@ -127,7 +143,7 @@ def _fully_connected(x, head, rate, suffix):
 
 
 def _classifier(kernel_size, rate, num_classes, suffix):
-    """The layer whose learning rate is ten times the others'; float32 also in mixed precision."""
+    """The class layer, float32 in mixed precision too; it learns at ten times the rate."""
     return AtrousConv2D(
         num_classes,
         kernel_size,
@@ -140,5 +156,35 @@ def _classifier(kernel_size, rate, num_classes, suffix):
 
 
 def _sum(scores):
-    scores = list(scores)
     return layers.Add(name="scores", dtype="float32")(scores) if len(scores) > 1 else scores[0]
+
+
+def multi_scale_features(network, output_stride):
+    """640 channels from the image and four poolings of VGG-16 (DeepLab v1, section 4.3).
+
+    The image and each of the first four poolings feed two layers, 3x3 and 1x1 with 128 filters
+    each. As published, the network is first trained without them, then only these layers, whose
+    names start with "msf_", and fc8 are trained: `--train_layers='^(msf_|fc8)'`.
+
+    Args:
+      network: keras.Model, as `build_backbone("vgg16", ...)` makes it.
+      output_stride: pixels per cell of the result, 8 in the paper.
+
+    Returns:
+      `(B, (H-1)//output_stride+1, (W-1)//output_stride+1, 640)`.
+    """
+    taps = [("image", network.get_layer("preprocessing").output, 1)]  # name, map, pixels per cell
+    for block in (1, 2, 3, 4):
+        output = network.get_layer(f"block{block}_pool").output
+        taps.append((f"pool{block}", output, min(2**block, output_stride)))
+    branches = [_feature_branch(x, name, output_stride // pixels) for name, x, pixels in taps]
+    return layers.Concatenate(name="msf_features")(branches)
+
+
+def _feature_branch(x, name, stride):
+    # One cell of padding on all sides centers every stride-th window on its cell.
+    x = layers.ZeroPadding2D(1, name=f"msf_{name}_padding")(x)
+    for number, (size, step) in enumerate(((3, stride), (1, 1)), 1):
+        conv = layers.Conv2D(128, size, strides=step, name=f"msf_{name}_conv{number}")
+        x = layers.ReLU(name=f"msf_{name}_relu{number}")(conv(x))
+    return x

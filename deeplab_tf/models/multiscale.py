@@ -1,59 +1,39 @@
 """One network at several input scales, fused by the maximum (DeepLab v2, section 4.1.2)."""
 
 import keras
-import numpy as np
 from keras import ops
 
-
-def resized_length(size, scale):
-    """Cells of an axis resized with its corners kept: 321 at 0.75 is 241, at 0.5 is 161.
-
-    Args:
-      size: cells, an int or an integer tensor.
-      scale: factor.
-
-    Returns:
-      `floor((size - 1) * scale) + 1`, of the same type as `size`.
-    """
-    if isinstance(size, int):
-        return int(np.floor((size - 1) * scale)) + 1
-    length = ops.floor(ops.cast(size - 1, "float32") * scale)
-    return ops.cast(length, "int32") + 1
+from deeplab_tf.models.resize import resize_aligned, scale_aligned
 
 
-def interpolation_weights(size, length):
-    """Linear interpolation with aligned corners along one axis, as a matrix.
+def maximum_over_scales(score, images, scales):
+    """The maximum, over input scales, of the scores of every pixel.
 
     Args:
-      size, length: cells before and after.
+      score: function from images `(B, H, W, 3)` to scores `(B, H, W, C)`, both float32.
+      images: `(B, H, W, 3)` float32.
+      scales: factors on the images' size, each above 0.
 
     Returns:
-      float32 `(length, size)`; every row sums to one.
+      `(B, H, W, C)` float32.
     """
-    size, length = ops.cast(size, "float32"), ops.cast(length, "float32")
-    step = (size - 1) / ops.maximum(length - 1, 1)
-    positions = ops.arange(length, dtype="float32")[:, None] * step
-    return ops.maximum(1 - ops.abs(positions - ops.arange(size, dtype="float32")[None, :]), 0)
+    # A generator: only the maximum so far and the latest scores are in memory.
+    maps = (score(scale_aligned(images, scale)) for scale in scales)
+    return _fuse(maps, *ops.shape(images)[1:3])
 
 
-def resize_aligned(x, height, width):
-    """Resize a map bilinearly with its four corner cells kept in place.
-
-    Args:
-      x: `(B, H, W, C)` of a float dtype.
-      height, width: of the result.
-
-    Returns:
-      `(B, height, width, C)` of the same dtype.
-    """
-    rows = ops.cast(interpolation_weights(ops.shape(x)[1], height), x.dtype)
-    columns = ops.cast(interpolation_weights(ops.shape(x)[2], width), x.dtype)
-    return ops.einsum("vw,bhwc->bhvc", columns, ops.einsum("uh,bhwc->buwc", rows, x))
+def _fuse(maps, height, width):
+    """The maximum of maps `(B, h, w, C)`, each resized to `height` by `width`."""
+    fused = None
+    for scores in maps:
+        resized = resize_aligned(scores, height, width)
+        fused = resized if fused is None else ops.maximum(fused, resized)
+    return fused
 
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")
 class ScaleImages(keras.layers.Layer):
-    """Images at another scale, corners kept.
+    """`scale_aligned` as a layer: images at another scale, corners kept.
 
     Args:
       scale: factor on height and width.
@@ -65,10 +45,7 @@ class ScaleImages(keras.layers.Layer):
 
     def call(self, images):
         """Resize `(B, H, W, 3)`."""
-        _, height, width, _ = ops.shape(images)
-        return resize_aligned(
-            images, resized_length(height, self.scale), resized_length(width, self.scale)
-        )
+        return scale_aligned(images, self.scale)
 
     def get_config(self):
         """Return the constructor's arguments."""
@@ -77,7 +54,7 @@ class ScaleImages(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")
 class MaxFusion(keras.layers.Layer):
-    """The maximum over maps of several scales, each resized to the size of the images' own.
+    """The maximum over the score maps of several scales, at the cells of the images' own size.
 
     Args:
       output_stride: pixels of the images per cell of the result.
@@ -90,14 +67,8 @@ class MaxFusion(keras.layers.Layer):
     def call(self, inputs):
         """Fuse `[images, map, map, ...]` to one map `(B, (H-1)//s+1, (W-1)//s+1, C)`."""
         images, *maps = inputs
-        _, height, width, _ = ops.shape(images)
-        height = (height - 1) // self.output_stride + 1
-        width = (width - 1) // self.output_stride + 1
-        resized = [resize_aligned(x, height, width) for x in maps]
-        fused = resized[0]
-        for x in resized[1:]:
-            fused = ops.maximum(fused, x)
-        return fused
+        cells = ((length - 1) // self.output_stride + 1 for length in ops.shape(images)[1:3])
+        return _fuse(maps, *cells)
 
     def get_config(self):
         """Return the constructor's arguments."""
@@ -108,8 +79,8 @@ def fuse_scales(network, scales, output_stride=8):
     """Run one network at several scales with shared weights, and take the maximum score.
 
     Args:
-      network: images to scores, see `build_deeplab`.
-      scales: factors on the images' size, as (1.0, 0.75, 0.5).
+      network: keras.Model from images to scores, see `build_deeplab`.
+      scales: factors on the images' size, such as (1.0, 0.75, 0.5).
       output_stride: pixels per score cell of `network`.
 
     Returns:
@@ -125,14 +96,14 @@ def fuse_scales(network, scales, output_stride=8):
 
 
 def with_branches(model):
-    """A network of several scales that also gives each scale's own scores, for training.
+    """A network of several scales that also returns each scale's own scores, for training.
 
     Args:
-      model: what `fuse_scales` made; it is shared, not copied.
+      model: what `fuse_scales` returned; it is shared, not copied.
 
     Returns:
-      keras.Model from images to `[fused scores, scores of the first scale, ...]`; the latter at
-      the size that each scale's image gives them.
+      keras.Model from images to `[fused scores, scores of the first scale, ...]`; each scale's
+      scores have the size that its resized images give them.
     """
     _, *maps = model.get_layer("fused_scores").input
     return keras.Model(model.input, [model.output, *maps], name=f"{model.name}_branches")

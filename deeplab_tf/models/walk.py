@@ -1,4 +1,4 @@
-"""Visits every layer of a model, those of nested models included."""
+"""Visits every layer of a model, including those of nested models."""
 
 import keras
 

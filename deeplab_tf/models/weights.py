@@ -1,4 +1,4 @@
-"""Weights by name or from files in any of Keras's formats, with errors that say the remedy."""
+"""Weights for a new network: by name, from weight files of Keras, or from a trained network."""
 
 import warnings
 from pathlib import Path
@@ -7,18 +7,22 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from deeplab_tf.errors import InputError
+from deeplab_tf.errors import InputError, one_line
+from deeplab_tf.models.backbones import find_backbone
+from deeplab_tf.models.files import find_model, load_model
+from deeplab_tf.models.walk import leaf_layers
 
-SUFFIXES = (".h5", ".keras")
-_MISFITS = (ValueError, KeyError, UserWarning)  # what Keras says of another network's file
+# First bytes of a file, by suffix.
+_SIGNATURES = {".h5": b"\x89HDF\r\n\x1a\n", ".keras": b"PK\x03\x04"}
+_MISMATCHES = (ValueError, KeyError, UserWarning)  # how Keras reports another network's file
 
 
 class BackboneWeights(NamedTuple):
-    """What a weights file held.
+    """The contents of a weights file.
 
     Attributes:
       backbone: weights of the network without its classifier, in Keras's order; None: random.
-      classifier: fc1's and fc2's kernels and biases, where the file has the VGG-16 classifier.
+      classifier: kernels and biases of fc1 and fc2, if the file has the VGG-16 classifier.
       whole: the file, if it holds no backbone and so may hold a whole DeepLab network.
     """
 
@@ -27,123 +31,180 @@ class BackboneWeights(NamedTuple):
     whole: Path | None = None
 
 
-def read_weights(constructor, name, weights):
+def read_weights(backbone, weights):
     """Read a backbone's weights.
 
     Args:
-      constructor: of keras.applications.
-      name: its lower-case name, for messages.
+      backbone: its name, see `backbone_names`.
       weights: "imagenet", None, or a path: `.h5` (old or new format) or `.keras`.
 
     Returns:
       BackboneWeights.
 
     Raises:
-      InputError: no download, no such file, or not a Keras file.
+      InputError: if the download fails, or the file is missing, damaged or not one of Keras.
     """
+    constructor = find_backbone(backbone).constructor
     if weights is None:
         return BackboneWeights()
     if weights == "imagenet":
-        return _download(constructor, name)
+        return _download(constructor, backbone)
     path = Path(weights)
     _check_file(path)
-    return _read_file(constructor, path)
+    read = _read_keras if path.suffix == ".keras" else _read_h5
+    return read(constructor, path)
 
 
-def load_whole(model, path, name):
+def load_whole(model, path, backbone):
     """Load a whole network's weights, as `model.save` or `model.save_weights` wrote them.
 
     Args:
       model: the network to fill.
       path: `.keras`, `.weights.h5` or `.h5` file.
-      name: of the backbone, for messages.
+      backbone: its name, for messages.
 
     Raises:
-      InputError: where the file is another network's.
+      InputError: if the file is of another network.
     """
     try:
         if path.suffix == ".keras":
             model.set_weights(keras.saving.load_model(path).get_weights())
         else:
             _load_strictly(model, path)
-    except _MISFITS as error:
+    except _MISMATCHES as error:
         raise InputError(
-            f"weights {path} fit neither the backbone {name!r} nor the whole network "
-            f"{model.name!r}: {_first_line(error)}; give the file of this network"
+            f"weights {path} fit neither the backbone {backbone!r} nor the whole network "
+            f"{model.name!r}; give a file of this network ({one_line(error, 150)})"
         ) from error
 
 
-def subsample_classifier(fully_connected, head):
-    """fc6 and fc7 of a head from the ImageNet VGG-16's fc1 and fc2.
+def subsample_classifier(classifier, head):
+    """fc6 and fc7 of a head, taken from fc1 and fc2 of the ImageNet VGG-16.
 
     Of 4,096 filters every fourth is kept for 1,024, all for 4,096; of the 7x7 kernel rows and
     columns 0, 3, 6 for 3x3, and 0, 2, 4, 6 for 4x4.
 
     Args:
-      fully_connected: `[(25088, 4096), (4096,), (4096, 4096), (4096,)]` arrays.
+      classifier: `[(25088, 4096), (4096,), (4096, 4096), (4096,)]` arrays.
       head: `deeplab_tf.models.heads.Head` with kernel size k and n channels.
 
     Returns:
       `[(k, k, 512, n), (n,), (1, 1, n, n), (n,)]`.
     """
-    kernel6, bias6, kernel7, bias7 = fully_connected
+    kernel6, bias6, kernel7, bias7 = classifier
     every, step = len(bias6) // head.channels, 6 // (head.kernel_size - 1)
     kernel6 = kernel6.reshape(7, 7, -1, len(bias6))[::step, ::step, :, ::every]
     kernel7 = kernel7[::every, ::every][np.newaxis, np.newaxis]
     return [kernel6, bias6[::every], kernel7, bias7[::every]]
 
 
+class Start(NamedTuple):
+    """What `start_from` did, as names of layers.
+
+    Attributes:
+      copied: layers whose weights were copied.
+      reshaped: layers of the same name but other shapes, such as a classifier of other classes.
+      absent: layers that the file does not have.
+    """
+
+    copied: list
+    reshaped: list
+    absent: list
+
+    def summary(self):
+        """One line: what was copied and what was not."""
+        parts = [f"{len(self.copied)} layers copied"]
+        if self.reshaped:
+            parts.append(f"not copied, shapes differ: {', '.join(self.reshaped)}")
+        if self.absent:
+            parts.append(f"not in the file: {', '.join(self.absent)}")
+        return "; ".join(parts)
+
+
+def start_from(model, path):
+    """Copy the weights of a trained network into the layers that have the same name and shapes.
+
+    Args:
+      model: keras.Model that receives them; its other layers stay as they are.
+      path: a `.keras` file or a model directory; the network may have another number of classes,
+        another head, or fewer layers.
+
+    Returns:
+      `Start`.
+
+    Raises:
+      InputError: if the file cannot be read, or no layer fits.
+    """
+    source = {layer.name: layer for layer in leaf_layers(load_model(path)) if layer.weights}
+    start = Start([], [], [])
+    for layer in leaf_layers(model):
+        if not layer.weights:
+            continue
+        if layer.name not in source:
+            start.absent.append(layer.name)
+        elif [w.shape for w in source[layer.name].weights] != [w.shape for w in layer.weights]:
+            start.reshaped.append(layer.name)
+        else:
+            layer.set_weights(source[layer.name].get_weights())
+            start.copied.append(layer.name)
+    if not start.copied:
+        raise InputError(
+            f"{find_model(path)}: none of its layers fits the network {model.name!r}; give a "
+            "network with the same backbone"
+        )
+    return start
+
+
 def _load_strictly(network, path):
-    """Load, taking Keras's warning of layers that it leaves as they were for what it is."""
+    """Load weights; a layer that Keras would skip with a warning is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         network.load_weights(path)
 
 
-def _download(constructor, name):
-    top = name == "vgg16"  # the one whose classifier the heads use
+def _download(constructor, backbone):
+    has_classifier = backbone == "vgg16"  # the only one whose classifier the heads use
     try:
         with warnings.catch_warnings():
-            # MobileNets warn that weights of 224 pixels stand for all sizes: as they should.
+            # MobileNets warn that their weights for 224 pixels are used for any size: intended.
             warnings.filterwarnings("ignore", "`input_shape` is undefined", UserWarning)
-            network = constructor(weights="imagenet", include_top=top)
-    except Exception as error:  # Keras raises a bare Exception when it cannot download
+            network = constructor(weights="imagenet", include_top=has_classifier)
+    except Exception as error:  # Keras raises a bare Exception if it cannot download
         if "URL fetch failure" not in str(error):
             raise
         raise InputError(
-            f"cannot download the ImageNet weights of {name}: {_first_line(error)}; check the "
-            "network, or give weights=None (random) or the path of a weights file"
+            f"cannot download the ImageNet weights of {backbone}: {one_line(error, 150)}; check "
+            "the network connection, or give weights=None (random) or the path of a weights file"
         ) from error
-    return _split(constructor, network) if top else BackboneWeights(network.get_weights())
+    if has_classifier:
+        return _split(constructor, network)
+    return BackboneWeights(network.get_weights())
 
 
 def _check_file(path):
     if not path.is_file():
         raise InputError(f"no weights file {path}; give a file, 'imagenet', or None for random")
-    if path.suffix not in SUFFIXES:
-        raise InputError(f"weights {path}: unknown kind; known: {', '.join(SUFFIXES)}")
+    if path.suffix not in _SIGNATURES:
+        raise InputError(f"weights {path}: unknown suffix; available: {', '.join(_SIGNATURES)}")
     with path.open("rb") as file:
-        signature = file.read(8)
-    expected = b"PK\x03\x04" if path.suffix == ".keras" else b"\x89HDF\r\n\x1a\n"
-    if not signature.startswith(expected):
-        raise InputError(f"weights {path} is no {path.suffix} file or is damaged; fetch it again")
+        start = file.read(8)
+    if not start.startswith(_SIGNATURES[path.suffix]):
+        raise InputError(f"weights {path}: no {path.suffix} file, or damaged; fetch it again")
 
 
-def _read_file(constructor, path):
-    """Try the file as the backbone's, then as the one with classifier; else leave it whole."""
-    if path.suffix == ".keras":
-        return _read_keras(constructor, path)
-    for include_top in (True, False):  # first: a file with classifier also fills one without
+def _read_h5(constructor, path):
+    # A file with the classifier also loads into a network without it, so the larger one is first.
+    for include_top in (True, False):
         network = constructor(weights=None, include_top=include_top)
         try:
             _load_strictly(network, path)
-        except _MISFITS:
+        except _MISMATCHES:
             continue
         except OSError as error:
-            raise _damaged(path, error) from error
-        return (
-            _split(constructor, network) if include_top else BackboneWeights(network.get_weights())
-        )
+            raise _unreadable(path, error) from error
+        if include_top:
+            return _split(constructor, network)
+        return BackboneWeights(network.get_weights())
     return BackboneWeights(whole=path)
 
 
@@ -151,7 +212,7 @@ def _read_keras(constructor, path):
     try:
         saved = keras.saving.load_model(path)
     except (ValueError, OSError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from error
+        raise _unreadable(path, error) from error
     expected = [w.shape for w in constructor(weights=None, include_top=False).weights]
     shapes = [w.shape for w in saved.weights]
     if shapes == expected:
@@ -162,17 +223,13 @@ def _read_keras(constructor, path):
 
 
 def _split(constructor, with_top):
-    """The backbone's weights and the classifier's, from a network built with its top."""
+    """The weights of a network with its classifier, as those of the backbone and of fc1 and fc2."""
     count = len(constructor(weights=None, include_top=False).weights)
     weights = with_top.get_weights()
     names = [layer.name for layer in with_top.layers]
-    fully_connected = weights[count : count + 4] if {"fc1", "fc2"} <= set(names) else None
-    return BackboneWeights(weights[:count], fully_connected)
+    classifier = weights[count : count + 4] if {"fc1", "fc2"} <= set(names) else None
+    return BackboneWeights(weights[:count], classifier)
 
 
-def _damaged(path, error):
-    return InputError(f"weights {path} cannot be read: {_first_line(error)}; fetch the file again")
-
-
-def _first_line(error):
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _unreadable(path, error):
+    return InputError(f"weights {path} cannot be read: {one_line(error, 150)}; fetch it again")

@@ -7,7 +7,7 @@ network alone, as in every training, and the CRF's parameters in a JSON file bes
 from dataclasses import dataclass
 from pathlib import Path
 
-from deeplab_tf.models.with_crf import refined_parts
+from deeplab_tf.models.with_crf import network_and_crf
 from deeplab_tf.training.checkpoints import save_model
 from deeplab_tf.training.validation import Validation
 
@@ -37,7 +37,7 @@ class CRFTraining:
     """How `Trainer` scores and saves a network with a CRF.
 
     Example:
-      >>> model = refined(build_deeplab(...), CRFParams(iterations=5), trainable=True)
+      >>> model = with_crf(build_deeplab(...), CRFParams(iterations=5), trainable=True)
       >>> joint = CRFTraining(iterations=10, validation=validation)
       >>> Trainer(
       ...     model, optimizer, ProbabilityObjective(), make_batches, settings,
@@ -69,5 +69,5 @@ class CRFTraining:
 
     def _parts(self, model):
         """The network of a refined model and the `crf.CRFParams` that it has learned."""
-        network, crf = refined_parts(model)
+        network, crf = network_and_crf(model)
         return network, crf.learned_params(self.iterations)

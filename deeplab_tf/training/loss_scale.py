@@ -1,34 +1,6 @@
 """Training in 16 bits: float32 copies of the network, and scaling of the loss."""
 
-import keras
 import tensorflow as tf
-
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-
-
-def build_with_precision(build_model, precision):
-    """Build the network to train and the float32 network that is scored and saved.
-
-    Variables are float32 under all policies; the policy decides what is computed in 16 bits.
-    A model remembers its policy, so that one trained in bfloat16 would also be used in it.
-
-    Args:
-      build_model: function without arguments that builds the Keras model.
-      precision: one of `PRECISIONS`; "mixed_float16" needs a `LossScale`.
-
-    Returns:
-      The model to train and its float32 twin: one and the same model under "float32".
-    """
-    kept = keras.config.dtype_policy()
-    try:
-        keras.config.set_dtype_policy("float32")
-        float32_model = build_model()
-        if precision == "float32":
-            return float32_model, float32_model
-        keras.config.set_dtype_policy(precision)
-        return build_model(), float32_model
-    finally:
-        keras.config.set_dtype_policy(kept)
 
 
 class LossScale:

@@ -152,7 +152,7 @@ class ProbabilityLoss(keras.losses.Loss):
     Mean of -log p(label) over the pixels that are not void; 0 if all are void.
 
     Example:
-      >>> model = deeplab_tf.models.refined(network, CRFParams(iterations=5), trainable=True)
+      >>> model = deeplab_tf.models.with_crf(network, CRFParams(iterations=5), trainable=True)
       >>> model.compile("adam", loss=ProbabilityLoss())
       >>> model.fit(images, labels)  # labels (B, H, W) uint8, 255 = void
     """

@@ -6,7 +6,7 @@ import numpy as np
 
 from deeplab_tf.data.examples import evenly_spaced
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
-from deeplab_tf.evaluation.predict_dataset import label_examples
+from deeplab_tf.evaluation.predict_dataset import predict_examples
 
 
 class Validation:
@@ -17,7 +17,7 @@ class Validation:
       label_set: `deeplab_tf.labels.LabelSet` of the data.
       max_images: how many are scored, spread evenly over the list; None: all.
       num_pictures: how many of those are drawn; at least 1.
-      colors: the classes' colors if labels are RGB pictures, as `label_examples` takes them.
+      colors: the classes' colors if labels are RGB pictures, as `predict_examples` takes them.
 
     Example:
       >>> score, pictures = Validation(examples, label_set, max_images=100).score(model)
@@ -41,7 +41,7 @@ class Validation:
         """
         confusion, pictures = ConfusionMatrix(self._label_set.num_classes), []
         palette = self._label_set.color_table()
-        predicted = label_examples(model, self._examples, crf, self._colors)
+        predicted = predict_examples(model, self._examples, crf, self._colors)
         with contextlib.closing(predicted):
             for index, (_, image, truth, labels) in enumerate(predicted):
                 confusion.add(truth, labels[-1])

@@ -1,9 +1,9 @@
-"""Writes `.caffemodel` files, and computes what Caffe would with the same layers.
+"""Writes `.caffemodel` files, and computes what Caffe would compute with the same layers.
 
 `CaffeNetwork` does both at once: each of its methods is one of Caffe's layers, which draws random
-weights, notes them for the file, and returns its result in float64 NumPy. It follows Caffe's own
-conventions (padding on both sides, poolings rounded up, BatchNorm and Scale apart) and shares
-nothing with the code under test.
+weights, records them for the file, and returns its result in float64 NumPy. It follows Caffe's
+conventions (padding on both sides, poolings rounded up, separate BatchNorm and Scale) and shares
+no code with the package.
 """
 
 import struct
@@ -14,7 +14,7 @@ EPSILON = 1e-5
 
 
 def varint(number):
-    """A whole number in 7 bits a byte, low ones first."""
+    """An integer as 7 bits per byte, lowest first."""
     out = bytearray()
     while number > 127:
         out.append(number & 127 | 128)
@@ -47,18 +47,18 @@ def blob(array, kind="packed"):
         return shape + b"".join(float_field(5, number) for number in array.ravel())
     if kind == "doubles":
         return shape + bytes_field(8, array.astype("<f8").tobytes())
-    return bytes_field(5, array.tobytes()) + shape  # in the order of no particular writer
+    return bytes_field(5, array.tobytes()) + shape  # fields may come in any order
 
 
 def layer(name, kind, blobs=(), settings=b""):
-    """A field of NetParameter: one layer as Caffe has written them since 2015."""
+    """A field of NetParameter: one layer in the format of Caffe since 2015."""
     contents = [bytes_field(1, name), bytes_field(2, kind), bytes_field(3, "bottom")]
     contents += [bytes_field(7, blob(array)) for array in blobs]
     return bytes_field(100, b"".join(contents) + settings)
 
 
 def old_layer(name, kind, blobs=(), settings=b""):
-    """The same as DeepLab v1's Caffe has written it: other fields, a number as the type."""
+    """One layer in the format of DeepLab v1's Caffe: other fields, a number as the type."""
     contents = [bytes_field(2, "bottom"), bytes_field(4, name), number_field(5, kind)]
     contents += [bytes_field(6, blob(array, "old")) for array in blobs]
     contents += [float_field(7, 1.0), float_field(7, 2.0)]  # its learning rates
@@ -66,10 +66,10 @@ def old_layer(name, kind, blobs=(), settings=b""):
 
 
 class CaffeNetwork:
-    """A network that computes and can be written; maps are (C, H, W) float64.
+    """A network that computes its result and can be written; maps are (C, H, W) float64.
 
     Args:
-      old: write as DeepLab v1's Caffe did.
+      old: whether to write the format of DeepLab v1's Caffe.
       seed: of the weights.
     """
 
@@ -113,8 +113,8 @@ class CaffeNetwork:
         variance = 0.2 + self.draw(len(x)) ** 2
         blobs = [mean * np.float32(factor), variance * np.float32(factor), np.float32([factor])]
         self.note(name, "BatchNorm", blobs)
-        centred = x - mean.astype(np.float64)[:, None, None]
-        return centred / np.sqrt(variance.astype(np.float64) + EPSILON)[:, None, None]
+        centered = x - mean.astype(np.float64)[:, None, None]
+        return centered / np.sqrt(variance.astype(np.float64) + EPSILON)[:, None, None]
 
     def scale(self, name, x, gain=1.0):
         gamma, beta = self.draw(len(x), scale=0.1, shift=gain), self.draw(len(x), scale=0.1)
@@ -142,7 +142,7 @@ def convolve(x, kernel, pad, rate, stride):
 
 
 def pool(x, size, stride, pad, average=False):
-    """Caffe's pooling: lengths rounded up, no window wholly in the padding, zeros averaged."""
+    """Caffe's pooling: lengths rounded up, no window entirely in the padding, zeros averaged."""
     lengths = []
     for length in x.shape[1:]:
         count = -((length + 2 * pad - size) // -stride) + 1

@@ -1,11 +1,11 @@
-"""Networks of one layer, for tests of what surrounds a network."""
+"""Networks of one layer, for tests of the code around a network."""
 
 import keras
 import numpy as np
 
 
 def random_model(num_classes=4, output_stride=8):
-    """A convolution that sees one cell around each cell's centre; always the same weights."""
+    """One convolution, centered on the cells and as large as one; always the same weights."""
     images = keras.Input((None, None, 3))
     x = keras.layers.Rescaling(1 / 127.5, offset=-1)(images)
     x = keras.layers.ZeroPadding2D(output_stride // 2)(x)
@@ -20,14 +20,14 @@ def random_model(num_classes=4, output_stride=8):
 
 
 def color_model(output_stride=8, factor=1.0):
-    """Scores that are the colour of the cell's central pixel, times a factor."""
+    """Scores that are the color of the cell's central pixel times a factor."""
     images = keras.Input((None, None, 3))
     x = keras.layers.AveragePooling2D(1, strides=output_stride)(images)
     return keras.Model(images, keras.layers.Rescaling(factor)(x))
 
 
 def blocks(height, width, cell=16, seed=0):
-    """An image of coloured squares with a little noise, (H, W, 3) uint8."""
+    """An image of colored squares with a little noise, (H, W, 3) uint8."""
     rng = np.random.default_rng(seed)
     colors = rng.integers(20, 236, (-(-height // cell), -(-width // cell), 3))
     image = colors.repeat(cell, axis=0).repeat(cell, axis=1)[:height, :width]

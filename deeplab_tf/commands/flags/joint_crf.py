@@ -4,9 +4,8 @@ from dataclasses import replace
 
 from deeplab_tf.commands.flags.crf import PARAMETER_FLAGS, given_params
 from deeplab_tf.commands.flags.heading import heading, refuse_given
-from deeplab_tf.commands.flags.network import output_stride
 from deeplab_tf.errors import InputError
-from deeplab_tf.models import refined
+from deeplab_tf.models import with_crf
 
 
 def define_joint_crf_flags(values):
@@ -53,4 +52,4 @@ def with_trained_crf(flags, network, num_classes):
     if flags.crf_only:
         network.trainable = False
     params = replace(given_params(flags, num_classes), iterations=flags.crf_train_iterations)
-    return refined(network, params, trainable=True, output_stride=output_stride(flags))
+    return with_crf(network, params, trainable=True)

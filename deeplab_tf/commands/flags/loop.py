@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.models.precision import PRECISIONS
 from deeplab_tf.training.loop import LoopSettings
-from deeplab_tf.training.loss_scale import PRECISIONS
 
 
 def define_loop_flags(values):

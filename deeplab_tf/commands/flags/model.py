@@ -6,8 +6,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import check_settings
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models import find_model, load_model
-from deeplab_tf.models.precision import with_precision
-from deeplab_tf.training.loss_scale import PRECISIONS
+from deeplab_tf.models.precision import PRECISIONS, with_precision
 
 
 def define_model_flags(values):

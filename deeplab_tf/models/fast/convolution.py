@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from deeplab_tf.models.convolution import native_dilation_works
+from deeplab_tf.models.atrous_layers import native_dilation_works
 from deeplab_tf.models.fast.winograd import winograd_conv2d
 
 # With fewer channels, the transforms of Winograd convolution take longer than they save, and

@@ -10,7 +10,7 @@ import collections
 import keras
 import tensorflow as tf
 
-from deeplab_tf.models.convolution import AtrousConv2D
+from deeplab_tf.models.atrous_layers import AtrousConv2D
 from deeplab_tf.models.fast.convolution import fast_conv2d, is_supported
 from deeplab_tf.models.walk import leaf_layers
 

@@ -1,14 +1,14 @@
-"""The DeepLab authors' released networks, from their `.caffemodel` files into ours.
+"""Builds networks with the weights of the DeepLab authors' released `.caffemodel` files.
 
-Layers are matched by name. The authors' names, as their public prototxt files have them:
+Layers are matched by name. The authors' names, from their public prototxt files:
 
 - VGG-16: conv1_1 .. conv5_3; fc6, fc7 and fc8_DATASET; with several branches fc6_1 .. fc6_4 and
-  likewise, rates ascending. The multi-scale features of DeepLab v1 are data_conv, data_fc and
-  data_ms, pool1_conv .. pool4_ms: there each branch has scores of its own, which are summed;
-  here one fc8 sees all features, which is the same sum.
+  so on, in ascending order of rates. The multi-scale features of DeepLab v1 are data_conv, data_fc
+  and data_ms, pool1_conv .. pool4_ms: there each branch has its own scores, which are summed;
+  here one fc8 takes all features, which is the same sum.
 - ResNet-101: conv1, bn_conv1, scale_conv1; res2a_branch1, bn2a_branch1, scale2a_branch1, then
   2a_branch2a, 2b, 2c; blocks 3a, 3b1 .. 3b3, 4a, 4b1 .. 4b22, 5a .. 5c; fc1_DATASET_c0 .. c3. The
-  network of three scales repeats every layer with _res05 and _res075 in its name, holding the
+  network of three scales repeats every layer with _res05 and _res075 in its name and with the
   same weights.
 """
 
@@ -25,7 +25,7 @@ from deeplab_tf.models.heads import find_head
 from deeplab_tf.models.released.caffemodel import Pooling, read_caffemodel
 
 BACKBONES = ("vgg16", "resnet101")
-_REMEDY = "give the backbone and head that the file was made for"
+_REMEDY = "give the backbone and head that the file was trained with"
 _SCALES = re.compile(r"_res0(5|75)")
 _VGG_CONVOLUTION = re.compile(r"block(\d)_conv(\d)")
 _RESNET_LAYER = re.compile(r"conv(\d)_block(\d+)_(\d)_(conv|bn)")
@@ -43,13 +43,13 @@ _POOLINGS = {  # those of our networks
 
 
 class Imported(NamedTuple):
-    """What became of a file.
+    """An imported network, and which layers were matched.
 
     Attributes:
       model: keras.Model, see `build_deeplab`.
-      used: {layer of the model: names of the file's layers it was filled from}.
-      unused: names of the file's layers with weights that the model has no place for.
-      missing: layers of the model that the file has nothing for; their weights are random.
+      used: {layer of the model: names of the file's layers that its weights come from}.
+      unused: names of the file's layers whose weights no layer of the model takes.
+      missing: layers of the model without weights in the file; they stay random.
     """
 
     model: keras.Model
@@ -59,35 +59,41 @@ class Imported(NamedTuple):
 
 
 def import_caffemodel(path, backbone, head, num_classes=None, pool_size=None, drop_classes=False):
-    """Build a network of ours with the weights of a released one.
+    """Build a DeepLab network with the weights of a released one.
 
-    It takes images as all our networks do, and gives the authors' scores at heights and widths of
-    8 k + 1 pixels, to which inference pads: their mean colour is subtracted, and the average
-    pooling and the multi-scale features of DeepLab v1 are there where the file has them.
+    It takes the same images as all networks of this package, and gives the authors' scores for
+    heights and widths of 8 k + 1 pixels, to which inference pads: the authors' mean color is
+    subtracted, and DeepLab v1's average pooling and multi-scale features are built if the file
+    has them.
 
     Args:
       path: `.caffemodel` file.
       backbone: "vgg16" or "resnet101".
-      head: see `heads.head_names`; the rates of its holes must be the file's.
-      num_classes: classes that the file must have, void not counted; None: as it has.
-      pool_size: VGG-16's poolings, 2 or 3. None: 3, and files whose poolings differ from ours
-        are refused. Give it to take the weights of such a file nevertheless, to train them on:
-        their scores will differ from the authors'.
-      drop_classes: leave out the file's class layers, to train on for other classes;
-        `num_classes` says how many.
+      head: see `head_names`; its dilation rates must be those of the file.
+      num_classes: classes that the file must have, without void; None: any number.
+      pool_size: window size of VGG-16's poolings, 2 or 3. None: 3, and files with other poolings
+        are refused. Give it to import such a file all the same, for fine-tuning: its scores will
+        differ from the authors'.
+      drop_classes: whether to leave out the file's class layers, for fine-tuning on `num_classes`
+        other classes.
 
     Returns:
       `Imported`.
 
     Raises:
-      InputError: a file that cannot be read, or is of another backbone, head or number of
-        classes, or whose scales do not share their weights.
+      InputError: if the file cannot be read, is of another backbone, head or number of classes,
+        or its scales do not share their weights.
 
     Example:
       >>> import_caffemodel("train2_iter_20000.caffemodel", "resnet101", "aspp_l").model
     """
-    _check_options(backbone, num_classes, pool_size, drop_classes)
-    branches = find_head(head, backbone == "vgg16")
+    if backbone not in BACKBONES:
+        raise InputError(f"the authors released no {backbone!r}; available: {', '.join(BACKBONES)}")
+    if pool_size is not None and backbone != "vgg16":
+        raise InputError(f"pool_size is an option of vgg16, got backbone {backbone!r}; omit it")
+    if drop_classes and num_classes is None:
+        raise InputError("drop_classes needs num_classes, the number of new classes")
+    branches = find_head(head, backbone)
     layers = _by_name(path, read_caffemodel(path))
     _check_poolings(path, _POOLINGS[backbone] if pool_size is None else {}, layers)
     classifiers = () if drop_classes else _classifiers(path, backbone, layers, branches)
@@ -100,43 +106,33 @@ def import_caffemodel(path, backbone, head, num_classes=None, pool_size=None, dr
     return _fill(path, model, layers, _plan(model, branches, classifiers))
 
 
-def _check_options(backbone, num_classes, pool_size, drop_classes):
-    if backbone not in BACKBONES:
-        raise InputError(f"backbone {backbone!r}; the authors released {' and '.join(BACKBONES)}")
-    if pool_size is not None and backbone != "vgg16":
-        raise InputError("pool_size is an option of vgg16; leave it out")
-    if drop_classes and num_classes is None:
-        raise InputError("without the file's class layers, say the number of classes")
-
-
 def _by_name(path, layers):
-    """{name: layer}, the copies that other scales have of a layer left out."""
+    """{name: layer}, without the copies of a layer for other scales."""
     found = {}
     for layer in layers:
         name = _SCALES.sub("", layer.name)
         if name not in found or not found[name].blobs:
             found[name] = layer
-        elif layer.blobs and not _equal(layer.blobs, found[name].blobs):
+            continue
+        first = found[name].blobs
+        same = len(layer.blobs) == len(first) and all(map(np.array_equal, layer.blobs, first))
+        if layer.blobs and not same:
             raise InputError(
-                f"{path}: layers {found[name].name!r} and {layer.name!r} hold different weights;"
-                " this project's scales share theirs, so that only such files can be imported"
+                f"{path}: layers {found[name].name!r} and {layer.name!r} have different weights;"
+                " only networks whose scales share their weights can be imported"
             )
     return found
 
 
-def _equal(blobs, others):
-    return len(blobs) == len(others) and all(map(np.array_equal, blobs, others))
-
-
 def _check_poolings(path, expected, layers):
-    """Refuse poolings that ours differ from; a file may leave out what it says of them."""
+    """Refuse other poolings than those of our networks; not every file describes them."""
     for name, ours in expected.items():
         theirs = layers[name].pooling if name in layers else None
         if theirs not in (None, ours):
             raise InputError(
-                f"{path}: {name} is {_described(theirs)} in the file, {_described(ours)} in our "
-                "network, so that scores would differ; to train on from these weights "
-                "nevertheless, give pool_size"
+                f"{path}: {name} is {_described(theirs)} in the file but {_described(ours)} in "
+                "the network, so scores would differ; to import the weights for fine-tuning all "
+                "the same, give pool_size"
             )
 
 
@@ -146,12 +142,12 @@ def _described(pooling):
 
 
 def _classifiers(path, backbone, layers, head):
-    """Names of the class layers, one for each branch in the order of the rates."""
+    """Names of the class layers, one for each branch, in the order of the rates."""
     start = _CLASSIFIERS[backbone]
     names = [name for name, layer in layers.items() if name.startswith(start) and layer.blobs]
     if len(names) != len(head.rates):
         raise InputError(
-            f"{path}: {len(names)} class layers ({', '.join(names) or 'none'}), but the head has "
+            f"{path}: {len(names)} class layers ({', '.join(names) or 'none'}) for a head with "
             f"{len(head.rates)} branches; {_REMEDY}"
         )
     return tuple(sorted(names, key=lambda name: int(re.search(r"(\d*)$", name)[1] or 0)))
@@ -161,16 +157,17 @@ def _num_classes(path, classifiers, num_classes):
     found = sorted({(layer.blobs[0].shape or (1,))[0] for layer in classifiers})
     if len(found) > 1 or num_classes not in (None, *found):
         raise InputError(
-            f"{path}: has {' and '.join(map(str, found))} classes, asked for "
-            f"{num_classes or 'one number'}; to train on for others, drop its class layers"
+            f"{path}: has {' and '.join(map(str, found))} classes, expected "
+            f"{num_classes or 'one number'}; to fine-tune for other classes, drop its class layers"
         )
     return found[0]
 
 
 def _vgg16_options(layers, head, pool_size):
-    """What VGG-16 networks differ in, as the file has it."""
+    """The options of `build_deeplab` that VGG-16 files differ in."""
     options = {"pool_size": pool_size}
-    if "data_ms" in layers and len(head.rates) == 1:  # several branches would each add them
+    # With several branches each fc8 would take the features, and their scores be counted twice.
+    if "data_ms" in layers and len(head.rates) == 1:
         options["use_multi_scale_features"] = True
     if "pool5a" in layers:
         options["average_pool5"] = True
@@ -181,7 +178,7 @@ def _vgg16_options(layers, head, pool_size):
 
 
 def _plan(model, head, classifiers):
-    """{layer of the model that has weights: names of the layers it is filled from}."""
+    """{layer of the model that has weights: names of the file's layers for it}."""
     names = [layer.name for layer in model.layers if layer.weights]
     taps = _TAPS if "msf_image_conv1" in names else {}
     plan = {}
@@ -198,7 +195,7 @@ def _plan(model, head, classifiers):
 
 
 def _backbone_sources(name):
-    """Names of the authors' layers for one of the backbone's; () for none."""
+    """Names of the authors' layers for a layer of the backbone; () for none."""
     if match := _VGG_CONVOLUTION.fullmatch(name):
         return (f"conv{match[1]}_{match[2]}",)
     if name in ("conv1_conv", "conv1_bn"):
@@ -206,13 +203,14 @@ def _backbone_sources(name):
     if not (match := _RESNET_LAYER.fullmatch(name)):
         return ()
     stage, block = int(match[1]), int(match[2])
-    # Stages 2 and 5 count their blocks a, b, c; the longer ones a, b1, b2, ...
+    # Blocks are named a, b, c in stages 2 and 5, but a, b1, b2, ... in the longer stages.
     letters = "abc"[block - 1] if stage in (2, 5) else "a" if block == 1 else f"b{block - 1}"
     place = f"{stage}{letters}_{_RESNET_BRANCHES[int(match[3])]}"
     return (f"res{place}",) if match[4] == "conv" else (f"bn{place}", f"scale{place}")
 
 
 def _fill(path, model, layers, plan):
+    """Set the weights of every layer that the file has; the result as `Imported`."""
     used, missing = {}, []
     for name, sources in plan.items():
         if not sources or not all(source in layers and layers[source].blobs for source in sources):
@@ -222,7 +220,13 @@ def _fill(path, model, layers, plan):
         is_norm = isinstance(layer, keras.layers.BatchNormalization)
         convert = _batch_norm if is_norm else _convolution
         weights = convert(path, layer, [layers[source] for source in sources])
-        _check_shapes(path, layer, weights, sources)
+        shapes = [array.shape for array in weights]
+        needed = [tuple(variable.shape) for variable in layer.weights]
+        if shapes != needed:
+            raise InputError(
+                f"{path}: {' + '.join(sources)} has arrays {shapes}, {name!r} needs {needed}; "
+                f"{_REMEDY}"
+            )
         layer.set_weights(weights)
         used[name] = sources
     taken = {source for sources in used.values() for source in sources}
@@ -231,7 +235,7 @@ def _fill(path, model, layers, plan):
 
 
 def _convolution(path, layer, sources):
-    """Kernel and bias of one convolution, or of one in place of several whose results add up."""
+    """Kernel and bias of one convolution; several sources, whose results add up, become one."""
     for source in sources:
         _check_convolution(path, layer, source)
     # Caffe: (outputs, inputs, rows, columns).
@@ -246,13 +250,13 @@ def _check_convolution(path, layer, source):
     sizes = [math.prod(bias) for bias in biases]
     if len(kernel) != 4 or kernel[:1] + kernel[2:] != window or sizes not in ([], [window[0]]):
         raise InputError(
-            f"{path}: layer {source.name!r} has arrays {[kernel, *biases]}, {layer.name!r} wants "
+            f"{path}: layer {source.name!r} has arrays {[kernel, *biases]}, {layer.name!r} needs "
             f"{window[0]} filters of {window[1]}x{window[2]}; {_REMEDY}"
         )
     rate = layer.dilation_rate[0]
     if source.rate not in (None, rate) and max(layer.kernel_size) > 1:
         raise InputError(
-            f"{path}: layer {source.name!r} has holes of rate {source.rate}, {layer.name!r} of "
+            f"{path}: layer {source.name!r} has dilation rate {source.rate}, {layer.name!r} has "
             f"{rate}; {_REMEDY}"
         )
 
@@ -260,14 +264,14 @@ def _check_convolution(path, layer, source):
 def _batch_norm(path, layer, sources):
     """gamma, beta, mean and variance from a BatchNorm and the Scale layer that follows it.
 
-    The former keeps sums of means and variances and, last, what to divide them by. gamma makes up
-    for what Caffe and Keras add to the variance, which is not the same.
+    A BatchNorm stores the sums of means and of variances, and a factor to divide them by. gamma
+    is corrected for the different epsilons that Caffe and Keras add to the variance.
     """
     norm, scale = sources
     if len(norm.blobs) != 3 or norm.blobs[2].size != 1 or len(scale.blobs) != 2:
         raise InputError(
-            f"{path}: {norm.name!r} and {scale.name!r} hold {len(norm.blobs)} and "
-            f"{len(scale.blobs)} arrays in place of 3 (mean, variance, factor) and 2"
+            f"{path}: {norm.name!r} and {scale.name!r} have {len(norm.blobs)} and "
+            f"{len(scale.blobs)} arrays, expected 3 (mean, variance, factor) and 2 (scale, shift)"
         )
     mean, variance, factor = (blob.reshape(-1).astype(np.float64) for blob in norm.blobs)
     factor = 1 / factor[0] if factor[0] else 0.0
@@ -276,13 +280,3 @@ def _batch_norm(path, layer, sources):
     if gamma.shape == variance.shape:
         gamma = gamma * np.sqrt((variance + layer.epsilon) / (variance + norm.epsilon))
     return [gamma, beta, mean, variance]
-
-
-def _check_shapes(path, layer, weights, sources):
-    found = [array.shape for array in weights]
-    wanted = [tuple(variable.shape) for variable in layer.weights]
-    if found != wanted:
-        raise InputError(
-            f"{path}: {' + '.join(sources)} has arrays {found}, {layer.name!r} wants {wanted}; "
-            f"{_REMEDY}"
-        )

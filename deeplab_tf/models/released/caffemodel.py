@@ -1,9 +1,9 @@
 """Reads Caffe's `.caffemodel` files, without Caffe.
 
-They are one protocol buffer message of the type caffe.NetParameter. Of its wire format no more is
-needed here than this: a message is a row of fields, each a key (field number and wire type) and
-a value, and a value of unknown meaning can be skipped by its wire type alone. The field numbers
-below are those of Caffe's public `caffe.proto`.
+A file is one protocol buffer message of type caffe.NetParameter. The wire format in short: a
+message is a sequence of fields, each a key (field number and wire type) and a value; the wire type
+is enough to skip a value of unknown meaning. The field numbers below are those of Caffe's public
+`caffe.proto`. The protobuf package would parse such files far more slowly, and copy the weights.
 """
 
 import math
@@ -20,25 +20,25 @@ _WIDTHS = {_FIXED64: 8, _FIXED32: 4}
 
 _NET_LAYER, _NET_OLD_LAYER = 100, 2  # NetParameter: layer; layers of Caffe before 2015
 _BLOB_SHAPE, _BLOB_DATA, _BLOB_DOUBLES = 7, 5, 8
-_OLD_SHAPE = (1, 2, 3, 4)  # num, channels, height, width, in place of a shape
+_OLD_SHAPE = (1, 2, 3, 4)  # num, channels, height, width, instead of a shape
 _SHAPE_DIM = 1
 _CONVOLUTION_HOLE, _CONVOLUTION_DILATION = 17, 18
 _POOLING_METHOD, _POOLING_SIZE, _POOLING_STRIDE, _POOLING_PAD = 1, 2, 3, 4
-_BATCH_NORM_EPSILON, EPSILON = 3, 1e-5  # what Caffe adds where the file does not say
+_BATCH_NORM_EPSILON, EPSILON = 3, 1e-5  # field number; Caffe's default
 
 
 class _LayerFields(NamedTuple):
-    """Field numbers of a layer; `hole` is the convolution's field for the rate of its holes."""
+    """Field numbers of a layer; `dilation` are the convolution's fields for its dilation rate."""
 
     name: int
     blobs: int
     convolution: int
     pooling: int
     batch_norm: int | None
-    hole: tuple
+    dilation: tuple
 
 
-# In old files 17 is DeepLab v1's own "hole"; in new ones it is something else.
+# In old files field 17 is DeepLab v1's own "hole", its dilation rate; in new files it is another.
 _LAYER = _LayerFields(1, 7, 106, 121, 139, (_CONVOLUTION_DILATION,))
 _OLD_LAYER = _LayerFields(4, 6, 10, 19, None, (_CONVOLUTION_HOLE, _CONVOLUTION_DILATION))
 
@@ -58,9 +58,9 @@ class CaffeLayer(NamedTuple):
     Attributes:
       name: the layer's name.
       blobs: its weights, float32 arrays in Caffe's order and shapes; read-only.
-      rate: of a convolution, every how many cells its kernel takes one; None: not stored.
+      rate: dilation rate of a convolution; None: not stored.
       pooling: of a pooling layer, its `Pooling`, else None.
-      epsilon: of a batch normalisation, what is added to the variance.
+      epsilon: added to the variance by a batch normalization.
     """
 
     name: str
@@ -71,23 +71,23 @@ class CaffeLayer(NamedTuple):
 
 
 class _MalformedError(ValueError):
-    """The bytes are no such message; the text says where."""
+    """The bytes are not such a message; the text says where."""
 
 
 def read_caffemodel(path):
     """Read the layers of a `.caffemodel` file.
 
-    The arrays are views of the file, which is mapped into memory: nothing is copied where it is
-    stored as Caffe stores it.
+    The arrays are views of the file, which is mapped into memory; only arrays stored in an unusual
+    way are copied.
 
     Args:
       path: the file.
 
     Returns:
-      tuple of `CaffeLayer`, in the file's order, also those without weights.
+      tuple of `CaffeLayer` in the file's order, including those without weights.
 
     Raises:
-      InputError: no such file, or it is cut off, damaged or of another kind.
+      InputError: if the file is missing, truncated, damaged or of another kind.
 
     Example:
       >>> {layer.name: layer.blobs[0].shape for layer in read_caffemodel(path) if layer.blobs}
@@ -104,10 +104,10 @@ def read_caffemodel(path):
         layers = tuple(_layers(contents))
     except _MalformedError as error:
         raise InputError(
-            f"{path}: cut off, or no .caffemodel ({error}); fetch it again, or give the right file"
+            f"{path}: truncated, or no .caffemodel ({error}); fetch it again, or give another file"
         ) from error
     if not layers:
-        raise InputError(f"{path}: holds no layers of Caffe; give the authors' .caffemodel")
+        raise InputError(f"{path}: has no Caffe layers; give the authors' .caffemodel")
     return layers
 
 
@@ -123,31 +123,27 @@ def _layer(contents, span, fields):
     name, blobs, settings = "", [], {}
     for number, wire, value in _fields(contents, span):
         if number == fields.name:
-            name = _text(contents, _span(wire, value))
+            start, end = _span(wire, value)
+            try:
+                name = contents[start:end].decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise _MalformedError(f"no text at byte {start}") from error
         elif number == fields.blobs:
             blobs.append(_blob(contents, _span(wire, value)))
         elif number == fields.convolution:
-            settings["rate"] = _rate(contents, _span(wire, value), fields)
+            numbers = _numbers(contents, _span(wire, value))
+            settings["rate"] = next(filter(None, map(numbers.get, fields.dilation)), 1)
         elif number == fields.pooling:
-            settings["pooling"] = _pooling(contents, _span(wire, value))
+            numbers = _numbers(contents, _span(wire, value))
+            settings["pooling"] = Pooling(
+                numbers.get(_POOLING_SIZE, 0),
+                numbers.get(_POOLING_STRIDE, 1),
+                numbers.get(_POOLING_PAD, 0),
+                numbers.get(_POOLING_METHOD, 0) == 1,
+            )
         elif number == fields.batch_norm:
             settings["epsilon"] = _epsilon(contents, _span(wire, value))
     return CaffeLayer(name, tuple(blobs), **settings)
-
-
-def _rate(contents, span, fields):
-    numbers = _numbers(contents, span)
-    return next((numbers[field] for field in fields.hole if numbers.get(field)), 1)
-
-
-def _pooling(contents, span):
-    numbers = _numbers(contents, span)
-    return Pooling(
-        numbers.get(_POOLING_SIZE, 0),
-        numbers.get(_POOLING_STRIDE, 1),
-        numbers.get(_POOLING_PAD, 0),
-        numbers.get(_POOLING_METHOD, 0) == 1,
-    )
 
 
 def _epsilon(contents, span):
@@ -158,7 +154,7 @@ def _epsilon(contents, span):
 
 
 def _numbers(contents, span):
-    """The whole numbers of a message, {field number: value}."""
+    """The integers of a message, {field number: value}."""
     return {number: value for number, wire, value in _fields(contents, span) if wire == _VARINT}
 
 
@@ -195,32 +191,25 @@ def _shape(contents, span):
 
 
 def _array(contents, wire, value, fixed, dtype):
-    """Repeated numbers as an array: packed into one value, or a run of fields."""
+    """Repeated numbers as an array: packed into one value, or a run of single fields."""
     start, end = value if wire in (_BYTES, fixed) else _span(wire, value)
     width = _WIDTHS[fixed]
     if wire == fixed:
         record = np.dtype([("key", "u1", (1,)), ("number", dtype)])
         return np.frombuffer(contents, record, (end - start) // (width + 1), start)["number"]
     if (end - start) % width:
-        raise _MalformedError(f"{end - start} bytes at byte {start} are no row of numbers")
+        raise _MalformedError(f"{end - start} bytes at byte {start} are not a multiple of {width}")
     return np.frombuffer(contents, dtype, (end - start) // width, start)
-
-
-def _text(contents, span):
-    try:
-        return contents[slice(*span)].decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise _MalformedError(f"no text at byte {span[0]}") from error
 
 
 def _span(wire, value):
     if wire != _BYTES:
-        raise _MalformedError(f"a field has wire type {wire} in place of {_BYTES}")
+        raise _MalformedError(f"a field has wire type {wire} instead of {_BYTES}")
     return value
 
 
 def _fields(contents, span):
-    """Go through a message's fields.
+    """Iterate over a message's fields.
 
     Args:
       contents: the file's bytes.
@@ -250,7 +239,7 @@ def _fields(contents, span):
 
 
 def _run_end(contents, start, stop, end):
-    """Where the fields end that repeat the one-byte key of the field from `start` to `stop`."""
+    """The end of the run of fields with the one-byte key of the field from `start` to `stop`."""
     width = stop - start
     if contents[start] > 127 or stop >= end or contents[stop] != contents[start]:
         return stop
@@ -260,7 +249,7 @@ def _run_end(contents, start, stop, end):
 
 
 def _varint(contents, position, end):
-    """A whole number stored in 7 bits a byte, low ones first; and the position after it."""
+    """An integer stored as 7 bits per byte, lowest first, and the position after it."""
     value = 0
     for index in range(10):
         if position + index >= end:
@@ -269,4 +258,4 @@ def _varint(contents, position, end):
         value |= (byte & 127) << (7 * index)
         if byte < 128:
             return value, position + index + 1
-    raise _MalformedError(f"no number at byte {position}")
+    raise _MalformedError(f"no integer at byte {position}")

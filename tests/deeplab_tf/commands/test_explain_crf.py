@@ -8,7 +8,7 @@ from tool_runner import run_tool
 
 from crf import CRFParams
 from deeplab_tf.data.voc import load_image
-from deeplab_tf.evaluation.inference import most_probable, predict_probabilities, refine
+from deeplab_tf.evaluation.inference import apply_crf, most_probable, predict_probabilities
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.visualize import colorize, colorize_probabilities, encode_picture
 
@@ -85,9 +85,10 @@ def test_the_first_picture_shows_the_beliefs(model, model_dir, photos, tmp_path)
     for path in photos:
         image = load_image(path)
         network = predict_probabilities(model, image)
-        beliefs = [network] + [refine(network, image, replace(GIVEN, iterations=n)) for n in SHOWN]
+        beliefs = [network]
+        beliefs += [apply_crf(network, image, replace(GIVEN, iterations=n)) for n in SHOWN]
         expected = [image, *(colorize_probabilities(belief, COLORS) for belief in beliefs)]
-        expected += [labels_picture(network), labels_picture(refine(network, image, GIVEN))]
+        expected += [labels_picture(network), labels_picture(apply_crf(network, image, GIVEN))]
         found = cells(tmp_path / "out" / f"{path.stem}_iterations.png", columns=4)
         assert_pictures(found, expected)
         # All differ, or a cell in another's place would go unseen.
@@ -100,7 +101,7 @@ def test_the_second_picture_has_a_row_for_each_parameter(model, model_dir, photo
     assert done.status == 0, done.err
     image = load_image(photos[0])
     network = predict_probabilities(model, image)
-    expected = [image, labels_picture(network), labels_picture(refine(network, image, GIVEN))]
+    expected = [image, labels_picture(network), labels_picture(apply_crf(network, image, GIVEN))]
     expected += 2 * [WHITE]
     for name, values in {
         "w1": (0, 2.5, 5, 20, 80),
@@ -110,7 +111,7 @@ def test_the_second_picture_has_a_row_for_each_parameter(model, model_dir, photo
         "sigma_gamma": (1, 2, 4, 16, 64),
     }.items():
         points = [replace(GIVEN, **{name: value}) for value in values]
-        expected += [labels_picture(refine(network, image, point)) for point in points]
+        expected += [labels_picture(apply_crf(network, image, point)) for point in points]
         expected += (5 - len(points)) * [WHITE]
     found = cells(out_dir / "one_parameters.png", columns=5)
     assert_pictures(found, expected)
@@ -133,7 +134,7 @@ def test_a_row_shows_each_value_once(model, model_dir, photos, tmp_path, flags, 
     assert done.status == 0, done.err
     image = load_image(photos[0])
     network = predict_probabilities(model, image)
-    expected = [labels_picture(refine(network, image, replace(GIVEN, w1=w1))) for w1 in weights]
+    expected = [labels_picture(apply_crf(network, image, replace(GIVEN, w1=w1))) for w1 in weights]
     columns = 3
     found = cells(tmp_path / "out" / "one_parameters.png", columns)[columns : 2 * columns]
     assert_pictures(found, expected + (columns - len(expected)) * [WHITE])
@@ -146,9 +147,9 @@ def test_other_numbers_of_iterations(model, model_dir, photos, tmp_path):
     image = load_image(photos[0])
     network = predict_probabilities(model, image, flip=True)
     found = cells(tmp_path / "out" / "one_iterations.png", columns=4)
-    after = refine(network, image, replace(GIVEN, iterations=4))
+    after = apply_crf(network, image, replace(GIVEN, iterations=4))
     np.testing.assert_array_equal(found[3], colorize_probabilities(after, COLORS))
-    np.testing.assert_array_equal(found[5], labels_picture(refine(network, image, GIVEN)))
+    np.testing.assert_array_equal(found[5], labels_picture(apply_crf(network, image, GIVEN)))
 
 
 def test_parameters_from_a_file(model, model_dir, photos, tmp_path):
@@ -161,8 +162,8 @@ def test_parameters_from_a_file(model, model_dir, photos, tmp_path):
     assert done.status == 0, done.err
     image = load_image(photos[0])
     network = predict_probabilities(model, image)
-    after = labels_picture(refine(network, image, params))
-    assert (after != labels_picture(refine(network, image, GIVEN))).any()
+    after = labels_picture(apply_crf(network, image, params))
+    assert (after != labels_picture(apply_crf(network, image, GIVEN))).any()
     found = cells(tmp_path / "out" / "one_parameters.png", columns=5)
     np.testing.assert_array_equal(found[2], after)
 

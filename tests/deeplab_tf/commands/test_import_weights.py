@@ -87,12 +87,12 @@ def test_a_file_that_lacks_layers(tmp_path):
     ("flags", "message"),
     [
         (["--caffemodel=nowhere"], "nowhere: no such file"),
-        (["--num_classes=3"], "has 21 classes, asked for 3"),
+        (["--num_classes=3"], "has 21 classes, expected 3"),
         (["--labels=cityscapes"], "--labels=cityscapes has 19 classes, the model has 21"),
-        (["--head=aspp_l"], "1 class layers (fc8_voc12), but the head has 4 branches"),
-        (["--head=4x4"], "give the backbone and head that the file was made for"),
+        (["--head=aspp_l"], "1 class layers (fc8_voc12) for a head with 4 branches"),
+        (["--head=4x4"], "give the backbone and head that the file was trained with"),
         (["--backbone=resnet101"], "0 class layers"),
-        (["--drop_classes"], "say the number of classes"),
+        (["--drop_classes"], "drop_classes needs num_classes"),
         (["stray"], "unexpected argument 'stray'"),
     ],
 )
@@ -109,5 +109,5 @@ def test_the_name_of_the_model(file, tmp_path):
 def test_foreign_and_cut_files(file, tmp_path, contents):
     path = tmp_path / "bad.caffemodel"
     path.write_bytes(contents or file.read_bytes()[:1000])
-    assert f"{path}: cut off, or no .caffemodel" in run(path, tmp_path / "model.keras").error
+    assert f"{path}: truncated, or no .caffemodel" in run(path, tmp_path / "model.keras").error
     assert list(tmp_path.iterdir()) == [path]

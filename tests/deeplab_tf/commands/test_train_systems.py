@@ -68,7 +68,7 @@ def test_start_from_a_network_of_other_classes(data_dir, tmp_path):
     flags = [f"--init_from={tmp_path / 'start.keras'}", "--train_layers=^fc8"]
     done = train(data_dir, tmp_path / "m", *flags)
     assert done.status == 0, done.err
-    assert "left new, their shapes differ: fc8" in done.out
+    assert "not copied, shapes differ: fc8" in done.out
     model = load(tmp_path / "m")
     for layer in start.layers:
         if layer.weights and layer.name != "fc8":

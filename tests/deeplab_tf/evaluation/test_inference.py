@@ -1,3 +1,5 @@
+"""From images to labels: sizes, scales, flips, tiles, and the CRF."""
+
 import gc
 import weakref
 
@@ -9,17 +11,15 @@ from tiny_model import blocks, color_model, random_model
 
 from crf import CRFParams, dense_crf
 from deeplab_tf import InputError
-from deeplab_tf.data.augment import MEAN_RGB
 from deeplab_tf.evaluation import inference
 from deeplab_tf.evaluation.inference import (
-    find_output_stride,
-    maximum_over_scales,
+    apply_crf,
     most_probable,
     predict_probabilities,
-    refine,
     segment,
     upsampled_scores,
 )
+from deeplab_tf.labels import MEAN_RGB
 
 
 def softmax(scores):
@@ -27,7 +27,7 @@ def softmax(scores):
 
 
 def interpolate(cells, output_stride):
-    """Aligned bilinear interpolation, one axis after the other: the oracle."""
+    """Expected bilinear interpolation with aligned corners, one axis after the other."""
     for axis in (0, 1):
         length = cells.shape[axis]
         at = np.arange((length - 1) * output_stride + 1) / output_stride
@@ -35,8 +35,8 @@ def interpolate(cells, output_stride):
     return cells
 
 
-def oracle_scores(image, output_stride=8):
-    """Scores of `color_model` at every pixel: padded, sampled, interpolated, cut."""
+def expected_scores(image, output_stride=8):
+    """Scores of `color_model` at every pixel: padded, sampled, interpolated, cropped."""
     height, width, _ = image.shape
     padded_size = [-(-(n - 1) // output_stride) * output_stride + 1 for n in (height, width)]
     padded = np.tile(np.float64(MEAN_RGB), (*padded_size, 1))
@@ -56,31 +56,18 @@ def test_padding_and_interpolation_by_hand():
     np.testing.assert_allclose(scores[9], 200 * 7 / 8 + np.array(MEAN_RGB) / 8, rtol=1e-6)
 
 
-def test_a_ramp_stays_a_ramp():
-    y, x = np.mgrid[0:17, 0:25].astype(np.float32)
-    ramp = np.stack([x, y, x + 2 * y], axis=-1)
-    scores = upsampled_scores(color_model(), ramp[None], 8)
-    np.testing.assert_allclose(scores[0], ramp, atol=1e-4)
-
-
 @pytest.mark.parametrize("output_stride", [4, 8, 16])
-@pytest.mark.parametrize("size", [(1, 1), (8, 9), (16, 17), (31, 45)])
-def test_any_size_equals_the_oracle(output_stride, size):
+@pytest.mark.parametrize("size", [(1, 1), (8, 9), (31, 45)])
+def test_probabilities_at_any_size(output_stride, size):
     image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
     model = color_model(output_stride, factor=0.02)
-    expected = softmax(oracle_scores(image, output_stride) * 0.02)
+    expected = softmax(expected_scores(image, output_stride) * 0.02)
     np.testing.assert_allclose(predict_probabilities(model, image), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("size", "pad_to", "seen"),
-    [
-        ((8, 17), None, (9, 17)),
-        ((18, 1), None, (25, 1)),
-        ((8, 17), 33, (33, 33)),
-        ((8, 40), 33, (33, 41)),
-        ((8, 17), 30, (33, 33)),
-    ],
+    [((8, 17), None, (9, 17)), ((18, 1), None, (25, 1)), ((8, 40), 33, (33, 41))],
 )
 def test_the_network_sees_the_padded_size(size, pad_to, seen):
     shapes = []
@@ -98,22 +85,8 @@ def test_the_network_sees_the_padded_size(size, pad_to, seen):
     assert scores.shape == (2, *size, 3)
 
 
-def test_scales_keep_the_maximum():
-    images = tf.random.uniform((1, 33, 41, 3))
-    sizes = []
-
-    def score(resized):
-        sizes.append(tuple(resized.shape[1:3]))
-        return resized * (-1.0 if len(sizes) == 2 else 1.0)
-
-    fused = maximum_over_scales(score, images, (1, 0.75, 0.5)).numpy()
-    assert sizes == [(33, 41), (25, 31), (17, 21)]
-    half = interpolate(images[0, ::2, ::2].numpy().astype(np.float64), 2)
-    np.testing.assert_allclose(fused[0], np.maximum(images[0], half), atol=1e-5)
-
-
 def test_scales_of_a_model():
-    """A scale of one half at odd size is every second pixel, when that is smooth."""
+    """At odd sizes, a scale of one half takes every second pixel."""
     y, x = np.mgrid[0:65, 0:65]
     image = np.stack([x, y, 64 - x], axis=-1).astype(np.uint8)
     probabilities = predict_probabilities(color_model(), image, scales=(0.5,))
@@ -136,9 +109,9 @@ def test_flip_averages_scores():
     np.testing.assert_allclose(both, (plain + mirrored) / 2, rtol=1e-5)
 
 
-@pytest.mark.parametrize("tile", [17, 40, 64, 100])
+@pytest.mark.parametrize("tile", [17, 64])
 @pytest.mark.parametrize("scales", [(1,), (1, 0.5)])
-def test_tiles_of_a_pointwise_model_join_without_a_trace(tile, scales):
+def test_tiles_of_a_pointwise_model_join_without_seams(tile, scales):
     image, model = blocks(75, 130), color_model(factor=0.02)
     whole = predict_probabilities(model, image, scales)
     tiled = predict_probabilities(model, image, scales, tile=tile)
@@ -161,7 +134,7 @@ def test_tiles_are_small_and_overlap_by_half():
     assert (seen[40:110, 40:260] >= 4).mean() > 0.8
 
 
-def test_the_border_of_a_tile_weighs_little():
+def test_borders_of_tiles_have_small_weights():
     def score(images):
         outer = np.ones(images.shape, np.float32)
         outer[:, 1:-1, 1:-1] = 0
@@ -175,7 +148,7 @@ def test_images_of_many_sizes_share_one_graph():
     model = random_model()
     for size in ((20, 30), (30, 20), (41, 41), (1, 7)):
         predict_probabilities(model, blocks(*size))
-    (graph,) = inference._predictors[model]._graphs.values()
+    (graph,) = inference._networks[model]._graphs.values()
     assert graph.experimental_get_tracing_count() == 1
 
 
@@ -198,7 +171,7 @@ def test_a_model_is_freed():
     assert reference() is None
 
 
-def test_half_floats_give_float32():
+def test_16_bit_models_give_float32():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = random_model()
@@ -209,22 +182,7 @@ def test_half_floats_give_float32():
     np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("output_stride", [1, 4, 8, 16, 32])
-def test_output_stride_is_found(output_stride):
-    assert find_output_stride(color_model(output_stride)) == output_stride
-
-
-def test_other_models_are_refused():
-    images = keras.Input((None, None, 3))
-    upsampling = keras.Model(images, keras.layers.UpSampling2D(2)(images))
-    classifier = keras.Model(images, keras.layers.GlobalAveragePooling2D()(images))
-    fixed = keras.Input((64, 64, 3))
-    for model in (upsampling, classifier, keras.Model(fixed, fixed * 2)):
-        with pytest.raises(InputError, match="give a network from"):
-            find_output_stride(model)
-
-
-def test_segment_gives_the_most_probable_class():
+def test_segment_returns_the_most_probable_class():
     model, image = random_model(), blocks(30, 43)
     label = segment(model, image)
     probabilities = segment(model, image, return_probabilities=True)
@@ -258,10 +216,10 @@ def test_segment_with_crf():
     np.testing.assert_array_equal(segment(model, image, params), most_probable(refined))
 
 
-def test_what_the_crf_refuses_is_bad_input():
+def test_input_that_the_crf_refuses():
     probabilities = np.full((3, 4, 2), 0.9, np.float32)
     with pytest.raises(InputError, match=r"CRF: .*sum to one"):
-        refine(probabilities, np.zeros((3, 4, 3), np.uint8), CRFParams())
+        apply_crf(probabilities, np.zeros((3, 4, 3), np.uint8), CRFParams())
 
 
 @pytest.mark.parametrize(
@@ -279,6 +237,6 @@ def test_what_the_crf_refuses_is_bad_input():
         (np.zeros((4, 4, 3), np.uint8), {"pad_to": 0}, "pad_to"),
     ],
 )
-def test_bad_input_is_named(image, settings, message):
+def test_bad_input(image, settings, message):
     with pytest.raises(InputError, match=message):
         predict_probabilities(color_model(), image, **settings)

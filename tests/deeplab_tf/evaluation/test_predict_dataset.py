@@ -17,7 +17,7 @@ from deeplab_tf.data.examples import Example
 from deeplab_tf.data.png import encode_label
 from deeplab_tf.data.voc import load_pair
 from deeplab_tf.evaluation import predict_dataset
-from deeplab_tf.evaluation.inference import most_probable, predict_probabilities, refine
+from deeplab_tf.evaluation.inference import apply_crf, most_probable, predict_probabilities
 from deeplab_tf.evaluation.predict_dataset import predict_examples
 
 PARAMS = CRFParams(w1=10, sigma_alpha=10, sigma_beta=15, iterations=2)
@@ -54,7 +54,7 @@ def test_bit_identical_to_one_image_after_another(model, tmp_path, monkeypatch, 
         np.testing.assert_array_equal(one.truth, truth)
         probabilities = predict_probabilities(model, one.image, **settings)
         expected = [
-            most_probable(p) for p in (probabilities, refine(probabilities, one.image, PARAMS))
+            most_probable(p) for p in (probabilities, apply_crf(probabilities, one.image, PARAMS))
         ]
         np.testing.assert_array_equal(one.labels, expected)
         assert one.labels[0].dtype == one.labels[1].dtype == np.uint8
@@ -80,10 +80,10 @@ def test_the_network_runs_while_the_crf_does(model, tmp_path, monkeypatch):
 
     def crf(probabilities, image, params, **options):
         assert second_seen.wait(30)
-        return refine(probabilities, image, params, **options)
+        return apply_crf(probabilities, image, params, **options)
 
     monkeypatch.setattr(predict_dataset, "predict_probabilities", network)
-    monkeypatch.setattr(predict_dataset, "refine", crf)
+    monkeypatch.setattr(predict_dataset, "apply_crf", crf)
     found = predict_examples(model, write_examples(tmp_path, 3), PARAMS)
     assert len(list(found)) == 3
 
@@ -144,9 +144,9 @@ def test_each_image_is_refined_with_its_share_of_the_threads(model, tmp_path, mo
 
     def crf(probabilities, image, params, **options):
         used.append(options)
-        return refine(probabilities, image, params, **options)
+        return apply_crf(probabilities, image, params, **options)
 
-    monkeypatch.setattr(predict_dataset, "refine", crf)
+    monkeypatch.setattr(predict_dataset, "apply_crf", crf)
     assert len(list(predict_examples(model, write_examples(tmp_path, 5), PARAMS))) == 5
     assert used == [{"engine": "numba", "num_threads": 1}] * 5
     monkeypatch.setattr(predict_dataset, "available_memory", lambda: 1)
@@ -164,9 +164,9 @@ def test_images_too_large_for_memory_are_refined_one_after_another(model, tmp_pa
         most.append(len(running))
         time.sleep(0.05)
         running.pop()
-        return refine(probabilities, image, params, **options)
+        return apply_crf(probabilities, image, params, **options)
 
-    monkeypatch.setattr(predict_dataset, "refine", crf)
+    monkeypatch.setattr(predict_dataset, "apply_crf", crf)
     assert len(list(predict_examples(model, write_examples(tmp_path, 5), PARAMS))) == 5
     assert max(most) == 1
 

@@ -1,4 +1,4 @@
-"""FCN against a computation from the paper's description, its stages, and a small training."""
+"""FCNs against a computation from the paper's description, and their stages."""
 
 import keras
 import numpy as np
@@ -7,16 +7,23 @@ import tensorflow as tf
 
 from deeplab_tf import build_fcn, segment
 from deeplab_tf.errors import InputError
-from deeplab_tf.evaluation.inference import find_output_stride
 from deeplab_tf.models import fcn
 from deeplab_tf.models.heads import Head
-from deeplab_tf.models.init_from import start_from
+from deeplab_tf.models.resize import find_output_stride
 
 
 @pytest.fixture(autouse=True)
 def _narrow(monkeypatch):
-    # fc6 of 4,096 filters is 411 MB, which only the parameter count needs.
-    monkeypatch.setattr(fcn, "FC", Head((1,), 7, 8))
+    # fc6 with 4,096 filters takes 411 MB, which only the parameter count needs.
+    monkeypatch.setattr(fcn, "_FC", Head((1,), 7, 8))
+
+
+@pytest.fixture(scope="module")
+def fcn8():
+    """A new FCN-8s of 3 classes; tests may change its weights."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fcn, "_FC", Head((1,), 7, 8))
+        return build_fcn(stride=8, num_classes=3, weights=None)
 
 
 def random_weights(model):
@@ -31,7 +38,7 @@ def weights_of(model, name):
 
 
 def transposed(x, kernel, factor):
-    """Every cell adds its kernel to the result, which is cut by factor / 2 on all sides."""
+    """Every cell adds its kernel to the result, which is cropped by factor / 2 on all sides."""
     height, width = x.shape[:2]
     size = kernel.shape[0]
     result = np.zeros((factor * height + factor, factor * width + factor, x.shape[2]))
@@ -47,16 +54,24 @@ def bilinear(factor, channels):
     return np.outer(column, column)[:, :, None, None] * np.eye(channels)
 
 
+def test_a_new_network_gives_zeros_and_learns_all_but_the_last_layer(fcn8):
+    image = np.random.default_rng(0).uniform(0, 255, (1, 33, 40, 3))
+    np.testing.assert_array_equal(fcn8(image), np.zeros((1, 33, 40, 3)))
+    trained = {w.path.split("/")[0] for w in fcn8.trainable_variables}
+    assert "upscore2_pool4" in trained and "score_pool3" in trained
+    assert "upscore8" not in trained
+
+
 @pytest.mark.parametrize("stride", [32, 16, 8])
-def test_scores_as_described(stride):
-    model = build_fcn(stride=stride, num_classes=3, weights=None)
+def test_scores_as_described(fcn8, stride):
+    model = fcn8 if stride == 8 else build_fcn(stride=stride, num_classes=3, weights=None)
     random_weights(model)
     image = np.random.default_rng(1).uniform(0, 255, (1, 70, 45, 3)).astype("float32")
     found = np.array(model(image))[0]
     names = ["block3_pool", "block4_pool", "relu7"]
     taps = keras.Model(model.input, [model.get_layer(name).output for name in names])
     pool3, pool4, fc7 = (np.array(x)[0] for x in taps(image))
-    assert pool4.shape[:2] == (6, 4) and fc7.shape[:2] == (3, 2)  # of 96x64 pixels
+    assert pool4.shape[:2] == (6, 4) and fc7.shape[:2] == (3, 2)  # for 96x64 padded pixels
 
     def score(x, name):
         kernel, bias = weights_of(model, name)
@@ -75,20 +90,11 @@ def test_scores_as_described(stride):
 
 
 def test_bilinear_start_by_hand():
-    layer = fcn.upsampling(1, 2)
+    layer = fcn._upsampling(1, 2)
     line = tf.reshape(tf.constant([0.0, 4.0, 8.0]), (1, 3, 1, 1))
     rows = layer(tf.tile(line, (1, 1, 3, 1)))[0, :, 2, 0]
-    # Inside, a quarter of the way from cell to cell; outside the map counts as zero.
+    # A quarter of the way from cell to cell; outside the map there are zeros.
     np.testing.assert_allclose(rows, [0, 1, 3, 5, 7, 6])
-
-
-def test_a_new_network_gives_equal_scores_and_learns_all_but_the_last_layer():
-    model = build_fcn(stride=8, num_classes=4, weights=None)
-    image = np.random.default_rng(0).uniform(0, 255, (1, 33, 40, 3))
-    np.testing.assert_array_equal(model(image), np.zeros((1, 33, 40, 4)))
-    trained = {w.path.split("/")[0] for w in model.trainable_variables}
-    assert "upscore2_pool4" in trained and "score_pool3" in trained
-    assert "upscore8" not in trained
 
 
 def test_each_stage_starts_the_next(tmp_path):
@@ -103,26 +109,24 @@ def test_each_stage_starts_the_next(tmp_path):
                 np.testing.assert_array_equal(a, b)
         skip = f"score_pool{4 if stride == 16 else 3}"
         assert not np.any(weights_of(model, skip)[0])
-        # Twice bilinear is not quite bilinear of twice the factor, least so at the borders.
+        # Two bilinear steps are not quite one of twice the factor, least of all at the borders.
         a, b = (np.array(x(image))[0, 16:-16, 16:-16] for x in (before, model))
         assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.95
         before = model
 
 
-def test_segments_images_of_any_size():
-    model = build_fcn(stride=16, num_classes=3, weights=None)
-    assert find_output_stride(model) == 1
+def test_segments_images_of_any_size(fcn8):
+    assert find_output_stride(fcn8) == 1
     image = np.random.default_rng(0).integers(0, 256, (37, 61, 3), np.uint8)
-    assert segment(model, image).shape == (37, 61)
+    assert segment(fcn8, image).shape == (37, 61)
 
 
-def test_saves_and_loads(tmp_path):
-    model = build_fcn(stride=8, num_classes=2, weights=None)
-    random_weights(model)
-    model.save(tmp_path / "m.keras")
+def test_saved_and_loaded(fcn8, tmp_path):
+    random_weights(fcn8)
+    fcn8.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras", safe_mode=True)
     image = np.random.default_rng(0).uniform(0, 255, (1, 40, 33, 3)).astype("float32")
-    np.testing.assert_array_equal(loaded(image), model(image))
+    np.testing.assert_array_equal(loaded(image), fcn8(image))
 
 
 def test_parameter_count(monkeypatch):
@@ -132,10 +136,11 @@ def test_parameter_count(monkeypatch):
         # VGG-16 convolutional, three scorings, two learned upsamplings and the fixed one
         scoring = (4096 + 512 + 256) * 21 + 3 * 21
         assert model.count_params() == 134_260_544 + scoring + 21 * 21 * (2 * 16 + 256)
+    keras.backend.clear_session()  # or Keras would allocate the variables in its next scope
 
 
 @pytest.mark.parametrize(
-    "options, said",
+    "options, message",
     [
         ({"backbone": "resnet50"}, "no FCN on backbone 'resnet50'"),
         ({"stride": 4}, "no FCN with stride 4"),
@@ -143,27 +148,6 @@ def test_parameter_count(monkeypatch):
         ({"weights": "absent.h5"}, "no weights file absent.h5"),
     ],
 )
-def test_bad_arguments(options, said):
-    with pytest.raises(InputError, match=said):
+def test_bad_arguments(options, message):
+    with pytest.raises(InputError, match=message):
         build_fcn(**{"weights": None, **options})
-
-
-def test_start_from_says_what_was_taken(tmp_path):
-    build_fcn(stride=32, num_classes=5, weights=None).save(tmp_path / "m.keras")
-    model = build_fcn(stride=16, num_classes=3, weights=None)
-    start = start_from(model, tmp_path / "m.keras")
-    assert start.dropped == ["score_fc7"]
-    assert set(start.new) == {"score_pool4", "upscore2_pool4", "upscore16"}
-    assert "fc6" in start.taken and "block5_conv3" in start.taken
-    assert start.summary() == (
-        "15 layers taken; left new, their shapes differ: score_fc7; "
-        "left new, not in the file: upscore2_pool4, score_pool4, upscore16"
-    )
-
-
-def test_start_from_another_network_is_refused(tmp_path):
-    other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
-    other.save(tmp_path / "other.keras")
-    model = build_fcn(stride=32, num_classes=3, weights=None)
-    with pytest.raises(InputError, match=r"other.keras: no layer of it fits .*fcn32s_vgg16"):
-        start_from(model, tmp_path / "other.keras")

@@ -1,4 +1,4 @@
-"""Weights from files in Keras's formats, made here small or as the networks are."""
+"""Weights from files in Keras's formats, and layers copied from a trained network."""
 
 import keras
 import numpy as np
@@ -6,10 +6,11 @@ import pytest
 
 import deeplab_tf
 from deeplab_tf.errors import InputError
-from deeplab_tf.models import weights as weight_files
+from deeplab_tf.models import start_from
 from deeplab_tf.models.heads import HEADS
+from deeplab_tf.models.weights import read_weights, subsample_classifier
 
-CONSTRUCTOR = keras.applications.MobileNetV2
+CONSTRUCTOR = keras.applications.MobileNet
 
 
 @pytest.fixture(scope="module")
@@ -17,25 +18,26 @@ def trained():
     return CONSTRUCTOR(weights=None, include_top=False)
 
 
-def first_kernel(model):
-    return np.array(model.get_layer("Conv1").kernel)
-
-
 @pytest.mark.parametrize("name", ["old.h5", "new.weights.h5", "whole.keras"])
 def test_a_backbone_by_path(trained, tmp_path, name):
     path = tmp_path / name
-    if name == "old.h5":
-        keras.src.legacy.saving.legacy_h5_format.save_model_to_hdf5(trained, path)
-    elif name.endswith(".weights.h5"):
-        trained.save_weights(path)
-    else:
-        trained.save(path)
-    model = deeplab_tf.build_deeplab("mobilenetv2", "large_fov", 2, weights=str(path))
-    np.testing.assert_array_equal(first_kernel(model), first_kernel(trained))
-    last = "Conv_1"
-    np.testing.assert_array_equal(
-        model.get_layer(last).get_weights()[0], trained.get_layer(last).get_weights()[0]
+    trained.save_weights(path) if name == "new.weights.h5" else trained.save(path)
+    found = read_weights("mobilenet", str(path))
+    assert found.classifier is None and found.whole is None
+    for a, b in zip(found.backbone, trained.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_network_from_a_backbone_file(trained, tmp_path):
+    trained.save(tmp_path / "backbone.keras")
+    model = deeplab_tf.build_deeplab(
+        "mobilenet", "large_fov", 2, weights=tmp_path / "backbone.keras"
     )
+    for name in ("conv1", "conv_pw_13_bn"):
+        for a, b in zip(
+            model.get_layer(name).get_weights(), trained.get_layer(name).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("name", ["top.weights.h5", "top.keras"])
@@ -43,18 +45,23 @@ def test_a_file_with_classifier(tmp_path, name):
     network = CONSTRUCTOR(weights=None, include_top=True)
     path = tmp_path / name
     network.save_weights(path) if name.endswith(".h5") else network.save(path)
-    found = weight_files.read_weights(CONSTRUCTOR, "mobilenetv2", path)
+    found = read_weights("mobilenet", path)
+    assert len(found.backbone) == len(network.weights) - 2
     np.testing.assert_array_equal(found.backbone[0], network.get_weights()[0])
     assert found.classifier is None and found.whole is None
 
 
+@pytest.fixture(scope="module")
+def deeplab():
+    return deeplab_tf.build_deeplab("mobilenet", "large_fov", 2, weights=None)
+
+
 @pytest.mark.parametrize("name", ["deeplab.keras", "deeplab.weights.h5"])
-def test_a_whole_deeplab(tmp_path, name):
-    first = deeplab_tf.build_deeplab("mobilenetv2", "large_fov", 2, weights=None)
+def test_a_whole_deeplab(deeplab, tmp_path, name):
     path = tmp_path / name
-    first.save_weights(path) if name.endswith(".h5") else first.save(path)
-    second = deeplab_tf.build_deeplab("mobilenetv2", "large_fov", 2, weights=path)
-    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
+    deeplab.save_weights(path) if name.endswith(".h5") else deeplab.save(path)
+    second = deeplab_tf.build_deeplab("mobilenet", "large_fov", 2, weights=path)
+    for a, b in zip(deeplab.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -64,15 +71,15 @@ def test_fc6_and_fc7_from_the_classifier():
     kernel7 = rng.normal(size=(4096, 4096)).astype("float32")
     bias = np.arange(4096.0)
     classifier = [kernel6.reshape(784, 4096), bias, kernel7, bias]
-    made = weight_files.subsample_classifier(classifier, HEADS["large_fov"])
+    made = subsample_classifier(classifier, HEADS["large_fov"])
     assert [w.shape for w in made] == [(3, 3, 16, 1024), (1024,), (1, 1, 1024, 1024), (1024,)]
     assert made[0][1, 2, 5, 7] == kernel6[3, 6, 5, 28]
     assert made[1][7] == 28
     assert made[2][0, 0, 3, 9] == kernel7[12, 36]
-    made = weight_files.subsample_classifier(classifier, HEADS["4x4"])
+    made = subsample_classifier(classifier, HEADS["4x4"])
     np.testing.assert_array_equal(made[0], kernel6[::2, ::2])
     np.testing.assert_array_equal(made[2][0, 0], kernel7)
-    made = weight_files.subsample_classifier(classifier, HEADS["7x7"])
+    made = subsample_classifier(classifier, HEADS["7x7"])
     np.testing.assert_array_equal(made[0], kernel6)
     np.testing.assert_array_equal(made[1], bias)
 
@@ -90,6 +97,7 @@ def test_vgg16_starts_from_the_imagenet_classifier(tmp_path):
 
 
 def one_line(action, *needles):
+    """The action is refused by one line that has the needles."""
     with pytest.raises(InputError) as error:
         action()
     message = str(error.value)
@@ -98,32 +106,69 @@ def one_line(action, *needles):
         assert needle in message
 
 
-def test_bad_files_say_what_to_do(trained, tmp_path):
-    def build(weights):
-        return deeplab_tf.build_deeplab("mobilenetv2", "large_fov", 2, weights=weights)
+def test_bad_files(trained, tmp_path):
+    def refused(name, *needles):
+        one_line(lambda: read_weights("mobilenet", tmp_path / name), name, *needles)
 
-    one_line(lambda: build(tmp_path / "none.h5"), "none.h5", "no weights file")
+    refused("none.h5", "no weights file")
     (tmp_path / "text.h5").write_text("not HDF5 at all")
-    one_line(lambda: build(tmp_path / "text.h5"), "text.h5", "damaged")
+    refused("text.h5", "no .h5 file, or damaged")
     (tmp_path / "w.caffemodel").write_text("x")
-    one_line(lambda: build(tmp_path / "w.caffemodel"), "unknown kind", ".keras")
+    refused("w.caffemodel", "unknown suffix", ".keras")
     trained.save_weights(tmp_path / "ok.weights.h5")
     contents = (tmp_path / "ok.weights.h5").read_bytes()
     (tmp_path / "cut.weights.h5").write_bytes(contents[: len(contents) // 2])
-    one_line(lambda: build(tmp_path / "cut.weights.h5"), "cut.weights.h5", "again")
+    refused("cut.weights.h5", "fetch it again")
+
+
+@pytest.mark.parametrize("name", ["other.keras", "other.weights.h5"])
+def test_the_file_of_another_network(tmp_path, name):
     other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
-    other.save(tmp_path / "other.keras")
-    one_line(lambda: build(tmp_path / "other.keras"), "other.keras", "fit neither")
-    other.save_weights(tmp_path / "other.weights.h5")
-    one_line(lambda: build(tmp_path / "other.weights.h5"), "other.weights.h5", "fit neither")
+    path = tmp_path / name
+    other.save(path) if name.endswith(".keras") else other.save_weights(path)
+    one_line(
+        lambda: deeplab_tf.build_deeplab("mobilenet", "large_fov", 2, weights=path),
+        name,
+        "fit neither",
+    )
 
 
-def test_offline_download_says_what_to_do(monkeypatch):
+def test_download_without_a_network(monkeypatch):
     def offline(**arguments):
         raise Exception("URL fetch failure on https://example.org/w.h5: None -- refused")
 
-    one_line(
-        lambda: weight_files.read_weights(offline, "resnet50", "imagenet"),
-        "resnet50",
-        "weights=None",
+    monkeypatch.setattr(keras.applications, "ResNet50", offline)
+    one_line(lambda: read_weights("resnet50", "imagenet"), "resnet50", "weights=None")
+
+
+def dense_layers(**units):
+    """A network of dense layers, the last ones nested in a model."""
+    names = list(units)
+    x = inputs = keras.Input((4,))
+    for name in names[:-1]:
+        x = keras.layers.Dense(units[name], name=name)(x)
+    nested = keras.Sequential(
+        [keras.Input((x.shape[-1],)), keras.layers.Dense(units[names[-1]], name=names[-1])]
     )
+    return keras.Model(inputs, nested(x))
+
+
+def test_start_from_copies_what_fits(tmp_path):
+    source = dense_layers(fc6=3, fc8=5)
+    source.save(tmp_path / "m.keras")
+    model = dense_layers(fc6=3, fc7=3, fc8=2)
+    before = model.get_weights()
+    start = start_from(model, tmp_path / "m.keras")
+    assert start == (["fc6"], ["fc8"], ["fc7"])
+    assert (
+        start.summary() == "1 layers copied; not copied, shapes differ: fc8; not in the file: fc7"
+    )
+    np.testing.assert_array_equal(model.get_weights()[0], source.get_weights()[0])
+    for a, b in zip(before[2:], model.get_weights()[2:], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_start_from_another_network(tmp_path):
+    dense_layers(other=3, more=2).save(tmp_path / "other.keras")
+    model = dense_layers(fc6=3, fc8=2)
+    one_line(lambda: start_from(model, tmp_path / "other.keras"), "other.keras: none of its layers")

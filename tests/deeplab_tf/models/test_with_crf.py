@@ -1,3 +1,5 @@
+"""The network and the CRF as one model, against `segment`, and trained together."""
+
 import keras
 import numpy as np
 import pytest
@@ -5,42 +7,22 @@ import tensorflow as tf
 from tiny_model import blocks, random_model
 
 from crf import CRFParams
-from deeplab_tf.data.augment import MEAN_RGB
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation import segment
 from deeplab_tf.labels import VOID
-from deeplab_tf.models import refined, refined_parts
-from deeplab_tf.models.with_crf import ImageLevels, PadToCells, UpsampleScores
+from deeplab_tf.models import network_and_crf, with_crf
+from deeplab_tf.models.with_crf import ImageLevels
 from deeplab_tf.training.losses import ProbabilityLoss, log_likelihood_sum
 
-# Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
-PARAMS = CRFParams(w1=5, sigma_alpha=12, sigma_beta=20, w2=2, sigma_gamma=2, iterations=3)
+PARAMS = CRFParams(w1=5, sigma_alpha=12, sigma_beta=20, w2=2, sigma_gamma=2, iterations=2)
 IMAGES = np.stack([blocks(25, 33, seed=1), blocks(25, 33, seed=2)])
 
 
 def noisy_labels(seed=0):
-    """A class for every pixel by its red level, void here and there."""
+    """A class for every pixel by its red level, with some void pixels."""
     labels = (IMAGES[..., 0] // 64).astype(np.uint8)
     labels[np.random.default_rng(seed).random(labels.shape) < 0.1] = VOID
     return labels
-
-
-def test_pad_to_cells_by_hand():
-    images = tf.fill([1, 2, 3, 3], 7.0)
-    padded = PadToCells(2)(images).numpy()
-    assert padded.shape == (1, 3, 3, 3)
-    np.testing.assert_array_equal(padded[:, :2], images)
-    np.testing.assert_array_equal(padded[0, 2], np.tile(np.float32(MEAN_RGB), (3, 1)))
-    exact = tf.random.uniform([2, 9, 17, 3], maxval=255)
-    np.testing.assert_array_equal(PadToCells(8)(exact), exact)
-
-
-def test_upsample_scores_by_hand():
-    scores = tf.reshape([0.0, 2.0, 4.0, 8.0], [1, 2, 2, 1])
-    fine = UpsampleScores(2)([scores, tf.zeros([1, 3, 2, 3])])
-    np.testing.assert_allclose(fine[0, ..., 0], [[0, 1], [2, 3.5], [4, 6]], rtol=1e-6)
 
 
 def test_image_levels_by_hand():
@@ -54,35 +36,35 @@ def test_gives_what_segment_gives_at_any_size(size):
     network, image = random_model(), blocks(*size, seed=3)
     params = CRFParams(w1=5, sigma_beta=20, iterations=2, compatibility=np.eye(4)[::-1])
     want = segment(network, image, params, return_probabilities=True)
-    found = refined(network, params)(image[None].astype(np.float32))
+    found = with_crf(network, params)(image[None].astype(np.float32))
     assert found.shape == (1, *size, 4) and found.dtype == tf.float32
-    # Two engines: single pixels may differ by more.
+    # Two engines of the CRF: single pixels may differ by more.
     assert np.abs(found[0] - want).mean() < 2e-5
 
 
-def test_the_colours_of_a_float_image_are_rounded_for_the_crf():
-    model, images = refined(random_model(), PARAMS), tf.cast(IMAGES, tf.float32)
+def test_float_images_are_rounded_for_the_crf():
+    model, images = with_crf(random_model(), PARAMS), tf.cast(IMAGES, tf.float32)
     nudged = tf.where(images % 2 == 0, images + 0.45, images - 0.45)
-    network = refined_parts(model)[0]
-    same_scores = keras.Model(network.input, network.output * 0)  # uniform: the image alone counts
-    flat = refined(same_scores, PARAMS)
+    network = network_and_crf(model)[0]
+    same_scores = keras.Model(network.input, network.output * 0)  # only the image has an effect
+    flat = with_crf(same_scores, PARAMS)
     np.testing.assert_array_equal(flat(nudged), flat(images))
     assert np.abs(model(nudged) - model(images)).max() > 0
 
 
-def test_untrainable_has_no_more_variables_than_the_network():
+def test_untrainable_crf_has_no_variables():
     network = random_model()
-    assert len(refined(network, PARAMS).variables) == len(network.variables)
+    assert len(with_crf(network, PARAMS).variables) == len(network.variables)
 
 
 def trainable_model():
     network = random_model()
-    return network, refined(network, PARAMS, trainable=True)
+    return network, with_crf(network, PARAMS, trainable=True)
 
 
-def test_starts_where_the_params_are():
+def test_learned_parameters_start_from_the_params():
     network, model = trainable_model()
-    fixed = refined(network, PARAMS)
+    fixed = with_crf(network, PARAMS)
     np.testing.assert_allclose(model(IMAGES), fixed(IMAGES), atol=1e-6)
     assert [v.path for v in model.trainable_variables[-3:]] == [
         "crf/w1",
@@ -91,27 +73,27 @@ def test_starts_where_the_params_are():
     ]
 
 
-def test_parts_are_the_very_network_and_layer():
+def test_parts_are_the_same_objects():
     network, model = trainable_model()
-    found, crf = refined_parts(model)
+    found, crf = network_and_crf(model)
     assert found is network
     assert crf is model.get_layer("crf")
     crf.w1.assign(2)
     assert crf.learned_params(7).w1 == 2 and crf.learned_params(7).iterations == 7
 
 
-def test_saved_and_loaded_safely_it_is_the_same(tmp_path):
+def test_saved_and_loaded(tmp_path):
     _, model = trainable_model()
     model.get_layer("crf").compatibility.assign(1 - 0.5 * np.eye(4)[::-1] - np.eye(4))
     model.get_layer("crf").w2.assign(0.7)
-    model.save(tmp_path / "refined.keras")
-    loaded = keras.saving.load_model(tmp_path / "refined.keras", safe_mode=True)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras", safe_mode=True)
     np.testing.assert_array_equal(loaded(IMAGES), model(IMAGES))
-    learned = [refined_parts(m)[1].learned_params() for m in (model, loaded)]
+    learned = [network_and_crf(m)[1].learned_params() for m in (model, loaded)]
     assert learned[0] == learned[1] and learned[0].w2 == pytest.approx(0.7)
 
 
-def test_fit_learns_network_and_crf():
+def test_fit_trains_network_and_crf():
     _, model = trainable_model()
     before = [v.numpy() for v in model.trainable_variables]
     model.compile(keras.optimizers.Adam(0.05), loss=ProbabilityLoss())
@@ -147,15 +129,15 @@ def test_gradient_of_the_crf_is_the_slope_of_the_loss():
         assert abs(float(slope)) > 1e-4
 
 
-def test_with_a_frozen_network_the_crf_alone_learns():
+def test_a_frozen_network_leaves_the_crf_to_learn():
     network = random_model()
     network.trainable = False
-    model = refined(network, PARAMS, trainable=True)
+    model = with_crf(network, PARAMS, trainable=True)
     paths = [variable.path for variable in model.trainable_variables]
     assert paths == ["crf/w1", "crf/w2", "crf/compatibility"]
 
 
-def test_mixed_precision_is_float32_behind_the_network():
+def test_mixed_precision_is_float32_after_the_network():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         network, model = trainable_model()
@@ -171,14 +153,15 @@ def test_mixed_precision_is_float32_behind_the_network():
     assert 0 < np.abs(found - kept(IMAGES)).mean() < 0.02
 
 
-@pytest.mark.parametrize("stride", [4, 16])
-def test_another_output_stride_is_an_input_error(stride):
-    with pytest.raises(InputError, match=f"output stride {stride}$"):
-        refined(random_model(), PARAMS, output_stride=stride)
+def test_other_output_strides():
+    network, image = random_model(output_stride=4), blocks(22, 31, seed=3)
+    want = segment(network, image, PARAMS, return_probabilities=True)
+    found = with_crf(network, PARAMS)(image[None].astype(np.float32))
+    assert np.abs(found[0] - want).mean() < 2e-5
 
 
 def test_a_network_of_one_size_is_an_input_error():
     images = keras.Input((17, 17, 3))
     network = keras.Model(images, keras.layers.Conv2D(2, 1, strides=8)(images), name="small")
-    with pytest.raises(InputError, match=r"'small' .* any size"):
-        refined(network, PARAMS)
+    with pytest.raises(InputError, match=r"'small' takes .* give a network"):
+        with_crf(network, PARAMS)

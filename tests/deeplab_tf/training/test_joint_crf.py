@@ -13,10 +13,10 @@ from crf import CRFParams
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation import segment
 from deeplab_tf.labels import VOID
-from deeplab_tf.models import refined, refined_parts
+from deeplab_tf.models import network_and_crf, with_crf
+from deeplab_tf.models.precision import build_with_precision
 from deeplab_tf.training.joint_crf import CRFTraining, crf_path, crf_rules
 from deeplab_tf.training.loop import LoopSettings, Trainer
-from deeplab_tf.training.loss_scale import build_with_precision
 from deeplab_tf.training.losses import (
     ProbabilityObjective,
     ScoreMapObjective,
@@ -35,7 +35,7 @@ ITERATIONS = 7  # of the CRF in validation and in the saved files
 def tiny_refined(frozen=False):
     network = tiny()
     network.trainable = not frozen
-    return refined(network, PARAMS, trainable=True)
+    return with_crf(network, PARAMS, trainable=True)
 
 
 def batch_at(position):
@@ -75,7 +75,7 @@ def trainer(folder, model=None, steps=12, validation=None, rate=0.1, **settings)
         Poly(rate, max(steps, 12)), l2=1e-3, rules=crf_rules(3) + PUBLISHED_RULES
     )
     often = {"checkpoint_every": 4, "eval_every": 4, "log_every": 2}
-    training_mode = refined_parts(model)[0].trainable
+    training_mode = network_and_crf(model)[0].trainable
     loop = LoopSettings(folder, steps, batch_size=2, training_mode=training_mode, **often)
     joint = CRFTraining(ITERATIONS, validation)
     batches = settings.pop("make_batches", make_batches)
@@ -106,7 +106,7 @@ def test_rules_reach_the_crf_alone_and_nothing_of_it_decays():
 
 
 def test_one_step_is_sgd_on_the_loss_after_the_crf(tmp_path):
-    model = refined(random_model(2), PARAMS, trainable=True)
+    model = with_crf(random_model(2), PARAMS, trainable=True)
     batch = batch_at(tf.constant(0, tf.int64))
     variables = model.trainable_variables
     with tf.GradientTape() as tape:
@@ -156,7 +156,7 @@ def test_trains_network_and_crf(whole):
 
 
 def test_saves_the_network_alone_and_the_crf_beside_it(whole):
-    network, crf = refined_parts(whole.model)
+    network, crf = network_and_crf(whole.model)
     names = {path.name for path in whole.folder.iterdir()}
     assert names == {
         "best.keras", "best_crf.json", "last.keras", "last_crf.json", "checkpoints", "train"
@@ -212,7 +212,7 @@ def test_a_checkpoint_of_the_network_alone_is_refused(tmp_path):
 
 def test_with_a_frozen_network_only_the_crf_moves_and_nothing_is_dropped(tmp_path):
     model = tiny_refined(frozen=True)
-    network, crf = refined_parts(model)
+    network, crf = network_and_crf(model)
     before, start = [w.numpy() for w in network.weights], crf.learned_params()
     batch = batch_at(tf.constant(0, tf.int64))
     total, count = log_likelihood_sum(batch["label"], model(batch["image"], training=False))
@@ -231,7 +231,7 @@ def test_bfloat16_training_scores_and_keeps_float32(tmp_path):
     validation = Score()
     model, float32_model = build_with_precision(tiny_refined, "mixed_bfloat16")
     trainer(tmp_path, model, steps=4, validation=validation, float32_model=float32_model)[1].run()
-    network, crf = refined_parts(model)
+    network, crf = network_and_crf(model)
     assert network.get_layer("conv").compute_dtype == "bfloat16"
     assert crf.compute_dtype == "float32"
     scored, params = validation.given[-1]

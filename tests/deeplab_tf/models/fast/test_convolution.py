@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_tf.models.convolution import AtrousConv2D, native_dilation_works
+from deeplab_tf.models.atrous_layers import AtrousConv2D, native_dilation_works
 from deeplab_tf.models.fast import convolution as fast_convolution
 from deeplab_tf.models.fast.convolution import fast_conv2d, is_supported
 

@@ -6,12 +6,12 @@ import pytest
 import tensorflow as tf
 
 from deeplab_tf import build_deeplab
-from deeplab_tf.models.convolution import AtrousConv2D
+from deeplab_tf.models.atrous_layers import AtrousConv2D
 from deeplab_tf.models.fast import convolution as fast_convolution
 from deeplab_tf.models.fast import fuse as fused
 from deeplab_tf.models.fast.fuse import fuse
+from deeplab_tf.models.precision import build_with_precision
 from deeplab_tf.training.freezing import batch_norm_layers, freeze_bn
-from deeplab_tf.training.loss_scale import build_with_precision
 
 layers = keras.layers
 

@@ -1,4 +1,4 @@
-"""The reader of `.caffemodel` files against files that the test writes byte by byte."""
+"""The reader of `.caffemodel` files against files written byte by byte."""
 
 import struct
 
@@ -66,7 +66,7 @@ def test_arrays_in_several_pieces(tmp_path):
     assert one_blob(tmp_path, bytes_field(5, b"")).shape == (0,)
 
 
-def test_what_is_not_known_is_skipped(tmp_path):
+def test_unknown_fields_are_skipped(tmp_path):
     unknown = number_field(900, 2**60) + bytes_field(901, b"?") + float_field(902, 1)
     unknown += varint(903 << 3 | 1) + struct.pack("<d", 1)
     difference = bytes_field(6, KERNEL.tobytes())  # the gradient, which some files keep
@@ -76,7 +76,7 @@ def test_what_is_not_known_is_skipped(tmp_path):
     np.testing.assert_array_equal(found.blobs[0], KERNEL)
 
 
-def test_layers_of_both_times(tmp_path):
+def test_layers_of_both_formats(tmp_path):
     hole = bytes_field(10, number_field(4, 3) + number_field(17, 12))
     average = number_field(1, 1) + number_field(2, 3) + number_field(3, 1) + number_field(4, 1)
     found = read(
@@ -144,32 +144,32 @@ def test_no_file_and_an_empty_one(tmp_path):
 def test_a_file_cut_off_anywhere(tmp_path):
     whole = layer("a", "Convolution", [KERNEL, [1, 2]], bytes_field(106, number_field(18, 6)))
     for end in range(1, len(whole)):
-        refused(tmp_path, whole[:end], "cut off", "fetch it again")
-    # Cut between two layers, it is a file of fewer layers.
+        refused(tmp_path, whole[:end], "truncated", "fetch it again")
+    # Cut between two layers, it is a valid file with fewer layers.
     assert len(read(tmp_path, whole)) == 1
 
 
 @pytest.mark.parametrize(
-    ("contents", "said"),
+    ("contents", "message"),
     [
         (bytes_field(5, bytes(8)) + bytes_field(7, bytes_field(1, varint(3))), "2 values"),
         (bytes_field(5, bytes(8)) + bytes_field(7, bytes_field(1, varint(2**63))), "2 values"),
         (bytes_field(5, bytes(7)), "7 bytes"),
         (number_field(5, 1), "wire type 0"),
         (varint(5 << 3 | 2) + varint(2**62) + bytes(8), "does not end"),
-        (varint(5 << 3 | 2) + b"\xff" * 11, "no number at byte"),
+        (varint(5 << 3 | 2) + b"\xff" * 11, "no integer at byte"),
         (varint(5 << 3 | 3), "field 5"),
     ],
 )
-def test_arrays_that_lie(tmp_path, contents, said):
-    refused(tmp_path, bytes_field(100, bytes_field(1, "a") + bytes_field(7, contents)), said)
+def test_malformed_arrays(tmp_path, contents, message):
+    refused(tmp_path, bytes_field(100, bytes_field(1, "a") + bytes_field(7, contents)), message)
 
 
-def test_a_name_that_is_no_text(tmp_path):
+def test_a_name_that_is_not_text(tmp_path):
     refused(tmp_path, bytes_field(100, bytes_field(1, b"\xff\xfe")), "no text")
 
 
-def test_random_damage_is_one_line_or_still_a_file(tmp_path):
+def test_random_damage_is_one_line_or_still_readable(tmp_path):
     rng = np.random.default_rng(0)
     whole = layer("a", "Convolution", [KERNEL]) + old_layer("b", 4, [KERNEL])
     for _ in range(300):

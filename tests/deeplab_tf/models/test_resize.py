@@ -1,0 +1,153 @@
+"""Padding, resizing and upsampling, by hand and against NumPy's interpolation."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_model import color_model
+
+from deeplab_tf.errors import InputError
+from deeplab_tf.labels import MEAN_RGB
+from deeplab_tf.models.resize import (
+    CropToImages,
+    PadToCells,
+    PadToMultiple,
+    UpsampleScores,
+    find_output_stride,
+    pad_to_cells,
+    resize_aligned,
+    scale_aligned,
+    upsample_scores,
+)
+
+
+def test_padding_by_hand():
+    images = tf.fill([1, 2, 3, 3], 7.0)
+    padded = pad_to_cells(images, 2).numpy()
+    assert padded.shape == (1, 3, 3, 3)
+    np.testing.assert_array_equal(padded[:, :2], images)
+    np.testing.assert_array_equal(padded[0, 2], np.tile(np.float32(MEAN_RGB), (3, 1)))
+
+
+@pytest.mark.parametrize(
+    ("size", "pad_to", "padded"),
+    [
+        ((9, 17), None, (9, 17)),
+        ((8, 18), None, (9, 25)),
+        ((1, 2), None, (1, 9)),
+        ((8, 17), 33, (33, 33)),
+        ((8, 40), 33, (33, 41)),
+        ((8, 17), 30, (33, 33)),
+    ],
+)
+def test_sizes_of_whole_cells(size, pad_to, padded):
+    assert pad_to_cells(tf.zeros((1, *size, 3)), 8, pad_to).shape[1:3] == padded
+
+
+def test_padding_to_a_multiple():
+    images = tf.random.uniform((1, 5, 8, 3))
+    padded = PadToMultiple(4)(images)
+    assert padded.shape == (1, 8, 8, 3)
+    np.testing.assert_array_equal(padded[:, :5], images)
+    np.testing.assert_allclose(padded[0, 7, 7], MEAN_RGB, rtol=1e-6)
+
+
+def test_lengths_as_published():
+    images = tf.zeros((1, 321, 41, 3))
+    sizes = [scale_aligned(images, scale).shape[1:3] for scale in (1, 0.75, 0.5)]
+    assert sizes == [(321, 41), (241, 31), (161, 21)]
+
+
+def test_corners_keep_their_values():
+    x = np.array([0.0, 2, 4]).reshape(1, 1, 3, 1)
+    np.testing.assert_allclose(resize_aligned(x, 1, 5)[0, 0, :, 0], [0, 1, 2, 3, 4])
+    np.testing.assert_allclose(resize_aligned(x, 1, 2)[0, 0, :, 0], [0, 4])
+
+
+def interpolate(x, height, width):
+    """Linear interpolation with aligned corners, one axis after the other."""
+    for axis, length in ((1, height), (2, width)):
+        at = np.linspace(0, x.shape[axis] - 1, length)
+        cells = np.arange(x.shape[axis])
+        x = np.apply_along_axis(lambda v, at=at, cells=cells: np.interp(at, cells, v), axis, x)
+    return x
+
+
+@pytest.mark.parametrize("size", [(5, 9), (31, 4), (1, 1), (8, 8)])
+def test_resize_equals_numpy(size):
+    x = np.random.default_rng(0).normal(size=(2, 8, 5, 3)).astype("float32")
+    np.testing.assert_allclose(resize_aligned(x, *size), interpolate(x, *size), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_gradient_of_every_dtype(dtype):
+    """Each result is a weighted mean of two cells, so the gradient of the sum is by hand."""
+    x = tf.cast(tf.reshape([0.0, 1.0, 3.0], (1, 1, 3, 1)), dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = resize_aligned(x, 1, 5)
+    assert y.dtype == x.dtype
+    np.testing.assert_array_equal(tf.cast(y, "float32")[0, 0, :, 0], [0, 0.5, 1, 2, 3])
+    gradient = tape.gradient(y, x)
+    assert gradient.dtype == x.dtype
+    np.testing.assert_array_equal(tf.cast(gradient, "float32")[0, 0, :, 0], [1.5, 2, 1.5])
+
+
+def test_compiled_for_images_of_any_size():
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3))])
+    def half(images):
+        return scale_aligned(images, 0.5)
+
+    for size in ((9, 5), (10, 7)):
+        images = tf.random.uniform((1, *size, 3))
+        expected = interpolate(images.numpy(), *((length - 1) // 2 + 1 for length in size))
+        np.testing.assert_allclose(half(images), expected, atol=1e-6)
+    assert scale_aligned(images, 1) is images
+
+
+def test_upsampling_by_hand():
+    scores = tf.reshape([0.0, 2.0, 4.0, 8.0], [1, 2, 2, 1])
+    fine = upsample_scores(scores, tf.zeros([1, 3, 2, 3]), 2)
+    np.testing.assert_allclose(fine[0, ..., 0], [[0, 1], [2, 3.5], [4, 6]], rtol=1e-6)
+
+
+def test_a_ramp_stays_a_ramp():
+    y, x = np.mgrid[0:17, 0:25].astype(np.float32)
+    ramp = np.stack([x, y, x + 2 * y], axis=-1)[None]
+    fine = upsample_scores(tf.constant(ramp[:, ::8, ::8]), ramp, 8)
+    np.testing.assert_allclose(fine, ramp, atol=1e-5)
+
+
+def test_layers_compute_the_functions_in_float32(tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        images = keras.Input((None, None, 3))
+        padded = PadToCells(4)(images)
+        multiple = PadToMultiple(4)(images)
+        fine = UpsampleScores(4)([padded[:, ::4, ::4], images])
+        model = keras.Model(images, [padded, multiple, fine, CropToImages()([padded, images])])
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.save(tmp_path / "m.keras")
+    model = keras.saving.load_model(tmp_path / "m.keras", safe_mode=True)
+    x = np.random.default_rng(0).uniform(0, 255, (1, 6, 9, 3)).astype("float32")
+    padded, multiple, fine, cropped = model(x)
+    np.testing.assert_array_equal(padded, pad_to_cells(x, 4))
+    np.testing.assert_array_equal(multiple, PadToMultiple(4)(x))
+    np.testing.assert_array_equal(fine, upsample_scores(padded[:, ::4, ::4], x, 4))
+    np.testing.assert_array_equal(cropped, x)
+
+
+@pytest.mark.parametrize("output_stride", [1, 4, 8, 16, 32])
+def test_output_stride_of_a_model(output_stride):
+    assert find_output_stride(color_model(output_stride)) == output_stride
+
+
+def test_models_without_an_output_stride():
+    images = keras.Input((None, None, 3))
+    upsampling = keras.Model(images, keras.layers.UpSampling2D(2)(images))
+    classifier = keras.Model(images, keras.layers.GlobalAveragePooling2D()(images))
+    fixed = keras.Input((64, 64, 3))
+    for model in (upsampling, classifier, keras.Model(fixed, fixed * 2)):
+        with pytest.raises(InputError, match="give a network from"):
+            find_output_stride(model)
