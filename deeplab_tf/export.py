@@ -6,7 +6,6 @@ from pathlib import Path
 import tensorflow as tf
 
 from crf import dense_crf
-from deeplab_tf.data.voc import decode_image
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import (
     check_settings,
@@ -142,5 +141,15 @@ class _Served(tf.Module):
     @tf.function(input_signature=[_BYTES])
     def serve_encoded(self, image_bytes):
         image = tf.TensorSpec([None, None, 3], tf.uint8)
-        images = tf.map_fn(decode_image, image_bytes, fn_output_signature=image)
+        images = tf.map_fn(_decode_image, image_bytes, fn_output_signature=image)
         return self._predict(tf.cast(images, tf.float32))
+
+
+def _decode_image(contents):
+    # As `deeplab_tf.data.image_files.decode_image`, in TensorFlow ops, which a SavedModel keeps.
+    # The op can decode PNG as well as JPEG; GIF and WebP, which it also takes, are refused.
+    start = tf.strings.substr(contents, 0, 2)
+    is_known = (start == b"\xff\xd8") | (start == b"\x89P")
+    with tf.control_dependencies([tf.debugging.Assert(is_known, ["neither JPEG nor PNG"])]):
+        contents = tf.identity(contents)
+    return tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from crf.search import SearchGrid
 from deeplab_tf.commands.flags import crf_flags, model_flags
 from deeplab_tf.commands.image_outputs import plan_outputs
-from deeplab_tf.data.voc import load_image
+from deeplab_tf.data.image_files import load_image
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import most_probable, predict_probabilities, refine
 from deeplab_tf.files import write_file

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from crf.search import GRIDS, SearchGrid, best_trial, coarse_to_fine
 from crf.threads import available_threads
 from deeplab_tf.commands.flags import crf_flags, data_flags, model_flags
-from deeplab_tf.data.voc import load_pair
+from deeplab_tf.data.image_files import load_pair
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.crf_search import PointScorer, SearchRecord, identity_of_pairs
 from deeplab_tf.evaluation.inference import predict_probabilities

@@ -89,7 +89,8 @@ def read_file(path):
       InputError: naming the file that cannot be read.
     """
     try:
-        return Path(path).read_bytes()
+        with Path(path).open("rb", buffering=0) as file:
+            return file.readall()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; check the path") from None
 

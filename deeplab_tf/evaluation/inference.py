@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from crf import dense_crf
-from deeplab_tf.data.augment import MEAN_RGB
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import MEAN_RGB
 from deeplab_tf.models.fast.fuse import fused_call
 from deeplab_tf.models.multiscale import resized_length
 

@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from crf.memory import available_memory
 from crf.threads import available_threads
-from deeplab_tf.data.prefetch import computed_ahead
-from deeplab_tf.data.voc import load_image, load_pair
+from deeplab_tf.data.image_files import load_image, load_pair
+from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import most_probable, predict_probabilities, refine
 
@@ -57,7 +57,7 @@ def label_examples(model, examples, params=None, colors=None, **settings):
       model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores.
       examples: list of `Example` or `RecordExample`.
       params: `crf.CRFParams` of the CRF; None: no CRF.
-      colors: the classes' colours, for RGB labels; see `deeplab_tf.data.png.decode_label`.
+      colors: the classes' colours, for RGB labels; see `deeplab_tf.data.image_files.decode_label`.
       settings: `scales`, `flip`, `tile` and `pad_to` as in `predict_probabilities`.
 
     Yields:
@@ -76,7 +76,7 @@ def label_examples(model, examples, params=None, colors=None, **settings):
 
         def stage(function, items, workers, **options):
             # Closed as soon as nobody asks for more, it begins nothing more.
-            results = computed_ahead(function, items, workers, ready=1, **options)
+            results = prefetch_map(function, items, workers, ready=1, **options)
             return stages.enter_context(contextlib.closing(results))
 
         loaded = stage(partial(_load, model.output_shape[-1], colors), examples, MOST_READERS)

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 from keras.applications import imagenet_utils
 
-from deeplab_tf.data.augment import MEAN_RGB
+from deeplab_tf.labels import MEAN_RGB
 
 MODES = ("caffe", "deeplab", "tf", "torch")
 

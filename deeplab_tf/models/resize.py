@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from deeplab_tf.data.augment import MEAN_RGB
+from deeplab_tf.labels import MEAN_RGB
 
 
 def pad_with_mean(images, rows, columns):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deeplab_tf.data.voc import load_pair
+from deeplab_tf.data.image_files import load_pair
 from deeplab_tf.evaluation.inference import segment
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
 

@@ -11,7 +11,7 @@ from tiny_model import blocks, random_model
 
 from crf import CRFParams
 from deeplab_tf import InputError
-from deeplab_tf.data.voc import load_image
+from deeplab_tf.data.image_files import load_image
 from deeplab_tf.evaluation.inference import segment
 from deeplab_tf.export import export_saved_model
 from deeplab_tf.labels import LabelSet

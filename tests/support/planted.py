@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 
 from deeplab_tf.data.examples import Example
-from deeplab_tf.data.png import encode_label
+from deeplab_tf.data.image_files import encode_label, load_image, load_label
 from deeplab_tf.data.synthetic import CLASSES, write_synthetic
-from deeplab_tf.data.voc import load_image, load_label
 from deeplab_tf.labels import VOID, LabelSet
 
 FIRST = "train_0000"  # in the order of the list, and of names
@@ -89,7 +88,7 @@ def split_path(folder, split="train"):
 
 
 def png(array):
-    """A PNG of grey levels, RGB or RGBA, of 8 or 16 bits."""
+    """A PNG of gray levels, RGB or RGBA, of 8 or 16 bits."""
     if array.ndim == 3:
         array = array[..., [2, 1, 0, 3][: array.shape[2]]]
     return cv2.imencode(".png", np.ascontiguousarray(array))[1].tobytes()
@@ -103,9 +102,9 @@ def with_orientation(jpeg, orientation, order=">"):
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
 
 
-def cmyk_jpeg(grey):
-    """A CMYK JPEG whose four components are all the same grey levels (H, W)."""
-    jpeg = cv2.imencode(".jpg", grey)[1].tobytes()
+def cmyk_jpeg(gray):
+    """A CMYK JPEG whose four components are all the same gray levels (H, W)."""
+    jpeg = cv2.imencode(".jpg", gray)[1].tobytes()
     frame, scan = jpeg.index(b"\xff\xc0"), jpeg.index(b"\xff\xda")
     tables = jpeg[:frame] + jpeg[frame + 2 + 11 : scan]
     sizes = jpeg[frame + 4 : frame + 9]  # bits, height, width
@@ -178,7 +177,7 @@ def _set_pixel(value):
     return change
 
 
-def _grey_shades(label):
+def _gray_shades(label):
     return cv2.cvtColor(COLORS[label], cv2.COLOR_RGB2GRAY)
 
 
@@ -191,10 +190,10 @@ def _smooth_colors(folder):
 
 
 def _shades_among_indices(folder):
-    # With so many classes the grey shades of the colors are below the number of classes.
+    # With so many classes the gray shades of the colors are below the number of classes.
     names = [*CLASSES, *(f"other {number}" for number in range(150))]
     Path(folder, "classes.txt").write_text("\n".join(names))
-    return _label_contents(lambda label: png(_grey_shades(label)))(folder)
+    return _label_contents(lambda label: png(_gray_shades(label)))(folder)
 
 
 def _other_palette(folder):
@@ -241,8 +240,8 @@ def _rgba(label):
 
 DEFECTS = {
     "60 classes against 21": Defect("label_value", _change_label(_set_pixel(59))),
-    "grey shades of the colors": Defect(
-        "label_value", _label_contents(lambda label: png(_grey_shades(label)))
+    "gray shades of the colors": Defect(
+        "label_value", _label_contents(lambda label: png(_gray_shades(label)))
     ),
     "indices from 1": Defect("label_value", _change_labels(lambda label: label + 1)),
     "mask of 0 and 128": Defect("label_mask", _change_label(lambda label: label.clip(0, 1) * 128)),
@@ -256,7 +255,7 @@ DEFECTS = {
         "void_object", _change_labels(lambda label: np.where(label == 3, VOID, label))
     ),
     "nothing but void": Defect("void_only", _change_label(lambda label: np.full_like(label, VOID))),
-    "grey among palette": Defect("label_mix", _shades_among_indices),
+    "gray among palette": Defect("label_mix", _shades_among_indices),
     "palette in another order": Defect("label_palette", _other_palette),
     "RGB, no colors": Defect("label_rgb", _label_contents(lambda label: png(COLORS[label]))),
     "RGB with smooth edges": Defect("label_colors", _smooth_colors),

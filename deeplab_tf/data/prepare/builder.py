@@ -7,9 +7,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from deeplab_tf.data.examples import read_file
-from deeplab_tf.data.png import encode_label
-from deeplab_tf.data.prefetch import computed_ahead
-from deeplab_tf.data.voc import load_image
+from deeplab_tf.data.image_files import encode_label, load_image
+from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
 
@@ -156,7 +155,7 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, split, items):
         names = self.info.metadata["names"][split] = []
-        for sample in computed_ahead(self._encode, items):
+        for sample in prefetch_map(self._encode, items):
             self._bar.update()
             if sample is None:
                 continue

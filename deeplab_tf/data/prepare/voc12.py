@@ -2,10 +2,11 @@
 
 from typing import ClassVar
 
+from deeplab_tf.data.image_files import load_label
 from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.prepare.archives import Archive
 from deeplab_tf.data.prepare.builder import Sample, SegmentationBuilder
-from deeplab_tf.data.voc import load_label, read_split
+from deeplab_tf.data.voc import read_split
 
 ARCHIVE = Archive(
     "VOCtrainval_11-May-2012.tar",

@@ -18,13 +18,14 @@ import cv2
 import numpy as np
 
 from deeplab_tf.data.examples import Example
+from deeplab_tf.data.image_files import load_label
 from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.lists import read_lines
 from deeplab_tf.data.prepare import voc12
 from deeplab_tf.data.prepare.archives import Archive
 from deeplab_tf.data.prepare.builder import Sample, SegmentationBuilder
 from deeplab_tf.data.prepare.matlab import field, load_variable, matrix
-from deeplab_tf.data.voc import load_label, read_split
+from deeplab_tf.data.voc import read_split
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
 

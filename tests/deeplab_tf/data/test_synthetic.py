@@ -2,13 +2,14 @@ import cv2
 import numpy as np
 import pytest
 
+from deeplab_tf.data.image_files import load_pair
 from deeplab_tf.data.synthetic import (
     CLASSES,
     draw_scene,
     ensure_synthetic,
     write_synthetic,
 )
-from deeplab_tf.data.voc import load_pair, read_label_set, read_split
+from deeplab_tf.data.voc import read_label_set, read_split
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import LabelSet
 

@@ -9,7 +9,6 @@ from tiny_model import blocks, color_model, random_model
 
 from crf import CRFParams, dense_crf
 from deeplab_tf import InputError
-from deeplab_tf.data.augment import MEAN_RGB
 from deeplab_tf.evaluation import inference
 from deeplab_tf.evaluation.inference import (
     find_output_stride,
@@ -20,6 +19,7 @@ from deeplab_tf.evaluation.inference import (
     segment,
     upsampled_scores,
 )
+from deeplab_tf.labels import MEAN_RGB
 
 
 def softmax(scores):

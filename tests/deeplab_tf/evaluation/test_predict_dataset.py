@@ -11,8 +11,7 @@ from tiny_model import blocks, random_model
 from crf import CRFParams
 from deeplab_tf import InputError
 from deeplab_tf.data.examples import Example
-from deeplab_tf.data.png import encode_label
-from deeplab_tf.data.voc import load_pair
+from deeplab_tf.data.image_files import encode_label, load_pair
 from deeplab_tf.evaluation import predict_dataset as labelling
 from deeplab_tf.evaluation.inference import most_probable, predict_probabilities, refine
 from deeplab_tf.evaluation.predict_dataset import label_examples

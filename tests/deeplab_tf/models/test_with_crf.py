@@ -5,10 +5,9 @@ import tensorflow as tf
 from tiny_model import blocks, random_model
 
 from crf import CRFParams
-from deeplab_tf.data.augment import MEAN_RGB
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation import segment
-from deeplab_tf.labels import VOID
+from deeplab_tf.labels import MEAN_RGB, VOID
 from deeplab_tf.models import refined, refined_parts
 from deeplab_tf.models.with_crf import ImageLevels, PadToCells, UpsampleScores
 from deeplab_tf.training.losses import ProbabilityLoss, log_likelihood_sum

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from caffe_writer import CaffeNetwork, blob, bytes_field, convolve, layer, pool, relu
 
-from deeplab_tf.data.augment import MEAN_RGB
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import MEAN_RGB
 from deeplab_tf.models import build_deeplab, import_caffemodel
 from deeplab_tf.models.released import caffe as import_caffe
 from deeplab_tf.models.released.caffe import _backbone_sources, _batch_norm
