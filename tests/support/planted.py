@@ -1,7 +1,7 @@
-"""Defects to plant in a small data set in VOC layout, as users' data has them.
+"""Typical defects of users' data, to plant in a small data set in VOC layout.
 
 `DEFECTS[name].plant(folder)` spoils the data set in `folder`, made by `write_small_set`, and
-gives the file that a check should name.
+returns the file that a check should name.
 """
 
 import struct
@@ -29,7 +29,7 @@ def blocks(*values):
 
 
 def write_example(folder, name, label, image=None):
-    """An example of two files: black image, and label as array (H, W), or both as contents."""
+    """Write an example of two files, from contents or from a label (H, W) and a black image."""
     if isinstance(label, np.ndarray):
         label = encode_label(label, THREE.color_table())
     if image is None:
@@ -41,7 +41,7 @@ def write_example(folder, name, label, image=None):
 
 
 def kinds(findings):
-    """What was found, in short."""
+    """The severities and kinds of findings."""
     return [(finding.severity, finding.kind) for finding in findings]
 
 
@@ -53,7 +53,7 @@ class Defect(NamedTuple):
 
 
 def write_small_set(folder):
-    """Eight images of 128x128 without a defect, on which every class occurs."""
+    """Write eight images of 128x128 without a defect; every class occurs on them."""
     write_synthetic(folder, num_train=6, num_val=2, size=(128, 128))
 
 
@@ -78,7 +78,7 @@ def read_label(path):
 
 
 def write_label(path, label):
-    """Write a palette PNG as the small set has them."""
+    """Write a palette PNG with the colors of the small data set."""
     path.write_bytes(encode_label(label.astype(np.uint8), COLORS))
 
 
@@ -95,7 +95,7 @@ def png(array):
 
 
 def with_orientation(jpeg, orientation, order=">"):
-    """A JPEG with an EXIF segment that says how to turn it."""
+    """A JPEG with an EXIF segment that gives its orientation."""
     entry = struct.pack(order + "HHIHH", 0x0112, 3, 1, orientation, 0)
     head = {">": b"MM\0*", "<": b"II*\0"}[order] + struct.pack(order + "IH", 8, 1)
     exif = b"Exif\0\0" + head + entry + bytes(4)
