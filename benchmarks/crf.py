@@ -33,7 +33,8 @@ from benchmarks.binding_worker import peak_megabytes
 from benchmarks.worker import Worker
 from crf import CRFParams, dense_crf, warm_up
 from crf.memory import inference_bytes
-from deeplab_tf.data.voc import load_image, read_split
+from deeplab_tf.data.image_files import load_image
+from deeplab_tf.data.voc import read_split
 
 FLAGS = flags.FLAGS
 

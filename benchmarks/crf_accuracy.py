@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from benchmarks.worker import Worker
 from crf import CRFParams, dense_crf
-from deeplab_tf.data.voc import load_pair, read_label_set, read_split
+from deeplab_tf.data.image_files import load_pair
+from deeplab_tf.data.voc import read_label_set, read_split
 
 FLAGS = flags.FLAGS
 

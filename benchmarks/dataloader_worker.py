@@ -1,9 +1,10 @@
 """Runs PyTorch's DataLoader for benchmarks/input.py, in an environment that has it.
 
 The first line of standard input is JSON: lists of image and label files, crop size, batch size,
-number of worker processes and seed. Each further line is a JSON number of batches, taken untimed
-first and then timed; for each, JSON is written: the seconds of the latter, and the processors'
-seconds that all processes spent in them. Needs Linux, torch, numpy and opencv-python-headless.
+number of worker processes and seed. Each further line is JSON with two numbers of batches, the
+first not timed, the second timed. For each line, JSON is written: the seconds of the timed batches,
+and the processor seconds that all processes spent in them. Needs Linux, torch, numpy and
+opencv-python-headless.
 """
 
 import json
@@ -33,7 +34,7 @@ class Crops(Dataset):
         return len(self.images)
 
     def __getitem__(self, index):
-        if self.rng is None:  # in the worker, each of which has a seed of its own
+        if self.rng is None:  # in the worker process, which has its own seed
             self.rng = np.random.default_rng(torch.initial_seed())
         image = cv2.imread(self.images[index], cv2.IMREAD_COLOR_RGB)
         label = cv2.imread(self.labels[index], cv2.IMREAD_GRAYSCALE)
@@ -63,13 +64,13 @@ class Crops(Dataset):
 
 
 def make_loader(job):
-    """The DataLoader, with what its documentation advises for speed."""
+    """The DataLoader, with the settings that its documentation recommends for speed."""
     data = Crops(job["images"], job["labels"], job["crop_size"])
     torch.manual_seed(job["seed"])
     return DataLoader(
         data,
         job["batch_size"],
-        # One endless pass, so that no round waits for the workers to begin another.
+        # One endless pass, so that no round waits for workers to start another one.
         sampler=RandomSampler(data, replacement=True, num_samples=10**8),
         num_workers=job["workers"],
         worker_init_fn=lambda _: cv2.setNumThreads(0),
@@ -79,10 +80,10 @@ def make_loader(job):
 
 
 def processor_seconds():
-    """What this process and its workers have spent so far."""
+    """Processor seconds that this process and its workers have spent so far."""
     ticks = 0
     for process in (os.getpid(), *(child.pid for child in multiprocessing.active_children())):
-        # Behind the name, in brackets: user and system time are fields 12 and 13.
+        # Counted after the name in parentheses, user and system time are fields 12 and 13.
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")

@@ -1,17 +1,16 @@
-"""The input pipeline against PyTorch's DataLoader: images a second, at the published setting.
+"""Images per second of the input pipeline, compared with PyTorch's DataLoader.
 
     python benchmarks/input.py --torch_python=PATH [--data_dir=CAMVID] [--rounds=7]
 
 500x375 JPEGs and label PNGs become batches of 10 crops of 321x321, scaled by 0.5 to 1.5 and
-mirrored, as float32 and uint8. This package reads them from files (labels with a palette, as VOC
-has them) and from one TFRecord file (grey labels, as tools/prepare_data.py writes them). PATH is
-the Python of an environment with torch, numpy and opencv-python-headless; its DataLoader does the
-same with OpenCV in 2 worker processes, from files with grey labels, because OpenCV turns palettes
-into colours. All take turns, `rounds` times; what they have ready when their turn comes, and the
-time they need to begin, do not count. Without --torch_python the package's own rates alone are
-printed.
+mirrored, as float32 and uint8. This package reads them from files (labels with a palette, as in
+VOC) and from one TFRecord file (gray labels, as tools/prepare_data.py writes them). PATH is the
+Python of an environment with torch, numpy and opencv-python-headless; its DataLoader does the same
+with OpenCV in 2 worker processes, from files with gray labels, because OpenCV turns palettes into
+colors. All take turns, `rounds` times; the batches that are ready when a turn begins and the time
+to start are not counted. Without --torch_python only the package's own rates are printed.
 
-The images are the first of CAMVID, a data set in VOC layout, resized; drawn ones otherwise.
+The images are the first of CAMVID, a data set in VOC layout, resized; without it, drawn ones.
 """
 
 import itertools
@@ -23,7 +22,7 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Looked for beside this script, the package would not be found.
+# Python looks next to this script, where the package is not.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import tensorflow as tf
@@ -34,8 +33,8 @@ from benchmarks.photographs import find_examples, write_jpeg
 from benchmarks.worker import Worker
 from deeplab_tf.commands.train import keep_freed_memory
 from deeplab_tf.data.examples import RECORD_FOOTER, RECORD_HEADER, Example, RecordExample
+from deeplab_tf.data.image_files import encode_label
 from deeplab_tf.data.pipeline import training_batches
-from deeplab_tf.data.png import encode_label
 from deeplab_tf.labels import voc_colors
 
 FLAGS = flags.FLAGS
@@ -43,32 +42,32 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("torch_python", None, "Python of an environment with torch and OpenCV.")
 flags.DEFINE_string("data_dir", None, "Data set in VOC layout, for photographs.")
 flags.DEFINE_integer("images", 200, "Number of images.", lower_bound=1)
-flags.DEFINE_integer("rounds", 7, "Turns of each; the median counts.", lower_bound=1)
-flags.DEFINE_integer("batches", 60, "Batches timed in a turn.", lower_bound=1)
+flags.DEFINE_integer("rounds", 7, "Turns of each; the median is printed.", lower_bound=1)
+flags.DEFINE_integer("batches", 60, "Batches timed per turn.", lower_bound=1)
 
 CROP_SIZE, BATCH_SIZE, WORKERS = 321, 10, 2
-# More than any of them makes in advance.
+# Batches before the timed ones: more than any of them makes in advance.
 UNTIMED = 16
 SETTLE_SECONDS = 1.0
 PEER = "DataLoader"
 
 
 def write_files(folder):
-    """Write the images, and the labels in both forms; examples of each, and number of classes."""
-    palette, grey = [], []
+    """Write images and both kinds of labels; return examples of each, and the number of classes."""
+    palette, gray = [], []
     found, num_classes = find_examples(FLAGS.data_dir, folder, FLAGS.images)
     for index, example in enumerate(tqdm(found, unit="image", desc="writing", leave=False)):
-        paths = [str(folder / f"{index}{end}") for end in (".jpg", "_palette.png", "_grey.png")]
+        paths = [str(folder / f"{index}{end}") for end in (".jpg", "_palette.png", "_gray.png")]
         label = write_jpeg(paths[0], example, num_classes)
         Path(paths[1]).write_bytes(encode_label(label, voc_colors(256)))
         Path(paths[2]).write_bytes(encode_label(label))
         palette.append(Example(example.name, paths[0], paths[1]))
-        grey.append(Example(example.name, paths[0], paths[2]))
-    return palette, grey, num_classes
+        gray.append(Example(example.name, paths[0], paths[2]))
+    return palette, gray, num_classes
 
 
 def write_records(examples, path):
-    """Write the examples into one TFRecord file; the same as `RecordExample`."""
+    """Write the examples into one TFRecord file; return a `RecordExample` for each."""
     start, records = 0, []
     with tf.io.TFRecordWriter(str(path)) as writer:
         for example in examples:
@@ -95,7 +94,7 @@ class Ours:
         )
 
     def seconds(self):
-        """How long the batches of a turn take, and what the processors spend on them."""
+        """Seconds that the batches of a turn take, and processor seconds spent on them."""
         for _ in itertools.islice(self._batches, UNTIMED):
             pass
         start, spent = time.perf_counter(), time.process_time()
@@ -120,19 +119,16 @@ class DataLoader(Worker):
         self.say(job)
 
     def seconds(self):
-        """How long the batches of a turn take, and what the processors spend on them."""
+        """Seconds that the batches of a turn take, and processor seconds spent on them."""
         return self.ask([UNTIMED, FLAGS.batches])
 
 
 def measure(runs):
-    """Seconds, and the processors' seconds, of every turn, by name.
-
-    The first round, in which all begin, is left out.
-    """
+    """Seconds and processor seconds of every turn, by name, without the first round."""
     turns = {name: [] for name in runs}
     for round_ in tqdm(range(FLAGS.rounds + 1), unit="round", leave=False):
         for name, run in runs.items():
-            # What the one before makes in advance must not take this one's time.
+            # Let the previous one finish what it makes in advance.
             time.sleep(SETTLE_SECONDS)
             seconds = run.seconds()
             if round_:
@@ -165,14 +161,14 @@ def main(_):
     keep_freed_memory()  # as tools/train.py does
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        palette, grey, num_classes = write_files(folder)
-        records = write_records(grey, folder / "a.tfrecord")
+        palette, gray, num_classes = write_files(folder)
+        records = write_records(gray, folder / "a.tfrecord")
         runs = {
             "files": Ours(palette, num_classes),
             "TFRecord": Ours(records, num_classes),
         }
         if FLAGS.torch_python:
-            runs[PEER] = DataLoader(grey)
+            runs[PEER] = DataLoader(gray)
         print_rates(measure(runs))
         if FLAGS.torch_python:
             runs[PEER].close()

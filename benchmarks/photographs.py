@@ -2,8 +2,9 @@
 
 import cv2
 
+from deeplab_tf.data.image_files import load_pair
 from deeplab_tf.data.synthetic import write_synthetic
-from deeplab_tf.data.voc import load_pair, read_label_set, read_split
+from deeplab_tf.data.voc import read_label_set, read_split
 
 WIDTH, HEIGHT = 500, 375
 

@@ -1,4 +1,4 @@
-"""What the class indices of a label map mean: names, colours, and the index of void."""
+"""What label values mean: class names and colors, the void value, and the mean image color."""
 
 import json
 from dataclasses import dataclass
@@ -16,42 +16,22 @@ MEAN_RGB = (122.675, 116.669, 104.008)
 VOID = 255
 VOID_COLOR = (224, 224, 192)
 
-VOC = (
-    "background",
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
-)
+# Mean color of the ImageNet images, RGB 0..255. The published systems subtract it, so padding
+# with this color is padding with zeros.
+MEAN_RGB = (122.675, 116.669, 104.008)
 
 
 def voc_colors(n):
-    """The first `n` colours of the PASCAL VOC palette.
+    """The first `n` colors of the PASCAL VOC palette.
 
     Bits 0, 3, 6 of the class index are the highest bits of red, bits 1, 4, 7 those of green,
-    bits 2, 5 those of blue; so all 256 colours differ, and 255 is the void colour.
+    bits 2, 5 those of blue. So all 256 colors differ, and color 255 is that of void.
 
     Args:
-      n: number of colours, 0..256.
+      n: number of colors, 0..256.
 
     Returns:
-      (n, 3) uint8 array of RGB colours.
+      (n, 3) uint8 array of RGB colors.
     """
     index = np.arange(n)[:, None]
     colors = np.zeros((n, 3), np.int64)
@@ -66,12 +46,12 @@ class LabelSet:
     """The classes of a data set, in the order of their indices.
 
     Args:
-      names: the class names, one for each index; they must differ.
-      colors: one RGB colour (r, g, b), each 0..255, for each class.
-      void_color: the RGB colour of void, label value 255.
+      names: the class names, one per index; they must differ.
+      colors: one RGB color (r, g, b) per class, each value 0..255.
+      void_color: the RGB color of void, label value 255.
 
     Raises:
-      InputError: where names are missing, repeated or too many, or the colours do not fit.
+      InputError: if names are missing, repeated or too many, or the colors do not match them.
 
     Example:
       >>> LabelSet.generic(3).names
@@ -83,7 +63,7 @@ class LabelSet:
     void_color: tuple[int, int, int] = VOID_COLOR
 
     def __post_init__(self):
-        # A set made from lists must still equal one made from tuples, and be hashable.
+        # A set made from lists must equal one made from tuples, and be hashable.
         object.__setattr__(self, "names", tuple(self.names))
         object.__setattr__(self, "colors", tuple(_rgb(color) for color in self.colors))
         object.__setattr__(self, "void_color", _rgb(self.void_color))
@@ -103,9 +83,9 @@ class LabelSet:
         return len(self.names)
 
     def color_table(self):
-        """Colour of every possible label value, (256, 3) uint8.
+        """Color of every possible label value, (256, 3) uint8.
 
-        Rows beyond the classes hold the VOC palette, row 255 the void colour.
+        Rows after the classes hold the VOC palette, row 255 the void color.
         """
         table = voc_colors(256)
         table[VOID] = self.void_color
@@ -113,21 +93,21 @@ class LabelSet:
         return table
 
     def save(self, path):
-        """Write names, colours and the label value of void to `path` as JSON."""
+        """Write names, colors and the void value to the file `path` as JSON."""
         void = {"value": VOID, "color": self.void_color}
         content = {"names": self.names, "colors": self.colors, "void": void}
         write_file(path, (json.dumps(content, indent=1) + "\n").encode())
 
     @classmethod
     def load(cls, path):
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
-          InputError: where the file is missing or holds something else.
+          InputError: if the file is missing or holds something else.
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
-            void = content.get("void", {"color": VOID_COLOR})  # absent in files of old
+            void = content.get("void", {"color": VOID_COLOR})  # absent in old files
             return cls(content["names"], content["colors"], void["color"])
         except FileNotFoundError:
             raise InputError(f"{path}: no such file; it is written beside a model") from None
@@ -138,13 +118,12 @@ class LabelSet:
 
     @classmethod
     def generic(cls, num_classes):
-        """`num_classes` classes named "class 0", "class 1", ... in VOC colours."""
-        names = tuple(f"class {index}" for index in range(num_classes))
-        return cls.in_voc_colors(names)
+        """Classes named "class 0", "class 1", ... in the colors of the VOC palette."""
+        return cls.in_voc_colors(tuple(f"class {index}" for index in range(num_classes)))
 
     @classmethod
     def in_voc_colors(cls, names):
-        """A label set of these names, coloured by the VOC palette."""
+        """Classes of these names in the colors of the VOC palette."""
         return cls(names, voc_colors(len(names)).tolist())
 
 

@@ -24,7 +24,7 @@ from deeplab_tf.commands.flags.model import (
     segment_settings,
 )
 from deeplab_tf.commands.outputs import plan_image_outputs
-from deeplab_tf.data.voc import load_image
+from deeplab_tf.data.image_files import load_image
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import apply_crf, most_probable, predict_probabilities
 from deeplab_tf.files import write_file

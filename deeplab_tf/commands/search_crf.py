@@ -29,7 +29,7 @@ from deeplab_tf.commands.flags.model import (
     segment_settings,
 )
 from deeplab_tf.commands.parsing import given_flags
-from deeplab_tf.data.voc import load_pair
+from deeplab_tf.data.image_files import load_pair
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.crf_search import (
     PointScorer,

@@ -1,196 +1,223 @@
-"""Random changes of an image and its label map, drawn from a seed that the example carries.
+"""Random scaling, cropping, mirroring and color jitter of training images and their labels.
 
-Each function returns an operation on one dict
-`{"image": float32 (H, W, 3), "label": uint8 (H, W), "seed": integer (2,)}`; other keys pass
-unchanged. The same seed gives the same change. All work eagerly and inside tf.data:
+What happens to an example is drawn from its seed alone, so the same seed gives the same crop. Then
+everything is done at once, and only for the pixels that the crop shows:
 
-    dataset.map(random_scale(0.5, 1.5)).map(random_jitter(0.4))
-    dataset.map(random_crop(321)).map(random_mirror())
+    change = draw_change(seed)                         # what to do
+    place = place_crop((360, 480), change, 321)        # where the crop is in the scaled image
+    crop_image(image, place, change.colors, image_out)
+    crop_label(label, place, label_out)
 
-`training_batches` gives the same crops for the same seeds, without making what they leave out.
+`deeplab_tf.data.pipeline.training_batches` does this for a whole data set. The loops over pixels
+are in `_augment_kernels.py`.
 """
 
+import math
+from typing import NamedTuple
+
+import numpy as np
 import tensorflow as tf
 
-from deeplab_tf.data.jitter import color_change
+from deeplab_tf.data import _augment_kernels as kernels
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import MEAN_RGB, VOID
 
-# Which of a seed's random numbers each operation takes.
-_SCALE, _CROP, _MIRROR, _JITTER = 0, slice(1, 3), 3, slice(4, 8)
-DRAWS = 8
+# Rows that turn RGB into the NTSC standard's YIQ: brightness, and two axes of color.
+_TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+_QUARTER_TURN = np.linalg.inv(_TO_YIQ) @ [[0, 0, 0], [0, 0, -1], [0, 1, 0]] @ _TO_YIQ
+_TO_GRAY = np.tile(_TO_YIQ[0], (3, 1))
+
+# Contrast changes the distance of colors from this level, the mean brightness of ImageNet.
+MIDDLE = 117.0
+
+_PADDING = np.array(MEAN_RGB, np.float32)
 
 
-def draw(seed):
-    """All the random numbers of one example, of which each operation takes its own.
+class Change(NamedTuple):
+    """What is done to one example.
 
     Args:
-      seed: (2,) integer tensor.
+      scale: float32, factor of height and width.
+      corner: (2,) float32, 0 <= corner < 1: which of the crop's possible rows and columns it
+        takes.
+      mirrored: bool, whether left and right are swapped.
+      colors: (3, 4) float32, see `random_jitter`; None leaves the colors as they are.
+    """
+
+    scale: np.float32
+    corner: np.ndarray
+    mirrored: bool
+    colors: np.ndarray | None = None
+
+
+class Place(NamedTuple):
+    """Where a crop is in the scaled image.
+
+    Args:
+      size: (height, width) of the image in pixels.
+      scaled: (height, width) of the scaled image.
+      corner: (row, column) of the scaled image where the crop begins.
+      mirrored: whether left and right of the crop are swapped.
+    """
+
+    size: tuple[int, int]
+    scaled: tuple[int, int]
+    corner: tuple[int, int]
+    mirrored: bool
+
+
+def draw_change(seed, scale_range=(0.5, 1.5), scale_step=0.0, mirror=True, jitter=0.0):
+    """Draw what is done to one example.
+
+    Args:
+      seed: (2,) int64 tensor.
+      scale_range, scale_step: see `random_scale`.
+      mirror: whether half of the examples are mirrored.
+      jitter: strength of the color jitter, 0..1; see `random_jitter`.
 
     Returns:
-      (DRAWS,) float32 tensor of numbers from 0 to below 1.
+      `Change` of tensors; its `colors` are None if `jitter` is 0.
     """
-    return tf.random.stateless_uniform((DRAWS,), seed)
+    drawn = tf.random.stateless_uniform((8,), seed)
+    return Change(
+        scale=random_scale(drawn[0], *scale_range, scale_step),
+        corner=drawn[1:3],
+        mirrored=(drawn[3] < 0.5) & mirror,
+        colors=random_jitter(drawn[4:], jitter) if jitter else None,
+    )
 
 
-def random_scale(low, high, step=0.0):
-    """Resize by a factor drawn uniformly from `low` to `high`.
-
-    The new height is floor(height * factor + 0.5), at least 1, and the width likewise. The
-    image is interpolated bilinearly, the label takes the nearest pixel; both align the pixel
-    centres of the same grid.
+def random_scale(drawn, low, high, step=0.0):
+    """Turn a random number into the factor by which height and width are scaled.
 
     Args:
-      low: smallest factor, above 0.
-      high: largest factor.
-      step: where above 0, the factor is one of low, low + step, ... up to `high`, all equally
-        likely; the authors' release has 0.5, 0.75, 1, 1.25, 1.5.
-
-    Raises:
-      InputError: where `low` is not above 0, `high` is below `low`, or `step` is negative.
-    """
-    check_scale(low, high, step)
-
-    def apply(example):
-        factor = scale_factor(draw(example["seed"]), low, high, step)
-        size = tf.cast(tf.shape(example["label"]), tf.float32)
-        size = tf.maximum(tf.cast(tf.floor(size * factor + 0.5), tf.int32), 1)
-        label = tf.image.resize(example["label"][..., None], size, method="nearest")
-        return {
-            **example,
-            "image": tf.image.resize(example["image"], size, method="bilinear"),
-            "label": label[..., 0],
-        }
-
-    return apply
-
-
-def random_crop(crop_size):
-    """Cut out a square, all positions equally likely.
-
-    Where the image is smaller, it is first padded at the bottom and the right: the image with
-    `MEAN_RGB`, the label with 255.
-
-    Args:
-      crop_size: height and width of the square in pixels.
-
-    Raises:
-      InputError: where `crop_size` is below 1.
-    """
-    check_crop_size(crop_size)
-
-    def apply(example):
-        image, label = _pad(example["image"], example["label"], crop_size)
-        positions = tf.shape(label) - crop_size + 1
-        drawn = corner_draws(draw(example["seed"])) * tf.cast(positions, tf.float32)
-        # The product of a number just below 1 may be rounded up to the number of positions.
-        rows, columns = tf.unstack(tf.minimum(tf.cast(drawn, tf.int32), positions - 1))
-        image = image[rows : rows + crop_size, columns : columns + crop_size]
-        label = label[rows : rows + crop_size, columns : columns + crop_size]
-        return {
-            **example,
-            "image": tf.ensure_shape(image, (crop_size, crop_size, 3)),
-            "label": tf.ensure_shape(label, (crop_size, crop_size)),
-        }
-
-    return apply
-
-
-def random_mirror():
-    """Swap left and right with probability one half."""
-
-    def apply(example):
-        image, label = example["image"], example["label"]
-        mirrored = is_mirrored(draw(example["seed"]))
-        return {
-            **example,
-            "image": tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image),
-            "label": tf.cond(mirrored, lambda: tf.reverse(label, [1]), lambda: label),
-        }
-
-    return apply
-
-
-def random_jitter(strength):
-    """Change brightness, contrast, saturation and hue, each by a drawn amount.
-
-    It belongs before `random_crop`, so that padding keeps its colour. See `color_change` for what
-    the change is; values stay within 0..255.
-
-    Args:
-      strength: 0 changes nothing, 1 as much as possible; 0.4 is common.
-
-    Raises:
-      InputError: where `strength` is not within 0..1.
-    """
-    check_jitter(strength)
-
-    def apply(example):
-        change = jitter_change(draw(example["seed"]), strength)
-        image = tf.tensordot(example["image"], change[:, :3], [[2], [1]]) + change[:, 3]
-        return {**example, "image": tf.clip_by_value(image, 0, 255)}
-
-    return apply
-
-
-def scale_factor(drawn, low, high, step):
-    """The factor that `random_scale` takes.
-
-    Args:
-      drawn: (..., DRAWS) float32 tensor of `draw`.
-      low, high, step: as for `random_scale`.
+      drawn: float32 tensor, 0 <= drawn < 1, any shape.
+      low, high: smallest and largest factor; those between are equally likely.
+      step: if above 0, only low, low + step, ... up to `high` are drawn. The authors' release
+        has 0.5, 0.75, 1, 1.25, 1.5.
 
     Returns:
-      (...) float32 tensor.
+      float32 tensor of the same shape.
     """
     if step == 0:
-        return low + (high - low) * drawn[..., _SCALE]
-    # A hair more than the quotient: (1.5 - 0.5) / 0.1 must count as 10 steps.
+        return low + (high - low) * drawn
+    # A little more than the quotient: (1.5 - 0.5) / 0.1 must count as 10 steps.
     count = int((high - low) / step + 1e-6) + 1
-    return low + step * tf.minimum(tf.floor(drawn[..., _SCALE] * count), count - 1)
+    return low + step * tf.minimum(tf.floor(drawn * count), count - 1)
 
 
-def corner_draws(drawn):
-    """The two numbers 0..1 by which `random_crop` picks a row and a column."""
-    return drawn[..., _CROP]
+def random_jitter(drawn, strength):
+    """Turn random numbers into a change of brightness, contrast, saturation and hue.
+
+    The factors b, c and s are uniform from 1 - strength to 1 + strength, and the angle is uniform
+    from -90 to 90 degrees times strength. The difference of a color from its gray is multiplied
+    by s and turned by the angle around the gray axis; then the distance from `MIDDLE` is
+    multiplied by c, and everything by b.
+
+    Args:
+      drawn: (..., 4) float32 tensor, 0 <= drawn < 1, for brightness, contrast, saturation, hue.
+      strength: 0 (no change) to 1; 0.4 is common.
+
+    Returns:
+      (..., 3, 4) float32 tensor: a matrix to multiply RGB with, and in the last column what is
+      added.
+    """
+    swing = strength * (2 * drawn - 1)
+    brightness, contrast, saturation = tf.unstack(1 + swing[..., :3, None, None], axis=-3)
+    angle = swing[..., 3, None, None] * np.float32(np.pi / 2)
+    turned = tf.cos(angle) * (np.eye(3, dtype=np.float32) - _TO_GRAY.astype(np.float32))
+    turned += tf.sin(angle) * _QUARTER_TURN.astype(np.float32)
+    matrix = brightness * contrast * (_TO_GRAY.astype(np.float32) + saturation * turned)
+    added = brightness * (1 - contrast) * MIDDLE
+    return tf.concat([matrix, tf.broadcast_to(added, tf.shape(matrix[..., :1]))], axis=-1)
 
 
-def is_mirrored(drawn):
-    """Whether `random_mirror` swaps left and right."""
-    return drawn[..., _MIRROR] < 0.5
+def place_crop(size, change, crop_size):
+    """Place a crop in the scaled image; all positions are equally likely.
+
+    The scaled height is floor(height * scale + 0.5), at least 1, and the width likewise. If it is
+    smaller than the crop, the crop begins at 0 and is padded at the bottom or on the right.
+
+    Args:
+      size: (height, width) of the image in pixels.
+      change: `Change` of NumPy values.
+      crop_size: height and width of the crop in pixels.
+
+    Returns:
+      `Place`.
+    """
+    half, scaled, corner = np.float32(0.5), [], []
+    for length, drawn in zip(size, change.corner, strict=True):
+        # In float32 and one by one: arrays of two numbers would take several times as long.
+        scaled.append(max(int(np.float32(length) * change.scale + half), 1))
+        positions = max(scaled[-1] - crop_size, 0) + 1
+        # The product of a number just below 1 may be rounded up to the number of positions.
+        corner.append(min(int(drawn * np.float32(positions)), positions - 1))
+    return Place(tuple(size), tuple(scaled), tuple(corner), bool(change.mirrored))
 
 
-def jitter_change(drawn, strength):
-    """The change (..., 3, 4) of colours that `random_jitter` makes; see `color_change`."""
-    return color_change(drawn[..., _JITTER], strength)
+def needed_part(place, crop_size):
+    """The rows and columns of the image that a crop is made of.
+
+    Args:
+      place: `Place`.
+      crop_size: height and width of the crop in pixels.
+
+    Returns:
+      ((first row, end), (first column, end)), the ends not included.
+    """
+    ranges = []
+    for length, scaled, corner in zip(place.size, place.scaled, place.corner, strict=True):
+        # The neighbors of a pixel are at most one pixel farther away than its own borders.
+        first = math.floor(corner * (length / scaled)) - 1
+        end = math.ceil((corner + crop_size) * (length / scaled)) + 1
+        ranges.append((max(first, 0), min(end, length)))
+    return tuple(ranges)
 
 
-def check_scale(low, high, step):
-    """Raise `InputError` where there are no such scale factors."""
-    if not 0 < low <= high or step < 0:
+def crop_image(image, place, colors, out, origin=(0, 0)):
+    """Scale, crop and mirror an image, and change its colors.
+
+    The image is interpolated bilinearly, with aligned pixel centers as in `tf.image.resize`. What
+    is outside of it becomes `MEAN_RGB`.
+
+    Args:
+      image: (h, w, 3) uint8 RGB; at least the part of the image that the crop shows.
+      place: `Place`.
+      colors: (3, 4) float32, see `random_jitter`; None leaves the colors as they are.
+      out: (crop, crop, 3) float32, receives the crop, values 0..255.
+      origin: (row, column) of `image` at which the image starts: negative if `image` is a part
+        that begins later, positive if `place` is in a tile of `image`.
+    """
+    filled = kernels.resample_image(image, origin, *place, _PADDING, out)
+    if colors is not None:
+        kernels.change_colors(out, *filled, place.mirrored, colors)
+
+
+def crop_label(label, place, out, origin=(0, 0)):
+    """Scale, crop and mirror a label map as `crop_image` does, but with the nearest pixel.
+
+    Args:
+      label: (h, w) uint8.
+      place: `Place`.
+      out: (crop, crop) uint8, receives the crop; what is outside of the label becomes 255.
+      origin: as for `crop_image`.
+    """
+    kernels.resample_label(label, origin, *place, VOID, out)
+
+
+def check_augmentation(crop_size, scale_range, scale_step, jitter):
+    """Check the settings of the augmentation.
+
+    Raises:
+      InputError: if one is out of its range.
+    """
+    low, high = scale_range
+    if not 0 < low <= high or scale_step < 0:
         raise InputError(
-            f"scale range {low} to {high} step {step}; give 0 < low <= high and step >= 0"
+            f"scale range {low} to {high} step {scale_step}; give 0 < low <= high and step >= 0"
         )
-
-
-def check_crop_size(crop_size):
-    """Raise `InputError` where there is no such crop."""
     if crop_size < 1:
         raise InputError(f"crop_size {crop_size}; give at least 1 pixel")
-
-
-def check_jitter(strength):
-    """Raise `InputError` where there is no such jitter."""
-    if not 0 <= strength <= 1:
-        raise InputError(f"jitter {strength}; give 0 (none) to 1")
-
-
-def _pad(image, label, crop_size):
-    missing = tf.maximum(crop_size - tf.shape(label), 0)
-    label = tf.pad(label, [[0, missing[0]], [0, missing[1]]], constant_values=VOID)
-    # tf.pad knows one number alone, not a colour.
-    height, width = tf.unstack(tf.shape(image)[:2])
-    below = tf.broadcast_to(MEAN_RGB, [missing[0], width, 3])
-    image = tf.concat([image, below], axis=0)
-    right = tf.broadcast_to(MEAN_RGB, [height + missing[0], missing[1], 3])
-    return tf.concat([image, right], axis=1), label
+    if not 0 <= jitter <= 1:
+        raise InputError(f"jitter {jitter}; give 0 (none) to 1")

@@ -1,7 +1,7 @@
-"""Large arrays whose memory is used again when nobody holds them any more.
+"""Large arrays whose memory is reused as soon as nothing refers to them.
 
-Memory that is fresh from the system costs as much time as filling it: a batch of ten crops of 321
-pixels has 3,000 pages.
+Getting new memory from the operating system takes as long as filling it: a batch of ten crops of
+321 pixels has 3,000 pages.
 """
 
 import collections
@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-# TensorFlow takes over arrays that start at a multiple of this, and copies others.
+# TensorFlow uses arrays that start at a multiple of this without copying them.
 ALIGNMENT = 64  # bytes
 
 
@@ -22,12 +22,12 @@ class Buffers:
 
     Example:
       >>> buffers = Buffers((10, 321, 321, 3), np.float32)
-      >>> batch = buffers.take()  # its memory goes to a later one when the last view of it is gone
+      >>> batch = buffers.take()  # its memory is reused when its last view is deleted
     """
 
     def __init__(self, shape, dtype):
         self._shape, self._dtype = tuple(shape), np.dtype(dtype)
-        self._free = collections.deque()  # threads may take and give back at once
+        self._free = collections.deque()  # its methods are safe to call from several threads
 
     def take(self):
         """An array with arbitrary values."""
@@ -40,7 +40,7 @@ class Buffers:
 
 
 class _Lease:
-    """What NumPy calls the base of an array and of all its views; gone when they are gone."""
+    """Owner of an array's memory: NumPy keeps it until the array and all its views are deleted."""
 
     def __init__(self, memory, free, shape, dtype):
         self._memory, self._free = memory, free

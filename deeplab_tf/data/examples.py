@@ -1,7 +1,7 @@
-"""The examples of a data set: where the bytes of an image and of its label lie.
+"""The examples of a data set: where to read the bytes of an image and of its label.
 
 An example is either a pair of files (`Example`), or one record of a TFRecord file
-(`RecordExample`), as `tools/prepare_data.py` writes them. Both are read the same way, with `read`.
+(`RecordExample`), as `tools/prepare_data.py` writes them. Both have the same method `read`.
 """
 
 from pathlib import Path
@@ -11,18 +11,18 @@ import tensorflow as tf
 
 from deeplab_tf.errors import InputError
 
-# A record lies between its length (8 bytes) with checksum (4) and its own checksum (4).
+# Before a record are its length (8 bytes) and a checksum (4), after it is its own checksum (4).
 RECORD_HEADER, RECORD_FOOTER = 12, 4
 PREPARE_AGAIN = "prepare the data again with --overwrite"  # the remedy for damaged records
 
 
 class Example(NamedTuple):
-    """One image of a data set and its truth, in files.
+    """An image and its label in two files.
 
     Args:
       name: its name in the list, for messages and output files.
       image: path of the JPEG or PNG image.
-      label: path of the label PNG; "" where there is none.
+      label: path of the label PNG; "" if there is none.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Example(NamedTuple):
     label: str
 
     def read(self):
-        """The contents of the image and of the label, bytes; the label's b"" where there is none.
+        """Read the contents of the image and of the label, bytes; b"" if there is no label.
 
         Raises:
           InputError: naming the file that cannot be read.
@@ -39,12 +39,12 @@ class Example(NamedTuple):
 
 
 class RecordExample(NamedTuple):
-    """One image of a data set and its truth, in a TFRecord file.
+    """An image and its label in a TFRecord file.
 
     Args:
       name: its name in the list, for messages and output files.
       path: the TFRecord file.
-      offset: where in it the record's data starts, in bytes.
+      offset: where the record's data starts in the file, in bytes.
       size: the length of the record's data, in bytes.
     """
 
@@ -55,19 +55,19 @@ class RecordExample(NamedTuple):
 
     @property
     def image(self):
-        """What messages call the image."""
+        """The name of the image in messages."""
         return f"{self.path}, image of {self.name!r}"
 
     @property
     def label(self):
-        """What messages call the label."""
+        """The name of the label in messages."""
         return f"{self.path}, label of {self.name!r}"
 
     def read(self):
-        """The contents of the image and of the label, bytes.
+        """Read the contents of the image and of the label, bytes.
 
         Raises:
-          InputError: naming the file, where it cannot be read or holds something else.
+          InputError: naming the file, if it cannot be read or holds something else.
         """
         try:
             with Path(self.path).open("rb") as file:
@@ -76,20 +76,21 @@ class RecordExample(NamedTuple):
             return tuple(record[key].bytes_list.value[0] for key in ("image", "label"))
         except OSError as error:
             raise InputError(f"{self.path}: {error.strerror}; check the path") from None
-        except Exception:  # protobuf's own errors have no common class in all its versions
+        except Exception:  # protobuf's errors have no class that all its versions share
             raise InputError(
                 f"{self.path}: record of {self.name!r} is damaged; {PREPARE_AGAIN}"
             ) from None
 
 
 def read_file(path):
-    """The contents of a file, bytes.
+    """Read the contents of a file, bytes.
 
     Raises:
       InputError: naming the file that cannot be read.
     """
     try:
-        return Path(path).read_bytes()
+        with Path(path).open("rb", buffering=0) as file:
+            return file.readall()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; check the path") from None
 

@@ -3,7 +3,6 @@
 Each is a `LabelSet`; the table in datasets.py says which data set has which.
 """
 
-from deeplab_tf.labels import VOC as VOC_NAMES
 from deeplab_tf.labels import LabelSet
 
 BLACK = (0, 0, 0)
@@ -15,7 +14,31 @@ def _colored(colors):
 
 
 # PASCAL VOC 2012: background and 20 kinds of objects.
-VOC = LabelSet.in_voc_colors(VOC_NAMES)
+VOC = LabelSet.in_voc_colors(
+    (
+        "background",
+        "aeroplane",
+        "bicycle",
+        "bird",
+        "boat",
+        "bottle",
+        "bus",
+        "car",
+        "cat",
+        "chair",
+        "cow",
+        "diningtable",
+        "dog",
+        "horse",
+        "motorbike",
+        "person",
+        "pottedplant",
+        "sheep",
+        "sofa",
+        "train",
+        "tvmonitor",
+    )
+)
 
 # PASCAL-Context: background and the 59 most frequent of its 459 classes, in the order of the
 # authors' 59_labels.txt, with the names of their full list, labels.txt.

@@ -1,11 +1,11 @@
-"""Text files that list the examples of a data set, one a line.
+"""Text files that list the examples of a data set, one per line.
 
-A line is the name of an example, `2007_000032`, with or without the ending of its image, or the
-paths of its image and of its label, as many lists of VOC with SBD's labels have them:
+A line is the name of an example, `2007_000032`, with or without the ending of its image; or it
+has the paths of the image and the label, as in many lists of VOC with SBD's labels:
 
     /JPEGImages/2007_000032.jpg /SegmentationClassAug/2007_000032.png
 
-Paths are those within the data set's folder, whether they begin with a slash or not.
+Paths are relative to the data set's folder, also if they begin with a slash.
 """
 
 import re
@@ -18,19 +18,19 @@ from deeplab_tf.errors import InputError
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 IMAGES_FOLDER = "JPEGImages"
 
-# Names may hold spaces, so what separates two paths is the ending of the first.
+# Names may hold spaces, so the ending of the first path separates the two.
 _PATH = r"(.+?\.(?:jpg|jpeg|png))"
 _PAIR = re.compile(rf"{_PATH}\s+{_PATH}", re.IGNORECASE)
 
 
 class Entry(NamedTuple):
-    """What one line of a list says.
+    """The content of one line of a list.
 
     Args:
-      name: the name of the example; of a path, what is left without the folder JPEGImages and
-        the ending.
-      image: path of its image within the data set's folder; "" where the line is a name.
-      label: path of its label; "" where the line is a name.
+      name: the name of the example; if the line has paths, that of the image without the folder
+        JPEGImages and the ending.
+      image: path of the image within the data set's folder; "" if the line is a name.
+      label: path of the label; "" if the line is a name.
     """
 
     name: str
@@ -39,23 +39,23 @@ class Entry(NamedTuple):
 
 
 def read_lines(path):
-    """The lines of a text file that are not blank, without the white space around them.
+    """Read the lines of a text file that are not blank, without the white space around them.
 
     Raises:
-      InputError: naming the file, where it is missing or no text.
+      InputError: naming the file, if it is missing or not text.
     """
     try:
-        text = read_file(path).decode("utf-8-sig")  # some editors put a mark before the text
+        text = read_file(path).decode("utf-8-sig")  # some editors write a mark before the text
     except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file in UTF-8; write it anew") from None
+        raise InputError(f"{path}: not a text file in UTF-8; save it as UTF-8") from None
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def parse_entry(line):
-    """The `Entry` of a line of a list.
+    """Parse a line of a list into an `Entry`.
 
     Raises:
-      InputError: where it leads out of the data set's folder.
+      InputError: if it leads out of the data set's folder.
 
     Example:
       >>> parse_entry("a.jpg")
@@ -66,7 +66,7 @@ def parse_entry(line):
     pair = _PAIR.fullmatch(line)
     paths = [path.lstrip("/") for path in (pair.groups() if pair else [line])]
     if any(".." in PurePosixPath(path).parts for path in paths):
-        raise InputError(f"{line!r} leads out of the data set's folder; give a path within it")
+        raise InputError(f"{line!r} leads out of the data set's folder; give a path inside it")
     name = paths[0].removeprefix(f"{IMAGES_FOLDER}/")
     if name.lower().endswith(IMAGE_ENDINGS):
         name = name[: name.rindex(".")]
@@ -74,7 +74,7 @@ def parse_entry(line):
 
 
 def read_entries(path):
-    """What the lines of a list say, in their order.
+    """Read the entries of a list, in their order.
 
     Args:
       path: the file.
@@ -83,12 +83,12 @@ def read_entries(path):
       A list of `Entry`.
 
     Raises:
-      InputError: where the file is missing, no text, or empty, where a line leads out of the
-        data set's folder, or where an example is listed twice.
+      InputError: if the file is missing, not text, or empty, if a line leads out of the data
+        set's folder, or if an example is listed twice.
     """
     lines = read_lines(Path(path))
     if not lines:
-        raise InputError(f"{path}: lists no example; write one name a line")
+        raise InputError(f"{path}: lists no example; write one name per line")
     entries = {}
     for line in lines:
         try:

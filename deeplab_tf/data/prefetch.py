@@ -6,26 +6,26 @@ from concurrent.futures import ThreadPoolExecutor
 from crf.threads import available_threads
 
 
-def computed_ahead(function, items, workers=None, ready=2, weigh=None):
-    """Yield function(item) for each item, in their order, computed by threads in advance.
+def prefetch_map(function, items, workers=None, ready=2, weigh=None):
+    """Yield function(item) for each item, in order, computed in advance by threads.
 
-    The threads are Python's own, and not tf.data's: one of those that runs Python code may find
-    itself to be what collects the data set it belongs to, which then waits for itself for ever.
+    The threads are Python's and not tf.data's, because a tf.data thread that destroys its own
+    data set, when Python collects garbage in it, deadlocks.
 
     Args:
-      function: may be called by several threads at once; what it raises is raised in its
-        result's place.
+      function: may be called by several threads at once; an exception is raised in place of the
+        result.
       items: iterable, which may be endless; it is read as results are asked for.
-      workers: number of threads; None takes as many as there are processors.
-      ready: how many results are held beside those that are being computed.
-      weigh: function from an item to how many of the threads it stands for, where some items
-        take more memory or start threads of their own; None: one each.
+      workers: number of threads; None: one per processor.
+      ready: number of results that are held in addition to those being computed.
+      weigh: function from an item to the number of threads it counts for, if some items take
+        more memory or start threads themselves; None: one each.
 
     Yields:
       The results.
 
     Example:
-      >>> squares = computed_ahead(slow_square, itertools.count(3))
+      >>> squares = prefetch_map(slow_square, itertools.count(3))
       >>> next(squares), next(squares)
       (9, 16)
     """

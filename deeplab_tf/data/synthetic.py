@@ -1,8 +1,8 @@
-"""A data set drawn by the project itself: overlapping shapes told apart by form, not by colour.
+"""A data set that the package draws itself: overlapping objects that differ in form, not color.
 
-Every object has a random colour, soft shading and mild texture of its own, from the same
-distribution for all classes, and stands out from what lies behind it. So a network must learn
-form and context, and a CRF finds the label borders again in the colours.
+Every object has its own random color, soft shading and mild texture, drawn the same way for all
+classes, and its color differs from what is behind it. So a network must learn form and context,
+and a CRF finds the borders of the labels in the colors.
 """
 
 from pathlib import Path
@@ -10,34 +10,103 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from deeplab_tf.data.png import encode_label
-from deeplab_tf.data.shapes import FORMS, draw_form
+from deeplab_tf.data.image_files import encode_label
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import new_folder
 from deeplab_tf.labels import LabelSet
 
+SUPERSAMPLING = 4  # forms are drawn this many times larger, then averaged: smooth edges
+
+
+# Each form gives its parts and the largest angle it is rotated by. A part is a list of closed
+# contours (n, 2), in which an inner contour is a hole; coordinates are in units of the radius,
+# y downwards.
+
+
+def _disc(rng, radius):
+    del radius
+    return [[_ellipse(1.0, rng.uniform(0.8, 1.0))]], np.pi
+
+
+def _ring(rng, radius):
+    del radius
+    inner = rng.uniform(0.42, 0.52)
+    return [[_ellipse(1.0, 1.0), _ellipse(inner, inner)]], np.pi
+
+
+def _square(rng, radius):
+    del radius
+    x, y = 0.8, 0.8 * rng.uniform(0.85, 1.0)
+    return [[np.array([[-x, -y], [x, -y], [x, y], [-x, y]])]], np.pi
+
+
+def _triangle(rng, radius):
+    del radius
+    corners = np.arange(3) * 2 * np.pi / 3 + rng.uniform(-0.15, 0.15, 3)
+    return [[np.stack([np.sin(corners), -np.cos(corners)], axis=1)]], np.pi
+
+
+def _cross(rng, radius):
+    del radius
+    width = rng.uniform(0.5, 0.62)
+    return [[_bar((-1, 0), (1, 0), width)], [_bar((0, -1), (0, 1), width)]], np.pi
+
+
+def _figure(rng, radius):
+    # A standing person: head, trunk, and limbs of 4 to 6 pixels.
+    limb = rng.uniform(4, 6) / radius
+    hands = rng.uniform([0.45, -0.6], [0.65, 0.25], (2, 2)) * [[-1, 1], [1, 1]]
+    feet = rng.uniform([0.2, 0.9], [0.5, 0.98], (2, 2)) * [[-1, 1], [1, 1]]
+    shoulder, hip = np.array([0, -0.38]), np.array([0, 0.2])
+    limbs = [(shoulder, hand) for hand in hands] + [(hip, foot) for foot in feet]
+    parts = [[0.25 * _ellipse(1.0, 1.0) + [0, -0.74]], [_bar((0, -0.6), (0, 0.26), 0.44)]]
+    return parts + [[_bar(start, end, limb)] for start, end in limbs], np.pi / 8
+
+
+def _ellipse(x_radius, y_radius):
+    angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    return np.stack([x_radius * np.cos(angles), y_radius * np.sin(angles)], axis=1)
+
+
+def _bar(start, end, width):
+    # The four corners of a straight bar.
+    start, end = np.asarray(start, float), np.asarray(end, float)
+    along = (end - start) / np.linalg.norm(end - start)
+    across = 0.5 * width * np.array([-along[1], along[0]])
+    return np.stack([start - across, end - across, end + across, start + across])
+
+
+FORMS = {
+    "disc": _disc,
+    "ring": _ring,
+    "square": _square,
+    "triangle": _triangle,
+    "cross": _cross,
+    "figure": _figure,
+}
+
 CLASSES = ("background", *FORMS)
 
 RADIUS = (26, 38)  # pixels, smallest and largest; wide enough for score maps at stride 8
-RADII = {"figure": (42, 52), "triangle": (32, 44)}  # the slender ones
-NUM_OBJECTS = (3, 5)  # least and most in a picture
-SMALLEST_SIDE = 128  # pixels; below, the objects have no room
+RADII = {"figure": (42, 52), "triangle": (32, 44)}  # larger, because they are slender
+NUM_OBJECTS = (3, 5)  # fewest and most in a picture
+SMALLEST_SIDE = 128  # pixels; smaller pictures have no room for the objects
 JPEG_OPTIONS = [
     cv2.IMWRITE_JPEG_QUALITY,
     95,
-    # Colour at full resolution: at half of it, colour edges would be two pixels wide.
+    # Color at full resolution: at half of it, color edges would be two pixels wide.
     cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
     cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
 ]
 
 
 def draw_scene(rng, size, num_objects=NUM_OBJECTS):
-    """One picture of some objects of different classes, and its label map.
+    """Draw a picture of some objects of different classes, and its label map.
 
     Args:
       rng: `numpy.random.Generator`; the same state draws the same picture.
       size: (height, width) in pixels.
-      num_objects: (least, most) objects; fewer where there is no room.
+      num_objects: (fewest, most) objects; fewer if there is no room.
 
     Returns:
       image (H, W, 3) uint8 RGB; label (H, W) uint8, indices into `CLASSES`.
@@ -64,24 +133,24 @@ def write_synthetic(
 ):
     """Write the data set in VOC layout, with splits "train" and "val".
 
-    It is written to a temporary folder beside `data_dir` and then renamed, so that a folder
-    that exists is complete.
+    It is written to a temporary folder next to `data_dir` and then renamed, so a folder that
+    exists is complete.
 
     Args:
-      data_dir: folder to make; it may exist only if it is empty.
+      data_dir: folder to create; if it exists, it must be empty.
       num_train: number of training images.
       num_val: number of validation images.
       size: (height, width) of the images in pixels.
-      seed: each image depends on the seed, its split and its number alone.
-      num_objects: (least, most) objects in an image; with (1, 1) an image shows one class beside
-        the background, as those of an image classifier do.
+      seed: each image depends only on the seed, its split and its number.
+      num_objects: (fewest, most) objects in an image; with (1, 1) an image shows one class and
+        the background, as the images of a classifier do.
 
     Raises:
-      InputError: where `data_dir` holds files, or a number or size is too small.
+      InputError: if `data_dir` holds files, or a number or size is out of its range.
     """
     data_dir = Path(data_dir)
     if not 1 <= num_objects[0] <= num_objects[1] <= len(FORMS):
-        raise InputError(f"num_objects {num_objects}; give (least, most) from 1 to {len(FORMS)}")
+        raise InputError(f"num_objects {num_objects}; give (fewest, most) from 1 to {len(FORMS)}")
     if num_train < 1 or num_val < 1 or min(size) < SMALLEST_SIDE:
         raise InputError(
             f"{num_train} + {num_val} images of {size}; give at least one image for each split"
@@ -91,16 +160,16 @@ def write_synthetic(
         with new_folder(data_dir) as folder:
             _write(folder, {"train": num_train, "val": num_val}, size, seed, num_objects)
     except OSError:
-        # Another worker that started with this one may have been faster with the same files.
+        # Another worker that started at the same time may have written the same files first.
         if not _is_written(data_dir):
             raise
 
 
 def ensure_synthetic(data_dir):
-    """Write the data set with its default sizes where `data_dir` does not hold one yet.
+    """Write the data set with its default sizes unless `data_dir` has it already.
 
     Raises:
-      InputError: where `data_dir` holds other files.
+      InputError: if `data_dir` holds other files.
     """
     if not _is_written(Path(data_dir)):
         write_synthetic(data_dir)
@@ -128,15 +197,43 @@ def _write(data_dir, counts, size, seed, num_objects):
     (data_dir / "classes.txt").write_text("\n".join(CLASSES) + "\n")
 
 
+def _draw_form(rng, form, center, radius, size):
+    """Draw one object of a form, of random proportions and orientation.
+
+    Args:
+      rng: `numpy.random.Generator`.
+      form: a key of `FORMS`.
+      center: (x, y) in pixels.
+      radius: of the circle around the object, in pixels.
+      size: (height, width) of the picture in pixels.
+
+    Returns:
+      (H, W) float32, the share of each pixel that the object covers, 0..1.
+    """
+    parts, largest_angle = FORMS[form](rng, radius)
+    angle = rng.uniform(-largest_angle, largest_angle)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    canvas = np.zeros([SUPERSAMPLING * side for side in size], np.uint8)
+    for contours in parts:
+        drawn = [
+            np.rint(SUPERSAMPLING * (radius * points @ turn + center)).astype(np.int32)
+            for points in contours
+        ]
+        cv2.fillPoly(canvas, drawn, 255)
+    mean = cv2.resize(canvas, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    return mean.astype(np.float32) / 255
+
+
 def _place(rng, form, label, areas):
-    # Coverage (H, W) in 0..1 of a new object that leaves enough of every other one in view.
+    # Coverage (H, W) in 0..1 of a new object that hides no other one too much; None if there is
+    # no room.
     height, width = label.shape
     for _ in range(20):
         radius = rng.uniform(*RADII.get(form, RADIUS))
-        # Up to a quarter of the radius may lie outside the picture.
+        # Up to a quarter of the radius may be outside of the picture.
         margin = 0.75 * radius
         center = rng.uniform(margin, [width - margin, height - margin])
-        coverage = draw_form(rng, form, center, radius, label.shape)
+        coverage = _draw_form(rng, form, center, radius, label.shape)
         seen = np.bincount(label[coverage < 0.5], minlength=len(CLASSES))
         if all(seen[index] >= 0.7 * area for index, area in areas.items() if index):
             return coverage
@@ -144,8 +241,8 @@ def _place(rng, form, label, areas):
 
 
 def _contrasting_color(rng, image, coverage):
-    # The first of 30 colours that differs by 80 levels from nearly all that the object borders
-    # on, or else the one that differs most.
+    # The first of 30 colors that differs by 80 levels from nearly all pixels around the object, or
+    # else the one that differs most.
     mask = (coverage > 0).astype(np.uint8)
     around = image[cv2.dilate(mask, np.ones((7, 7), np.uint8)) > mask]
     best, best_distance = None, -1.0
@@ -164,7 +261,7 @@ def _random_color(rng):
 
 
 def _paint(rng, color, size, shading, texture):
-    # (H, W, 3) float32: a colour, lighter on one side, with soft spots.
+    # (H, W, 3) float32: a color, lighter on one side, with soft spots.
     height, width = size
     direction = rng.uniform(0, 2 * np.pi)
     x = np.linspace(-1, 1, width, dtype=np.float32)

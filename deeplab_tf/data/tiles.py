@@ -1,4 +1,4 @@
-"""Grids of overlapping tiles, by which large images are trained on at full resolution."""
+"""Grids of overlapping tiles, to train on large images at full resolution."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from deeplab_tf.errors import InputError
 
 
 class TileGrid(NamedTuple):
-    """How images are seen as tiles; one tile is one example of the stream.
+    """How images are divided into tiles; a tile is one example of the stream.
 
     Args:
       height: of a tile, in pixels.
@@ -26,17 +26,17 @@ class TileGrid(NamedTuple):
         return self.rows * self.columns
 
     def tile(self, number, size):
-        """Where a tile lies in an image.
+        """The place of a tile in an image.
 
         Args:
           number: 0 to `count` - 1, row by row.
           size: (height, width) of the image.
 
         Returns:
-          (top, left, height, width) in pixels; an image smaller than a tile is one whole.
+          (top, left, height, width) in pixels; a tile is never larger than the image.
 
         Raises:
-          InputError: where the grid's tiles do not cover an image of this size.
+          InputError: if the grid's tiles do not cover an image of this size.
         """
         row, column = divmod(number, self.columns)
         top = tile_offsets(size[0], self.height, self.rows)[row]
@@ -45,18 +45,18 @@ class TileGrid(NamedTuple):
 
 
 def tile_grid(size, tile_size, overlap):
-    """The least grid that covers an image with tiles that overlap.
+    """The smallest grid of overlapping tiles that covers an image.
 
     Args:
       size: (height, width) of the image in pixels.
       tile_size: (height, width) of a tile.
-      overlap: the least number of pixels that neighbours share.
+      overlap: least number of pixels that neighboring tiles share.
 
     Returns:
       `TileGrid`.
 
     Raises:
-      InputError: where a tile has no pixels, or neighbours would share whole tiles.
+      InputError: if a tile has no pixels, or the overlap is not smaller than a tile.
 
     Example:
       >>> tile_grid((1024, 2048), (512, 512), 64)[2:]
@@ -75,7 +75,7 @@ def tile_grid(size, tile_size, overlap):
 
 
 def tile_offsets(length, tile, count):
-    """Where `count` tiles start that are spread evenly along a side.
+    """The offsets of `count` tiles that are spread evenly along a side.
 
     Args:
       length: of the side in pixels.
@@ -83,10 +83,10 @@ def tile_offsets(length, tile, count):
       count: number of tiles.
 
     Returns:
-      A list of `count` offsets, the first 0, the last that of a tile that ends with the side.
+      A list of `count` offsets; the first tile starts at 0, the last one ends at the end.
 
     Raises:
-      InputError: where the tiles would leave gaps.
+      InputError: if the tiles would leave gaps.
 
     Example:
       >>> tile_offsets(10, 4, 3)
@@ -95,9 +95,9 @@ def tile_offsets(length, tile, count):
     if length > tile * count:
         raise InputError(
             f"{count} tiles of {tile} pixels do not cover a side of {length}; give --tile_size and"
-            " --tile_overlap that suit all images, which the first image decides"
+            " --tile_overlap that suit all images; the first image decides the number of tiles"
         )
     room = max(length - tile, 0)
-    # Whole numbers alone: half of the offsets' spacing is added before the division.
+    # Rounds half up in whole numbers: half of the divisor is added before the division.
     steps = max(count - 1, 1)
     return [(2 * index * room + steps) // (2 * steps) for index in range(count)]

@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from crf.memory import available_memory, inference_bytes
 from crf.threads import available_threads
-from deeplab_tf.data.prefetch import computed_ahead
-from deeplab_tf.data.voc import load_image, load_pair
+from deeplab_tf.data.image_files import load_image, load_pair
+from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import apply_crf, most_probable, predict_probabilities
 
@@ -82,7 +82,7 @@ def predict_examples(model, examples, params=None, colors=None, **settings):
     with contextlib.ExitStack() as stages:
 
         def stage(function, items, workers, weigh=None):
-            results = computed_ahead(function, items, workers, ready=1, weigh=weigh)
+            results = prefetch_map(function, items, workers, ready=1, weigh=weigh)
             # If the caller stops early, closing the stages cancels what has not begun.
             return stages.enter_context(contextlib.closing(results))
 

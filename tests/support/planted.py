@@ -1,7 +1,7 @@
-"""Defects to plant in a small data set in VOC layout, as users' data has them.
+"""Typical defects of users' data, to plant in a small data set in VOC layout.
 
 `DEFECTS[name].plant(folder)` spoils the data set in `folder`, made by `write_small_set`, and
-gives the file that a check should name.
+returns the file that a check should name.
 """
 
 import struct
@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 
 from deeplab_tf.data.examples import Example
-from deeplab_tf.data.png import encode_label
+from deeplab_tf.data.image_files import encode_label, load_image, load_label
 from deeplab_tf.data.synthetic import CLASSES, write_synthetic
-from deeplab_tf.data.voc import load_image, load_label
 from deeplab_tf.labels import VOID, LabelSet
 
 FIRST = "train_0000"  # in the order of the list, and of names
@@ -30,7 +29,7 @@ def blocks(*values):
 
 
 def write_example(folder, name, label, image=None):
-    """An example of two files: black image, and label as array (H, W), or both as contents."""
+    """Write an example of two files, from contents or from a label (H, W) and a black image."""
     if isinstance(label, np.ndarray):
         label = encode_label(label, THREE.color_table())
     if image is None:
@@ -42,7 +41,7 @@ def write_example(folder, name, label, image=None):
 
 
 def kinds(findings):
-    """What was found, in short."""
+    """The severities and kinds of findings."""
     return [(finding.severity, finding.kind) for finding in findings]
 
 
@@ -54,7 +53,7 @@ class Defect(NamedTuple):
 
 
 def write_small_set(folder):
-    """Eight images of 128x128 without a defect, on which every class occurs."""
+    """Write eight images of 128x128 without a defect; every class occurs on them."""
     write_synthetic(folder, num_train=6, num_val=2, size=(128, 128))
 
 
@@ -79,7 +78,7 @@ def read_label(path):
 
 
 def write_label(path, label):
-    """Write a palette PNG as the small set has them."""
+    """Write a palette PNG with the colors of the small data set."""
     path.write_bytes(encode_label(label.astype(np.uint8), COLORS))
 
 
@@ -89,23 +88,23 @@ def split_path(folder, split="train"):
 
 
 def png(array):
-    """A PNG of grey levels, RGB or RGBA, of 8 or 16 bits."""
+    """A PNG of gray levels, RGB or RGBA, of 8 or 16 bits."""
     if array.ndim == 3:
         array = array[..., [2, 1, 0, 3][: array.shape[2]]]
     return cv2.imencode(".png", np.ascontiguousarray(array))[1].tobytes()
 
 
 def with_orientation(jpeg, orientation, order=">"):
-    """A JPEG with an EXIF segment that says how to turn it."""
+    """A JPEG with an EXIF segment that gives its orientation."""
     entry = struct.pack(order + "HHIHH", 0x0112, 3, 1, orientation, 0)
     head = {">": b"MM\0*", "<": b"II*\0"}[order] + struct.pack(order + "IH", 8, 1)
     exif = b"Exif\0\0" + head + entry + bytes(4)
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
 
 
-def cmyk_jpeg(grey):
-    """A CMYK JPEG whose four components are all the same grey levels (H, W)."""
-    jpeg = cv2.imencode(".jpg", grey)[1].tobytes()
+def cmyk_jpeg(gray):
+    """A CMYK JPEG whose four components are all the same gray levels (H, W)."""
+    jpeg = cv2.imencode(".jpg", gray)[1].tobytes()
     frame, scan = jpeg.index(b"\xff\xc0"), jpeg.index(b"\xff\xda")
     tables = jpeg[:frame] + jpeg[frame + 2 + 11 : scan]
     sizes = jpeg[frame + 4 : frame + 9]  # bits, height, width
@@ -178,7 +177,7 @@ def _set_pixel(value):
     return change
 
 
-def _grey_shades(label):
+def _gray_shades(label):
     return cv2.cvtColor(COLORS[label], cv2.COLOR_RGB2GRAY)
 
 
@@ -191,10 +190,10 @@ def _smooth_colors(folder):
 
 
 def _shades_among_indices(folder):
-    # With so many classes the grey shades of the colors are below the number of classes.
+    # With so many classes the gray shades of the colors are below the number of classes.
     names = [*CLASSES, *(f"other {number}" for number in range(150))]
     Path(folder, "classes.txt").write_text("\n".join(names))
-    return _label_contents(lambda label: png(_grey_shades(label)))(folder)
+    return _label_contents(lambda label: png(_gray_shades(label)))(folder)
 
 
 def _other_palette(folder):
@@ -241,8 +240,8 @@ def _rgba(label):
 
 DEFECTS = {
     "60 classes against 21": Defect("label_value", _change_label(_set_pixel(59))),
-    "grey shades of the colors": Defect(
-        "label_value", _label_contents(lambda label: png(_grey_shades(label)))
+    "gray shades of the colors": Defect(
+        "label_value", _label_contents(lambda label: png(_gray_shades(label)))
     ),
     "indices from 1": Defect("label_value", _change_labels(lambda label: label + 1)),
     "mask of 0 and 128": Defect("label_mask", _change_label(lambda label: label.clip(0, 1) * 128)),
@@ -256,7 +255,7 @@ DEFECTS = {
         "void_object", _change_labels(lambda label: np.where(label == 3, VOID, label))
     ),
     "nothing but void": Defect("void_only", _change_label(lambda label: np.full_like(label, VOID))),
-    "grey among palette": Defect("label_mix", _shades_among_indices),
+    "gray among palette": Defect("label_mix", _shades_among_indices),
     "palette in another order": Defect("label_palette", _other_palette),
     "RGB, no colors": Defect("label_rgb", _label_contents(lambda label: png(COLORS[label]))),
     "RGB with smooth edges": Defect("label_colors", _smooth_colors),

@@ -2,7 +2,6 @@
 
 from deeplab_tf.data.checks.dataset import check_dataset
 from deeplab_tf.data.checks.findings import ERROR, KINDS, WARNING, Finding, accepted_kinds
-from deeplab_tf.data.checks.inspection import inspect
 from deeplab_tf.data.checks.lists import open_lists, same_list
 from deeplab_tf.data.checks.picture import offenders_picture
 from deeplab_tf.data.checks.report import Report, SplitCounts
@@ -18,7 +17,6 @@ __all__ = [
     "accepted_kinds",
     "check_dataset",
     "check_tile_sizes",
-    "inspect",
     "offenders_picture",
     "open_lists",
     "same_list",

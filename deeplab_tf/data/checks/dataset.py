@@ -6,40 +6,41 @@ from multiprocessing.pool import ThreadPool
 from tqdm import tqdm
 
 from crf.threads import available_threads
-from deeplab_tf.data.checks import evidence
+from deeplab_tf.data.checks import across_labels
 from deeplab_tf.data.checks.findings import ERROR, accept, is_about_label, problem, some
-from deeplab_tf.data.checks.inspection import label_file, look_at
+from deeplab_tf.data.checks.inspection import inspect_example, label_file
 from deeplab_tf.data.checks.report import Report, SplitCounts
+from deeplab_tf.data.examples import evenly_spaced
 
 
 def check_dataset(
     splits, label_set, colors=None, *, sample=None, allow=(), known=(), progress=True
 ):
-    """Look for what would spoil a training.
+    """Find what would spoil a training.
 
     Args:
       splits: dict from the name of a list to its examples (`Example` or `RecordExample`); the
-        first list is the one to train on.
+        first list is the one that is trained on.
       label_set: `LabelSet`.
-      colors: the classes' colours, for RGB labels; see `decode_label`.
-      sample: how many examples of each list to read, evenly spaced; None or 0 reads all. What
-        only all of them can show, such as a class that never occurs, is then left out.
-      allow: kinds of findings that are to be warnings; see `KINDS`.
-      known: findings that are there already, from `open_lists`.
-      progress: whether to show a progress bar where it takes longer than a second.
+      colors: RGB colors of the classes, to read RGB labels; see `decode_label`.
+      sample: how many examples of each list to read, evenly spaced; None or 0 reads all. A sample
+        does not show that a class never occurs, so that is not checked then.
+      allow: kinds of findings that are only warnings; see `KINDS`.
+      known: findings of `open_lists`, which become part of the report.
+      progress: whether to show a progress bar if the check takes longer than a second.
 
     Returns:
       `Report`.
 
     Raises:
-      InputError: where `allow` names no kind.
+      InputError: if `allow` has an unknown kind.
 
     Example:
       >>> check_dataset({"train": examples}, label_set, sample=64).raise_for_errors()
     """
-    accept((), allow)  # a misspelt name must not cost the time of the check
+    accept((), allow)  # report a misspelled name before the check, which takes long
     listed = {split: list(dict.fromkeys(examples)) for split, examples in splits.items()}
-    read = {split: _sample(examples, sample) for split, examples in listed.items()}
+    read = {split: evenly_spaced(examples, sample) for split, examples in listed.items()}
     looks = _look_at_all(read, label_set.num_classes, colors, progress)
     labels = {
         split: [(label_file(example), looks[example]) for example in examples]
@@ -49,39 +50,36 @@ def check_dataset(
     findings += [finding for look in looks.values() for finding in look.findings]
     is_complete = read == listed and not any(map(_hides_labels, findings))
     findings += _set_findings(labels, label_set, is_complete)
-    findings = evidence.explain_values(findings, _together(labels), label_set)
+    findings = across_labels.explain_values(findings, _together(labels), label_set)
     counts = {split: SplitCounts.of(len(listed[split]), part) for split, part in labels.items()}
     by_file = {file: e for e in looks for file in (label_file(e), e.image)}
     return Report(tuple(accept(dict.fromkeys(findings), allow)), label_set, counts, by_file)
 
 
 def _hides_labels(finding):
-    # The label that was not read may be the one with a class that seems absent.
+    # A class that seems absent may be in the label that could not be read.
     missing = ("image_missing", "list_missing", "list_unreadable")
     return finding.severity == ERROR and (is_about_label(finding) or finding.kind in missing)
 
 
-def _sample(examples, sample):
-    count = min(sample or len(examples), len(examples))
-    return [examples[index * len(examples) // count] for index in range(count)]
-
-
 def _look_at_all(read, num_classes, colors, progress):
-    # Dict from each example to its Inspection; decoders leave Python free for other threads.
+    # Dict from each example to its Inspection; decoders let other threads run.
     examples = list(dict.fromkeys(example for part in read.values() for example in part))
     bar = {"total": len(examples), "unit": "image", "desc": "checking", "delay": 1}
     with ThreadPool(available_threads()) as pool:
-        found = pool.imap(lambda example: look_at(example, num_classes, colors), examples, 4)
+        found = pool.imap(
+            lambda example: inspect_example(example, num_classes, colors), examples, 4
+        )
         return dict(zip(examples, tqdm(found, **bar, disable=not progress), strict=True))
 
 
 def _list_findings(splits):
-    # What the names show; a name is a name, whether its files are the same or not.
+    # Names that are listed twice or in two lists, whether their files are the same or not.
     findings, seen = [], {}
     for split, examples in splits.items():
         place, names = _place(split), [example.name for example in examples]
         if not names:
-            remedy = "write one name a line there"
+            remedy = "write one name per line there"
             findings.append(problem("list_empty", place, "lists no example", remedy))
         twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
@@ -91,7 +89,7 @@ def _list_findings(splits):
             both = sorted(others.intersection(names))
             if both:
                 what = f"has {some(map(repr, both))} in common with list {other!r}"
-                remedy = "take them off one: what was learned by heart is no test"
+                remedy = "remove them from one: train and validation images must differ"
                 findings.append(problem("list_overlap", place, what, remedy))
         seen[split] = set(names)
     return findings
@@ -107,13 +105,13 @@ def _place(split):
 
 def _set_findings(labels, label_set, is_complete):
     together = _together(labels)
-    pixels = evidence.sum_pixels(look for _, look in together)
+    pixels = across_labels.sum_pixels(look for _, look in together)
     absent = {index: name for index, name in enumerate(label_set.names) if not pixels[index]}
-    findings = evidence.mixed_labels(together, label_set.num_classes)
-    findings += evidence.mixed_palettes(together)
+    findings = across_labels.mixed_labels(together, label_set.num_classes)
+    findings += across_labels.mixed_palettes(together)
     for part in labels.values():
-        findings += evidence.void_objects(part, absent, is_complete)
+        findings += across_labels.void_objects(part, absent, is_complete)
     first = next(iter(labels), None)
     if is_complete and labels.get(first):
-        findings += evidence.class_shares(labels[first], _place(first), label_set)
+        findings += across_labels.class_shares(labels[first], _place(first), label_set)
     return findings

@@ -1,4 +1,4 @@
-"""What a check of the data can find: the kinds of problems and how grave they are."""
+"""The kinds of problems that a check of the data can find, and how serious they are."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from deeplab_tf.errors import InputError
 
 ERROR, WARNING = "error", "warning"
 
-# An error would spoil a training; a warning may be meant so. Where the evidence for an error is
+# An error would spoil a training; a warning may be intended. If the evidence for an error is
 # weak, a finding of that kind is a warning.
 KINDS = {
     "list_missing": ERROR,
@@ -20,27 +20,27 @@ KINDS = {
     "image_cmyk": ERROR,
     "image_16bit": ERROR,
     "image_rotated": ERROR,  # by EXIF, which decoders ignore
-    "image_grey": WARNING,
+    "image_gray": WARNING,
     "image_alpha": WARNING,
     "label_missing": ERROR,
     "label_unreadable": ERROR,
     "label_jpeg": ERROR,
     "label_16bit": ERROR,
     "label_alpha": ERROR,
-    "label_rgb": ERROR,  # and no colours are known
-    "label_colors": ERROR,  # RGB in colours of no class
+    "label_rgb": ERROR,  # and the colors of the classes are not known
+    "label_colors": ERROR,  # RGB in colors of no class
     "label_size": ERROR,  # not the image's
     "label_value": ERROR,  # of no class
-    "label_mask": ERROR,  # 0, 128 and 255, as masks are drawn
+    "label_mask": ERROR,  # 0, 128 and 255, as in masks
     "void_only": ERROR,  # nothing but void in the label
     "void_object": ERROR,  # objects drawn as 255
-    "label_mix": ERROR,  # grey levels beside palette indices
-    "label_palette": ERROR,  # one colour under several indices
+    "label_mix": ERROR,  # gray levels beside palette indices
+    "label_palette": ERROR,  # one color under several indices
     "class_absent": WARNING,
     "class_dominates": WARNING,
 }
 
-# What published images and labels may have: nobody can mend it, and many have trained on it.
+# Accepted in published data sets: nobody can fix them, and many have trained on them.
 PUBLISHED = ("image_rotated", "void_only", "void_object")
 
 
@@ -68,12 +68,12 @@ class Finding(NamedTuple):
 
 
 def problem(kind, file, what, remedy, severity=None):
-    """A `Finding` of the severity that its kind has, unless another is given."""
+    """Make a `Finding`; its severity is that of its kind unless another is given."""
     return Finding(severity or KINDS[kind], kind, str(file), what, remedy)
 
 
 def accept(findings, allow):
-    """The findings with those of allowed kinds turned into warnings.
+    """Turn findings of allowed kinds into warnings.
 
     Args:
       findings: list of `Finding`.
@@ -83,22 +83,22 @@ def accept(findings, allow):
       A list of `Finding`.
 
     Raises:
-      InputError: where a name is no kind.
+      InputError: if a name is not a kind.
     """
     unknown = sorted(set(allow) - set(KINDS))
     if unknown:
-        raise InputError(f"no kind of finding {unknown[0]!r}; allow some of {', '.join(KINDS)}")
+        raise InputError(f"unknown kind of finding {unknown[0]!r}; available: {', '.join(KINDS)}")
     return [f._replace(severity=WARNING) if f.kind in allow else f for f in findings]
 
 
 def accepted_kinds(dataset):
-    """The kinds of errors that are only warnings in a data set, because it is published as it is.
+    """The kinds of errors that are only warnings in a published data set.
 
     Args:
       dataset: name of the data set; see `open_dataset`.
 
     Returns:
-      A tuple of keys of `KINDS`; empty for data of the user's own.
+      A tuple of keys of `KINDS`; empty for the user's own data.
     """
     return PUBLISHED if dataset in PREPARED and dataset != "folder" else ()
 
@@ -109,7 +109,7 @@ def is_about_label(finding):
 
 
 def some(values, most=5):
-    """The first of some values as text, and how many more there are.
+    """The first few values as text, and the number of the others.
 
     Example:
       >>> some(range(21, 60))

@@ -1,4 +1,4 @@
-"""Opening the lists of a data set for a check: what is missing becomes findings."""
+"""Opening the lists of a data set for a check, with a finding for everything that is missing."""
 
 from collections import Counter
 from pathlib import Path
@@ -14,22 +14,22 @@ from deeplab_tf.errors import InputError
 
 
 def open_lists(dataset, data_dir, splits, optional=()):
-    """The examples of several lists, as many as there are.
+    """Find the examples of several lists.
 
-    `open_dataset` stops at the first file that is missing; this one names them all.
+    `open_dataset` stops at the first missing file; this function reports all of them.
 
     Args:
       dataset: name of the data set; see `open_dataset`.
       data_dir: the data set's folder.
-      splits: names of the lists; one that is named twice is a finding.
-      optional: those of them of which it is enough to warn where they are missing.
+      splits: names of the lists; a list that is named twice is a finding.
+      optional: names of lists that may be missing, with only a warning.
 
     Returns:
       (dict from the name of each list that could be read to its examples, `LabelSet`, list of
       `Finding`).
 
     Raises:
-      InputError: where `data_dir` is no folder, or does not say its classes.
+      InputError: if `data_dir` is not a folder, or its classes cannot be read.
     """
     if dataset == "synthetic":
         ensure_synthetic(data_dir)
@@ -44,28 +44,24 @@ def open_lists(dataset, data_dir, splits, optional=()):
         findings += found
         if examples is not None:
             opened[split] = examples
-    return opened, _read_labels(dataset, data_dir), findings
+    if dataset in PREPARED:
+        return opened, read_prepared_labels(data_dir, dataset), findings
+    return opened, read_label_set(data_dir), findings
 
 
 def same_list(splits):
-    """What is wrong where one list is to train and to validate on.
+    """Find lists that are named both to train and to validate on.
 
     Args:
       splits: names of the lists.
 
     Returns:
-      A list of `Finding`, one for each name that is there more than once.
+      A list of `Finding`, one for each name that occurs more than once.
     """
     what = "is named twice, to train and to validate on"
-    remedy = "name another for one: what was learned by heart is no test"
+    remedy = "name another list: train and validation images must differ"
     twice = [split for split, count in Counter(splits).items() if count > 1]
     return [problem("list_overlap", f"list {split!r}", what, remedy) for split in twice]
-
-
-def _read_labels(dataset, data_dir):
-    if dataset in PREPARED:
-        return read_prepared_labels(data_dir, dataset)
-    return read_label_set(data_dir)
 
 
 def _open_prepared(dataset, data_dir, split, is_optional):
@@ -102,29 +98,29 @@ def _open_folder(data_dir, split, is_optional):
 
 
 def _find(data_dir, line):
-    # (Example, findings); None for the example where a file is missing.
-    image, label = find_files(data_dir, line)
+    # (Example, findings); None for the example if a file is missing.
+    entry = parse_entry(line)
+    image, label = find_files(data_dir, entry)
     findings = []
     if not image.is_file():
-        what, remedy = "no such image", "add it or take its name off the list"
+        what, remedy = "no such image", "add it or remove its name from the list"
         findings.append(problem("image_missing", image, what + _instead(image), remedy))
     if not label.is_file():
         findings.append(_missing_label(label))
-    name = parse_entry(line).name
-    return (None if findings else Example(name, str(image), str(label))), findings
+    return (None if findings else Example(entry.name, str(image), str(label))), findings
 
 
 def _missing_label(path):
     instead = _instead(path)
     if instead.lower().endswith((".jpg", ".jpeg")):
         what = f"no such label{instead}; but JPEG blurs the values"
-        return problem("label_jpeg", path, what, "write class indices as a palette or grey PNG")
-    remedy = "add it or take its name off the list"
+        return problem("label_jpeg", path, what, "write class indices as a palette or gray PNG")
+    remedy = "add it or remove its name from the list"
     return problem("label_missing", path, "no such label" + instead, remedy)
 
 
 def _instead(path):
-    # A file of the same name that ends otherwise tells more than that the right one is missing.
+    # A file of the same name with another ending shows what to fix.
     endings = (".jpg", ".jpeg", ".JPG", ".JPEG", ".PNG", ".bmp", ".tif", ".tiff")
     siblings = (path.with_name(path.stem + ending) for ending in endings)
     found = next((sibling for sibling in siblings if sibling.is_file()), None)

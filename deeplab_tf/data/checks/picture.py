@@ -1,12 +1,10 @@
-"""A picture of the first examples with problems: image and label, with the kind of problem."""
+"""A picture of the first examples with problems: image, label, and kind of problem."""
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
-from deeplab_tf.data.image_header import JPEG, read_header
-from deeplab_tf.data.png import decode_label
-from deeplab_tf.data.voc import decode_image
+from deeplab_tf.data.image_files import decode_image, decode_label
+from deeplab_tf.data.image_header import read_header
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
 from deeplab_tf.visualize import captioned, colorize, panel
@@ -18,14 +16,14 @@ UNREADABLE = np.full((60, WIDTH, 3), 200, np.uint8)
 
 
 def offenders_picture(report, most=12):
-    """The first examples of each kind of problem, errors first.
+    """Draw the first examples of each kind of problem, errors first.
 
     Args:
       report: `Report`.
       most: how many examples at most.
 
     Returns:
-      (H, W, 3) uint8 RGB; None where no problem is about an example.
+      (H, W, 3) uint8 RGB; None if no problem is about an example.
     """
     shown = _first_of_each_kind(report)[:most]
     if not shown:
@@ -57,18 +55,18 @@ def _row(finding, example, colors):
 
 def _image(contents):
     try:
-        return decode_image(contents).numpy()
-    except tf.errors.InvalidArgumentError:
+        return decode_image(contents)
+    except InputError:
         return UNREADABLE
 
 
 def _label(contents, colors):
-    # Indices in the classes' colours; what holds no indices as the picture that it is.
+    # Indices in the classes' colors; a file without indices is shown as a picture.
     try:
         header = read_header(contents)
-        if header.format == JPEG or header.depth > 8 or header.color not in ("grey", "palette"):
+        if header.format == "JPEG" or header.depth > 8 or header.color not in ("gray", "palette"):
             return _image(contents)
-        return colorize(decode_label(contents).numpy(), colors)
+        return colorize(decode_label(contents), colors)
     except InputError:
         return UNREADABLE
 

@@ -1,4 +1,4 @@
-"""What a check of a data set found: as text, as a dict for JSON, or as an error."""
+"""The report of a check of a data set: as text, as a dict for JSON, or as an error."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ class SplitCounts(NamedTuple):
     """The classes in the labels of one list.
 
     Args:
-      listed: number of examples that the list has.
+      listed: number of examples in the list.
       checked: number of them that were read.
-      pixels: dict from label value to its pixels.
+      pixels: dict from label value to its number of pixels.
       images: dict from label value to the number of labels that have it.
     """
 
@@ -68,13 +68,13 @@ class Report:
         return not self.errors
 
     def raise_for_errors(self, advice="run tools/check_data.py for all"):
-        """Stop where the data would spoil a training.
+        """Stop if the data would spoil a training.
 
         Args:
-          advice: end of the message where there are several problems.
+          advice: end of the message if there are several problems.
 
         Raises:
-          InputError: with the number of errors, and the first of them.
+          InputError: with the number of errors and the first of them.
         """
         errors = self.errors
         if len(errors) == 1:
@@ -85,7 +85,7 @@ class Report:
             )
 
     def warning_lines(self):
-        """One line for each kind of warning: the first of it, and how many there are."""
+        """One line for each kind of warning: the first one, and how many more there are."""
         lines = []
         for group in _groups(self.warnings):
             more = f" (and {len(group) - 1} more)" if len(group) > 1 else ""
@@ -93,7 +93,7 @@ class Report:
         return lines
 
     def text(self):
-        """How much was read, the classes, and each kind of problem with its first files."""
+        """The report as text: examples read, classes, and each kind of problem."""
         read = [f"{split}: {c.checked} of {c.listed} examples" for split, c in self.counts.items()]
         problems = [line for group in _groups(self.findings) for line in _describe(group)]
         parts = [read, _class_table(self.label_set, self.counts), problems or ["no problem found"]]
@@ -119,7 +119,7 @@ class Report:
 
 
 def _groups(findings):
-    # Lists of findings of one kind and severity; errors first, as they come otherwise.
+    # Lists of findings of one kind and severity; errors first, otherwise in their order.
     groups = {}
     for finding in findings:
         groups.setdefault((finding.severity != ERROR, finding.kind), []).append(finding)

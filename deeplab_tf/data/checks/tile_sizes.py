@@ -1,4 +1,4 @@
-"""Whether the tiles that suit the first image of a list suit all its images."""
+"""Checking that the tiles of the first image of a list also suit the others."""
 
 from multiprocessing.pool import ThreadPool
 
@@ -11,19 +11,19 @@ from deeplab_tf.errors import InputError
 
 
 def check_tile_sizes(examples, tile_size, tile_overlap, *, progress=True):
-    """Find an image that the tiles do not cover before a training meets it, hours later.
+    """Find images that the tiles do not cover now, and not hours later in a training.
 
-    Only the headers of the images are decoded.
+    Only the headers of the images are read.
 
     Args:
       examples: list of `Example` or `RecordExample`; the first decides how many tiles there are.
       tile_size: (height, width) of a tile in pixels.
-      tile_overlap: pixels that neighbouring tiles of the first image share at least.
-      progress: whether to show a progress bar where it takes longer than a second.
+      tile_overlap: pixels that neighboring tiles of the first image share at least.
+      progress: whether to show a progress bar if the check takes longer than a second.
 
     Raises:
-      InputError: naming the first image that the tiles do not cover, or that cannot be read; or
-        where tiles cannot be of this size and overlap.
+      InputError: naming the first image that the tiles do not cover or that cannot be read, or
+        if there are no tiles of this size and overlap.
     """
     grid = tile_grid(_size(examples[0]), tile_size, tile_overlap)
     bar = {"total": len(examples), "unit": "image", "desc": "tile sizes", "delay": 1}
@@ -38,7 +38,7 @@ def check_tile_sizes(examples, tile_size, tile_overlap, *, progress=True):
 
 
 def _size(example):
-    # (height, width) as stored, as the training takes it.
+    # (height, width) as stored, which is how the training reads it.
     contents, _ = example.read()
     try:
         header = read_header(contents)

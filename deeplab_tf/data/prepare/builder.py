@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from deeplab_tf.data.datasets import DATASETS
-from deeplab_tf.data.voc import load_label
+from deeplab_tf.data.image_files import load_label
 from deeplab_tf.errors import InputError
 
 VERSION = "1.0.0"  # of the prepared data: the name of its folder

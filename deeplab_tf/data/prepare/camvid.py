@@ -15,11 +15,11 @@ from typing import ClassVar
 import numpy as np
 
 from deeplab_tf.data.examples import Example
+from deeplab_tf.data.image_files import load_image, load_label
 from deeplab_tf.data.label_sets import CAMVID
 from deeplab_tf.data.lists import read_lines
 from deeplab_tf.data.prepare.archives import Archive
 from deeplab_tf.data.prepare.builder import Builder
-from deeplab_tf.data.voc import load_image, load_label
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
 

@@ -11,11 +11,12 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from deeplab_tf.data.examples import Example
+from deeplab_tf.data.image_files import load_label
+from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.lists import IMAGE_ENDINGS, Entry, read_entries
 from deeplab_tf.data.prepare.builder import Builder
-from deeplab_tf.data.voc import list_path, load_label, read_classes, read_split
+from deeplab_tf.data.voc import list_path, read_classes, read_split
 from deeplab_tf.errors import InputError
-from deeplab_tf.labels import VOC, LabelSet
 
 SPLITS = ("train", "val")
 
@@ -84,7 +85,7 @@ class Folder(Builder):
     def _classes(self):
         # The `LabelSet` and its colors, or None for the colors.
         if self.options["voc_dir"] and not self._classes_path.is_file():
-            return LabelSet.in_voc_colors(VOC), None
+            return VOC, None
         return read_classes(self._classes_path)
 
     @functools.cached_property

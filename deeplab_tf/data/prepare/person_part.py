@@ -13,12 +13,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from deeplab_tf.data.image_files import load_image
 from deeplab_tf.data.label_sets import PERSON_PART
 from deeplab_tf.data.prepare import voc2010
 from deeplab_tf.data.prepare.archives import Archive
 from deeplab_tf.data.prepare.builder import Builder
 from deeplab_tf.data.prepare.matlab import field, load_variable, matrix, structs
-from deeplab_tf.data.voc import load_image
 from deeplab_tf.errors import InputError
 
 # Named after the data set, because its URL ends in trainval.tar.gz, as that of PASCAL-Context does.

@@ -8,10 +8,9 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from deeplab_tf.data.examples import read_file
-from deeplab_tf.data.png import encode_label
-from deeplab_tf.data.prefetch import computed_ahead
+from deeplab_tf.data.image_files import encode_label, load_image
+from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.data.prepare.builder import VERSION
-from deeplab_tf.data.voc import load_image
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
 
@@ -114,7 +113,7 @@ class _Writer(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, split, examples):
         names = self.info.metadata["names"][split] = []
-        for record in computed_ahead(self._record, examples):
+        for record in prefetch_map(self._record, examples):
             self._bar.update()
             if record is None:
                 continue

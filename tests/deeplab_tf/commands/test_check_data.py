@@ -137,7 +137,7 @@ def test_lists_of_paths(folder):
 def test_a_list_that_is_no_text(folder):
     planted.split_path(folder).write_bytes(b"\xff\xfe\x00")
     done = run_tool("check_data", f"--data_dir={folder}", "--splits=train")
-    assert "train.txt: not a text file in UTF-8; write it anew" in done.error
+    assert "train.txt: not a text file in UTF-8; save it as UTF-8" in done.error
 
 
 def test_a_sample(folder):

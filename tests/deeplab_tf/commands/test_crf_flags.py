@@ -11,7 +11,7 @@ from tiny_model import blocks, random_model
 from tool_runner import run_tool
 
 from crf import CRFParams
-from deeplab_tf.data.voc import load_label
+from deeplab_tf.data.image_files import load_label
 from deeplab_tf.evaluation import segment
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
 from deeplab_tf.labels import LabelSet

@@ -10,10 +10,12 @@ from tool_runner import TOOLS, run_tool
 from worker_processes import ended, running
 
 from crf import CRFParams
+from deeplab_tf.data.image_files import load_image, load_label, load_pair
+from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.synthetic import write_synthetic
-from deeplab_tf.data.voc import load_image, load_label, load_pair, read_label_set, read_split
+from deeplab_tf.data.voc import read_label_set, read_split
 from deeplab_tf.evaluation import ConfusionMatrix, segment
-from deeplab_tf.labels import VOC, LabelSet
+from deeplab_tf.labels import LabelSet
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -234,7 +236,7 @@ def test_predictions_appear_complete_or_not_at_all(model_dir, data_dir, tmp_path
 
 
 def test_number_of_classes_must_agree(data_dir, tmp_path):
-    random_model(len(VOC)).save(tmp_path / "best.keras")
+    random_model(VOC.num_classes).save(tmp_path / "best.keras")
     done = run_tool("evaluate", f"--model={tmp_path}", f"--data_dir={data_dir}")
     assert "has 21 classes but the data set" in done.error
 

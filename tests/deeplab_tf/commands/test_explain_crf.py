@@ -7,7 +7,7 @@ from tiny_model import blocks, random_model
 from tool_runner import run_tool
 
 from crf import CRFParams
-from deeplab_tf.data.voc import load_image
+from deeplab_tf.data.image_files import load_image
 from deeplab_tf.evaluation.inference import apply_crf, most_probable, predict_probabilities
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.visualize import colorize, colorize_probabilities, encode_picture

@@ -5,7 +5,7 @@ import tensorflow as tf
 from tiny_model import blocks, random_model
 from tool_runner import run_tool
 
-from deeplab_tf.data.voc import load_label
+from deeplab_tf.data.image_files import load_label
 from deeplab_tf.labels import LabelSet
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.

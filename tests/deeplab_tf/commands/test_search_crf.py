@@ -8,11 +8,12 @@ from tiny_model import random_model
 from tool_runner import run_tool
 
 from crf import CRFParams
+from deeplab_tf.data.image_files import load_pair
+from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.synthetic import write_synthetic
-from deeplab_tf.data.voc import load_pair, read_label_set, read_split
+from deeplab_tf.data.voc import read_label_set, read_split
 from deeplab_tf.evaluation import ConfusionMatrix, segment
 from deeplab_tf.evaluation import crf_search as parameter_scores
-from deeplab_tf.labels import VOC
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -227,7 +228,7 @@ def test_another_grid_goes_on_from_the_points_that_are_known(
 
 
 def test_number_of_classes_must_agree(data_dir, tmp_path):
-    random_model(len(VOC)).save(tmp_path / "best.keras")
+    random_model(VOC.num_classes).save(tmp_path / "best.keras")
     done = search(tmp_path, data_dir, tmp_path / "out")
     assert "has 21 classes but the data set" in done.error
     assert not (tmp_path / "out").exists()

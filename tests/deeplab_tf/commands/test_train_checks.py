@@ -47,7 +47,7 @@ def test_what_is_allowed_does_not_stop_it(train, folder):
     done = train("--allow_data=image_rotated", STOP_LATER)
     assert "vgg61" in done.error
     assert "warning: image_rotated: " in done.out
-    assert "no kind of finding 'exif'" in train("--allow_data=exif").error
+    assert "unknown kind of finding 'exif'" in train("--allow_data=exif").error
 
 
 def test_warnings_are_printed_and_do_not_stop_it(train, folder):
@@ -56,7 +56,7 @@ def test_warnings_are_printed_and_do_not_stop_it(train, folder):
     done = train(STOP_LATER)
     assert "vgg61" in done.error
     assert done.out.count("warning: ") == 1
-    assert f"warning: image_grey: {path}: grey image; " in done.out
+    assert f"warning: image_gray: {path}: gray image; " in done.out
 
 
 def test_a_sample_is_checked(train, folder):

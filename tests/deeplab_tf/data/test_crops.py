@@ -1,4 +1,4 @@
-"""Crops made at once, against the random operations that make them one after the other."""
+"""Crops of files, against TensorFlow's operations on whole images one after the other."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_tf.data import crops
-from deeplab_tf.data.augment import random_crop, random_jitter, random_mirror, random_scale
+from deeplab_tf.data import image_files
+from deeplab_tf.data.augment import draw_change
 from deeplab_tf.data.examples import Example
+from deeplab_tf.data.image_files import encode_label, load_pair
 from deeplab_tf.data.pipeline import input_error_from, training_batches
-from deeplab_tf.data.png import encode_label
-from deeplab_tf.data.voc import decode_image, load_pair
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import MEAN_RGB
 
 
 def _batches(examples, count, crop_size, **options):
@@ -43,78 +43,74 @@ def photographs(tmp_path):
     return made
 
 
-def _by_the_operations(examples, positions, crop_size, scales, jitter):
-    """What `training_batches` of seed 0 shall give, made whole by the operations in turn."""
-    changes = [random_scale(*scales), random_jitter(jitter), random_crop(crop_size)]
-    made, count = [], len(examples)
-    for position in range(positions):
-        order_seed = tf.constant([0, position // count], tf.int64)
-        index = int(
-            tf.random.experimental.index_shuffle(
-                tf.constant(position % count, tf.int64),
-                order_seed,
-                tf.constant(count - 1, tf.int64),
-            )
-        )
-        image, label = load_pair(examples[index], 20)
-        example = {
-            "image": tf.constant(image, tf.float32),
-            "label": tf.constant(label),
-            "name": tf.constant(examples[index].name),
-            "seed": tf.constant([0, position], tf.int64),
-        }
-        for change in [*changes, random_mirror()]:
-            example = change(example)
-        made.append({key: example[key].numpy() for key in ("image", "label", "name")})
-    return made
+def _change(image, label, seed, crop_size, scale_range, scale_step=0.0, jitter=0.0):
+    """The crop as TensorFlow's operations make it, one after the other, on the whole image."""
+    change = draw_change(tf.constant(seed, tf.int64), scale_range, scale_step, jitter=jitter)
+    size = tf.cast(tf.shape(label), tf.float32)
+    size = tf.maximum(tf.cast(tf.floor(size * change.scale + 0.5), tf.int32), 1)
+    image = tf.image.resize(image, size).numpy()
+    label = tf.image.resize(label[..., None], size, "nearest").numpy()[..., 0]
+    if change.colors is not None:
+        image = image @ change.colors.numpy()[:, :3].T + change.colors.numpy()[:, 3]
+        image = np.clip(image, 0, 255)
+    below, right = np.maximum(crop_size - np.array(label.shape), 0)
+    label = np.pad(label, [(0, below), (0, right)], constant_values=255)
+    image = np.pad(image, [(0, below), (0, right), (0, 0)], constant_values=np.nan)
+    image = np.where(np.isnan(image), np.float32(MEAN_RGB), image)
+    positions = np.array(label.shape) - crop_size + 1
+    top, left = (change.corner.numpy() * positions.astype(np.float32)).astype(int)
+    window = (slice(top, top + crop_size), slice(left, left + crop_size))
+    step = -1 if change.mirrored else 1
+    return image[window][:, ::step], label[window][:, ::step]
 
 
 @pytest.mark.parametrize(
-    ("crop_size", "scales", "jitter"),
-    [(33, (0.5, 1.5), 0.0), (33, (0.5, 1.5), 0.7), (20, (0.3, 3, 0.3), 0.0), (90, (1, 2), 0.4)],
+    ("crop_size", "scale_range", "scale_step", "jitter"),
+    [
+        (33, (0.5, 1.5), 0.0, 0.0),
+        (33, (0.5, 1.5), 0.0, 0.7),
+        (20, (0.3, 3), 0.3, 0.0),
+        (90, (1, 2), 0.0, 0.4),
+    ],
 )
-def test_batches_are_what_the_operations_make(photographs, crop_size, scales, jitter):
-    options = {"scale_range": scales[:2], "jitter": jitter}
-    options["scale_step"] = scales[2] if len(scales) > 2 else 0.0
-    batches = _batches(photographs, 24, crop_size, **options)
-    wanted = _by_the_operations(photographs, 24, crop_size, scales, jitter)
-    for batch, want in zip(batches, wanted, strict=True):
-        assert batch["name"][0] == want["name"]
-        np.testing.assert_array_equal(batch["label"][0], want["label"])
-        np.testing.assert_allclose(batch["image"][0], want["image"], atol=1e-3)
+def test_crops_are_what_tensorflow_makes_of_whole_images(
+    photographs, crop_size, scale_range, scale_step, jitter
+):
+    options = {"scale_range": scale_range, "scale_step": scale_step, "jitter": jitter}
+    by_name = {example.name.encode(): load_pair(example, 20) for example in photographs}
+    for position, batch in enumerate(_batches(photographs, 12, crop_size, **options)):
+        pair = by_name[batch["name"][0]]
+        image, label = _change(*pair, (0, position), crop_size, **options)
+        np.testing.assert_array_equal(batch["label"][0], label)
+        np.testing.assert_allclose(batch["image"][0], image, atol=1e-3)
 
 
 def test_tiles_are_scaled_and_cropped_by_themselves(photographs):
-    # Each tile, written as an image of its own, gives the same crops.
+    # Each tile, as an image of its own, gives the same crops.
     image, label = load_pair(photographs[0], 20)
     tiling = {"tile_size": (45, 40), "tile_overlap": 3}
     tiles = _batches(photographs[:1], 8, 24, scale_range=(1, 3), **tiling)
     for position, batch in enumerate(tiles):
         found = []
         for left in (0, 24):
-            example = {
-                "image": tf.constant(image[:, left : left + 40], tf.float32),
-                "label": tf.constant(label[:, left : left + 40]),
-                "seed": tf.constant([0, position], tf.int64),
-            }
-            for change in (random_scale(1, 3), random_crop(24), random_mirror()):
-                example = change(example)
+            tile = (part[:, left : left + 40] for part in (image, label))
+            image_crop, label_crop = _change(*tile, (0, position), 24, scale_range=(1, 3))
             found.append(
-                np.array_equal(example["label"], batch["label"][0])
-                and np.allclose(example["image"], batch["image"][0], atol=1e-3)
+                np.array_equal(label_crop, batch["label"][0])
+                and np.allclose(image_crop, batch["image"][0], atol=1e-3)
             )
         assert sum(found) == 1
 
 
 def test_of_a_jpeg_only_the_part_around_the_crop_is_decoded(photographs, monkeypatch):
     decoded = []
-    decode_window = crops._decode_window
+    decode_window = image_files._decode_window
 
     def spy(contents, window):
         decoded.append(tuple(window))
         return decode_window(contents, window)
 
-    monkeypatch.setattr(crops, "_decode_window", spy)
+    monkeypatch.setattr(image_files, "_decode_window", spy)
     batches = _batches(photographs, 6, 10, scale_range=(1, 1))
     assert len(decoded) >= len(batches)
     for _, _, height, width in decoded:
@@ -152,18 +148,3 @@ def test_a_jpeg_that_is_larger_than_its_label_is_named(photographs):
     example = photographs[0]
     Path(example.label).write_bytes(encode_label(np.zeros((44, 64), np.uint8)))
     _assert_named(example, "size 64x44 differs from the image's 64x45")
-
-
-@pytest.mark.parametrize("sampling", ["411", "420", "422", "440", "444"])
-@pytest.mark.parametrize("progressive", [0, 1])
-def test_both_decoders_give_the_same_pixels(sampling, progressive):
-    # Whole JPEGs are decoded by OpenCV, parts of them and all that is scored by TensorFlow.
-    rng = np.random.default_rng(0)
-    for size in ((1, 1), (8, 9), (37, 51), (120, 90)):
-        image = cv2.GaussianBlur(rng.integers(0, 256, (*size, 3), np.uint8), (0, 0), 1.5)
-        factor = getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{sampling}")
-        options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
-        options += [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive]
-        contents = cv2.imencode(".jpg", image, options)[1].tobytes()
-        whole = cv2.imdecode(np.frombuffer(contents, np.uint8), crops._RGB_AS_STORED)
-        np.testing.assert_array_equal(whole, decode_image(contents))

@@ -4,13 +4,12 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted import cmyk_jpeg, png, with_orientation
 
+from deeplab_tf.data.image_files import encode_label
 from deeplab_tf.data.image_header import Header, read_header
-from deeplab_tf.data.png import encode_label
 from deeplab_tf.errors import InputError
 
 LABEL = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
@@ -21,24 +20,28 @@ def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+def made(width, height, depth, color):
+    """A PNG up to the beginning of its pixels."""
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"")
+
+
 def jpeg(array):
     return cv2.imencode(".jpg", array)[1].tobytes()
 
 
 @pytest.mark.parametrize(
-    ("array", "color", "depth", "components"),
+    ("array", "color", "depth"),
     [
-        (LABEL, "grey", 8, 1),
-        (LABEL.astype(np.uint16), "grey", 16, 1),
-        (RGB, "rgb", 8, 3),
-        (RGB.astype(np.uint16), "rgb", 16, 3),
-        (np.dstack([RGB, LABEL]), "rgb+alpha", 8, 4),
+        (LABEL, "gray", 8),
+        (LABEL.astype(np.uint16), "gray", 16),
+        (RGB, "rgb", 8),
+        (RGB.astype(np.uint16), "rgb", 16),
+        (np.dstack([RGB, LABEL]), "rgb+alpha", 8),
     ],
 )
-def test_png(array, color, depth, components):
-    header = read_header(png(array))
-    assert header == Header("PNG", 3, 2, color, depth)
-    assert header.components == components
+def test_png(array, color, depth):
+    assert read_header(png(array)) == Header("PNG", 3, 2, color, depth)
 
 
 def test_palette_png_has_its_colors():
@@ -47,23 +50,18 @@ def test_palette_png_has_its_colors():
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
-def test_png_of_few_bits_and_of_grey_with_alpha(depth):
-    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 7, 5, depth, 0, 0, 0, 0))
-    assert read_header(start) == Header("PNG", 7, 5, "grey", depth)
-    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 7, 5, 8, 4, 0, 0, 0))
-    assert read_header(start).components == 2
+def test_png_of_few_bits(depth):
+    assert read_header(made(7, 5, depth, 0)) == Header("PNG", 7, 5, "gray", depth)
+
+
+def test_png_of_gray_with_alpha():
+    assert read_header(made(7, 5, 8, 4)).color == "gray+alpha"
 
 
 def test_jpeg_of_one_three_and_four_components():
-    assert read_header(jpeg(LABEL)) == Header("JPEG", 3, 2, "grey", 8)
+    assert read_header(jpeg(LABEL)) == Header("JPEG", 3, 2, "gray", 8)
     assert read_header(jpeg(RGB)) == Header("JPEG", 3, 2, "rgb", 8)
     assert read_header(cmyk_jpeg(LABEL)) == Header("JPEG", 3, 2, "cmyk", 8)
-    assert read_header(cmyk_jpeg(LABEL)).components == 4
-
-
-def test_the_cmyk_jpeg_of_the_tests_is_a_whole_one():
-    grey = np.full((16, 24), 90, np.uint8)
-    assert tf.io.decode_jpeg(cmyk_jpeg(grey), channels=3).shape == (16, 24, 3)
 
 
 def test_progressive_jpeg_with_fill_bytes_and_a_comment():
@@ -82,7 +80,9 @@ def test_exif_orientation(order, orientation):
 def test_exif_orientation_of_png():
     exif = with_orientation(b"\xff\xd8", 3)[2 + 4 + 6 :]
     contents = png(RGB)
-    assert read_header(contents[:33] + chunk(b"eXIf", exif) + contents[33:]).orientation == 3
+    for place in (33, len(contents) - 12):  # before the pixels, and after them
+        turned = contents[:place] + chunk(b"eXIf", exif) + contents[place:]
+        assert read_header(turned).orientation == 3
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
@@ -90,6 +90,7 @@ def test_an_orientation_that_does_not_exist_is_none(orientation):
     assert read_header(with_orientation(jpeg(RGB), orientation)).orientation == 1
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_broken_exif_is_none():
     contents = bytearray(with_orientation(jpeg(RGB), 6))
     contents[contents.index(b"MM\0*") + 7] = 200  # the table lies behind the end
@@ -97,24 +98,18 @@ def test_broken_exif_is_none():
 
 
 @pytest.mark.parametrize(
-    ("contents", "said"),
+    ("contents", "message"),
     [
         (b"", "empty file"),
         (b"GIF89a" + bytes(50), "neither JPEG nor PNG"),
         (b"\xff\xd8\xff\xd9", "header damaged or cut off"),
         (b"\x89PNG\r\n\x1a\n" + bytes(40), "header damaged or cut off"),
-        (
-            b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 0, 5, 8, 0, 0, 0, 0)),
-            "dam",
-        ),
-        (
-            b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 7, 5, 8, 5, 0, 0, 0)),
-            "dam",
-        ),
+        (made(0, 5, 8, 0), "damaged"),
+        (made(7, 5, 8, 5), "damaged"),
     ],
 )
-def test_what_is_no_image(contents, said):
-    with pytest.raises(InputError, match=said):
+def test_what_is_no_image(contents, message):
+    with pytest.raises(InputError, match=message):
         read_header(contents)
 
 
@@ -128,7 +123,8 @@ def test_a_file_cut_anywhere_gives_its_header_or_an_input_error(whole):
             continue
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from([b"\xff\xd8", b"\x89PNG\r\n\x1a\n", with_orientation(jpeg(RGB), 6)[:40]]),
        st.binary(max_size=200))  # fmt: skip
 def test_any_bytes_give_a_header_or_an_input_error(start, rest):

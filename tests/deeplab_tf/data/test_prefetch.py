@@ -7,7 +7,7 @@ import time
 import pytest
 
 from crf.threads import available_threads
-from deeplab_tf.data.prefetch import computed_ahead
+from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.data.synthetic import write_synthetic
 
 
@@ -16,7 +16,7 @@ def test_elements_come_in_order_though_the_first_take_longest():
         time.sleep(0.02 if number % 3 == 0 else 0)
         return number * number
 
-    found = list(itertools.islice(computed_ahead(make, itertools.count(3)), 12))
+    found = list(itertools.islice(prefetch_map(make, itertools.count(3)), 12))
     assert found == [number**2 for number in range(3, 15)]
 
 
@@ -30,7 +30,7 @@ def test_elements_are_made_in_advance_and_no_further():
             enough.set()
         return number
 
-    stream = computed_ahead(make, itertools.count(), ready=2)
+    stream = prefetch_map(make, itertools.count(), ready=2)
     assert next(stream) == 0
     assert enough.wait(60)
     time.sleep(0.05)  # long enough to see one too many
@@ -46,7 +46,7 @@ def test_an_error_comes_in_its_place():
             raise ValueError("two")
         return number
 
-    stream = computed_ahead(make, itertools.count())
+    stream = prefetch_map(make, itertools.count())
     assert [next(stream), next(stream)] == [0, 1]
     with pytest.raises(ValueError, match="two"):
         next(stream)
@@ -68,7 +68,7 @@ def test_items_that_weigh_more_are_fewer_at_a_time(weight, most):
             running.remove(number)
         return number
 
-    stream = computed_ahead(make, range(12), workers=4, ready=1, weigh=lambda _: weight)
+    stream = prefetch_map(make, range(12), workers=4, ready=1, weigh=lambda _: weight)
     assert list(stream) == list(range(12))
     assert max(highest) == most
 

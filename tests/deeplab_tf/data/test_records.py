@@ -8,13 +8,13 @@ import pytest
 import tensorflow as tf
 
 from deeplab_tf.data.datasets import label_colors, open_dataset
+from deeplab_tf.data.image_files import load_pair
 from deeplab_tf.data.records import (
     check_prepared,
     find_prepared,
     prepared_splits,
     record_extents,
 )
-from deeplab_tf.data.voc import load_pair
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import LabelSet
 

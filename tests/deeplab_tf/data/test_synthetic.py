@@ -2,13 +2,16 @@ import cv2
 import numpy as np
 import pytest
 
+from deeplab_tf.data.image_files import load_pair
 from deeplab_tf.data.synthetic import (
     CLASSES,
+    FORMS,
+    _draw_form,
     draw_scene,
     ensure_synthetic,
     write_synthetic,
 )
-from deeplab_tf.data.voc import load_pair, read_label_set, read_split
+from deeplab_tf.data.voc import read_label_set, read_split
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import LabelSet
 
@@ -53,7 +56,7 @@ def test_at_least_six_classes_all_common_and_none_rare(scenes):
 
 
 def test_color_does_not_tell_the_class(scenes):
-    # Mean colours of each class's objects must be as spread as those of all objects: the
+    # Mean colors of each class's objects must be as spread as those of all objects: the
     # class then explains next to nothing of their variance.
     colors, classes = [], []
     for image, label in scenes:
@@ -179,5 +182,57 @@ def test_pictures_of_one_object(tmp_path):
         _, label = load_pair(example, len(CLASSES))
         shown = set(np.unique(label)) - {0}
         assert len(shown) == 1
-    with pytest.raises(InputError, match=r"num_objects \(2, 1\); give \(least, most\)"):
+    with pytest.raises(InputError, match=r"num_objects \(2, 1\); give \(fewest, most\)"):
         write_synthetic(tmp_path / "none", num_objects=(2, 1))
+
+
+CENTER, RADIUS, FORM_SIZE = (50.0, 45.0), 30.0, (90, 100)
+
+
+def drawn_form(form, seed=0, center=CENTER):
+    return _draw_form(np.random.default_rng(seed), form, center, RADIUS, FORM_SIZE)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_form_covers_part_of_its_circle(form):
+    y, x = np.mgrid[: FORM_SIZE[0], : FORM_SIZE[1]] + 0.5
+    outside = np.hypot(x - CENTER[0], y - CENTER[1]) > 1.15 * RADIUS + 1
+    for seed in range(5):
+        coverage = drawn_form(form, seed)
+        assert coverage.shape == FORM_SIZE
+        assert coverage.dtype == np.float32
+        assert (coverage.min(), coverage.max()) == (0, 1)
+        assert coverage[outside].max() == 0
+        assert 0.15 < coverage.sum() / (np.pi * RADIUS**2) < 1.02
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_edges_are_smooth_and_about_one_pixel_wide(form):
+    coverage = drawn_form(form)
+    part = (coverage > 0) & (coverage < 1)
+    inside = coverage >= 0.5
+    border = (inside[:, 1:] != inside[:, :-1]).sum() + (inside[1:] != inside[:-1]).sum()
+    assert 0.3 * border < part.sum() < 2 * border
+
+
+def test_areas_of_disc_and_ring_by_hand():
+    for seed in range(5):
+        disc, ring = drawn_form("disc", seed), drawn_form("ring", seed)
+        assert 0.8 <= disc.sum() / (np.pi * RADIUS**2) <= 1.03
+        hole = np.pi * RADIUS**2 - ring.sum()
+        assert 0.4 * RADIUS < np.sqrt(hole / np.pi) < 0.54 * RADIUS
+        assert ring[45, 50] == 0
+        assert disc[45, 50] == 1
+
+
+def test_forms_of_the_same_size_differ():
+    drawn = [drawn_form(form, 1) >= 0.5 for form in FORMS]
+    for index, first in enumerate(drawn):
+        for second in drawn[:index]:
+            assert np.logical_and(first, second).sum() / np.logical_or(first, second).sum() < 0.95
+
+
+def test_the_picture_cuts_forms_off():
+    coverage = drawn_form("disc", center=(0.0, 45.0))
+    assert coverage[45, 0] == 1
+    assert 0.35 < coverage.sum() / (np.pi * RADIUS**2) < 0.55

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from deeplab_tf import InputError
+from deeplab_tf.data.image_files import load_label
 from deeplab_tf.data.label_sets import CITYSCAPES, VOC
 from deeplab_tf.data.prepare.cityscapes import convert
-from deeplab_tf.data.voc import load_label
 from deeplab_tf.evaluation.predictions import PredictionFiles
 from deeplab_tf.labels import LabelSet
 

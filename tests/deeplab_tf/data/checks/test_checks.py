@@ -18,7 +18,7 @@ from deeplab_tf.data.checks import (
 )
 from deeplab_tf.data.datasets import label_colors
 from deeplab_tf.data.examples import RecordExample
-from deeplab_tf.data.png import encode_label
+from deeplab_tf.data.image_files import encode_label
 from deeplab_tf.errors import InputError
 
 PLAIN = np.zeros((SIDE, SIDE), np.uint8)
@@ -83,13 +83,13 @@ def test_areas_of_255_instead_of_a_class_are_an_object(make):
     assert check(examples, sample=1).findings == ()
 
 
-def test_grey_labels_beside_palette_labels(make):
+def test_gray_labels_beside_palette_labels(make):
     palette = [make(name, blocks(0, 1, 2, 1)) for name in "abc"]
-    grey = make("d", planted.png(blocks(0, 1, 2, 2)))
-    report = check([*palette, grey])
+    gray = make("d", planted.png(blocks(0, 1, 2, 2)))
+    report = check([*palette, gray])
     assert kinds(report.findings) == [("warning", "label_mix")]
-    assert report.findings[0].file == grey.label
-    assert "grey label among others (1 grey, 3 palette)" in report.findings[0].what
+    assert report.findings[0].file == gray.label
+    assert "gray label among others (1 gray, 3 palette)" in report.findings[0].what
 
 
 def test_palettes_that_differ_in_colors_only_are_no_problem(make):
@@ -125,7 +125,7 @@ def test_allowed_kinds_are_warnings(make):
     report.raise_for_errors()
     assert ("warning", "void_only") in kinds(report.findings)
     assert any(line.startswith("warning: void_only: ") for line in report.warning_lines())
-    with pytest.raises(InputError, match="no kind of finding 'void'; allow some of list_missing"):
+    with pytest.raises(InputError, match="unknown kind of finding 'void'; available: list_missing"):
         check(examples, allow=["void"])
 
 
@@ -198,7 +198,7 @@ def test_text_dict_and_picture_of_a_report(spoilt):
     assert found["splits"]["val"]["images"]["background"] == 2
     picture = offenders_picture(report)
     assert picture.dtype == np.uint8 and picture.shape[1] > 2 * 320
-    # A row for each: 59, EXIF, the mask, and grey among palette, in that order.
+    # A row for each: 59, EXIF, the mask, and gray among palette, in that order.
     assert 4 * 320 < picture.shape[0] < 5 * 320 + 100
 
 

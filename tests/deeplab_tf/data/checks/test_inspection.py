@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted import SIDE, THREE, blocks, kinds, write_example
 
-from deeplab_tf.data.checks import inspect
-from deeplab_tf.data.checks.inspection import look_at
-from deeplab_tf.data.checks.values import grey_shades, value_remedy
-from deeplab_tf.data.png import encode_label
-from deeplab_tf.data.voc import load_label, load_pair
+from deeplab_tf.data.checks.inspection import gray_shades, inspect_example, value_remedy
+from deeplab_tf.data.image_files import encode_label, load_label, load_pair
 from deeplab_tf.errors import InputError
 
 PLAIN = np.zeros((SIDE, SIDE), np.uint8)
+
+
+def findings(example, num_classes, colors=None):
+    return list(inspect_example(example, num_classes, colors).findings)
 
 
 @pytest.fixture
@@ -26,15 +27,15 @@ def make(tmp_path):
 
 
 def test_nothing_is_found_in_a_good_example(make):
-    assert inspect(make("a", blocks(0, 1, 2, 255)), 3) == []
+    assert findings(make("a", blocks(0, 1, 2, 255)), 3) == []
 
 
 def test_a_finding_says_file_fault_and_remedy(make):
     example = make("a", blocks(0, 1, 3, 60))
-    (finding,) = inspect(example, 3)
+    (finding,) = findings(example, 3)
     assert finding.line == (
         f"{example.label}: label values 3, 60 of no class (3 classes: 0..2, 255 = void); if there"
-        " are 61 classes and not 3, name them all in classes.txt; otherwise mend the label"
+        " are 61 classes and not 3, name them all in classes.txt; otherwise fix the label"
     )
 
 
@@ -50,11 +51,11 @@ def test_a_finding_says_file_fault_and_remedy(make):
     ],
 )
 def test_values(make, values, kind):
-    assert kinds(inspect(make("a", blocks(*values)), 3)) == [("error", kind)]
+    assert kinds(findings(make("a", blocks(*values)), 3)) == [("error", kind)]
 
 
 def test_128_is_no_mask_where_it_is_a_class(make):
-    assert inspect(make("a", blocks(0, 128)), 129) == []
+    assert findings(make("a", blocks(0, 128)), 129) == []
 
 
 def test_labels_are_read_as_the_training_reads_them(make):
@@ -65,21 +66,21 @@ def test_labels_are_read_as_the_training_reads_them(make):
         example = make("a", contents)
         read = load_label(example.label, 3, THREE.colors)
         expected = dict(enumerate(np.bincount(read.ravel()).tolist()))
-        assert look_at(example, 3, THREE.colors).pixels == expected
+        assert inspect_example(example, 3, THREE.colors).pixels == expected
 
 
-def test_grey_and_alpha_images_are_warnings(make):
-    grey, alpha = planted.png(PLAIN), planted.png(np.dstack([PLAIN] * 4))
-    assert kinds(inspect(make("a", PLAIN, grey), 3)) == [("warning", "image_grey")]
-    assert kinds(inspect(make("a", PLAIN, alpha), 3)) == [("warning", "image_alpha")]
+def test_gray_and_alpha_images_are_warnings(make):
+    gray, alpha = planted.png(PLAIN), planted.png(np.dstack([PLAIN] * 4))
+    assert kinds(findings(make("a", PLAIN, gray), 3)) == [("warning", "image_gray")]
+    assert kinds(findings(make("a", PLAIN, alpha), 3)) == [("warning", "image_alpha")]
 
 
 def test_an_image_that_exif_turns_is_not_reported_for_its_size_as_well(make):
     tall = cv2.imencode(".jpg", np.zeros((2 * SIDE, SIDE, 3), np.uint8))[1].tobytes()
     wide = np.zeros((SIDE, 2 * SIDE), np.uint8)
     turned = make("a", wide, planted.with_orientation(tall, 6))
-    assert kinds(inspect(turned, 3)) == [("error", "image_rotated")]
-    assert kinds(inspect(make("b", wide, tall), 3)) == [("error", "label_size")]
+    assert kinds(findings(turned, 3)) == [("error", "image_rotated")]
+    assert kinds(findings(make("b", wide, tall), 3)) == [("error", "label_size")]
 
 
 JPEG_KINDS = {
@@ -92,12 +93,12 @@ JPEG_KINDS = {
 
 @pytest.mark.parametrize("kind", JPEG_KINDS)
 @pytest.mark.parametrize("level", [0, 128, 200])
-def test_grey_corners_are_no_missing_data(make, kind, level):
+def test_gray_corners_are_no_missing_data(make, kind, level):
     image = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
     image[SIDE // 2 :] = level
     jpeg = cv2.imencode(".jpg", image, JPEG_KINDS[kind])[1].tobytes()
     for contents in (jpeg, jpeg + bytes(9)):
-        assert inspect(make("a", PLAIN, contents), 3) == []
+        assert findings(make("a", PLAIN, contents), 3) == []
 
 
 @pytest.mark.parametrize("kind", ["plain", "optimised"])
@@ -108,19 +109,19 @@ def test_a_jpeg_with_its_end_but_not_all_before_it(make, kind):
     pixels = jpeg.rindex(b"\xff\xda") + 14  # where their data starts
     for kept in np.linspace(pixels, pixels + (len(jpeg) - pixels) * 2 // 3, 8).astype(int):
         example = make("a", PLAIN, jpeg[:kept] + jpeg[-2:])
-        assert kinds(inspect(example, 3)) == [("error", "image_unreadable")]
+        assert kinds(findings(example, 3)) == [("error", "image_unreadable")]
         assert load_pair(example, 3)  # what makes it hard to notice
 
 
 def test_a_file_that_cannot_be_opened_is_named(make):
     example = make("a", PLAIN)
-    (finding,) = inspect(example._replace(label="absent.png"), 3)
+    (finding,) = findings(example._replace(label="absent.png"), 3)
     assert (finding.kind, finding.line) == (
         "label_missing", "absent.png: No such file or directory; check the path",
     )  # fmt: skip
-    (finding,) = inspect(example._replace(image="absent.jpg"), 3)
+    (finding,) = findings(example._replace(image="absent.jpg"), 3)
     assert (finding.kind, finding.file) == ("image_missing", "absent.jpg")
-    (finding,) = inspect(example._replace(label=""), 3)
+    (finding,) = findings(example._replace(label=""), 3)
     assert (finding.kind, finding.file) == ("label_missing", "label of 'a'")
 
 
@@ -165,7 +166,7 @@ def test_what_is_not_reported_can_be_trained_on(image, label, which, flips, perc
     if percent < 40:
         del contents[which][len(contents[which]) * percent // 40 :]
     example = InMemory(tuple(map(bytes, contents)))
-    found = inspect(example, 3, THREE.colors)
+    found = findings(example, 3, THREE.colors)
     try:
         load_pair(example, 3, THREE.colors)
     except InputError:
@@ -175,8 +176,8 @@ def test_what_is_not_reported_can_be_trained_on(image, label, which, flips, perc
 
 def test_what_wrong_values_tell():
     colors = [(0, 0, 0), (128, 0, 0), (0, 128, 0)]
-    assert grey_shades(colors) == {38, 39, 75, 76}
-    assert "grey shades" in value_remedy([0, 38, 75, 255], 3, colors)
+    assert gray_shades(colors) == {38, 39, 75, 76}
+    assert "gray shades" in value_remedy([0, 38, 75, 255], 3, colors)
     assert "if there are 61 classes" in value_remedy([0, 38, 60], 3, colors)
     assert "count from 1" in value_remedy([1, 2, 3, 255], 3, colors)
     assert "if there are 4 classes" in value_remedy([0, 1, 2, 3, 255], 3, colors)

@@ -20,12 +20,12 @@ from tiny_archives import (
 )
 
 from deeplab_tf.data.datasets import open_dataset
+from deeplab_tf.data.image_files import load_pair
+from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.prepare import prepare
 from deeplab_tf.data.prepare.archives import Archive
 from deeplab_tf.data.prepare.voc12 import Voc12
-from deeplab_tf.data.voc import load_pair
 from deeplab_tf.errors import InputError
-from deeplab_tf.labels import VOC
 
 ARCHIVE = "VOCtrainval_11-May-2012.tar"
 NAMES = {
@@ -96,7 +96,7 @@ def test_only_the_files_of_the_data_set_are_there(done):
 
 def test_metadata(done):
     metadata = json.loads((done.folder / "metadata.json").read_text())
-    assert metadata["classes"] == list(VOC)
+    assert metadata["classes"] == list(VOC.names)
     assert metadata["colors"][15] == [192, 128, 128] and metadata["void_color"] == [224, 224, 192]
     assert metadata["names"] == {split: list(examples) for split, examples in NAMES.items()}
     assert metadata["lists"] == {"trainval": ["train", "val"]}
@@ -104,7 +104,7 @@ def test_metadata(done):
 
 def test_opens_as_a_data_set(done):
     examples, label_set = open_dataset("voc12", done.folder.parents[1], "trainval")
-    assert [example.name for example in examples] == list(LABELS) and label_set.names == VOC
+    assert [example.name for example in examples] == list(LABELS) and label_set == VOC
     for example in examples:
         image, label = load_pair(example, label_set.num_classes)
         assert image.shape == (*SIZE, 3)

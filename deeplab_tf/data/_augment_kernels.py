@@ -1,7 +1,7 @@
-"""Kernels that write one crop of a scaled image and of its label map, reading only what it needs.
+"""The loops over pixels of `augment.py`, compiled by Numba.
 
-They compute what `tf.image.resize` computes, in its order and in float32: the centre of pixel i
-of n lies at (i + 0.5) m / n - 0.5 of the m pixels it is resized from.
+They compute what `tf.image.resize` computes, in its order and in float32: the center of pixel i of
+n is at (i + 0.5) m / n - 0.5 of the m pixels that it is resized from.
 """
 
 import numpy as np
@@ -13,28 +13,28 @@ _HALF = np.float32(0.5)
 
 @kernel
 def resample_image(image, offset, size, scaled, corner, mirrored, padding, out):
-    """Write the crop of an image that is resized bilinearly.
+    """Write a crop of an image that is resized bilinearly.
 
     Args:
-      image: (h, w, 3) uint8, which may be a part of the image alone.
-      offset: (2,) int64, row and column of `image` where the image would start.
-      size: (2,) int64, height and width of the image.
-      scaled: (2,) int64, height and width that it is resized to.
-      corner: (2,) int64, top and left of the crop in the resized image.
+      image: (h, w, 3) uint8, which may be only a part of the image.
+      offset: (row, column) of `image` where the image starts.
+      size: (height, width) of the image.
+      scaled: (height, width) that it is resized to.
+      corner: (row, column) of the resized image where the crop begins.
       mirrored: whether left and right are swapped.
-      padding: (3,) float32, colour of what lies below and right of the resized image.
+      padding: (3,) float32, color of what is below and to the right of the resized image.
       out: (crop, crop, 3) float32, receives the crop.
 
     Returns:
-      Rows and columns of the crop that are no padding.
+      Number of rows and of columns of the crop that are not padding.
     """
     rows, columns = _filled(out.shape[0], scaled, corner)
-    first, _, _ = _neighbours(corner[1], size[1], scaled[1])
-    _, last, _ = _neighbours(corner[1] + columns - 1, size[1], scaled[1])
+    first, _, _ = _neighbors(corner[1], size[1], scaled[1])
+    _, last, _ = _neighbors(corner[1] + columns - 1, size[1], scaled[1])
     lefts, rights = np.empty(columns, np.uint32), np.empty(columns, np.uint32)
     weights = np.empty(columns, np.float32)
     for j in range(columns):
-        low, high, weight = _neighbours(corner[1] + j, size[1], scaled[1])
+        low, high, weight = _neighbors(corner[1] + j, size[1], scaled[1])
         place = columns - 1 - j if mirrored else j
         lefts[place], rights[place], weights[place] = 3 * (low - first), 3 * (high - first), weight
     flat = image.reshape(image.shape[0], -1)
@@ -42,7 +42,7 @@ def resample_image(image, offset, size, scaled, corner, mirrored, padding, out):
     row = np.empty(used.stop - used.start, np.float32)
     begin = out.shape[0] - columns if mirrored else 0
     for i in range(rows):
-        low, high, weight = _neighbours(corner[0] + i, size[0], scaled[0])
+        low, high, weight = _neighbors(corner[0] + i, size[0], scaled[0])
         _mix(flat[low + offset[0], used], flat[high + offset[0], used], weight, row)
         _spread(row, lefts, rights, weights, out[i, begin : begin + columns])
     _pad(out, rows, columns, mirrored, padding)
@@ -51,12 +51,12 @@ def resample_image(image, offset, size, scaled, corner, mirrored, padding, out):
 
 @kernel
 def resample_label(label, offset, size, scaled, corner, mirrored, void, out):
-    """Write the crop of a label map that is resized by taking the nearest pixel.
+    """Write a crop of a label map that is resized by taking the nearest pixel.
 
     Args:
       label: (h, w) uint8.
       offset, size, scaled, corner, mirrored: as for `resample_image`.
-      void: label of what lies below and right of the resized label map.
+      void: label of what is below and to the right of the resized label map.
       out: (crop, crop) uint8, receives the crop.
     """
     rows, columns = _filled(out.shape[0], scaled, corner)
@@ -74,12 +74,12 @@ def resample_label(label, offset, size, scaled, corner, mirrored, void, out):
 
 @kernel
 def change_colors(image, rows, columns, mirrored, change):
-    """Change the colours of a crop, except in its padding, and keep them within 0..255.
+    """Change the colors of a crop, except in its padding, and limit them to 0..255.
 
     Args:
       image: (crop, crop, 3) float32, changed in place.
-      rows, columns, mirrored: where the padding begins; see `resample_image`.
-      change: (3, 4) float32; see `deeplab_tf.data.jitter.color_change`.
+      rows, columns, mirrored: what is not padding; see `resample_image`.
+      change: (3, 4) float32; see `deeplab_tf.data.augment.random_jitter`.
     """
     begin = image.shape[1] - columns if mirrored else 0
     low, high = np.float32(0), np.float32(255)
@@ -92,24 +92,14 @@ def change_colors(image, rows, columns, mirrored, change):
 
 
 @kernel
-def holds_unknown(label, num_classes, void):
-    """Whether a label map (H, W) uint8 holds a value that is neither a class nor `void`."""
-    # No early end, so that many values are compared at once.
-    count = 0
-    for value in label.reshape(-1):
-        count += (value >= num_classes) & (value != void)
-    return count > 0
-
-
-@kernel
 def _filled(crop, scaled, corner):
     # Rows and columns of the crop that the resized image fills.
     return min(crop, scaled[0] - corner[0]), min(crop, scaled[1] - corner[1])
 
 
 @kernel
-def _neighbours(position, size, scaled):
-    # The pixels to the left and to the right of a pixel's centre, and the weight of the right one.
+def _neighbors(position, size, scaled):
+    # The pixels to the left and to the right of a pixel's center, and the weight of the right one.
     ratio = np.float32(size) / np.float32(scaled)
     center = (np.float32(position) + _HALF) * ratio - _HALF
     low = np.floor(center)
@@ -131,7 +121,7 @@ def _mix(above, below, weight, row):
 
 @kernel
 def _spread(row, lefts, rights, weights, out):
-    # Indices are unsigned, because a signed one may count from the end, which takes a comparison.
+    # Unsigned indices, because a signed one might count from the end, which costs a comparison.
     for j in range(len(weights)):
         left, right, weight = lefts[j], rights[j], weights[j]
         for c in range(3):

@@ -1,32 +1,32 @@
-"""What only many examples together show: void drawn as an object, mixed labels, class shares.
+"""What only many labels together show: void drawn as an object, mixed labels, class shares.
 
-Each function takes the labels that were looked at as a list of (file, `Inspection`), and gives a
+Each function takes the labels that were inspected as a list of (file, `Inspection`), and returns a
 list of `Finding` that does not depend on their order.
 """
 
 from collections import Counter
 
 from deeplab_tf.data.checks.findings import ERROR, WARNING, is_about_label, problem, some
-from deeplab_tf.data.checks.values import grey_shades, value_remedy
+from deeplab_tf.data.checks.inspection import gray_shades, value_remedy
 from deeplab_tf.labels import VOID
 
-SOLID_SHARE = 0.5  # of the labels; in more than this, void looks drawn as an object
-HINT_SHARE = 0.1  # in more than this it may be worth a look
-DOMINANT_SHARE = 0.999  # of the pixels that are no void
-SHADES_SHARE = 0.5  # of the grey labels; where more hold shades alone, they are no indices
-ACCIDENT = 1e-4  # the chance, in one label, of what is taken for no accident
+SOLID_SHARE = 0.5  # of the labels; if void fills areas in more, it looks like an object
+HINT_SHARE = 0.1  # in more than this it is worth a warning
+DOMINANT_SHARE = 0.999  # of the pixels that are not void
+SHADES_SHARE = 0.5  # of the gray labels; if more hold only shades, they hold no indices
+ACCIDENT = 1e-4  # the probability in one label below which nothing counts as an accident
 
 
 def void_objects(labels, absent, is_complete):
-    """Objects drawn with the value of void.
+    """Find objects drawn with the value of void.
 
-    That 255 is all there is beside 0 in most labels with objects, or is drawn in areas in most
-    labels, is no proof alone: a class that occurs nowhere must go with it.
+    It is not enough that most labels with objects hold only 0 and 255, or that 255 fills areas in
+    most labels: a class that occurs nowhere must add to the evidence.
 
     Args:
       labels: list of (file, `Inspection`) of one split.
       absent: dict from index to name of the classes that no label of any split has.
-      is_complete: whether all labels of all splits were read, so that `absent` is certain.
+      is_complete: whether all labels of all splits were read, so `absent` is certain.
 
     Returns:
       A list of at most one `Finding`.
@@ -34,37 +34,37 @@ def void_objects(labels, absent, is_complete):
     shown = [(file, look) for file, look in labels if set(look.pixels) not in ({0}, {VOID}, set())]
     alone = [file for file, look in shown if set(look.pixels) == {0, VOID} and look.solid_void]
     if len(alone) > SOLID_SHARE * len(shown) and set(absent) - {0}:
-        return [_void_object(alone, shown, "all there is beside 0", absent)]
+        return [_void_object(alone, shown, "the only value beside 0", absent)]
     solid = [file for file, look in labels if look.solid_void]
     if is_complete and absent and len(solid) > HINT_SHARE * len(labels):
         is_proof = len(solid) > SOLID_SHARE * len(labels)
         severity = ERROR if is_proof else WARNING
-        return [_void_object(solid, labels, "drawn in areas", absent, severity)]
-    return [_void_object(alone, shown, "all there is beside 0", {}, WARNING)] if alone else []
+        return [_void_object(solid, labels, "filling areas", absent, severity)]
+    return [_void_object(alone, shown, "the only value beside 0", {}, WARNING)] if alone else []
 
 
 def _void_object(files, labels, how, absent, severity=ERROR):
     what = f"{VOID} (void, not learned) is {how} in {len(files)} of {len(labels)} labels"
     if absent:
         what += f", while no label has {some(map(repr, absent.values()), 3)}"
-    remedy = f"if {VOID} is meant as a class, write that class's index in its place"
+    remedy = f"if {VOID} is meant as a class, write that class's index instead"
     return problem("void_object", min(files), what, remedy, severity)
 
 
 def mixed_labels(labels, num_classes):
-    """Labels of which some are stored as palette indices, others as grey levels or colours.
+    """Find labels stored as gray levels among labels stored as palette indices or colors.
 
-    A mix of palette and grey labels is usual: VOC's are the former, and those of SBD are often
-    kept as the latter. A grey level that is the index of a class may be a shade of a colour as
-    well and proves nothing. It is an error only where most grey labels hold nothing but shades,
-    and so many that it is no accident.
+    A mix of palette and gray labels is common: VOC's are the former, and those of SBD are often
+    stored as the latter. A gray level that is the index of a class may also be the shade of a
+    color, and proves nothing. It is an error only if most gray labels hold nothing but shades,
+    and too many for an accident.
 
     Args:
       labels: list of (file, `Inspection`) of all splits.
       num_classes: number of classes.
 
     Returns:
-      A list of `Finding`: an error for each grey label that holds grey shades where palette
+      A list of `Finding`: an error for each gray label that holds gray shades while palette
       labels hold indices, or else one warning about the mix.
     """
     labels = [(file, look) for file, look in labels if look.pixels and not _is_refused(look)]
@@ -79,21 +79,21 @@ def _is_refused(look):
 
 
 def _shades_of_colors(labels, num_classes):
-    # Of the palettes alone: the shades of many classes' colors are nearly all levels there are.
-    shades = grey_shades([tuple(color) for _, look in labels for color in look.palette])
-    grey = [(file, set(look.pixels) - {0, VOID}) for file, look in labels if look.color == "grey"]
+    # Only of the palettes: the shades of many classes' colors are nearly all levels there are.
+    shades = gray_shades([tuple(color) for _, look in labels for color in look.palette])
+    gray = [(file, set(look.pixels) - {0, VOID}) for file, look in labels if look.color == "gray"]
     wrong = [
         problem(
             "label_mix",
             file,
-            f"grey levels {some(sorted(levels))} are shades of the colors that palette labels of"
+            f"gray levels {some(sorted(levels))} are shades of the colors that palette labels of"
             " the same data show",
             "write the class indices instead",
         )
-        for file, levels in grey
+        for file, levels in gray
         if _are_shades(levels, shades, num_classes)
     ]
-    return wrong if len(wrong) > SHADES_SHARE * len(grey) else []
+    return wrong if len(wrong) > SHADES_SHARE * len(gray) else []
 
 
 def _are_shades(levels, shades, num_classes):
@@ -107,14 +107,14 @@ def _mix_warning(labels, counts):
     file = min(file for file, look in labels if look.color == rarest)
     listed = ", ".join(f"{counts[color]} {color}" for color in sorted(counts))
     what = f"{rarest} label among others ({listed})"
-    return problem("label_mix", file, what, "see that all hold the same indices", WARNING)
+    return problem("label_mix", file, what, "check that all hold the same indices", WARNING)
 
 
 def mixed_palettes(labels):
-    """Palette labels that show a colour under another index than most others do.
+    """Find palette labels that show a color under another index than most others do.
 
-    A program that makes a palette for each picture gives the indices in an order of its own, so
-    that they mean another class in each file.
+    A program that makes a palette for each picture orders the indices anew, so an index means
+    another class in each file.
 
     Args:
       labels: list of (file, `Inspection`) of all splits.
@@ -141,11 +141,11 @@ def mixed_palettes(labels):
 
 
 def class_shares(labels, place, label_set):
-    """Classes that never occur, or that are nearly all there is.
+    """Find classes that never occur, and a class that fills nearly all pixels.
 
     Args:
-      labels: list of (file, `Inspection`): all of the list that is trained on.
-      place: what messages call the list.
+      labels: list of (file, `Inspection`): all labels of the list that is trained on.
+      place: the name of the list in messages.
       label_set: `LabelSet`.
 
     Returns:
@@ -156,19 +156,19 @@ def class_shares(labels, place, label_set):
     findings = []
     if absent:
         what = f"no label has {some(map(repr, absent))}"
-        remedy = "a network cannot learn it: add examples or take the class out"
+        remedy = "a network cannot learn it: add examples or remove the class"
         findings.append(problem("class_absent", place, what, remedy))
     total = sum(pixels[index] for index in range(label_set.num_classes))
     for index, name in enumerate(label_set.names):
         if label_set.num_classes > 1 and pixels[index] > DOMINANT_SHARE * total:
             what = f"{100 * pixels[index] / total:.3f} % of the pixels are {name!r}"
-            remedy = "a network learns to answer nothing else: add examples of the other classes"
+            remedy = "a network learns to predict nothing else: add examples of the other classes"
             findings.append(problem("class_dominates", place, what, remedy))
     return findings
 
 
 def sum_pixels(looks):
-    """Pixels of each label value in many `Inspection`s, as a `Counter`."""
+    """The number of pixels of each label value in many `Inspection`s, as a `Counter`."""
     pixels = Counter()
     for look in looks:
         pixels.update(look.pixels)
@@ -176,7 +176,7 @@ def sum_pixels(looks):
 
 
 def explain_values(findings, labels, label_set):
-    """The findings, with one remedy for wrong label values that fits all the labels together.
+    """Give wrong label values one remedy that fits all labels together.
 
     Args:
       findings: list of `Finding`.

@@ -7,9 +7,8 @@ import pytest
 from planted import SIDE, blocks, kinds, write_example
 
 from deeplab_tf.data.checks import ERROR, WARNING, check_dataset
-from deeplab_tf.data.checks.evidence import mixed_labels
-from deeplab_tf.data.checks.inspection import Inspection
-from deeplab_tf.data.checks.values import grey_shades
+from deeplab_tf.data.checks.across_labels import mixed_labels
+from deeplab_tf.data.checks.inspection import Inspection, gray_shades
 from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.labels import LabelSet, voc_colors
 
@@ -17,7 +16,7 @@ COLORS = voc_colors(256)
 
 
 def look(color, values):
-    """What is known of a label of these values; of palette labels in VOC's colours."""
+    """What is known of a label of these values; of palette labels in VOC's colors."""
     palette = {COLORS[v].tobytes(): v for v in values} if color == "palette" else {}
     return Inspection((), dict.fromkeys([0, *values], 1), color, False, palette)
 
@@ -29,29 +28,29 @@ def found(looks, num_classes):
 
 
 def test_a_shade_that_is_an_index_proves_nothing():
-    # 15, a person, is also the grey shade of boats' (0, 0, 128); 20, a tv, of cats' (64, 0, 0).
-    assert {14, 15, 19, 20} < grey_shades(COLORS[:21])
+    # 15, a person, is also the gray shade of boats' (0, 0, 128); 20, a tv, of cats' (64, 0, 0).
+    assert {14, 15, 19, 20} < gray_shades(COLORS[:21])
     palette = look("palette", range(1, 21))
     for values in ([15], [14, 15, 19, 20]):
-        assert found([palette, look("grey", values)], 21) == {WARNING}
+        assert found([palette, look("gray", values)], 21) == {WARNING}
 
 
 def test_many_shades_and_nothing_else_are_no_accident():
     palette, shades = look("palette", range(1, 7)), [15, 38, 75, 90, 113]
-    assert found([palette, look("grey", shades)], 157) == {ERROR}
-    assert found([palette, look("grey", [*shades, 100])], 157) == {WARNING}
-    assert found([palette, look("grey", shades[:2])], 157) == {WARNING}
-    # Nor where most other grey labels hold indices.
-    others = [look("grey", [1, 2]), look("grey", [3])]
-    assert found([palette, look("grey", shades), *others], 157) == {WARNING}
+    assert found([palette, look("gray", shades)], 157) == {ERROR}
+    assert found([palette, look("gray", [*shades, 100])], 157) == {WARNING}
+    assert found([palette, look("gray", shades[:2])], 157) == {WARNING}
+    # Nor where most other gray labels hold indices.
+    others = [look("gray", [1, 2]), look("gray", [3])]
+    assert found([palette, look("gray", shades), *others], 157) == {WARNING}
     # Without palette labels there is nothing mixed.
-    assert found([look("grey", shades)], 157) == set()
+    assert found([look("gray", shades)], 157) == set()
 
 
 @pytest.mark.parametrize("num_classes", [11, 21, 60, 150, 255])
 @pytest.mark.parametrize("palette_share", [0.02, 0.14, 0.5, 0.9])
 def test_no_sample_of_indices_is_taken_for_shades(num_classes, palette_share):
-    # As of VOC with SBD's labels in grey: in each label a few classes, some of them often.
+    # As of VOC with SBD's labels in gray: in each label a few classes, some of them often.
     rng = random.Random(f"{num_classes} {palette_share}")
     classes = range(1, num_classes)
     weights = [1 / index for index in rng.sample(classes, len(classes))]
@@ -59,7 +58,7 @@ def test_no_sample_of_indices_is_taken_for_shades(num_classes, palette_share):
         size = rng.choice([2, 8, 64])
         looks = [
             look(
-                "palette" if rng.random() < palette_share else "grey",
+                "palette" if rng.random() < palette_share else "gray",
                 set(rng.choices(classes, weights, k=rng.randint(1, 5))),
             )
             for _ in range(size)
@@ -73,16 +72,16 @@ def test_files_of_voc_with_those_of_sbd(tmp_path):
     sbd = [make(f"s{index}", planted.png(blocks(0, index))) for index in range(1, 21)]
     report = check_dataset({"train": voc + sbd}, VOC, progress=False)
     assert kinds(report.findings) == [("warning", "label_mix")]
-    assert "palette label among others (20 grey, 4 palette)" in report.findings[0].what
+    assert "palette label among others (20 gray, 4 palette)" in report.findings[0].what
 
 
 def test_shades_beyond_the_classes_are_errors_with_their_remedy(tmp_path):
     make = functools.partial(write_example, tmp_path)
     index = np.repeat(np.uint8([[0, 1, 2, 15]]), SIDE // 4, 1).repeat(SIDE, 0)
-    grey = planted.png((COLORS[index] @ [0.299, 0.587, 0.114]).round().astype(np.uint8))
+    gray = planted.png((COLORS[index] @ [0.299, 0.587, 0.114]).round().astype(np.uint8))
     label_set = LabelSet.in_voc_colors([f"class {number}" for number in range(16)])
     report = check_dataset(
-        {"train": [make("a", index), make("b", grey)]}, label_set, progress=False
+        {"train": [make("a", index), make("b", gray)]}, label_set, progress=False
     )
     assert kinds(report.errors) == [("error", "label_value")]
-    assert "these are the grey shades of the classes' colors" in report.errors[0].remedy
+    assert "these are the gray shades of the classes' colors" in report.errors[0].remedy
