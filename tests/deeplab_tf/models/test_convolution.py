@@ -77,7 +77,13 @@ def test_saved_and_loaded(tmp_path):
     np.testing.assert_array_equal(model(x), loaded(x))
 
 
-@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "mixed_float16",
+        pytest.param("mixed_bfloat16", marks=pytest.mark.bfloat16),
+    ],
+)
 def test_there_is_a_gradient_in_16_bits(dtype):
     layer = AtrousConv2D(2, 3, dilation_rate=2, padding="same", dtype=dtype)
     x = tf.random.normal((1, 9, 9, 3))

@@ -20,6 +20,7 @@ def model():
     return model
 
 
+@pytest.mark.bfloat16
 def test_computes_in_16_bits_and_scores_in_32(model):
     copy = with_precision(model, "mixed_bfloat16")
     network = next(layer for layer in copy.layers if isinstance(layer, keras.Model))
@@ -46,6 +47,7 @@ def test_is_a_copy(model):
         assert np.array_equal(a, b)
 
 
+@pytest.mark.bfloat16
 def test_arithmetic_that_is_no_layer():
     model = build_deeplab("mobilenetv3small", "large_fov", 4, weights=None)
     copy = with_precision(model, "mixed_bfloat16")

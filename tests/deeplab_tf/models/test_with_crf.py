@@ -155,6 +155,7 @@ def test_with_a_frozen_network_the_crf_alone_learns():
     assert paths == ["crf/w1", "crf/w2", "crf/compatibility"]
 
 
+@pytest.mark.bfloat16
 def test_mixed_precision_is_float32_behind_the_network():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

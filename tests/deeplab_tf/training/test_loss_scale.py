@@ -22,6 +22,7 @@ def test_float32_is_one_model():
     assert model.get_layer("fc7").compute_dtype == "float32"
 
 
+@pytest.mark.bfloat16
 def test_bfloat16_computes_in_it_and_the_twin_does_not():
     model, twin = build_with_precision(build, "mixed_bfloat16")
     assert model.get_layer("fc7").compute_dtype == "bfloat16"
