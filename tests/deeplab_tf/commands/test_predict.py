@@ -94,6 +94,7 @@ def test_flags_reach_the_network_and_the_crf(model, model_dir, photos, tmp_path)
     assert (expected != segment(model, image, **settings)).any()
 
 
+@pytest.mark.bfloat16
 def test_the_network_in_16_bits(model, model_dir, photos, tmp_path):
     done = predict(model_dir, tmp_path / "out", BFLOAT16, photos[0])
     assert done.status == 0, done.err

@@ -171,6 +171,7 @@ def test_a_model_is_freed():
     assert reference() is None
 
 
+@pytest.mark.bfloat16
 def test_16_bit_models_give_float32():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

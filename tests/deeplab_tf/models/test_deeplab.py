@@ -142,6 +142,7 @@ def test_predict_fit_save_load(tmp_path):
     assert a.dtype == np.float32
 
 
+@pytest.mark.bfloat16
 def test_mixed_precision_gives_float32_scores():
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")

@@ -21,6 +21,7 @@ def model():
     return fuse_scales(network, (0.5, 1))
 
 
+@pytest.mark.bfloat16
 def test_computes_in_16_bits_and_scores_in_32(model):
     copy = with_precision(model, "mixed_bfloat16")
     network = next(layer for layer in copy.layers if isinstance(layer, keras.Model))
@@ -62,6 +63,7 @@ def test_float32_training_needs_one_model():
     assert model.get_layer("fc7").compute_dtype == "float32"
 
 
+@pytest.mark.bfloat16
 def test_the_float32_twin_of_bfloat16():
     model, twin = build_with_precision(small, "mixed_bfloat16")
     assert model.get_layer("fc7").compute_dtype == "bfloat16"

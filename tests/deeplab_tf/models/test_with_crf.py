@@ -137,6 +137,7 @@ def test_a_frozen_network_leaves_the_crf_to_learn():
     assert paths == ["crf/w1", "crf/w2", "crf/compatibility"]
 
 
+@pytest.mark.bfloat16
 def test_mixed_precision_is_float32_after_the_network():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

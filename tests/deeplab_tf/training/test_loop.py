@@ -347,6 +347,7 @@ def test_without_validation_only_the_last_model_is_kept(tmp_path):
     assert (tmp_path / "last.keras").exists()
 
 
+@pytest.mark.bfloat16
 def test_bfloat16_training_keeps_float32_models_with_the_trained_weights(tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

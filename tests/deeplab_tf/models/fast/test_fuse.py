@@ -159,6 +159,7 @@ def test_dropout_drops_in_training_alone():
     assert 0 < np.mean(fuse(model)(image(9), training=True) == 0) < 1
 
 
+@pytest.mark.bfloat16
 def test_mixed_precision_stays_16_bits():
     def build():
         x = keras.Input((None, None, 3))
