@@ -33,7 +33,7 @@ def contents_of(tmp_path, archives):
 def read_examples(tmp_path, dataset, split):
     """{name: (bytes of the image, label map)} of a prepared list, in its order."""
     contents = {e.name: e.read() for e in read_prepared(tmp_path / "data", dataset, split)}
-    return {name: (image, decode_label(label).numpy()) for name, (image, label) in contents.items()}
+    return {name: (image, decode_label(label)) for name, (image, label) in contents.items()}
 
 
 def write_voc2010(folder, lists, shape):

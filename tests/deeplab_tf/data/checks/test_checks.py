@@ -207,12 +207,15 @@ def test_no_picture_where_there_is_nothing_to_show(make):
 
 
 @pytest.mark.parametrize("name", planted.DEFECTS)
-def test_every_defect_can_be_drawn(tmp_path, clean, name):
+def test_every_defect_is_found_and_drawn(tmp_path, clean, name):
     folder = shutil.copytree(clean, tmp_path / "data")
-    planted.DEFECTS[name].plant(folder)
+    kind, plant = planted.DEFECTS[name]
+    file = str(plant(folder))
     splits, label_set, known = open_lists("voc", folder, ["train", "val"])
     colors = label_colors("voc", folder)
     report = check_dataset(splits, label_set, colors, known=known, progress=False)
+    assert {finding.kind for finding in report.errors} == {kind}
+    assert report.errors[0].file == file
     shown = [finding for finding in report.findings if finding.file in report.examples]
     assert (offenders_picture(report) is None) == (not shown)
 
