@@ -72,5 +72,5 @@ def test_notices_of_tensorflow_are_hidden(tmp_path):
 
 
 def test_every_command_has_its_script():
-    scripts = {path.stem.replace("_", "-") for path in Path(TOOLS).glob("*.py")}
+    scripts = {path.stem.replace("_", "-") for path in Path(TOOLS).glob("[!_]*.py")}
     assert scripts == {*COMMANDS, "launch"}
