@@ -386,14 +386,15 @@ def poison_label(model, batch):
 
 
 @pytest.mark.parametrize(
-    ("poison", "message"),
+    ("poison", "messages"),
     [
-        (poison_image, "the loss is nan"),
-        (poison_weight, "a weight is not finite"),
-        (poison_label, "Received a label value of 7 which is outside the valid range of [0, 2)"),
+        (poison_image, ["the loss is nan"]),
+        # oneDNN's ReLU makes 0 of NaN, TensorFlow's own hands it on to the loss.
+        (poison_weight, ["a weight is not finite", "the loss is nan"]),
+        (poison_label, ["Received a label value of 7 which is outside the valid range of [0, 2)"]),
     ],
 )
-def test_what_is_not_finite_stops_at_once_and_nothing_of_it_is_saved(tmp_path, poison, message):
+def test_what_is_not_finite_stops_at_once_and_nothing_of_it_is_saved(tmp_path, poison, messages):
     def batches(start):
         for i, batch in enumerate(make_batches(start)):
             yield poison(model, batch) if start + i == 5 else batch
@@ -402,7 +403,8 @@ def test_what_is_not_finite_stops_at_once_and_nothing_of_it_is_saved(tmp_path, p
     with pytest.raises(InputError) as error:
         loop.run()
     path = tmp_path / "checkpoints" / "step-4"
-    assert f"{message} at step 6, images batch5, batch5, batch5, batch5: lower" in str(error.value)
+    where = "at step 6, images batch5, batch5, batch5, batch5: lower"
+    assert any(f"{text} {where}" in str(error.value) for text in messages)
     assert str(error.value).endswith(f"the last good checkpoint is of step 4: {path}")
     assert "\n" not in str(error.value)
     kept = keras.saving.load_model(tmp_path / "last.keras")
