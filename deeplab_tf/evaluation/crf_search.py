@@ -200,7 +200,7 @@ class SearchRecord:
             known = identity if isinstance(identity, dict) else {}
             differ = [key for key in self._identity if known.get(key) != self._identity[key]]
             raise InputError(
-                f"{self.path}: belongs to a search with different {' and '.join(differ)}; {remedy}"
+                f"{self.path}: belongs to another search, which differs in {' and '.join(differ)}; {remedy}"
             )
         return scores
 

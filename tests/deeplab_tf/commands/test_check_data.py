@@ -150,7 +150,7 @@ def test_a_sample(folder):
     ("flags", "said"),
     [
         (["--data_dir=absent"], "absent: no such folder; give the folder of a data set"),
-        (["--allow_data=void"], "no kind of finding 'void'; allow some of list_missing, "),
+        (["--allow_data=void"], "unknown kind of finding 'void'; available: list_missing, "),
         (["--dataset=voc12"], "no prepared data; make it with python tools/prepare_data.py"),
         (["--splits="], "--splits names no list; give some, as --splits=train,val"),
         (["--splits=train,train"], "list 'train': is named twice, to train and to validate on"),

@@ -126,9 +126,10 @@ def test_a_stopped_search_goes_on_where_it_was(
     write, written = parameter_scores.write_file, []
 
     def stop_at_third(path, contents):
-        if len(written) == 2:
-            raise KeyboardInterrupt
-        written.append(path)
+        if path.name == "search.json":
+            if len(written) == 2:
+                raise KeyboardInterrupt
+            written.append(path)
         write(path, contents)
 
     with monkeypatch.context() as context:
@@ -151,8 +152,12 @@ def test_a_stopped_search_leaves_no_result_of_an_earlier_one(
     assert search(model_dir, data_dir, tmp_path, "--rounds=0", "--limit=1").status == 0
     assert (tmp_path / "best_crf.flags").exists() and (tmp_path / "search.png").exists()
 
-    def stop(*_):
-        raise KeyboardInterrupt
+    write = parameter_scores.write_file
+
+    def stop(path, contents):
+        if path.name == "search.json":
+            raise KeyboardInterrupt
+        write(path, contents)
 
     monkeypatch.setattr(parameter_scores, "write_file", stop)
     done = search(model_dir, data_dir, tmp_path, "--rounds=0", "--limit=1", "--grid_w1=8,9")
@@ -206,11 +211,11 @@ def test_another_search_in_the_folder_is_kept(model_dir, data_dir, tmp_path):
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for change, what in (("--limit=1", "images"), ("--flip", "settings")):
         done = search(model_dir, data_dir, tmp_path, change)
-        assert f"search.json: is of a search with another {what}" in done.error
+        assert f"search.json: belongs to another search, which differs in {what}" in done.error
     other = random_model(read_label_set(data_dir).num_classes, output_stride=16)
     other.save(tmp_path / "other.keras")
     done = search(tmp_path / "other.keras", data_dir, tmp_path)
-    assert "is of a search with another model; delete it" in done.error
+    assert "belongs to another search, which differs in model; delete it" in done.error
     (tmp_path / "other.keras").unlink()
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 

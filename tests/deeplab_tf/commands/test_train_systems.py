@@ -98,9 +98,9 @@ def test_multi_scale_features_alone_are_trained(data_dir, tmp_path):
     [
         (["--scales=1,half"], "--scales=1,half; give numbers above 0"),
         (["--branch_labels=own"], "--branch_labels has no effect with one scale"),
-        (["--accumulate=3"], "a batch of 2 cannot be gone through in 3 equal parts"),
-        (["--train_layers=^nothing"], "no layer's name matches '^nothing'; there are"),
-        (["--train_layers=("], "is no regular expression"),
+        (["--accumulate=3"], "a batch of 2 cannot be split into 3 equal micro-batches"),
+        (["--train_layers=^nothing"], "no layer's name matches '^nothing'; available:"),
+        (["--train_layers=("], "is not a regular expression"),
         (
             ["--objective=mil", "--foreground_portion=0.1"],
             "--foreground_portion has no effect without --objective=em_adapt",
