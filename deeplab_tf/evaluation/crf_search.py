@@ -199,8 +199,9 @@ class SearchRecord:
         if identity != self._identity:
             known = identity if isinstance(identity, dict) else {}
             differ = [key for key in self._identity if known.get(key) != self._identity[key]]
+            differ = " and ".join(differ)
             raise InputError(
-                f"{self.path}: belongs to another search, which differs in {' and '.join(differ)}; {remedy}"
+                f"{self.path}: belongs to another search, which differs in {differ}; {remedy}"
             )
         return scores
 
