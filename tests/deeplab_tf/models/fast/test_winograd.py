@@ -1,4 +1,4 @@
-"""Winograd's convolution against the direct one."""
+"""Winograd convolution against the direct one."""
 
 import numpy as np
 import pytest
@@ -32,8 +32,8 @@ def test_a_single_cell_by_hand():
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("rate", [1, 2, 5, 12])
-@pytest.mark.parametrize("size", [(1, 1), (4, 3), (9, 14), (17, 8), (33, 30)])
+@pytest.mark.parametrize("rate", [1, 2, 5])
+@pytest.mark.parametrize("size", [(1, 1), (9, 14), (17, 8)])
 def test_equals_the_definition(size, rate):
     x, kernel = normal(0, 2, *size, 6), normal(1, 3, 3, 6, 5)
     expected = direct(x, kernel, rate)
@@ -50,7 +50,7 @@ def test_sizes_that_are_not_known_before():
         np.testing.assert_allclose(convolve(x), direct(x, kernel, 2), atol=1e-4)
 
 
-def test_rounds_about_as_the_direct_convolution_does():
+def test_rounding_errors_are_small():
     x, kernel = normal(4, 1, 32, 32, 256), normal(5, 3, 3, 256, 128)
     exact = direct(x, kernel, 1)
     errors = [
