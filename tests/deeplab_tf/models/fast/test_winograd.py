@@ -1,4 +1,4 @@
-"""Winograd's convolution against the direct one."""
+"""Winograd convolution against the direct one."""
 
 import numpy as np
 import pytest
@@ -32,8 +32,8 @@ def test_a_single_cell_by_hand():
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("rate", [1, 2, 5, 12])
-@pytest.mark.parametrize("size", [(1, 1), (4, 3), (9, 14), (17, 8), (33, 30)])
+@pytest.mark.parametrize("rate", [1, 2, 5])
+@pytest.mark.parametrize("size", [(1, 1), (9, 14), (17, 8)])
 def test_equals_the_definition(size, rate):
     x, kernel = normal(0, 2, *size, 6), normal(1, 3, 3, 6, 5)
     expected = direct(x, kernel, rate)
