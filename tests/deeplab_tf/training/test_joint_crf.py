@@ -69,12 +69,12 @@ class Score:
         return -crf.w1, [np.full((4, 6, 3), crf.iterations, np.uint8)]
 
 
-def trainer(folder, model=None, steps=12, validation=None, rate=0.1, **settings):
+def trainer(folder, model=None, steps=40, validation=None, rate=0.05, **settings):
     model = model or tiny_refined()
     optimizer = LayerwiseSGD(
         Poly(rate, max(steps, 12)), l2=1e-3, rules=crf_rules(3) + PUBLISHED_RULES
     )
-    often = {"checkpoint_every": 4, "eval_every": 4, "log_every": 2}
+    often = {"checkpoint_every": 16, "eval_every": 16}
     training_mode = network_and_crf(model)[0].trainable
     loop = LoopSettings(folder, steps, batch_size=2, training_mode=training_mode, **often)
     joint = CRFTraining(ITERATIONS, validation)
@@ -150,9 +150,9 @@ def whole(tmp_path_factory):
 
 
 def test_trains_network_and_crf(whole):
-    assert loss_of(whole.model) < whole.first_loss
+    assert loss_of(whole.model) < 0.7 * whole.first_loss
     for old, new in zip(whole.first_weights, whole.model.trainable_variables, strict=True):
-        assert np.abs(old - new.numpy()).max() > 1e-4, new.path
+        assert np.abs(old - new.numpy()).max() > 1e-3, new.path
 
 
 def test_saves_the_network_alone_and_the_crf_beside_it(whole):
@@ -185,7 +185,7 @@ def test_what_is_saved_predicts_what_the_trained_model_predicts(whole):
         assert np.abs(found - want).mean() < 2e-5
 
 
-@pytest.mark.parametrize("killed_at", [2, pytest.param(11, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("killed_at", [2, pytest.param(35, marks=pytest.mark.slow)])
 def test_a_killed_training_resumes_bit_identically(tmp_path, capsys, whole, killed_at):
     keras.utils.set_random_seed(3)
     killed = batches_until(killed_at, make_batches)
@@ -195,8 +195,8 @@ def test_a_killed_training_resumes_bit_identically(tmp_path, capsys, whole, kill
     capsys.readouterr()
     resumed, loop = trainer(tmp_path, validation=Score())
     loop.run()
-    start = killed_at // 4 * 4
-    assert (f"continuing from step {start} of 12" in capsys.readouterr().out) == (start > 0)
+    start = killed_at // 16 * 16
+    assert (f"continuing from step {start} of 40" in capsys.readouterr().out) == (start > 0)
     for old, new in zip(whole.model.variables, resumed.variables, strict=True):
         np.testing.assert_array_equal(old, new, err_msg=old.path)
     for name in ("best_crf.json", "last_crf.json"):
