@@ -11,7 +11,7 @@ RUNS ?= runs
 DEMO := $(RUNS)/demo
 # Two processes share the files of tests, in the order of their names; each takes up to 2.5 GB.
 TEST_PROCESSES ?= 2
-PYTEST = $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+PYTEST_OPTIONS = -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all test-oldest test-newest fix lint bench ablation clean
 
@@ -33,18 +33,18 @@ demo: $(READY)  ## draw a data set, train, score with and without the CRF, expor
 	@echo "SavedModel       $(DEMO)/saved_model"
 
 test: $(READY)  ## the test suite, without what takes minutes
-	$(PYTEST) -m "not slow"
+	$(BIN)/pytest $(PYTEST_OPTIONS) -m "not slow"
 
 test-all: $(READY)  ## the whole test suite
-	$(PYTEST)
+	$(BIN)/pytest $(PYTEST_OPTIONS)
 
 test-oldest: .venv-oldest/ready  ## the tests with the oldest versions that setup.py allows
-	.venv-oldest/bin/pytest -m "not slow"
+	.venv-oldest/bin/pytest $(PYTEST_OPTIONS) -m "not slow"
 
 test-newest:  ## the tests with the newest versions of today
 	$(call make_environment,.venv-newest,$(PYTHON))
 	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager -e .[dev]
-	.venv-newest/bin/pytest -m "not slow"
+	.venv-newest/bin/pytest $(PYTEST_OPTIONS) -m "not slow"
 
 fix: $(READY)  ## format, and fix what the linter can fix
 	$(BIN)/ruff check --fix .

@@ -52,7 +52,7 @@ setup(
     # Keep in step with constraints-oldest.txt.
     install_requires=[
         "absl-py>=2.1",
-        "keras>=3.10",
+        "keras>=3.11",
         "numba>=0.61",
         "numpy>=1.26",
         "opencv-python-headless>=4.11",
