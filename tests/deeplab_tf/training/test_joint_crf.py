@@ -69,7 +69,7 @@ class Score:
         return -crf.w1, [np.full((4, 6, 3), crf.iterations, np.uint8)]
 
 
-def trainer(folder, model=None, steps=40, validation=None, rate=0.05, **settings):
+def trainer(folder, model=None, steps=40, validation=None, rate=0.01, **settings):
     model = model or tiny_refined()
     optimizer = LayerwiseSGD(
         Poly(rate, max(steps, 12)), l2=1e-3, rules=crf_rules(3) + PUBLISHED_RULES

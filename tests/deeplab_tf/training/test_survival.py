@@ -89,7 +89,7 @@ def test_sigterm_ends_a_process_with_a_checkpoint_and_status_0(tmp_path):
             if line == "step 7\n":
                 break
         process.terminate()
-        message = process.communicate(timeout=10)[0]
+        message = process.communicate(timeout=300)[0]
     assert process.returncode == 0
     assert "stopped by SIGTERM after step" in message and "the same command goes on" in message
     step = int(message.split("after step ")[1].split()[0])
