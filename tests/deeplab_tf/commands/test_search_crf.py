@@ -10,8 +10,7 @@ from tool_runner import run_tool
 from crf import CRFParams
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.data.voc import load_pair, read_label_set, read_split
-from deeplab_tf.evaluation import ConfusionMatrix, segment
-from deeplab_tf.evaluation import crf_search as parameter_scores
+from deeplab_tf.evaluation import ConfusionMatrix, crf_search, segment
 from deeplab_tf.labels import VOC
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
@@ -42,13 +41,13 @@ def model_dir(tmp_path_factory, model):
 @pytest.fixture
 def crf_calls(monkeypatch):
     """The points that the CRF is run with, image after image; the CRF itself runs as ever."""
-    calls, real = [], parameter_scores.dense_crf
+    calls, real = [], crf_search.dense_crf
 
     def spy(probabilities, images, params, num_threads):
         calls.append(params)
         return real(probabilities, images, params, num_threads=num_threads)
 
-    monkeypatch.setattr(parameter_scores, "dense_crf", spy)
+    monkeypatch.setattr(crf_search, "dense_crf", spy)
     return calls
 
 
@@ -122,16 +121,17 @@ def test_a_stopped_search_goes_on_where_it_was(
 ):
     stopped, whole = tmp_path / "stopped", tmp_path / "whole"
     assert search(model_dir, data_dir, whole).status == 0
-    write, written = parameter_scores.write_file, []
+    write, written = crf_search.write_file, []
 
     def stop_at_third(path, contents):
-        if len(written) == 2:
-            raise KeyboardInterrupt
-        written.append(path)
+        if path.name == "search.json":  # and not a file of the cache
+            if len(written) == 2:
+                raise KeyboardInterrupt
+            written.append(path)
         write(path, contents)
 
     with monkeypatch.context() as context:
-        context.setattr(parameter_scores, "write_file", stop_at_third)
+        context.setattr(crf_search, "write_file", stop_at_third)
         assert "interrupted" in search(model_dir, data_dir, stopped).error
     assert list(read_scores(stopped)) == [3, 6]
     assert not (stopped / "best_crf.flags").exists()
@@ -155,7 +155,7 @@ def test_a_stopped_search_leaves_no_result_of_an_earlier_one(
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(parameter_scores, "write_file", stop)
+    monkeypatch.setattr(crf_search, "write_file", stop)
     done = search(model_dir, data_dir, tmp_path, "--rounds=0", "--limit=1", "--grid_w1=8,9")
     assert "interrupted" in done.error
     assert sorted(path.name for path in tmp_path.iterdir()) == ["probabilities", "search.json"]
@@ -170,8 +170,8 @@ def test_number_of_threads(model_dir, data_dir, tmp_path, monkeypatch, flags, co
             seen.append(max_workers)
             super().__init__(max_workers)
 
-    monkeypatch.setattr(parameter_scores, "ThreadPoolExecutor", Executor)
-    monkeypatch.setattr("crf.cpu.crew.available_threads", lambda: 3)  # the tool imports it anew
+    monkeypatch.setattr(crf_search, "ThreadPoolExecutor", Executor)
+    monkeypatch.setattr("crf.threads.available_threads", lambda: 3)  # the tool imports it anew
     done = search(model_dir, data_dir, tmp_path, "--rounds=0", "--limit=1", *flags)
     assert done.status == 0, done.err
     assert set(seen) == {count}
@@ -207,11 +207,11 @@ def test_another_search_in_the_folder_is_kept(model_dir, data_dir, tmp_path):
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for change, what in (("--limit=1", "images"), ("--flip", "settings")):
         done = search(model_dir, data_dir, tmp_path, change)
-        assert f"search.json: is of a search with another {what}" in done.error
+        assert f"search.json: belongs to a search with different {what}" in done.error
     other = random_model(read_label_set(data_dir).num_classes, output_stride=16)
     other.save(tmp_path / "other.keras")
     done = search(tmp_path / "other.keras", data_dir, tmp_path)
-    assert "is of a search with another model; delete it" in done.error
+    assert "belongs to a search with different model; delete it" in done.error
     (tmp_path / "other.keras").unlink()
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
