@@ -202,4 +202,4 @@ def test_a_saved_model_has_its_settings_inside(model, photos, tmp_path):
 def test_a_foreign_saved_model(photos, tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "served"))
     error = predict(tmp_path / "served", tmp_path / "out", photos[0]).error
-    assert "no SavedModel of tools/export.py" in error
+    assert "not a SavedModel written by the export command" in error

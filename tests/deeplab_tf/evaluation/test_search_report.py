@@ -75,9 +75,9 @@ def test_picture_has_a_block_for_each_w1_and_a_cell_for_each_point():
     np.testing.assert_array_equal(cell(picture, block, 2, 2), search_report._GRAY)  # not tried
     np.testing.assert_array_equal(cell(picture, 0, 2, 3), search_report._WHITE)  # no such cell
     (left, top), _ = search_report._corners(3, 3)
-    np.testing.assert_array_equal(picture[block + top, left + width // 2], search_report.BLACK)
+    np.testing.assert_array_equal(picture[block + top, left + width // 2], search_report._BLACK)
     (left, top), _ = search_report._corners(2, 1)
-    assert (picture[block + top, left + width // 2] != search_report.BLACK).any()
+    assert (picture[block + top, left + width // 2] != search_report._BLACK).any()
 
 
 @pytest.mark.parametrize(
