@@ -43,13 +43,13 @@ def model_dir(tmp_path_factory, model):
 @pytest.fixture
 def crf_calls(monkeypatch):
     """The points that the CRF is run with, image after image; the CRF itself runs as ever."""
-    calls, real = [], parameter_scores.dense_crf
+    calls, real = [], crf_search.dense_crf
 
     def spy(probabilities, images, params, num_threads):
         calls.append(params)
         return real(probabilities, images, params, num_threads=num_threads)
 
-    monkeypatch.setattr(parameter_scores, "dense_crf", spy)
+    monkeypatch.setattr(crf_search, "dense_crf", spy)
     return calls
 
 
@@ -123,7 +123,7 @@ def test_a_stopped_search_goes_on_where_it_was(
 ):
     stopped, whole = tmp_path / "stopped", tmp_path / "whole"
     assert search(model_dir, data_dir, whole).status == 0
-    write, written = parameter_scores.write_file, []
+    write, written = crf_search.write_file, []
 
     def stop_at_third(path, contents):
         if path.name == "search.json":
@@ -133,7 +133,7 @@ def test_a_stopped_search_goes_on_where_it_was(
         write(path, contents)
 
     with monkeypatch.context() as context:
-        context.setattr(parameter_scores, "write_file", stop_at_third)
+        context.setattr(crf_search, "write_file", stop_at_third)
         assert "interrupted" in search(model_dir, data_dir, stopped).error
     assert list(read_scores(stopped)) == [3, 6]
     assert not (stopped / "best_crf.flags").exists()
@@ -159,7 +159,7 @@ def test_a_stopped_search_leaves_no_result_of_an_earlier_one(
             raise KeyboardInterrupt
         write(path, contents)
 
-    monkeypatch.setattr(parameter_scores, "write_file", stop)
+    monkeypatch.setattr(crf_search, "write_file", stop)
     done = search(model_dir, data_dir, tmp_path, "--rounds=0", "--limit=1", "--grid_w1=8,9")
     assert "interrupted" in done.error
     assert sorted(path.name for path in tmp_path.iterdir()) == ["probabilities", "search.json"]
