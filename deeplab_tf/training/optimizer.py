@@ -37,6 +37,19 @@ def multipliers(variable, rules):
     return 1.0, float(len(variable.shape) > 1)
 
 
+def _number_variables(variables):
+    """Number the `tf.Variable`s that `update_step` will receive, as in the list of variables.
+
+    Under a strategy a variable has a part on every device, and `update_step` receives the parts.
+    """
+    parts_of = tf.distribute.get_strategy().experimental_local_results
+    return {
+        part.ref(): number
+        for number, variable in enumerate(variables)
+        for part in (variable.value, *parts_of(variable.value))
+    }
+
+
 class _LayerwiseRules:
     """Gives a Keras optimizer coupled L2 and the rules; mixed in before the optimizer."""
 
@@ -50,10 +63,11 @@ class _LayerwiseRules:
         super().build(variables)
         # Looked up here because update_step receives a tf.Variable, which has no path.
         self._multipliers = [multipliers(variable, self.rules) for variable in variables]
+        self._numbers = _number_variables(variables)
 
     def update_step(self, gradient, variable, learning_rate):
         """Update one variable: its L2 is added to the gradient, its rate multiplied."""
-        rate, decay = self._multipliers[self._get_variable_index(variable)]
+        rate, decay = self._multipliers[self._numbers[variable.ref()]]
         if self.l2 * decay:
             gradient = gradient + self.l2 * decay * variable
         super().update_step(gradient, variable, learning_rate * rate)
@@ -72,7 +86,7 @@ class _MomentumSGD(keras.optimizers.SGD):
         if not self.momentum or self.nesterov:
             super().update_step(gradient, variable, learning_rate)
             return
-        velocity = self.momentums[self._get_variable_index(variable)].value
+        velocity = self.momentums[self._numbers[variable.ref()]].value
         tf.raw_ops.ResourceApplyKerasMomentum(
             var=variable.handle,
             accum=velocity.handle,

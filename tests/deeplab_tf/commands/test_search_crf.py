@@ -12,8 +12,7 @@ from deeplab_tf.data.image_files import load_pair
 from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.data.voc import read_label_set, read_split
-from deeplab_tf.evaluation import ConfusionMatrix, segment
-from deeplab_tf.evaluation import crf_search as parameter_scores
+from deeplab_tf.evaluation import ConfusionMatrix, crf_search, segment
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -152,7 +151,7 @@ def test_a_stopped_search_leaves_no_result_of_an_earlier_one(
     assert search(model_dir, data_dir, tmp_path, "--rounds=0", "--limit=1").status == 0
     assert (tmp_path / "best_crf.flags").exists() and (tmp_path / "search.png").exists()
 
-    write = parameter_scores.write_file
+    write = crf_search.write_file
 
     def stop(path, contents):
         if path.name == "search.json":
@@ -174,7 +173,7 @@ def test_number_of_threads(model_dir, data_dir, tmp_path, monkeypatch, flags, co
             seen.append(max_workers)
             super().__init__(max_workers)
 
-    monkeypatch.setattr(parameter_scores, "ThreadPoolExecutor", Executor)
+    monkeypatch.setattr(crf_search, "ThreadPoolExecutor", Executor)
     monkeypatch.setattr("deeplab_tf.commands.search_crf.available_threads", lambda: 3)
     done = search(model_dir, data_dir, tmp_path, "--rounds=0", "--limit=1", *flags)
     assert done.status == 0, done.err
