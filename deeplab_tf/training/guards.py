@@ -44,9 +44,14 @@ class Guards:
                     f"XLA cannot compile {found[1]}, which this training needs: leave out --xla"
                 ) from error
             found = re.search(r"assertion failed: \[(.*?)\]|(Received a label value .*?\))", text)
-            if not found:
+            if found:
+                what = found[1] or found[2]
+            elif "SparseSoftmaxCrossEntropy" in text:
+                # The gradient runs at the same time as the loss and may fail before it.
+                what = "a label value is outside the valid range"
+            else:
                 raise
-            raise self._not_usable(found[1] or found[2], step, batch) from error
+            raise self._not_usable(what, step, batch) from error
 
     def check_step(self, step, batch, loss, finite_gradients, finite_weights):
         """Raise InputError if a step has a NaN or infinite loss, gradient or weight.
