@@ -55,8 +55,8 @@ def dense_crf(
       compatibility: (C, C) tensor to use in place of the params' own.
       num_threads: number of threads of the numba engine; None uses all processors.
       prune_below: a label whose probability is below this at every pixel of an image exchanges no
-        messages in it, which saves its share of the computing time. Only for the numba engine and the
-        Potts model; in a graph, only with engine="numba". 0 prunes nothing.
+        messages in it, which saves its share of the computing time. Only for the numba engine
+        and the Potts model; in a graph, only with engine="numba". 0 prunes nothing.
 
     Returns:
       (B, H, W, C) float32 that sums to one over C.
@@ -188,10 +188,8 @@ def _refine_with_numba(probabilities, images, params, weights, compatibility, op
             # Numba code cannot be differentiated; the lattice engine computes the same function.
             with tf.GradientTape() as tape:
                 tape.watch((probabilities, given))
-                recomputed = _refine_with_filter(
-                    lattice_filter, probabilities, images, params, **given
-                )
-            return tape.gradient(recomputed, (probabilities, given), upstream)
+                result = _refine_with_filter(lattice_filter, probabilities, images, params, **given)
+            return tape.gradient(result, (probabilities, given), upstream)
 
         return tf.ensure_shape(refined, probabilities.shape), gradient
 

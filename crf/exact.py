@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-# Rows of the kernel matrix that are computed at a time: 256 rows over 20,000 points take 40 MB in float64.
+# Rows of the kernel matrix in memory at once: 256 rows over 20,000 points take 40 MB in float64.
 _BLOCK = 256
 
 

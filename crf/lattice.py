@@ -91,8 +91,8 @@ def _label_groups(num_labels, num_axes):
 
     TensorFlow multiplies a sparse matrix on a single thread, so several groups use several
     threads. The product is fastest for multiples of 8 columns, and several times slower for
-    32 or more. A lattice of few axes takes little time and gets larger groups, to run next to the groups
-    of another lattice.
+    32 or more. A lattice of few axes takes little time and gets larger groups, to run next to
+    the groups of another lattice.
 
     Args:
       num_labels: number of labels, at least 1.
@@ -179,7 +179,7 @@ def _rank(offset, axis):
 
 
 def _barycentric(elevated, vertex, rank):
-    """Barycentric weights (d + 1, N) of each point's corners; row k is the corner of remainder k."""
+    """Barycentric weights (d + 1, N) of each point's corners; row k is for remainder k."""
     axes = elevated.shape[0]
     offset = (elevated - vertex) / axes
     ordered = [tf.reduce_sum(tf.where(rank == r, offset, 0.0), axis=0) for r in range(axes)]

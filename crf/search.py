@@ -79,7 +79,7 @@ class SearchGrid:
         )
 
     def ends_met(self, params):
-        """Names of the searched parameters whose value is the grid's smallest or largest, or beyond.
+        """Names of the searched parameters at an end of the grid or beyond it.
 
         If there are any, a wider grid may have a better point.
         """

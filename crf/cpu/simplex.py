@@ -104,7 +104,7 @@ def simplex_kernel(d):
                 offset[i] = later - np.float32(i) * feature
                 later += feature
             offset[0] = later
-            # The nearest vertex of remainder 0. After rounding, its coordinates may not sum to zero.
+            # The nearest vertex of remainder 0. Rounding may make their sum nonzero.
             excess = 0
             for i in range(axes):
                 quotient = np.int64(math.floor(offset[i] * share + np.float32(0.5)))

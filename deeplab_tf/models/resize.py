@@ -87,7 +87,7 @@ def _scaled_length(length, scale):
 
 
 def crop_to_images(scores, images):
-    """Cut what was padded off scores `(B, H', W', C)`, to the size of images `(B, H, W, 3)`."""
+    """Crop scores `(B, H', W', C)` of padded images to the size of images `(B, H, W, 3)`."""
     height, width = ops.shape(images)[1:3]
     return scores[:, :height, :width]
 
@@ -118,7 +118,7 @@ def find_output_stride(model):
       s, an int.
 
     Raises:
-      InputError: if the model is of another kind.
+      InputError: if the model has other inputs or outputs.
     """
     remedy = "give a network from (None, None, None, 3) to scores at its output stride"
     if tuple(model.input_shape[1:]) != (None, None, 3):
