@@ -90,7 +90,7 @@ def processor_seconds():
 
 
 def main():
-    """Answer until the input ends."""
+    """Answer requests until the input ends."""
     job = json.loads(sys.stdin.readline())
     batches = iter(make_loader(job))
     for line in sys.stdin:

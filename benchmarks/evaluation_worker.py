@@ -36,7 +36,7 @@ def evaluate(network, job, params):
 
 
 def main():
-    """Read the job, then answer until the input ends."""
+    """Read the job, then answer requests until the input ends."""
     job = json.loads(sys.stdin.readline())
     network = with_precision(build(job["network"]), job["precision"])
     params = CRFParams(**job["params"])

@@ -165,8 +165,8 @@ def _enclosing_simplex(elevated):
     excess = tf.cast(tf.reduce_sum(quotient, axis=0), tf.int32)
     offset = elevated - quotient * axes
     rank = tf.stack([_rank(offset, axis) for axis in range(axes)]) + excess
-    # After rounding each coordinate separately, the sum may not be zero; undo the rounding of the
-    # coordinates that it moved furthest.
+    # After rounding each coordinate separately, the sum may not be zero; the coordinates that
+    # rounding moved furthest go one step back.
     step = tf.cast(rank < 0, tf.int32) - tf.cast(rank >= axes, tf.int32)
     return (quotient + tf.cast(step, quotient.dtype)) * axes, rank + step * axes
 

@@ -16,7 +16,7 @@ SIGMAS_TOO_SMALL = (
     "dense_crf: the sigmas are too small for the lattice; choose larger sigmas "
     "(sigma_alpha and sigma_gamma are in pixels, sigma_beta in levels of 0 to 255)"
 )
-"""Error of both lattice engines if the vertices need more keys than an int64 holds."""
+"""Error of both lattice engines if there are too many vertices to number."""
 
 
 @dataclass(frozen=True)

@@ -237,7 +237,7 @@ def _list_points(low, high, num_corners, corners, weights, next_entry, points, p
 
 @kernel
 def _find_chains(keys, offset):
-    """The chains along one axis, as in `Lattice`; a neighbor's key is larger by `offset`."""
+    """The chains along one axis, as in `Lattice`; the next key is a key plus `offset`."""
     num_vertices = len(keys)
     after = np.full(num_vertices, -1, np.int32)
     is_first = np.ones(num_vertices, np.bool_)

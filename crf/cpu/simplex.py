@@ -104,7 +104,7 @@ def simplex_kernel(d):
                 offset[i] = later - np.float32(i) * feature
                 later += feature
             offset[0] = later
-            # The nearest vertex of remainder 0. Rounding may make their sum nonzero.
+            # The nearest vertex of remainder 0. Rounding may make its sum nonzero.
             excess = 0
             for i in range(axes):
                 quotient = np.int64(math.floor(offset[i] * share + np.float32(0.5)))
@@ -118,7 +118,7 @@ def simplex_kernel(d):
                     behind = np.int64(offset[i] < offset[j])
                     rank[i] += behind
                     rank[j] += 1 - behind
-            # Make the sum zero by undoing the rounding of the coordinates that it moved furthest.
+            # Make the sum zero: the coordinates that rounding moved furthest go one step back.
             order = np.int64(0)
             for i in range(axes):
                 position = rank[i] + excess

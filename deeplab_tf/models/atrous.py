@@ -1,8 +1,8 @@
 """Rewrites any keras.applications network to give a denser map with the same weights.
 
 Every tensor carries the stride of its original grid and a rate: how many cells the dense grid has
-for each original cell along an axis. A layer whose stride would pass the wanted output stride loses it and
-keeps the old rate for its own window; the layers after it are dilated by the new rate.
+for each original cell along an axis. A layer whose stride would exceed the wanted output stride
+loses it and keeps the old rate for its own window; the layers after it are dilated by the new rate.
 """
 
 import dataclasses
@@ -215,10 +215,8 @@ class _Rewriter:
         if window == (1, 1):
             return [_build(layer, config)]
         symmetric = all(size % 2 for size in window)
-        like_same = (mode == "same" and stride == 1) or (
-            mode == "centered" and (stride == 1 or lose)
-        )
-        if like_same and symmetric:  # the native "same" pads exactly like this
+        as_same = (mode == "same" and stride == 1) or (mode == "centered" and (stride == 1 or lose))
+        if as_same and symmetric:  # the native "same" pads exactly like this
             return [_build(layer, {**config, "padding": "same"})]
         if mode == layer.padding and not (lose or (grid.rate > 1 and mode == "same")):
             return [_build(layer, {**config, "padding": mode})]

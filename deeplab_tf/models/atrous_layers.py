@@ -144,7 +144,7 @@ class _Window(keras.layers.Layer):
                 size, kernel_size, self.strides[axis], rate, self.padding, self.extra[axis]
             )
             if not self.keep_size and self.padding == "valid":
-                cells = size - reach  # as many as the original layer gives at stride 1
+                cells = size - reach  # only windows that lie inside the map
             length = cells + reach
             pads.append((before, _maximum(length - before - size, 0)))
             lengths.append(length)

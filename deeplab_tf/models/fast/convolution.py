@@ -20,7 +20,7 @@ def is_supported(layer):
         and tuple(layer.strides) == (1, 1)
         and layer.padding == "same"
         and (rows == 1 or native_dilation_works(layer.compute_dtype))
-        # cuDNN chooses the fastest algorithm itself.
+        # On GPUs, TensorFlow's libraries choose the fastest algorithm themselves.
         and not tf.config.list_physical_devices("GPU")
     )
 

@@ -28,8 +28,8 @@ def fuse(model):
       model: functional `keras.Model`; nested models are fused too.
 
     Returns:
-      A functional keras.Model with the same inputs and outputs. Its variables are those
-      of `model` (the same objects), possibly in another order. A model that is not functional, or that
+      A functional keras.Model with the same inputs and outputs. It shares the
+      variables of `model`, possibly in another order. A model that is not functional, or that
       overrides `call`, is returned as it is.
 
     Example:

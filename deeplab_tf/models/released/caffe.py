@@ -131,8 +131,8 @@ def _check_poolings(path, expected, layers):
         if theirs not in (None, ours):
             raise InputError(
                 f"{path}: {name} is {_described(theirs)} in the file but {_described(ours)} in "
-                "the network, so scores would differ; to import the weights for fine-tuning all "
-                "the same, give pool_size"
+                "the network, so scores would differ; to import the weights anyway, for "
+                "fine-tuning, give pool_size"
             )
 
 

@@ -104,7 +104,7 @@ def read_caffemodel(path):
         layers = tuple(_layers(contents))
     except _MalformedError as error:
         raise InputError(
-            f"{path}: truncated, or no .caffemodel ({error}); download it again, or give another file"
+            f"{path}: truncated, or not a .caffemodel ({error}); download it again"
         ) from error
     if not layers:
         raise InputError(f"{path}: has no Caffe layers; give the authors' .caffemodel")

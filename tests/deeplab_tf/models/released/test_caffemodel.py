@@ -131,7 +131,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_foreign_files(tmp_path, name):
+def test_files_of_another_kind_are_refused(tmp_path, name):
     refused(tmp_path, FOREIGN[name], "caffemodel")
 
 
