@@ -132,7 +132,7 @@ class Binding(Worker):
         super().__init__(python, "binding_worker.py", "pydensecrf")
 
     def run(self, case, params):
-        """Seconds and peak megabytes of one inference."""
+        """Run one inference; returns {"seconds", "megabytes"}, its time and peak memory."""
         return self.ask({"case": str(case), **{name: getattr(params, name) for name in PARAMETERS}})
 
 
@@ -218,7 +218,7 @@ def print_pruning(cases):
 
 
 def print_times(results):
-    """Print the milliseconds, and the median and minimum of the ratios."""
+    """Print the milliseconds of every case, and the ratios of pydensecrf's time to the engines'."""
     names = list(dict.fromkeys(name for best in results.values() for name in best))
     print(f"\n{'milliseconds':44}" + "".join(f"{name:>26}" for name in names))
     for key, best in results.items():
@@ -227,7 +227,7 @@ def print_times(results):
     if "pydensecrf" not in names:
         print("\nno --binding_python given: no ratios")
         return
-    print("\npydensecrf's time over ours             median     min")
+    print("\npydensecrf's time / ours                median     min")
     for size, name in product(sorted({key.split()[0] for key in results}), names[:]):
         ratios = [
             best["pydensecrf"] / best[name]

@@ -3,7 +3,7 @@
     python benchmarks/evaluation.py --torch_python=PATH --binding_python=PATH [--data_dir=CAMVID]
 
 ResNet-101 ASPP-L scores images of 500x375 pixels at the scales 1, 0.75 and 0.5, and the CRF refines
-them in 10 iterations (w1 4, sigma_alpha 67, sigma_beta 3, w2 3, sigma_gamma 1, as a port has them).
+them in 10 iterations (w1 4, sigma_alpha 67, sigma_beta 3, w2 3, sigma_gamma 1).
 This package reads, scores and refines in parallel, as tools/evaluate.py does. The peer does what
 well-known ports do: the network in PyTorch, one image after another, then pydensecrf. Its CRF is
 timed twice: one image after another, and in as many processes as there are processors. Such
@@ -123,7 +123,7 @@ def measure(workers):
 
 
 def print_rates(turns):
-    """Print the table: images per second, and the ratio of our rate to each peer's."""
+    """Print images per second, and the ratios of this package's rate to the others'."""
     ours = [turn["whole"] for turn in turns["ours"]]
     alone = {f"{name}, network alone": [turn["network"] for turn in turns[name]] for name in turns}
     peers = {}

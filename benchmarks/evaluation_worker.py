@@ -1,7 +1,7 @@
 """Evaluates images with this package for benchmarks/evaluation.py, as port_worker.py does.
 
-For each line after the job, it writes the seconds of a whole evaluation, done as tools/evaluate.py
-does it, and of one without the CRF.
+The answer to each line after the job is the seconds of a whole evaluation, as tools/evaluate.py
+runs it, and of one without the CRF.
 """
 
 import json

@@ -18,7 +18,7 @@ from crf.cpu.workspace import borrowed_workspace
 from crf.memory import check_memory, inference_bytes
 from crf.threads import ThreadTeam
 
-# Parts of a pass for each thread: enough to balance the load if other programs run too.
+# Parts per thread of each pass: enough to balance the load if other programs run too.
 _PARTS = 4
 
 # A table of fewer elements fits the private cache of a processor core.

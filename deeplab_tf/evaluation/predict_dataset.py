@@ -42,6 +42,8 @@ class Prediction(NamedTuple):
 
 
 class _Scored(NamedTuple):
+    """An example with the network's probabilities (H, W, C) float32."""
+
     example: NamedTuple
     image: np.ndarray
     truth: np.ndarray | None

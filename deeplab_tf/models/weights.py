@@ -209,6 +209,7 @@ def _read_h5(constructor, path):
 
 
 def _read_keras(constructor, path):
+    # A saved model does not name its family, so the shapes of its weights decide what it is.
     try:
         saved = keras.saving.load_model(path)
     except (ValueError, OSError, KeyError, TypeError) as error:
@@ -224,6 +225,7 @@ def _read_keras(constructor, path):
 
 def _split(constructor, with_top):
     """Split the weights of a network with classifier into the backbone's and those of fc1, fc2."""
+    # The classifier's weights come last, after those of the backbone.
     count = len(constructor(weights=None, include_top=False).weights)
     weights = with_top.get_weights()
     names = [layer.name for layer in with_top.layers]

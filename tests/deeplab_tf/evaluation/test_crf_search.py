@@ -149,8 +149,8 @@ def test_a_record_names_its_parameters(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "differ"),
     [
-        ({"model": "x"}, "different model;"),
-        ({"settings": {"scales": (1.0,)}, "images": "x"}, "different settings and images;"),
+        ({"model": "x"}, "differs in model;"),
+        ({"settings": {"scales": (1.0,)}, "images": "x"}, "differs in settings and images;"),
     ],
 )
 def test_a_record_of_another_search_is_refused(tmp_path, changed, differ):
