@@ -7,7 +7,7 @@ case, `rounds` times; the table gives the binding's best time divided by each en
 Without --binding_python only the engines' own times are printed.
 
 Images: a smooth and a textured one, both synthetic, and with --data_dir a photograph. Scores:
-random, and like those of a network at output stride 8 that finds 4 of 21 classes (3 of 11).
+random, and like those of a network at output stride 8 that finds 4 of 21 classes (2 of 11).
 """
 
 import os
@@ -42,7 +42,7 @@ flags.DEFINE_string("binding_python", None, "Python of an environment with pyden
 flags.DEFINE_string("data_dir", None, "Data set in VOC layout, for a photograph.")
 flags.DEFINE_integer("rounds", 3, "Times each case is run; the best one counts.", lower_bound=1)
 flags.DEFINE_bool("large_only", False, "Skip 480x360 with 11 labels.")
-flags.DEFINE_string("memory_of", None, "Used by the script itself: engine,case.")
+flags.DEFINE_string("memory_of", None, "Used by the script itself: the file of a case.")
 
 SIZES = [(375, 500, 21), (360, 480, 11)]
 SIGMAS = [(67, 3), (80, 13)]
@@ -60,7 +60,12 @@ ENGINES = {
 
 
 def drawn_image(height, width, grain):
-    """A scene of color gradients and blurred discs, with noise of standard deviation grain."""
+    """A scene (H, W, 3) uint8 of color gradients and blurred discs, plus noise.
+
+    Args:
+      height, width: size in pixels.
+      grain: standard deviation of the noise, in 8-bit levels.
+    """
     rng = np.random.default_rng(0)
     corners = rng.uniform(40, 215, (3, 4, 3)).astype(np.float32)
     scene = cv2.resize(corners, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -90,12 +95,12 @@ def softmax(scores):
 
 
 def random_scores(height, width, num_classes):
-    """Independent at every pixel, so that no label can be pruned."""
+    """Probabilities that are independent at every pixel, so that no label can be pruned."""
     return softmax(np.random.default_rng(1).normal(size=(height, width, num_classes)))
 
 
 def network_scores(height, width, num_classes):
-    """Scores at output stride 8, upsampled, with only a few probable classes."""
+    """Probabilities at output stride 8, upsampled, with only a few probable classes."""
     rng = np.random.default_rng(2)
     coarse = rng.normal(size=((height - 1) // 8 + 1, (width - 1) // 8 + 1, num_classes))
     coarse = cv2.GaussianBlur(coarse.astype(np.float32), (0, 0), 3)
@@ -127,7 +132,7 @@ class Binding(Worker):
         super().__init__(python, "binding_worker.py", "pydensecrf")
 
     def run(self, case, params):
-        """Seconds and peak megabytes of one inference."""
+        """Run one inference; returns {"seconds", "megabytes"}, its time and peak memory."""
         return self.ask({"case": str(case), **{name: getattr(params, name) for name in PARAMETERS}})
 
 
@@ -141,7 +146,7 @@ def load_case(path):
 
 
 def make_runs(case, params):
-    """Functions to time, by name; graphs are already traced and kernels compiled."""
+    """Functions to time, by name; each has run once, so tracing and compilation are done."""
     probabilities, image = load_case(case)
     runs = {}
     for name, options in ENGINES.items():
@@ -213,7 +218,7 @@ def print_pruning(cases):
 
 
 def print_times(results):
-    """Print the milliseconds, and the median and minimum of the ratios."""
+    """Print the milliseconds of every case, and the ratios of pydensecrf's time to the engines'."""
     names = list(dict.fromkeys(name for best in results.values() for name in best))
     print(f"\n{'milliseconds':44}" + "".join(f"{name:>26}" for name in names))
     for key, best in results.items():
@@ -222,7 +227,7 @@ def print_times(results):
     if "pydensecrf" not in names:
         print("\nno --binding_python given: no ratios")
         return
-    print("\npydensecrf's time over ours             median     min")
+    print("\npydensecrf's time / ours                median     min")
     for size, name in product(sorted({key.split()[0] for key in results}), names[:]):
         ratios = [
             best["pydensecrf"] / best[name]

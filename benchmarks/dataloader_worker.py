@@ -2,7 +2,7 @@
 
 The first line of standard input is JSON: lists of image and label files, crop size, batch size,
 number of worker processes and seed. Each further line is JSON with two numbers of batches, the
-first not timed, the second timed. For each line, JSON is written: the seconds of the timed batches,
+first untimed, the second timed. The answer to each line is JSON: the seconds of the timed batches,
 and the processor seconds that all processes spent in them. Needs Linux, torch, numpy and
 opencv-python-headless.
 """
@@ -90,7 +90,7 @@ def processor_seconds():
 
 
 def main():
-    """Answer until the input ends."""
+    """Answer requests until the input ends."""
     job = json.loads(sys.stdin.readline())
     batches = iter(make_loader(job))
     for line in sys.stdin:

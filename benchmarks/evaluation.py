@@ -3,15 +3,15 @@
     python benchmarks/evaluation.py --torch_python=PATH --binding_python=PATH [--data_dir=CAMVID]
 
 ResNet-101 ASPP-L scores images of 500x375 pixels at the scales 1, 0.75 and 0.5, and the CRF refines
-them in 10 iterations (w1 4, sigma_alpha 67, sigma_beta 3, w2 3, sigma_gamma 1: the port's values).
+them in 10 iterations (w1 4, sigma_alpha 67, sigma_beta 3, w2 3, sigma_gamma 1).
 This package reads, scores and refines in parallel, as tools/evaluate.py does. The peer does what
 well-known ports do: the network in PyTorch, one image after another, then pydensecrf. Its CRF is
-timed twice: one image after another, and in as many processes as there are processors. The time
-that such ports need to store the scores in files in between does not count.
+timed twice: one image after another, and in as many processes as there are processors. Such
+ports also store the scores in files in between; that time does not count.
 
 The first PATH is the Python of an environment with torch, numpy and OpenCV, the second that of one
 with pydensecrf; both must have the same version of Python. The two sides take turns; the first
-round is a warm-up. The images are the first of CAMVID, a data set in VOC layout, resized; without
+round is not counted. The images are the first of CAMVID, a data set in VOC layout, resized; without
 it they are synthetic.
 
 --baseline=CHECKOUT compares with another checkout of this project.
@@ -75,7 +75,7 @@ def write_files(folder):
 
 
 def make_job(folder):
-    """What all workers are told."""
+    """The job that every worker gets."""
     images, labels = write_files(folder)
     params = {name: value for name, value in asdict(PARAMS).items() if name in PARAMETERS}
     return {
@@ -123,7 +123,7 @@ def measure(workers):
 
 
 def print_rates(turns):
-    """Print the table: images per second, and the ratio of our rate to each peer's."""
+    """Print images per second, and the ratios of this package's rate to the others'."""
     ours = [turn["whole"] for turn in turns["ours"]]
     alone = {f"{name}, network alone": [turn["network"] for turn in turns[name]] for name in turns}
     peers = {}

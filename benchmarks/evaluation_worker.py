@@ -1,7 +1,7 @@
 """Evaluates images with this package for benchmarks/evaluation.py, as port_worker.py does.
 
-For each line after the job, it writes the seconds of a whole evaluation, done as tools/evaluate.py
-does it, and of one without the CRF.
+The answer to each line after the job is the seconds of a whole evaluation, as tools/evaluate.py
+runs it, and of one without the CRF.
 """
 
 import json
@@ -36,7 +36,7 @@ def evaluate(network, job, params):
 
 
 def main():
-    """Read the job, then answer until the input ends."""
+    """Read the job, then answer requests until the input ends."""
     job = json.loads(sys.stdin.readline())
     network = with_precision(build(job["network"]), job["precision"])
     params = CRFParams(**job["params"])

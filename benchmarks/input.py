@@ -7,10 +7,10 @@ mirrored, as float32 and uint8. This package reads them from files (labels with 
 VOC) and from one TFRecord file (gray labels, as tools/prepare_data.py writes them). PATH is the
 Python of an environment with torch, numpy and opencv-python-headless; its DataLoader does the same
 with OpenCV in 2 worker processes, from files with gray labels, because OpenCV turns palettes into
-colors. All take turns, `rounds` times; the batches that are ready when a turn begins and the time
-to start are not counted. Without --torch_python only the package's own rates are printed.
+colors. All take turns, `rounds` times; start-up, and batches that are ready when a turn begins, are
+not counted. Without --torch_python only the package's own rates are printed.
 
-The images are the first of CAMVID, a data set in VOC layout, resized; without it, drawn ones.
+The images are the first of CAMVID, a data set in VOC layout, resized; without it, synthetic ones.
 """
 
 import itertools
@@ -46,7 +46,7 @@ flags.DEFINE_integer("rounds", 7, "Turns of each; the median is printed.", lower
 flags.DEFINE_integer("batches", 60, "Batches timed per turn.", lower_bound=1)
 
 CROP_SIZE, BATCH_SIZE, WORKERS = 321, 10, 2
-# Batches before the timed ones: more than any of them makes in advance.
+# Batches that are consumed before the timed ones: more than any pipeline prepares in advance.
 UNTIMED = 16
 SETTLE_SECONDS = 1.0
 PEER = "DataLoader"
@@ -128,7 +128,7 @@ def measure(runs):
     turns = {name: [] for name in runs}
     for round_ in tqdm(range(FLAGS.rounds + 1), unit="round", leave=False):
         for name, run in runs.items():
-            # Let the previous one finish what it makes in advance.
+            # Let the previous pipeline finish the batches that it prepares in advance.
             time.sleep(SETTLE_SECONDS)
             seconds = run.seconds()
             if round_:

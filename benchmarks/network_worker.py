@@ -1,4 +1,4 @@
-"""Runs one of this package's networks for the benchmarks; its protocol is that of torch_worker.py.
+"""Runs one of this package's networks for the benchmarks; torch_worker.py describes its protocol.
 
 It runs what the commands run: the fused network, and the step of the training loop.
 """
@@ -45,7 +45,7 @@ def build_for(job):
 
 
 def inference(job):
-    """The network of a job, and a function that scores always the same batch."""
+    """The network of a job, and a function that always scores the same batch."""
     network = build_for(job)
     images = tf.constant(random_images(job))
     fused = fuse(network)
@@ -58,7 +58,7 @@ def inference(job):
 
 
 def training(job):
-    """The network of a job, and a function that makes one step, always from the same batch."""
+    """The network of a job, and a function that makes a training step, always on one batch."""
     network = build_for(job)
     freeze_bn(network)
     optimizer = LayerwiseSGD(1e-3)
@@ -83,7 +83,7 @@ def write(message):
 
 
 def main():
-    """Read the job, then answer until the input ends."""
+    """Read the job, then answer requests until the input ends."""
     job = json.loads(sys.stdin.readline())
     network, run = {"inference": inference, "train": training}[job["task"]](job)
     run()

@@ -1,7 +1,7 @@
-"""What train_step.py and inference.py share: workers that take turns, and the table.
+"""Shared by train_step.py and inference.py: processes that take turns, and the table.
 
-A worker is a process for one case: this checkout's, and the peer's, which is PyTorch's or that of
-another checkout. All have the same protocol.
+For each case there are two workers, which are processes with the same protocol: one runs this
+checkout, the other its peer, which is PyTorch or another checkout.
 """
 
 import functools
@@ -149,7 +149,7 @@ def check_parameters(job, parameters, found):
 
 
 def row(job, found, operations, rate):
-    """The cells of the table for a case."""
+    """The cells of a case's row in the table."""
     # The backward pass computes the gradients of the inputs and of the weights.
     passes = 3 if job.task == "train" else 1
     work = passes * job.batch_size * operations / rate
@@ -174,7 +174,7 @@ def row(job, found, operations, rate):
 
 
 def peer_name():
-    """What this checkout is compared with: "baseline", "torch" or None."""
+    """The peer that the flags select: "baseline", "torch" or None."""
     if FLAGS.baseline:
         return "baseline"
     return "torch" if FLAGS.torch_python else None

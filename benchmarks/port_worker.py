@@ -59,7 +59,7 @@ def _resize(batch, size):
 
 
 def prepare_process(binding_folder):
-    """Import the CRF's module; each of several processes has one thread."""
+    """Start a process of the pool: import pydensecrf, and use one thread."""
     sys.path.append(binding_folder)
     torch.set_num_threads(1)
     import pydensecrf.densecrf  # noqa: F401
@@ -118,7 +118,7 @@ class Evaluation:
 
 
 def main():
-    """Read the job, then answer until the input ends."""
+    """Read the job, then answer requests until the input ends."""
     evaluation = Evaluation(json.loads(sys.stdin.readline()))
     for _ in sys.stdin:
         print(json.dumps(evaluation.run()), flush=True)

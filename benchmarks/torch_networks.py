@@ -118,7 +118,10 @@ def freeze_batch_norm(network):
 
 
 def parameter_groups(network, rate, decay):
-    """The published learning rates: 10 times for the classifier, twice for biases."""
+    """Parameter groups with the published multipliers of the learning rate.
+
+    It is multiplied by 10 for the classifier and by 2 for biases, which have no weight decay.
+    """
     groups = []
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:

@@ -29,7 +29,7 @@ TRIALS = 2
 
 
 def inference(network, job, layout):
-    """A function that scores always the same batch."""
+    """A function that always scores the same batch."""
     dtype = getattr(torch, job["precision"])
     network = network.to(dtype=dtype, memory_format=layout).eval()
     images = random_images(job).to(dtype=dtype, memory_format=layout)
@@ -42,7 +42,7 @@ def inference(network, job, layout):
 
 
 def training(network, job, layout):
-    """A function that makes one step, always from the same batch; autocast for bfloat16."""
+    """A function that makes one training step, always on the same batch; bfloat16 by autocast."""
     network = network.to(memory_format=layout).train()
     freeze_batch_norm(network)
     optimizer = torch.optim.SGD(parameter_groups(network, RATE, DECAY), momentum=MOMENTUM)
@@ -77,7 +77,7 @@ def faster_layout(job):
         if best is None or seconds < best[0]:
             best = seconds, name
         del network, run
-    # Built again: both at once would count towards peak memory.
+    # Build it again: keeping the networks of all trials would add to the peak memory.
     return make(NETWORKS[job["network"]](NUM_CLASSES), job, LAYOUTS[best[1]]), best[1], parameters
 
 

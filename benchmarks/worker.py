@@ -1,4 +1,4 @@
-"""Processes that a benchmark sends tasks to: a peer's, or this package's own."""
+"""Processes that run one side of a benchmark: this package, or what it is compared with."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ class Worker:
     Args:
       python: interpreter.
       script: the worker's file, in this folder unless it is an absolute path.
-      what: what it runs, for the error.
+      what: name of what the script runs, for the error.
     """
 
     def __init__(self, python, script, what):

@@ -8,20 +8,20 @@ import tensorflow as tf
 from crf.compile import kernel, read_only
 from crf.threads import ThreadTeam
 
-# Distance from one to the next larger number. In wider types it is far below any tolerance.
+# Machine epsilon of the 16-bit types; in wider types it is far below the tolerance.
 _EPSILONS = {tf.float16: 2.0**-10, tf.bfloat16: 2.0**-7}
 
 _SCORES = "scores need a softmax first"
 
 
 def check_prune_below(prune_below):
-    """Raise ValueError unless it is a probability."""
+    """Raise ValueError unless `prune_below` is from 0 to 1."""
     if not 0 <= prune_below <= 1:
         raise ValueError(f"dense_crf: prune_below must be a probability, not {prune_below!r}")
 
 
 def check_num_threads(num_threads):
-    """The number of threads as a plain integer, or None; raises ValueError for anything else."""
+    """Return the number of threads as an int, or None; raise ValueError for anything else."""
     if num_threads is None:
         return None
     try:
@@ -36,14 +36,14 @@ def check_num_threads(num_threads):
 
 
 def check_types_and_shapes(probabilities, images):
-    """Refuse wrong types, and wrong shapes as far as they are known.
+    """Check types, and shapes as far as they are known when a graph is traced.
 
     Args:
-      probabilities: tensor, floating (B, H, W, C) if right.
-      images: tensor, uint8 (B, H, W, 3) if right.
+      probabilities: tensor that must be floating (B, H, W, C).
+      images: tensor that must be uint8 (B, H, W, 3).
 
     Raises:
-      ValueError: naming what is wrong and the remedy.
+      ValueError: for a wrong type or shape; names the remedy.
     """
     if not probabilities.dtype.is_floating:
         raise ValueError(
@@ -66,10 +66,11 @@ def check_types_and_shapes(probabilities, images):
 
 
 def check_weights(weights):
-    """The two weights as float32 scalars.
+    """Convert the two kernel weights to float32 scalars.
 
     Raises:
-      ValueError: if they are not two scalars, or, eagerly, not finite or negative.
+      ValueError: unless they are two scalars; when executing eagerly, also if one is negative,
+        NaN or infinite.
     """
     try:
         weights = [tf.cast(weight, tf.float32) for weight in weights]
@@ -83,7 +84,7 @@ def check_weights(weights):
 
 
 def refuse_bad_weights(weights):
-    """Raise ValueError if one of the two weights (None: not given) is not finite or negative."""
+    """Raise ValueError if a weight is negative, NaN or infinite; None passes."""
     if weights is None:
         return
     for name, value in zip(("w1", "w2"), map(float, weights), strict=True):
@@ -94,7 +95,7 @@ def refuse_bad_weights(weights):
 
 
 def check_compatibility(compatibility, probabilities, prune_below):
-    """The compatibility as a float32 tensor.
+    """Convert the compatibility to a float32 tensor.
 
     Args:
       compatibility: (C, C) numbers.
@@ -102,8 +103,9 @@ def check_compatibility(compatibility, probabilities, prune_below):
       prune_below: as for `dense_crf`.
 
     Raises:
-      ValueError: if it is not C x C (`tf.errors.InvalidArgumentError` when it runs, in a graph
-        that does not know C), if labels are to be pruned, or, eagerly, if it is not finite.
+      ValueError: if it is not C x C (in a graph with unknown C, `tf.errors.InvalidArgumentError`
+        when it runs), if `prune_below` is not 0, or, when executing eagerly, if it holds NaN or
+        infinite values.
     """
     if prune_below:
         raise ValueError(
@@ -127,23 +129,25 @@ def check_compatibility(compatibility, probabilities, prune_below):
 
 
 def refuse_bad_costs(compatibility):
-    """Raise ValueError if the compatibility (None: not given) has NaN or infinite values."""
+    """Raise ValueError if the compatibility has NaN or infinite values; None passes."""
     if compatibility is not None and not np.isfinite(compatibility).all():
         raise ValueError("dense_crf: the compatibility holds NaN or infinite values")
 
 
 def check_probabilities(probabilities, images):
-    """The probabilities as float32, checked now if they are known, in a graph when it runs.
+    """Convert the probabilities to float32 and check their values.
+
+    Inside a graph, the check becomes part of the graph and happens when it runs.
 
     Args:
       probabilities: (B, H, W, C) floating tensor.
       images: (B, H, W, 3) uint8 tensor.
 
     Raises:
-      ValueError: naming a value or a sum that is wrong; in a graph
-        `tf.errors.InvalidArgumentError`, also for sizes that do not agree.
+      ValueError: for a wrong value or sum. Inside a graph, `tf.errors.InvalidArgumentError`, also
+        if the sizes of probabilities and images differ.
     """
-    # A softmax in half precision misses one by more than the rounding of a single number.
+    # The sum of a 16-bit softmax differs from one by more than one rounding error.
     tolerance = max(1e-3, 4 * _EPSILONS.get(probabilities.dtype, 0))
     probabilities = tf.cast(probabilities, tf.float32)
     if tf.executing_eagerly():
@@ -181,7 +185,7 @@ def _check_values(probabilities, tolerance):
 # The compiler may reorder the sums, so that it can use vectors; NaN must remain NaN.
 @kernel(fastmath={"reassoc", "nsz", "contract"})
 def _are_probabilities(low, high, values, num_labels, tolerance):
-    """Whether the values of pixels low to high are probabilities; NaN is none."""
+    """Whether pixels low to high hold probabilities that sum to one; False for NaN."""
     good = True
     for pixel in range(low, high):
         total, least = np.float32(0), np.float32(0)
@@ -193,10 +197,10 @@ def _are_probabilities(low, high, values, num_labels, tolerance):
 
 
 def _graph_checks(probabilities, images, tolerance):
-    """Control inputs that stop a graph on sizes or values which are only known when it runs."""
+    """Assertions on sizes and values that are known only when the graph runs."""
     least = tf.reduce_min(probabilities)
     error = tf.reduce_max(tf.abs(tf.reduce_sum(probabilities, axis=-1) - 1))
-    # Written so that NaN fails.
+    # Comparisons with NaN are False, so NaN fails.
     good = tf.logical_and(least >= 0, error <= tolerance)
     return [
         tf.debugging.Assert(
@@ -212,7 +216,7 @@ def _graph_checks(probabilities, images, tolerance):
             good,
             [
                 "dense_crf: probabilities must be finite, not negative, and sum to one over "
-                f"the last axis; {_SCORES}. The smallest, and the largest error of a sum:",
+                f"the last axis; {_SCORES}. Smallest value and largest |sum - 1|:",
                 least,
                 error,
             ],

@@ -45,7 +45,7 @@ def dense_crf(
     Args:
       probabilities: (B, H, W, C) floating, not negative, summing to one over C.
       images: (B, H, W, 3) uint8, RGB.
-      params: `CRFParams`; None takes its defaults.
+      params: `CRFParams`; None uses the defaults.
       engine: "numba" (compiled for the CPU, uses all its cores; cannot be exported), "lattice"
         (only TensorFlow operations: for graphs, GPUs and SavedModels), "exact" (all pairs of
         pixels: small images only) or "auto": numba if called eagerly on a machine without a
@@ -55,17 +55,17 @@ def dense_crf(
       compatibility: (C, C) tensor to use in place of the params' own.
       num_threads: number of threads of the numba engine; None uses all processors.
       prune_below: a label whose probability is below this at every pixel of an image exchanges no
-        messages in it, which saves its share of the time. Only for the numba engine and the
-        Potts model; in a graph, only with engine="numba". 0 prunes nothing.
+        messages in it, which saves its share of the computing time. Only for the numba engine
+        and the Potts model; in a graph, only with engine="numba". 0 prunes nothing.
 
     Returns:
       (B, H, W, C) float32 that sums to one over C.
 
     Raises:
-      ValueError: for an unknown engine or an option it does not have, wrong shapes or types,
+      ValueError: for an unknown engine or an option it does not support, wrong shapes or types,
         values that are not probabilities, a compatibility for another number of labels,
-        sigmas that are too small for the lattice, or too little memory. In a graph, whatever is
-        only known when it runs raises `tf.errors.InvalidArgumentError`.
+        sigmas that are too small for the lattice, or too little memory. In a graph,
+        problems that appear only when it runs raise `tf.errors.InvalidArgumentError`.
 
     Example:
       >>> refined = dense_crf(tf.nn.softmax(scores), images, CRFParams(w1=4, sigma_beta=5))
@@ -94,11 +94,14 @@ def dense_crf(
 
 
 def resolve_engine(engine, prune_below=0.0):
-    """The name of an existing engine; for "auto", of the one that suits this call best.
+    """Check the name of an engine; for "auto", choose one for this call.
 
     Args:
       engine: "auto" or one of `ENGINES`.
-      prune_below: as for `dense_crf`; only the numba engine has it.
+      prune_below: as for `dense_crf`; only the numba engine supports it.
+
+    Returns:
+      One of `ENGINES`.
 
     Raises:
       ValueError: if the engine does not exist or cannot prune.
@@ -138,7 +141,7 @@ def _refine_with_filter(
     if tf.executing_eagerly():
         check_memory(inference_bytes(*probabilities.shape[1:]), "the lattices of an image")
 
-    # AutoGraph would turn error messages of one line into many.
+    # AutoGraph would surround one-line error messages with its own stack trace.
     @tf.autograph.experimental.do_not_convert
     def refine_image(pair):
         return mean_field(*pair, params, build_filter, weights, compatibility)
@@ -156,11 +159,11 @@ def _refine_with_filter(
 
 def _refine_with_numba(probabilities, images, params, weights, compatibility, options):
     """Refine with the numba engine; the gradient is computed by the lattice engine."""
-    # Only tensors that are given are differentiated; those of the params are plain numbers.
+    # Only tensors passed as arguments get gradients; the values in params are plain numbers.
     given = {"weights": weights, "compatibility": compatibility}
     given = {name: value for name, value in given.items() if value is not None}
 
-    def run(probabilities, images, given):  # NumPy arrays
+    def run(probabilities, images, given):  # on NumPy arrays
         refuse_bad_weights(given.get("weights"))
         refuse_bad_costs(given.get("compatibility"))
         refined = np.empty_like(probabilities)
@@ -182,10 +185,11 @@ def _refine_with_numba(probabilities, images, params, weights, compatibility, op
             )
 
         def gradient(upstream):
+            # Numba code cannot be differentiated; the lattice engine computes the same function.
             with tf.GradientTape() as tape:
                 tape.watch((probabilities, given))
-                again = _refine_with_filter(lattice_filter, probabilities, images, params, **given)
-            return tape.gradient(again, (probabilities, given), upstream)
+                result = _refine_with_filter(lattice_filter, probabilities, images, params, **given)
+            return tape.gradient(result, (probabilities, given), upstream)
 
         return tf.ensure_shape(refined, probabilities.shape), gradient
 

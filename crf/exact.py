@@ -1,8 +1,8 @@
-"""The Gaussian filter by its definition, over all pairs of points; a check of the lattice."""
+"""The Gaussian filter computed exactly, over all pairs of points; the reference for the lattice."""
 
 import tensorflow as tf
 
-# Rows of the kernel matrix in memory at a time: 256 rows over 20,000 points take 40 MB in float64.
+# Rows of the kernel matrix in memory at once: 256 rows over 20,000 points take 40 MB in float64.
 _BLOCK = 256
 
 
@@ -10,8 +10,8 @@ class ExactFilter:
     """Gaussian filter that sums over all pairs of points.
 
     A function from values (N, C) to filtered values (N, C), both of the features' type: each
-    result is the sum over all points' values, weighted by exp(-|f_i - f_j|² / 2). Takes time in
-    proportion to N²; meant for images of up to about 20,000 pixels.
+    result is the sum over all points' values, weighted by exp(-|f_i - f_j|² / 2). Its time
+    grows with N²; meant for images of up to about 20,000 pixels.
 
     Args:
       features: (N, d) float32 or float64, already divided by the kernel's standard deviations.

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from crf.params import SIGMAS_TOO_SMALL
 
+# Largest range of one lattice coordinate; `_check_extent` says why.
 _LARGEST_EXTENT = 2**22
 
 
@@ -28,8 +29,8 @@ class LatticeFilter(NamedTuple):
     result is the sum over all points' values, weighted by about exp(-|f_i - f_j|² / 2).
 
     Args:
-      splat: sparse floating (M, N); column n holds the weights with which the d+1 corners of
-        point n sum up its value. Its values are in the order of corners, then points.
+      splat: sparse floating (M, N); column n holds the weights with which point n's value
+        is added to its d+1 corners. Its values are ordered by corner, then by point.
       slicing: sparse, with the same indices; column n holds the weights with which point n reads
         from its corners.
       neighbors: for each axis sparse floating (M, M), one half at each vertex's two neighbors.
@@ -44,7 +45,8 @@ class LatticeFilter(NamedTuple):
 
         @tf.custom_gradient
         def run(values):
-            # A gradient without a custom gradient of its own can be saved in a SavedModel.
+            # `_filter` instead of the filter itself: a gradient that has a custom gradient of its
+            # own could not be saved in a SavedModel.
             return self._filter(values), self.transposed()._filter
 
         return run(values)
@@ -85,12 +87,12 @@ class LatticeFilter(NamedTuple):
 
 
 def _label_groups(num_labels, num_axes):
-    """How the labels are split into groups that are filtered in parallel.
+    """Split the labels into groups that are filtered in parallel.
 
     TensorFlow multiplies a sparse matrix on a single thread, so several groups use several
-    threads. The product is fastest for multiples of 8 columns, and several times slower from 32
-    on. A lattice of few axes takes little time and gets larger groups, to run next to the groups
-    of another lattice.
+    threads. The product is fastest for multiples of 8 columns, and several times slower for
+    32 or more. A lattice of few axes takes little time and gets larger groups, to run next to
+    the groups of another lattice.
 
     Args:
       num_labels: number of labels, at least 1.
@@ -129,14 +131,14 @@ def lattice_filter(features):
     occupied, corners = _number_vertices(keys)
     splat = _splat_matrix(corners, weights, tf.size(occupied))
     neighbors = [_neighbors(occupied, offset, weights.dtype) for offset in tf.unstack(offsets)]
-    # The blur's coefficients sum to 2, not 1, along each axis; this brings the result back to
-    # the height of the Gaussian.
+    # The blur's coefficients sum to 2, not 1, along each axis; this factor gives the filter the
+    # Gaussian's height of 1 at distance 0.
     height = 1 / (1 + 2.0 ** (1 - len(neighbors)))
     return LatticeFilter(splat, splat.with_values(height * splat.values), neighbors)
 
 
 def _elevate(features):
-    """Points (N, d) elevated to the plane of coordinates that sum to zero, (d + 1, N)."""
+    """Map points (N, d) to coordinates (d + 1, N) that sum to zero."""
     d = features.shape[1]
     # Standard deviation of splat, blur and slice together, in lattice units.
     deviation = math.sqrt(2 / 3) * (d + 1)
@@ -149,33 +151,35 @@ def _elevate(features):
 
 
 def _enclosing_simplex(elevated):
-    """The simplex around each point, as its remainder-0 vertex and an order of the axes.
+    """Find the simplex that encloses each point.
+
+    The k-th corner of a simplex has remainder k: all its coordinates are k modulo d + 1.
 
     Returns:
-      vertex floating (d + 1, N), integer multiples of d+1 that sum to zero, and rank int32
-      (d + 1, N), the position of each coordinate when the offsets from the vertex are sorted in
-      descending order.
+      vertex: floating (d + 1, N), the corner of remainder 0; its coordinates sum to zero.
+      rank: int32 (d + 1, N), the position of each coordinate when the point's offsets from the
+        vertex are sorted in descending order. Vertex and rank determine all corners.
     """
     axes = elevated.shape[0]
     quotient = tf.round(elevated / axes)
     excess = tf.cast(tf.reduce_sum(quotient, axis=0), tf.int32)
     offset = elevated - quotient * axes
     rank = tf.stack([_rank(offset, axis) for axis in range(axes)]) + excess
-    # Rounding each coordinate separately may leave the plane; the coordinates that were rounded
-    # furthest step back.
+    # After rounding each coordinate separately, the sum may not be zero; the coordinates that
+    # rounding moved furthest go one step back.
     step = tf.cast(rank < 0, tf.int32) - tf.cast(rank >= axes, tf.int32)
     return (quotient + tf.cast(step, quotient.dtype)) * axes, rank + step * axes
 
 
 def _rank(offset, axis):
-    """Number of coordinates before `axis` in descending order; among equals, the earlier."""
+    """How many coordinates precede `axis` in descending order; of equal ones, the lower index."""
     mine = offset[axis]
     ahead = (offset[:axis] >= mine, offset[axis + 1 :] > mine)
     return tf.reduce_sum(tf.cast(tf.concat(ahead, axis=0), tf.int32), axis=0)
 
 
 def _barycentric(elevated, vertex, rank):
-    """Weights (d + 1, N) of the corners; corner k is the one of remainder k."""
+    """Barycentric weights (d + 1, N) of each point's corners; row k is for remainder k."""
     axes = elevated.shape[0]
     offset = (elevated - vertex) / axes
     ordered = [tf.reduce_sum(tf.where(rank == r, offset, 0.0), axis=0) for r in range(axes)]
@@ -184,14 +188,14 @@ def _barycentric(elevated, vertex, rank):
 
 
 def _corner_keys(vertex, rank):
-    """One integer key for each corner, packed from its first d coordinates.
+    """Pack the coordinates of each corner into one integer key.
 
     Returns:
-      keys int64 (d + 1, N) and offsets int64 (d + 1,): the key of a vertex's neighbor along
-      an axis minus its own.
+      keys: int64 (d + 1, N).
+      offsets: int64 (d + 1,), for each axis the key of a vertex's neighbor minus its own.
     """
     axes = vertex.shape[0]
-    # A corner, or its neighbor, is at most 2 d away from the vertex in each coordinate.
+    # A corner or its neighbor is at most 2 d away from the vertex in each coordinate.
     margin = 2 * (axes - 1)
     low = tf.reduce_min(vertex[:-1], axis=1) - margin
     extent = tf.reduce_max(vertex[:-1], axis=1) + margin - low + 1
@@ -211,7 +215,7 @@ def _corner_keys(vertex, rank):
 
 
 def _check_extent(extent):
-    """Control inputs that stop a graph if vertices cannot be numbered; eagerly, raises."""
+    """Check that keys fit; returns assertions for a graph, and raises when executing eagerly."""
     # Keys have 63 bits. Beyond the largest extent, float32 coordinates no longer sum to zero, and
     # ranks would be wrong.
     packed = tf.reduce_prod(tf.cast(extent, tf.float64)) < 2.0**62
@@ -224,7 +228,7 @@ def _check_extent(extent):
 
 
 def _number_vertices(keys):
-    """Sorted keys (M,) of the occupied vertices, and the corners (d + 1, N) as rows of it."""
+    """Sorted keys (M,) of the occupied vertices, and each corner's index into them (d + 1, N)."""
     found, corners = tf.unique(tf.reshape(keys, [-1]))
     # In sorted order neighbors are close in memory, which makes the blur faster.
     order = tf.argsort(found)
@@ -233,7 +237,7 @@ def _number_vertices(keys):
 
 
 def _splat_matrix(corners, weights, num_vertices):
-    """Sparse (M, N) matrix of the weights; its values are in the order of corners, then points."""
+    """Sparse (M, N) matrix of the weights; its values are ordered by corner, then by point."""
     axes = corners.shape[0]
     num_points = tf.shape(corners)[1]
     columns = tf.tile(tf.range(num_points), [axes])
@@ -242,7 +246,7 @@ def _splat_matrix(corners, weights, num_vertices):
 
 
 def _neighbors(occupied, offset, dtype):
-    """Sparse (M, M) matrix with one half at each vertex's two neighbors along an axis."""
+    """Sparse (M, M) matrix: row i holds 0.5 for each neighbor of vertex i along an axis."""
     num_vertices = tf.size(occupied)
     wanted = occupied + offset
     row = tf.minimum(tf.searchsorted(occupied, wanted), num_vertices - 1)

@@ -22,7 +22,7 @@ class DenseCRF(keras.layers.Layer):
     gives params with more for evaluation.
 
     Args:
-      params: `CRFParams`; None takes its defaults.
+      params: `CRFParams`; None uses the defaults.
       engine: as for `crf.dense_crf`; for a trainable layer "auto" is the lattice.
       trainable: whether the layer learns. A layer created with False has no variables, even if
         its `trainable` is set to True later; one created with True can be frozen by setting it
@@ -30,7 +30,7 @@ class DenseCRF(keras.layers.Layer):
 
     Raises:
       ValueError: for an unknown engine or inputs that `crf.dense_crf` refuses; when a trainable
-        layer is built, if the number of labels is unknown or not that of the compatibility.
+        layer is built, if the number of labels is unknown or differs from the compatibility's.
 
     Example:
       >>> image = keras.Input((None, None, 3), dtype="uint8")
@@ -44,8 +44,8 @@ class DenseCRF(keras.layers.Layer):
     def __init__(self, params=None, engine="auto", trainable=False, **kwargs):
         kwargs.setdefault("dtype", "float32")
         super().__init__(trainable=trainable, **kwargs)
-        # On a GPU, Keras compiles models with XLA by default, which has no products of sparse
-        # matrices.
+        # On a GPU, Keras compiles models with XLA by default, which does not support
+        # sparse matrix products.
         self.supports_jit = False
         resolve_engine(engine)
         self.params = CRFParams() if params is None else params
@@ -95,6 +95,7 @@ class DenseCRF(keras.layers.Layer):
         probabilities, images = inputs
         if not self._learns:
             return dense_crf(probabilities, images, self.params, self.engine)
+        # The gradient of the numba engine runs the lattice engine anyway.
         return dense_crf(
             probabilities,
             images,
@@ -108,10 +109,10 @@ class DenseCRF(keras.layers.Layer):
         """The layer's current parameters as plain numbers.
 
         Args:
-          iterations: number of iterations to use in place of the number it was trained with.
+          iterations: number of iterations to set; None keeps the number used in training.
 
         Returns:
-          `CRFParams`; those given, if the layer does not learn.
+          `CRFParams`; the given ones if the layer does not learn.
 
         Raises:
           ValueError: if a trainable layer is not built yet.

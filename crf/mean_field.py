@@ -1,4 +1,4 @@
-"""Mean field inference in the fully connected CRF with TensorFlow, over any Gaussian filter."""
+"""Mean field inference in the fully connected CRF with TensorFlow, for any Gaussian filter."""
 
 import tensorflow as tf
 
@@ -12,9 +12,9 @@ def mean_field(probabilities, image, params, build_filter, weights=None, compati
       probabilities: (H, W, C) float32 or float64; everything is computed in this type.
       image: (H, W, 3) uint8, RGB.
       params: `CRFParams`.
-      build_filter: function from features (N, d) to a filter from (N, C) to (N, C), as
-        `_normalized_filter` takes it. Called once for each kernel, but not for a kernel whose
-        weight in the params is zero.
+      build_filter: function from features (N, d) to a filter, which maps (N, C) to (N, C) and has
+        the method `scaled` that `_normalized_filter` needs. Called once for each kernel, but not
+        for a kernel whose weight in the params is zero.
       weights: two scalar tensors in place of the params' w1 and w2.
       compatibility: (C, C) tensor in place of the params' own.
 
@@ -30,7 +30,7 @@ def mean_field(probabilities, image, params, build_filter, weights=None, compati
         _pixel_features(image, params, dtype),
         strict=True,
     ):
-        # A given weight of zero still needs its kernel, for the gradient.
+        # A weight tensor needs its kernel even while it is zero, for its gradient.
         if weights is not None or weight != 0:
             ones = tf.ones_like(flat[:, :1])
             kernel = _normalized_filter(build_filter(features), ones, params.normalization)
@@ -80,7 +80,7 @@ def _normalized_filter(run, ones, normalization):
     """
     if normalization == "none":
         return run
-    row_sums = run(ones) + 1e-20
+    row_sums = run(ones) + 1e-20  # never divide by zero
     if normalization == "before":
         return run.scaled(1 / row_sums, ones)
     if normalization == "after":
@@ -121,7 +121,7 @@ def _run_updates(unary, kernels, iterations, compatibility=None):
         return [tf.nn.softmax(scores - tf.matmul(total, compatibility, transpose_b=True))]
 
     return tf.while_loop(
-        lambda marginals: tf.constant(True),
+        lambda marginals: tf.constant(True),  # only maximum_iterations ends the loop
         update,
         [tf.nn.softmax(scores)],
         maximum_iterations=iterations,

@@ -24,7 +24,7 @@ def check_memory(size, what):
 
     Args:
       size: bytes that are going to be used.
-      what: what uses them, for the message.
+      what: what uses them, a plural for the message, such as "the lattices".
 
     Raises:
       ValueError: naming both sizes and the remedy.
@@ -53,7 +53,7 @@ def _machine_memory():
 
 
 def _container_memory():
-    """What remains of a container's limit, which the machine's figures do not include."""
+    """Bytes left under the container's (cgroup) limit, which /proc/meminfo does not show."""
     folder = Path("/sys/fs/cgroup")
     try:
         limit = int((folder / "memory.max").read_text())

@@ -10,13 +10,13 @@ from pathlib import Path
 NORMALIZATIONS = ("none", "before", "after", "symmetric")
 
 MIN_PROBABILITY = 1e-5
-"""Probabilities below this count as this, which bounds the unary energy."""
+"""Smaller probabilities are clamped to this value, which bounds the unary energy."""
 
 SIGMAS_TOO_SMALL = (
     "dense_crf: the sigmas are too small for the lattice; choose larger sigmas "
     "(sigma_alpha and sigma_gamma are in pixels, sigma_beta in levels of 0 to 255)"
 )
-"""Message of both lattice engines if vertices cannot be numbered."""
+"""Error of both lattice engines if there are too many vertices to number."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class CRFParams:
 
     Args:
       w1: weight of the bilateral (appearance) kernel, at least 0.
-      sigma_alpha: its standard deviation in pixels, above 0.
-      sigma_beta: its standard deviation in intensity levels, above 0.
+      sigma_alpha: its standard deviation over positions, in pixels, above 0.
+      sigma_beta: its standard deviation over colors, in intensity levels, above 0.
       w2: weight of the spatial (smoothness) kernel, at least 0.
       sigma_gamma: its standard deviation in pixels, above 0.
       iterations: number of mean field iterations, at least 0.
@@ -72,7 +72,7 @@ class CRFParams:
                 + ", ".join(NORMALIZATIONS)
             )
         if self.compatibility is not None:
-            self._set("compatibility", _square(self.compatibility))
+            self._set("compatibility", _compatibility_rows(self.compatibility))
 
     def save(self, path):
         """Write all parameters as JSON.
@@ -116,11 +116,12 @@ class CRFParams:
             raise ValueError(f"{error} (in {path})") from error
 
     def _set(self, name, value):
-        # Plain Python numbers, whatever was given, so that configs can be written as JSON.
+        # The dataclass is frozen. Values become plain Python numbers, so that JSON can hold them.
         object.__setattr__(self, name, value)
 
 
 def _number(name, params, wanted, holds):
+    """The parameter as a float; ValueError unless it is finite and `holds(value)` is True."""
     given = getattr(params, name)
     try:
         value = _plain_float(given)
@@ -138,6 +139,7 @@ def _plain_float(given):
 
 
 def _count(name, params):
+    """The parameter as an int; ValueError unless it is a whole number of at least 0."""
     given = getattr(params, name)
     try:
         value = -1 if isinstance(given, bool) else operator.index(given)
@@ -148,7 +150,7 @@ def _count(name, params):
     return value
 
 
-def _square(given):
+def _compatibility_rows(given):
     """The compatibility as a tuple of tuples of Python floats."""
     try:
         rows = tuple(tuple(_plain_float(value) for value in row) for row in given)

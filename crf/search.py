@@ -56,7 +56,7 @@ class SearchGrid:
         """Every point of the grid; the last parameter changes fastest.
 
         Args:
-          params: `CRFParams` for what is not searched; None takes its defaults.
+          params: `CRFParams` for the parameters not in the grid; None uses the defaults.
 
         Returns:
           List of `CRFParams`.
@@ -79,9 +79,9 @@ class SearchGrid:
         )
 
     def ends_met(self, params):
-        """Names of the searched parameters at an end of the grid or beyond.
+        """Names of the searched parameters at an end of the grid or beyond it.
 
-        A wider grid may hold a better point.
+        If there are any, a wider grid may have a better point.
         """
         axes = {name: getattr(self, name) for name in self.names()}
         return [
@@ -130,14 +130,14 @@ def coarse_to_fine(score, grid=None, params=None, rounds=2, known=None):
 
     Round 0 tries the whole grid. Round r = 1, 2, ... tries the neighbors of the best point so far
     in all directions, 2⁻ʳ grid steps away: at most 26 new points if three parameters are
-    searched. Among equal scores the one tried first is the best, so that the search is
+    searched. Of equal scores, the one tried first counts as best, so that the search is
     reproducible.
 
     Args:
       score: function from a list of `CRFParams` to their scores in the same order, as a list
         or a generator; higher is better. Called once per round, with new points only.
-      grid: `SearchGrid`; None takes that of DeepLab v2.
-      params: `CRFParams` for what is not searched; None takes its defaults.
+      grid: `SearchGrid`; None uses that of DeepLab v2.
+      params: `CRFParams` for the parameters not in the grid; None uses the defaults.
       rounds: number of finer rounds, at least 0.
       known: dict from `CRFParams` to scores that are already known, for example from an
         interrupted run; these points are not scored again.
@@ -166,7 +166,7 @@ def coarse_to_fine(score, grid=None, params=None, rounds=2, known=None):
 
 
 def best_trial(trials):
-    """The `Trial` with the highest score; among equals, the first."""
+    """The `Trial` with the highest score; of equal ones, the first."""
     return max(trials, key=lambda trial: trial.score)
 
 
@@ -176,6 +176,7 @@ def rank_trials(trials):
 
 
 def _product(grid, params, axes):
+    """`CRFParams` for all combinations of values; axes holds one list for each grid parameter."""
     return [
         replace(params, **dict(zip(grid.names(), values, strict=True)))
         for values in itertools.product(*axes)
@@ -183,6 +184,7 @@ def _product(grid, params, axes):
 
 
 def _scores(score, points):
+    """{point: float score}; ValueError for NaN or a wrong number of scores."""
     found = {}
     for point, value in zip(points, score(points) if points else (), strict=True):
         if math.isnan(value):

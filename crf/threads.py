@@ -49,7 +49,7 @@ class ThreadTeam:
         """Parts of a list of items that hold about equal amounts of work.
 
         Args:
-          starts: (n + 1,) array; the work before each of n items, and the total.
+          starts: (n + 1,) array, cumulative: the work before each of n items, and the total.
           per_thread: as for `split`.
 
         Returns:
@@ -81,6 +81,7 @@ class ThreadTeam:
         waiting = iter(enumerate(calls))
 
         def work():
+            # All threads take calls from this one iterator, which the GIL makes safe.
             for index, call in waiting:
                 results[index] = kernel(*call)
 
@@ -89,10 +90,10 @@ class ThreadTeam:
         try:
             work()
         finally:
-            # Also after an error: until all have finished, they write to the arrays.
+            # Even after an error, because the other threads still write to the arrays.
             wait(pending)
         for future in pending:
-            future.result()
+            future.result()  # raises the thread's exception, if any
         return results
 
 

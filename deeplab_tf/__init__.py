@@ -1,6 +1,6 @@
 """DeepLab semantic segmentation for TensorFlow 2 and Keras 3.
 
-Table of contents: `build_deeplab`, `build_fcn` and `to_atrous` make networks, `load_model` reads a
+`build_deeplab`, `build_fcn` and `to_atrous` make networks, `load_model` reads a
 trained one, `fuse` makes it faster, and `segment` runs it on an image. The modules `models`,
 `data`, `training`, `evaluation` and `export` hold the rest; the fully connected CRF is the package
 `crf`.
@@ -30,7 +30,7 @@ _MODULES = ("data", "evaluation", "export", "models", "training")
 
 
 def __getattr__(name):
-    """Import `deeplab_tf.training` and its like when they are first used."""
+    """Import a submodule, such as `deeplab_tf.training`, when it is first used."""
     if name in _MODULES:
         return importlib.import_module(f"deeplab_tf.{name}")
     raise AttributeError(f"module 'deeplab_tf' has no attribute {name!r}")

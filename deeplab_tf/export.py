@@ -33,8 +33,8 @@ def export_saved_model(
     and each gives `labels`, uint8 (B, H, W), and `probabilities`, float32 (B, H, W, C), as
     `segment` computes them. `assets/labels.json` holds the classes' names and colors.
 
-    The graph runs on every machine, but is the fastest one for the exporting machine: export on a
-    machine with a GPU for GPUs, and on one without for processors.
+    The graph runs on every machine, but is optimized for the kind of machine that exports it: to
+    serve on GPUs, export on a machine with a GPU; to serve on CPUs, on one without.
 
     Args:
       model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores.
@@ -99,17 +99,20 @@ def open_saved_model(path):
             " export it again"
         ) from error
 
-    def label_of(image, served=served):  # keeps `served` alive, which owns the variables
+    # The default argument keeps `served` alive, which owns the variables.
+    def label_of(image, served=served):
         return signature(images=tf.constant(image[None]))["labels"][0].numpy()
 
     return label_of, label_set
 
 
 class _Served(tf.Module):
+    """What is saved: the variables, the labels file, and one function for each signature."""
+
     def __init__(self, model, labels_path, crf, scales, flip):
         super().__init__()
         self._labels = tf.saved_model.Asset(str(labels_path))
-        # Only the variables: Keras would add graphs of its own to the file for the model itself.
+        # Track only the variables: for a tracked model, Keras would add its own graphs to the file.
         self._weights = [variable.value for variable in model.variables]
         stride = find_output_stride(model)
         network = fuse(model)

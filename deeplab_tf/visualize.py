@@ -21,6 +21,9 @@ def colorize(label, color_table):
 
     Returns:
       (H, W, 3) uint8 RGB.
+
+    Raises:
+      InputError: if the label has another shape or dtype.
     """
     label = np.asarray(label)
     if label.ndim != 2 or label.dtype != np.uint8:
@@ -35,10 +38,13 @@ def overlay(image, label, color_table, alpha=0.6):
       image: (H, W, 3) uint8 RGB.
       label: (H, W) uint8 class indices, 255 = void.
       color_table: (256, 3) uint8, as `LabelSet.color_table()` gives it.
-      alpha: share of the colors, 0 (only the image) to 1 (only the colors).
+      alpha: opacity of the colors, 0 (only the image) to 1 (only the colors).
 
     Returns:
       (H, W, 3) uint8 RGB.
+
+    Raises:
+      InputError: if the label or the image has another shape or dtype.
     """
     colors = colorize(label, color_table)
     if np.shape(image) != colors.shape:
@@ -58,6 +64,9 @@ def colorize_probabilities(probabilities, color_table):
 
     Returns:
       (H, W, 3) uint8 RGB: the class's color with opacity equal to its probability, on white.
+
+    Raises:
+      InputError: if the probabilities have another shape or dtype.
     """
     probabilities = np.asarray(probabilities)
     if probabilities.ndim != 3 or probabilities.dtype.kind != "f":
@@ -135,7 +144,7 @@ def _captions(captions, widths, width):
 
 
 def _legend(label_set, width):
-    # Every cell is as wide as the longest name; a line has as many cells as fit.
+    # Every entry is as wide as the longest name; a line has as many entries as fit.
     text_width = max(_text_width(name) for name in label_set.names)
     cell = text_width + _TEXT_HEIGHT + 2 * _GAP
     to_line = max((width - _GAP) // cell, 1)

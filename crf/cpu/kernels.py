@@ -44,7 +44,7 @@ _inlined = njit(inline="always")
 
 
 def probability_floor(num_labels):
-    """float32 (width,): the smallest value that a probability counts as; 0 in surplus lanes."""
+    """float32 (width,): the minimum that probabilities are clamped to; 0 in unused lanes."""
     floor = np.zeros(-(-num_labels // LANES) * LANES, np.float32)
     floor[:num_labels] = MIN_PROBABILITY
     return floor
@@ -109,6 +109,7 @@ def blur(low, high, members, starts, width, table):
       width: length of a table row.
       table: float32 (M width,).
     """
+    # The unblurred previous row stays in registers, so the table can be overwritten in place.
     half, zero = fill(_HALF), fill(_ZERO)
     for chain in range(low, high):
         begin, end = starts[chain], starts[chain + 1]
@@ -145,7 +146,9 @@ def blur(low, high, members, starts, width, table):
 
 @_inlined
 def _slice(corners, weights, first, table, width, messages):
-    """Set a point's messages to the weighted sum of its corners' rows; the largest, or 0.
+    """Set a point's messages to the weighted sum of its corners' rows.
+
+    Returns the largest message, or 0 if all are negative.
 
     Args:
       corners, weights: as for `update_points`.
@@ -183,7 +186,7 @@ def _slice(corners, weights, first, table, width, messages):
 
 @_inlined
 def _apply_compatibility(messages, num_labels, label_effects, width, scratch):
-    """Replace the messages by their product with the label effects; the largest result."""
+    """Multiply the messages by the matrix of label effects, in place; return the largest."""
     scratch[:width] = _ZERO
     for label in range(num_labels):
         message = fill(messages[label])
@@ -202,7 +205,8 @@ def _update_marginals(point, messages, top, prior, floor, num_labels, marginals,
       point: index of the point.
       messages: float32 (width,).
       top: float32, at least the largest message. It is subtracted from all of them, so that no
-        exponential overflows. The prior is at least 1e-5, so that what underflows does not count.
+        exponential overflows. The clamped prior is at least 1e-5, so terms that underflow are
+        negligible.
       prior, floor, num_labels, marginals: as in `crf.cpu.mean_field.State`.
       scratch: float32 (width,).
     """

@@ -15,7 +15,7 @@ from crf.cpu.simplex import lattice_geometry, simplex_kernel
 from crf.cpu.workspace import Workspace
 from crf.threads import ThreadTeam
 
-# The lattice of a larger image, 50 bytes per pixel, is not kept.
+# Spatial lattices of larger images, at 50 bytes per pixel, are not cached.
 _KEPT_PIXELS = 2**19
 
 
@@ -24,13 +24,13 @@ class Lattice(NamedTuple):
 
     Args:
       corners: int32 (N (d + 1),), the vertices of each point.
-      weights: float32 (N (d + 1),), with which each point reads from them (slice).
-      starts: int64 (M + 1,), where each vertex begins in the next two.
-      points: int32 (N (d + 1),), the points of each vertex.
-      point_weights: float32 (N (d + 1),), with which each vertex sums them up (splat).
+      weights: float32 (N (d + 1),), the weights with which each point reads from them (slice).
+      starts: int64 (M + 1,), index of each vertex's first entry in `points` and `point_weights`.
+      points: int32 (N (d + 1),), the points that have each vertex as a corner.
+      point_weights: float32 (N (d + 1),), the weights with which they are summed (splat).
       chains: for each axis (members int32, starts int64): sequences of vertices that are
         neighbors along the axis. A vertex without neighbors along it is in no chain.
-      height: factor that brings a filter run to the height of the Gaussian.
+      height: factor that gives the filter the Gaussian's height of 1 at distance 0.
     """
 
     corners: np.ndarray
@@ -76,7 +76,7 @@ def bilateral_lattice(image, params, team, workspace):
 def spatial_lattice(height, width, params, team):
     """The normalized lattice of the spatial (smoothness) kernel, in 2 dimensions.
 
-    It depends only on the size of the image; the last few are kept.
+    It depends only on the size of the image; the last four are cached.
 
     Args:
       height, width: size of the image in pixels.
@@ -125,7 +125,8 @@ def _build(image, sigmas, extents, normalization, team, workspace):
     found = team.run(simplex_kernel(num_corners - 1), parts, *features, corners, weights)
     keys, numbers = _number_vertices(found, team)
 
-    # Each part of the points counts and lists its own entries, so that threads never meet.
+    # Each part of the points counts and lists its own entries, so that no two threads write to
+    # the same element.
     counts = np.zeros((len(parts), len(keys)), np.int32)
     calls = zip(parts, numbers, counts, strict=True)
     team.run_calls(_renumber, [(*part, num_corners, corners, *own) for part, *own in calls])
@@ -155,7 +156,8 @@ def _number_vertices(found, team):
       team: `ThreadTeam`.
 
     Returns:
-      All keys, ascending, and for each part int32 final numbers by the part's own numbers.
+      keys: all keys, ascending.
+      numbers: for each part an int32 array that maps the part's own numbers to final numbers.
     """
     orders = team.run_calls(np.argsort, [(keys,) for keys in found])
     merged, numbers = found[0][orders[0]], []
@@ -175,7 +177,10 @@ def _inverse(order, numbers):
 
 @kernel
 def _merge(left, right):
-    """Merge ascending keys; all keys once, and the int32 positions in it of the left and right."""
+    """Merge two ascending lists of keys.
+
+    Returns the distinct keys, and the int32 positions of the left and of the right keys in them.
+    """
     keys = np.empty(len(left) + len(right), np.int64)
     left_positions = np.empty(len(left), np.int32)
     right_positions = np.empty(len(right), np.int32)
@@ -205,7 +210,7 @@ def _renumber(low, high, num_corners, corners, numbers, counts):
 
 @kernel
 def _counts_to_starts(counts):
-    """Where each vertex's entries begin; replaces the counts by where each part's begin."""
+    """Return where each vertex's entries begin; replace the counts by where each part's begin."""
     num_parts, num_vertices = counts.shape
     starts = np.empty(num_vertices + 1, np.int64)
     total = 0
@@ -232,7 +237,7 @@ def _list_points(low, high, num_corners, corners, weights, next_entry, points, p
 
 @kernel
 def _find_chains(keys, offset):
-    """The chains along one axis, as in `Lattice`; offset int64 is the step to the next key."""
+    """The chains along one axis, as in `Lattice`; the next key is a key plus `offset`."""
     num_vertices = len(keys)
     after = np.full(num_vertices, -1, np.int32)
     is_first = np.ones(num_vertices, np.bool_)

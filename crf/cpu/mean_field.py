@@ -18,10 +18,10 @@ from crf.cpu.workspace import borrowed_workspace
 from crf.memory import check_memory, inference_bytes
 from crf.threads import ThreadTeam
 
-# Parts of a pass for each thread: enough to balance the load if other programs run too.
+# Parts per thread of each pass: enough to balance the load if other programs run too.
 _PARTS = 4
 
-# Elements of a table that fits a processor core's own cache.
+# A table of fewer elements fits the private cache of a processor core.
 _SMALL_TABLE = 2**20
 
 
@@ -30,7 +30,7 @@ class State(NamedTuple):
 
     Args:
       prior: float32 (N num_labels,), read-only, the given probabilities.
-      floor: float32 (width,), the smallest value that they count as; 0 in surplus lanes.
+      floor: float32 (width,), the minimum that they are clamped to; 0 in unused lanes.
       num_labels: number of labels.
       num_active: how many of them exchange messages; these come first.
       marginals: float32 (N num_labels,), the current Q.
@@ -72,7 +72,7 @@ def numba_mean_field(
         for the Potts model only.
 
     Raises:
-      ValueError: if the sigmas are too small for the lattice, or memory is short.
+      ValueError: if the sigmas are too small for the lattice, or too little memory is available.
     """
     weights = (params.w1, params.w2) if weights is None else weights
     compatibility = params.compatibility if compatibility is None else compatibility
@@ -110,11 +110,12 @@ def _run_updates(state, image, params, weights, compatibility, team, workspace):
         bilateral = bilateral_lattice(image, params, team, workspace)
     else:
         bilateral = empty_lattice(num_points, 5)
-    # One table for both lattices, the rows of the spatial one first.
+    # One table for both lattices (spatial rows first), so that one loop slices both.
     size = (spatial.num_vertices + bilateral.num_vertices) * row
     check_memory(4 * size, "the lattices' vertices")
     table = workspace.array("table", size, np.float32)
-    # The bilateral lattice is most of the work; the spatial one keeps idle threads busy after it.
+    # The bilateral lattice is most of the work, so it starts first; threads that become idle take
+    # parts of the spatial one.
     tables = (bilateral, table[spatial.num_vertices * row :]), (spatial, table)
     splat_calls = _splat_calls(tables, state, team)
     blur_calls = _blur_calls(tables, row, team)
@@ -139,7 +140,7 @@ def _splat_calls(tables, state, team):
 
 
 def _blur_calls(tables, row, team):
-    """For each axis the calls of `_blur` for [(lattice, its table)].
+    """For each axis, the calls of `_blur` for [(lattice, its table)], which may run in parallel.
 
     A large table is blurred along one axis after the other by all threads. A small one is blurred
     by a single thread along all axes, because waking the others for each axis takes longer.

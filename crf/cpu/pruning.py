@@ -18,17 +18,17 @@ from crf.cpu.simd import (
     sum_across,
 )
 
-# Start of the SHA-256 of simd.py, for the reason given in kernels.py.
+# Start of the SHA-256 of simd.py; kernels.py explains why it is here.
 SIMD_CHECKSUM = "d7a63b9772fad52f"
 
 
 def find_active_labels(probabilities, num_labels, prune_below, team):
-    """The labels that take part in the inference.
+    """Find the labels that exchange messages.
 
     Args:
       probabilities: float32 (N num_labels,), read-only.
       num_labels: number of all labels.
-      prune_below: a label below this at every point is left out.
+      prune_below: a label whose probability is below this at every point is left out.
       team: `ThreadTeam`.
 
     Returns:

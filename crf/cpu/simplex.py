@@ -14,20 +14,21 @@ from crf.params import SIGMAS_TOO_SMALL
 
 # Multiplicative hashing: the golden ratio as a fraction of 2^64.
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+# Largest range of one lattice coordinate; `lattice_geometry` says why.
 _LARGEST_EXTENT = 2**22
 
 
 def lattice_geometry(sigmas, extents):
-    """How features become lattice coordinates, and how those become the keys of vertices.
+    """Constants that turn features into lattice coordinates, and those into keys of vertices.
 
     Args:
       sigmas: (d,) standard deviations of the kernel.
       extents: (d,) largest value of each feature; the smallest is 0.
 
     Returns:
-      scales float32 (d,), factors of the features; lows int64 (d,), the smallest value of the
-      first d coordinates of any vertex; strides int64 (d + 1,), factors of the coordinates in
-      the key; the last one is 0.
+      scales: float32 (d,), factors of the features.
+      lows: int64 (d,), the smallest value of the first d coordinates of any vertex.
+      strides: int64 (d + 1,), factors of the coordinates in the key; the last one is 0.
 
     Raises:
       ValueError: if the features spread too far for vertices to be numbered in 63 bits.
@@ -53,16 +54,18 @@ def lattice_geometry(sigmas, extents):
 
 @lru_cache
 def simplex_kernel(d):
-    """The kernel that finds the enclosing simplex of points in d dimensions.
+    """Compile the kernel that finds the enclosing simplex of points in d dimensions.
 
-    One for each d, so that its loops over axes have a constant length and are unrolled.
+    There is one for each d, so that its loops over axes have a constant length and are unrolled.
     """
     axes = d + 1
     share = np.float32(1 / axes)
 
     @kernel(error_model="numpy")
     def find_simplices(low, high, image, width, scales, lows, strides, corners, weights):
-        """Number the corners of points low to high by first appearance; barycentric weights.
+        """Number the corners of points low to high, and compute their barycentric weights.
+
+        Numbers follow the order in which vertices first appear.
 
         Args:
           low, high: range of points.
@@ -80,6 +83,7 @@ def simplex_kernel(d):
         rank = np.empty(axes, np.int64)
         axis_of = np.empty(axes, np.int64)
         ordered = np.empty(axes, np.float32)
+        # Twice as many slots as keys, so that the hash table is at most half full.
         slots = np.full(4096, -1, np.int32)
         found = np.empty(2048, np.int64)
         num_found = 0
@@ -100,7 +104,7 @@ def simplex_kernel(d):
                 offset[i] = later - np.float32(i) * feature
                 later += feature
             offset[0] = later
-            # The nearest vertex of remainder 0; rounding may leave the plane of sum zero.
+            # The nearest vertex of remainder 0. Rounding may make its sum nonzero.
             excess = 0
             for i in range(axes):
                 quotient = np.int64(math.floor(offset[i] * share + np.float32(0.5)))
@@ -110,11 +114,11 @@ def simplex_kernel(d):
                 rank[i] = 0
             for i in range(d):
                 for j in range(i + 1, axes):
-                    # Without a branch, which the processor could not predict.
+                    # Arithmetic instead of a branch, which the processor could not predict.
                     behind = np.int64(offset[i] < offset[j])
                     rank[i] += behind
                     rank[j] += 1 - behind
-            # Back into the plane: the coordinates that were rounded furthest step back.
+            # Make the sum zero: the coordinates that rounding moved furthest go one step back.
             order = np.int64(0)
             for i in range(axes):
                 position = rank[i] + excess
@@ -172,7 +176,7 @@ def _find(slots, found, key):
 
 @kernel
 def _grown(found, num_found):
-    """Room for twice as many keys: the longer list of keys, and the slots that find them."""
+    """Double the capacity; return the longer array of keys, and a new hash table for it."""
     longer = np.empty(2 * len(found), np.int64)
     longer[:num_found] = found[:num_found]
     slots = np.full(2 * len(longer), -1, np.int32)

@@ -1,7 +1,7 @@
 """Arrays that are kept from one image to the next.
 
 The first access to newly allocated memory costs more than a pass over memory in use: with new
-arrays for every image, it would take a fifth of the time.
+arrays for every image, it would take a fifth of the computing time.
 """
 
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ _KEPT_BYTES = 2**28
 
 
 class Workspace:
-    """Named arrays, each in its own block of memory, which is used again."""
+    """Named arrays; each name has a block of memory that later arrays of this name reuse."""
 
     def __init__(self):
         self._blocks = {}
@@ -24,7 +24,7 @@ class Workspace:
         """An array of undefined values.
 
         Args:
-          name: its purpose; shares its memory with the array given for this name before.
+          name: its purpose. The memory of the previous array of this name is reused.
           size: number of elements.
           dtype: their type.
 
@@ -56,6 +56,6 @@ def borrowed_workspace():
     except IndexError:
         workspace = Workspace()
     yield workspace
-    # Not after an error: its arrays may then still be referenced.
+    # Not reached after an error, when something may still refer to its arrays.
     if workspace.nbytes <= _KEPT_BYTES and len(_idle) < available_threads():
         _idle.append(workspace)

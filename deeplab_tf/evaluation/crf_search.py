@@ -1,8 +1,8 @@
-"""The parts of a search for CRF parameters: cached probabilities, scores, and the search's record.
+"""The parts of a CRF parameter search: cached probabilities, scores, and a record of the scores.
 
 The network's probabilities are computed once and kept on disk (`ProbabilityCache`), every set of
 parameters is scored on them (`PointScorer`), and all scores are kept in a file (`SearchRecord`), so
-that a stopped search goes on where it was.
+that an interrupted search can resume.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from crf import CRFParams, dense_crf
-from crf.mean_field import MIN_PROBABILITY
+from crf.params import MIN_PROBABILITY
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import most_probable
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
 from deeplab_tf.files import write_file
 
-# Increase it when the same model, image and settings begin to give other probabilities.
+# To be increased when a change of the code makes the stored probabilities outdated.
 _CACHE_FORMAT = 1
 
 
@@ -30,14 +30,14 @@ class ProbabilityCache:
 
     A file's name is a checksum of the image's pixels and of everything else that the probabilities
     depend on, so that no result of another model, of other settings or for another image is ever
-    used. A search that was stopped finds what it has computed.
+    used. An interrupted search finds what it has already computed.
 
-    Probabilities are stored as float16, and as 0 below the least probability that the CRF tells
-    from 0.
+    Probabilities are stored as float16, and those below 1e-5 as 0, because the CRF clamps both to
+    1e-5.
 
     Args:
       folder: where the files are; created with the first file.
-      identity: JSON-serializable dict of what the probabilities depend on apart from the image:
+      identity: JSON-serializable dict of everything but the image that the probabilities depend on:
         the model's checksum and the settings of `predict_probabilities`.
       num_classes: number of classes.
 
@@ -68,7 +68,7 @@ class ProbabilityCache:
     def save(self, image, probabilities):
         """Store the probabilities (H, W, C) float32 of an image (H, W, 3) uint8."""
         contents = BytesIO()
-        # Smaller values would be subnormal in float16, with which processors are slow.
+        # Processors are slow with subnormal numbers, which smaller values would be in float16.
         kept = np.where(probabilities < MIN_PROBABILITY, 0, probabilities)
         np.save(contents, kept.astype(np.float16))
         write_file(self.path(image), contents.getvalue())
@@ -101,11 +101,11 @@ class PointScorer:
     other threads.
 
     Args:
-      pairs: list of (image (H, W, 3), truth (H, W)), both uint8.
+      pairs: list of (image (H, W, 3) RGB, true labels (H, W)), both uint8.
       probabilities: function from an image to its probabilities (H, W, C) float32; called in
-        all threads, for every point again.
+        all threads, once for each point and image.
       num_classes: C.
-      num_threads: number of images that are worked on at a time.
+      num_threads: number of images that are refined at a time.
       progress: function from a generator and the keywords `total` and `desc` to a generator of the
         same items, such as `tqdm`; it sees one item for each point and image.
 
@@ -129,7 +129,7 @@ class PointScorer:
           points: list of `CRFParams`; None in place of one means no CRF.
 
         Raises:
-          InputError: if the CRF refuses a point, or the truths are void everywhere.
+          InputError: if the CRF refuses a point, or the true labels are void everywhere.
         """
         tasks = [(params, *pair) for params in points for pair in self._pairs]
         executor = ThreadPoolExecutor(self._num_threads)
@@ -141,7 +141,7 @@ class PointScorer:
                 for _ in self._pairs:
                     confusion.matrix += next(matrices)
                 if not confusion.matrix.any():
-                    raise InputError("the truths are void everywhere; search on other images")
+                    raise InputError("the true labels are void everywhere; search on other images")
                 yield confusion.miou
             next(matrices, None)  # lets the progress bar finish
         finally:
@@ -164,11 +164,13 @@ class PointScorer:
 
 
 class SearchRecord:
-    """The scores of all points that a search has tried, in a JSON file that is always complete.
+    """The scores of all points that a search has tried, in a JSON file.
+
+    The file is replaced as a whole after every score, so an interruption cannot damage it.
 
     Args:
       path: the file; it is read if it exists.
-      identity: JSON-serializable dict of what the scores depend on apart from the parameters.
+      identity: JSON-serializable dict of everything but the parameters that the scores depend on.
 
     Raises:
       InputError: if the file belongs to a search with another identity, or is not such a record.
@@ -176,7 +178,7 @@ class SearchRecord:
 
     def __init__(self, path, identity):
         self.path = Path(path)
-        self._identity = json.loads(json.dumps(identity))  # JSON has lists for tuples
+        self._identity = json.loads(json.dumps(identity))  # tuples become lists, as in a file
         self.scores = self._read() if self.path.is_file() else {}
 
     def add(self, params, score):

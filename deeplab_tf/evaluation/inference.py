@@ -27,7 +27,7 @@ def segment(
     return_probabilities=False,
     pad_to=None,
 ):
-    """The class of every pixel of one image.
+    """Predict the class of every pixel of one image.
 
     Args:
       model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores.
@@ -41,7 +41,7 @@ def segment(
       Labels (H, W) uint8, or probabilities (H, W, C) float32.
 
     Raises:
-      InputError: as `predict_probabilities`, or if the CRF refuses its parameters.
+      InputError: as for `predict_probabilities`, or if the CRF refuses its parameters.
 
     Example:
       >>> label = segment(model, image, crf=CRFParams(w1=4, sigma_alpha=67, sigma_beta=3))
@@ -53,7 +53,7 @@ def segment(
 
 
 def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pad_to=None):
-    """The probabilities of the classes at every pixel of one image.
+    """Predict the probabilities of the classes at every pixel of one image.
 
     Args:
       model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores. It may be
@@ -81,9 +81,9 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
     if model not in _networks:
         _networks[model] = _CompiledNetwork(model)
     network = _networks[model]
-    least = 2 * network.output_stride + 1
-    if tile is not None and tile < least:
-        raise InputError(f"tile {tile}; this model needs at least {least} pixels")
+    minimum = 2 * network.output_stride + 1
+    if tile is not None and tile < minimum:
+        raise InputError(f"tile {tile}; this model needs at least {minimum} pixels")
 
     def score(images):
         if tile is None:
@@ -97,7 +97,7 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
 
 
 def apply_crf(probabilities, image, params, **options):
-    """Probabilities of one image after the fully connected CRF.
+    """Refine the probabilities of one image with the fully connected CRF.
 
     Args:
       probabilities: (H, W, C) float32.
@@ -146,7 +146,7 @@ def upsampled_scores(model, images, output_stride, flip=False, pad_to=None):
 
 
 def check_settings(scales, flip, tile=None, pad_to=None):
-    """Refuse test-time settings that make no sense.
+    """Check the ranges of test-time settings.
 
     Args:
       scales, flip, tile, pad_to: see `predict_probabilities`.
@@ -185,12 +185,14 @@ class _CompiledNetwork:
         return self._graphs[key](images)
 
 
+# Model -> `_CompiledNetwork`; an entry ends with its model.
 _networks = weakref.WeakKeyDictionary()
 
 
 def _tiled(score, images, tile, output_stride):
     """Scores (1, H, W, C) of images (1, H, W, 3), averaged over overlapping tiles."""
-    # A tile that ends on a cell needs no padding, which would change its last scores.
+    # A tile whose last pixel is the center of a cell needs no padding, which would change its
+    # last scores.
     tile = (tile - 1) // output_stride * output_stride + 1
     height, width = images.shape[1:3]
     tops = _tile_starts(height, tile, output_stride)
@@ -203,7 +205,7 @@ def _tiled(score, images, tile, output_stride):
             scores = score(images[:, rows, columns])[0].numpy()
             if total is None:
                 total = np.zeros((height, width, scores.shape[-1]), np.float32)
-            # A tent: highest in the center of the tile, and never 0.
+            # The weights form a pyramid: highest in the center of the tile, and never 0.
             sides = [np.minimum(np.arange(n) + 1, n - np.arange(n)) for n in scores.shape[:2]]
             weight = np.outer(*sides)[..., None].astype(np.float32)
             total[rows, columns] += weight * scores
@@ -212,10 +214,10 @@ def _tiled(score, images, tile, output_stride):
 
 
 def _tile_starts(length, tile, output_stride):
-    """Where tiles start along one axis; neighbors overlap by half a tile, give or take a cell."""
+    """Where tiles start along one axis; neighbors overlap by about half a tile."""
     if tile >= length:
         return [0]
-    # On the grid of the network's cells, so that a tile has the cells of the whole image.
+    # Whole numbers of cells, so that a tile's cells are also cells of the whole image.
     last = math.ceil((length - tile) / output_stride)
     count = math.ceil(2 * (length - tile) / tile) + 1
     starts = np.linspace(0, last, count).astype(int) * output_stride

@@ -7,7 +7,7 @@ from deeplab_tf.labels import VOID
 
 
 class ConfusionMatrix:
-    """Counts how often pixels of one class were predicted as another, over any number of images.
+    """Counts how often each class was predicted as each class, over any number of images.
 
     The scores are those of FCN (Long et al., CVPR 2015, section 5): with n_ij the pixels of
     class i predicted as class j and t_i = sum_j n_ij,
@@ -116,11 +116,12 @@ class ConfusionMatrix:
 
 
 def _ratio(part, whole):
-    # NaN without a warning where the whole is 0.
+    # Gives NaN, without a warning, if the whole is 0.
     return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole != 0)
 
 
 def _mean(values):
+    # NaN marks classes that do not occur; they do not count.
     present = values[~np.isnan(values)]
     return float(present.mean()) if present.size else float("nan")
 

@@ -2,7 +2,7 @@
 
 Threads read files, run the network and run the CRF side by side, each on different images: while
 the CRF refines some images, the network scores the next ones. The results are bit-identical to
-those of one image after another.
+processing one image after another.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import apply_crf, most_probable, predict_probabilities
 
-# More threads that read files gain little, because they share one interpreter.
+# More reader threads gain little, because they share Python's interpreter lock.
 MAX_READERS = 4
 
 # Share of the available memory that the CRF may take; the network takes some too.
@@ -42,6 +42,8 @@ class Prediction(NamedTuple):
 
 
 class _Scored(NamedTuple):
+    """An example with the network's probabilities (H, W, C) float32."""
+
     example: NamedTuple
     image: np.ndarray
     truth: np.ndarray | None
@@ -63,7 +65,7 @@ def predict_examples(model, examples, params=None, colors=None, **settings):
       settings: `scales`, `flip`, `tile` and `pad_to` as in `predict_probabilities`.
 
     Yields:
-      `Prediction`; a few more images than there are processors are held in memory.
+      `Prediction`; only a few more images than processors are in memory at once.
 
     Raises:
       InputError: naming an image that cannot be read or refined, or that is too large for the
@@ -102,8 +104,11 @@ def _threads_per_image(shape, num_images, num_threads, memory):
     Args:
       shape: (H, W, C) of the probabilities.
       num_images: how many images there are in all; a few images are shared by all threads.
-      num_threads: of all images together.
+      num_threads: total number of threads.
       memory: available bytes; None if unknown.
+
+    Returns:
+      Number of threads, at least 1.
     """
     height, width, num_classes = shape
     image_bytes = inference_bytes(height, width, num_classes)

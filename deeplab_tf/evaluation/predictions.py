@@ -14,7 +14,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.files import new_folder, write_file
 from deeplab_tf.labels import LabelSet, voc_colors
 
-# Test servers -> number of classes of their data sets.
+# Test server -> number of classes of its data set.
 SERVERS = {"voc": 21, "voc_comp5": 21, "cityscapes": 19}
 
 # The longest path on Linux, in bytes.
@@ -88,7 +88,7 @@ class PredictionFiles:
         """Check before a long run that every image gets a file of its own.
 
         Raises:
-          InputError: as `path`, and if two images would get the same file.
+          InputError: as for `path`, and if two images would get the same file.
         """
         owners = {}
         for name in names:
@@ -112,7 +112,7 @@ class PredictionFiles:
 
 @contextlib.contextmanager
 def shared_folder(strategy, path, overwrite=False):
-    """Create a folder that all workers fill; it appears at `path` when all are done without error.
+    """Create a folder that all workers fill; it appears at `path` when all have succeeded.
 
     Args:
       strategy: made by `deeplab_tf.distribute.strategy.make_strategy`; every worker must call this.
@@ -123,7 +123,7 @@ def shared_folder(strategy, path, overwrite=False):
       Path of the folder to fill.
 
     Raises:
-      InputError: as `deeplab_tf.files.new_folder`, and if a worker does not see the folder.
+      InputError: as for `deeplab_tf.files.new_folder`, and if a worker does not see the folder.
       tf.errors.OpError: if a worker is lost.
     """
     chief = is_chief(strategy)

@@ -6,7 +6,7 @@ import numpy as np
 from crf.search import SearchGrid, best_trial, rank_trials
 
 _CELL = (72, 30)  # width and height in pixels of one point in the picture
-_TITLE_CELLS = 7  # the width of a block's title
+_TITLE_CELLS = 7  # width of a block's title in cells
 _MARGIN = 6
 _WHITE, _BLACK, _GRAY = (255, 255, 255), (0, 0, 0), (225, 225, 225)
 
@@ -75,7 +75,7 @@ def search_picture(trials):
 
 
 def _block(trials, best, low, high):
-    # One cell for each pair of values; pairs that were not tried with this w1 stay gray.
+    """One cell for each sigma_alpha and sigma_beta; pairs not tried with this w1 stay gray."""
     alphas = sorted({trial.params.sigma_alpha for trial in trials})
     betas = sorted({trial.params.sigma_beta for trial in trials})
     columns = max(len(alphas) + 1, _TITLE_CELLS)
@@ -107,7 +107,7 @@ def _draw_trial(block, row, column, score, low, high):
 
 
 def _corners(row, column, cells=1):
-    # Top left and bottom right of neighboring cells; rectangles of OpenCV include both corners.
+    """Top left and bottom right pixel of cells in a row; OpenCV's rectangles include both."""
     left, top = _MARGIN + column * _CELL[0], _MARGIN + row * _CELL[1]
     return (left, top), (left + cells * _CELL[0] - 1, top + _CELL[1] - 1)
 

@@ -1,4 +1,4 @@
-"""Networks as Keras models: building, loading, rewriting and starting them from others."""
+"""Networks as Keras models: build, load and rewrite them, and start them from other networks."""
 
 from deeplab_tf.models.atrous import to_atrous
 from deeplab_tf.models.backbones import backbone_names

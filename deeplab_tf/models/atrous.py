@@ -1,8 +1,8 @@
 """Rewrites any keras.applications network to give a denser map with the same weights.
 
 Every tensor carries the stride of its original grid and a rate: how many cells the dense grid has
-for each original cell. A layer whose stride would pass the wanted output stride loses it and
-keeps the old rate for its own window; the layers after it are dilated by the new rate.
+for each original cell along an axis. A layer whose stride would exceed the wanted output stride
+loses it and keeps the old rate for its own window; the layers after it are dilated by the new rate.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ _CONVOLUTIONS = (
 )
 _POOLINGS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
 _MERGES = (keras.layers.Add, keras.layers.Multiply, keras.layers.Concatenate)
-# Layers that treat every cell alike, whatever the density of the grid.
+# Layers that compute every cell by itself, so the density of the grid does not matter.
 _CELLWISE = (
     keras.layers.Activation,
     keras.layers.BatchNormalization,
@@ -46,13 +46,13 @@ _CELLWISE_NAMES = ("LayerScale", "StochasticDepth", "ImagePreprocessing")
 
 @dataclasses.dataclass(frozen=True)
 class _Grid:
-    """The grid a tensor lies on.
+    """The grid of a tensor's cells.
 
     Attributes:
       stride: pixels per cell of the original grid.
-      rate: cells of the dense grid per cell of the original one.
+      rate: cells of the dense grid per cell of the original one, along an axis.
       extra: cells that a ZeroPadding2D just before has added, in the original grid.
-      channels_only: a global mean, which lies on no grid and matches any.
+      channels_only: True for a global mean, which has no grid and can be merged with any.
     """
 
     stride: int = 1
@@ -66,7 +66,7 @@ def to_atrous(model, output_stride, keep_size=True, *, centered=False):
 
     Strides beyond the output stride become dilation of the later windows (the papers' atrous
     algorithm), so every (original stride / output stride)-th cell of the result equals the
-    original network's cell, borders included.
+    original network's cell, also at the borders.
 
     Args:
       model: a functional `keras.Model` of keras.applications, built with `include_top=False`;
@@ -125,7 +125,7 @@ class _Rewriter:
         self.output_stride, self.keep_size, self.centered = output_stride, keep_size, centered
         # id of a tensor -> (the tensor, kept alive so that no other gets its id, its grid)
         self._grids = {}
-        # id of an original layer -> (it, the grid it is called on, its new layers, their grid)
+        # id of an original layer -> (the layer, its inputs' grid, its new layers, their grid)
         self._clones = {}
 
     def __call__(self, layer, *args, **kwargs):
@@ -183,6 +183,7 @@ class _Rewriter:
         raise _unsupported(layer, "has no atrous form")
 
     def _window(self, layer, grid, kernel_size, build):
+        """Rewrite a convolution or pooling with `build`, and decide whether it loses its stride."""
         if layer.data_format != "channels_last":
             raise _unsupported(layer, "is not channels_last")
         if grid.channels_only:
@@ -199,7 +200,7 @@ class _Rewriter:
         return layers, _Grid(stride=grid.stride * stride, rate=rate)
 
     def _padding_mode(self, layer, grid):
-        """How the window shall pad: as the original does, or so that its cells are centered."""
+        """How to pad a window: as the original does, or so that its cells are centered."""
         explicit = grid.extra != (0, 0)
         return "centered" if self.centered and not explicit else layer.padding
 
@@ -214,8 +215,8 @@ class _Rewriter:
         if window == (1, 1):
             return [_build(layer, config)]
         symmetric = all(size % 2 for size in window)
-        alike = (mode == "same" and stride == 1) or (mode == "centered" and (stride == 1 or lose))
-        if alike and symmetric:  # the native "same" pads exactly like this
+        as_same = (mode == "same" and stride == 1) or (mode == "centered" and (stride == 1 or lose))
+        if as_same and symmetric:  # the native "same" pads exactly like this
             return [_build(layer, {**config, "padding": "same"})]
         if mode == layer.padding and not (lose or (grid.rate > 1 and mode == "same")):
             return [_build(layer, {**config, "padding": mode})]

@@ -17,7 +17,7 @@ PADDINGS = ("valid", "same", "centered")
 
 @functools.cache
 def native_dilation_works(dtype="float32"):
-    """Whether `tf.nn.conv2d(dilations=...)` has a gradient on this machine; tried once.
+    """Whether `tf.nn.conv2d(dilations=...)` has a gradient on this machine; cached.
 
     Without oneDNN, TensorFlow's CPU kernels compute only the forward pass of a dilated
     convolution. On many processors the same is true of float16.
@@ -86,7 +86,7 @@ def _window_span(size, kernel_size, stride, rate, padding, extra=0):
 
     Returns:
       `(before, length)`: dense cells of padding before the first one, and dense output cells;
-      every (rate * stride)-th of them is one of the original layer's, and no other is.
+      every (rate * stride)-th of these is a cell of the original layer's output.
     """
     cells = -(-size // rate)
     if padding == "valid":
@@ -122,7 +122,7 @@ class _Window(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if padding == "centred":  # as older files spell it
+        if padding == "centred":  # the spelling in files of older versions
             padding = "centered"
         if padding not in PADDINGS:
             raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}")
@@ -144,7 +144,7 @@ class _Window(keras.layers.Layer):
                 size, kernel_size, self.strides[axis], rate, self.padding, self.extra[axis]
             )
             if not self.keep_size and self.padding == "valid":
-                cells = size - reach  # as many as the original layer gives
+                cells = size - reach  # only windows that lie inside the map
             length = cells + reach
             pads.append((before, _maximum(length - before - size, 0)))
             lengths.append(length)

@@ -16,7 +16,7 @@ class Backbone(NamedTuple):
 
     Attributes:
       class_name: its constructor in keras.applications.
-      preprocessing: mode of `ImagePreprocessing`; None: the network preprocesses its images itself.
+      preprocessing: mode of `ImagePreprocessing`; None: the network contains its own.
     """
 
     class_name: str
@@ -74,7 +74,7 @@ def build_backbone(
 
     Args:
       name: lower-case name, see `backbone_names`.
-      output_stride: pixels per cell of the last map: 8, 16 or 32, or less.
+      output_stride: pixels per cell of the last map: 1, 2, 4, 8, 16 or 32.
       weights: list of arrays in Keras's order, or None for random ones.
       input_shape: `(H, W, 3)`, None for sizes that vary.
       pool_size: window size of VGG's poolings, which is 2 in keras.applications.
@@ -96,7 +96,7 @@ def build_backbone(
 
 
 def original_backbone(name, images, weights, preprocessing=None):
-    """A keras.applications network as it is, with its preprocessing.
+    """A keras.applications network at its original stride, with its preprocessing.
 
     Args:
       name, weights, preprocessing: see `build_backbone`.

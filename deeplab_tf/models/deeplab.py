@@ -52,7 +52,7 @@ def build_deeplab(
       fc_channels: VGG-16's filters in fc6 and fc7; None: 4,096 for the larger kernels, else 1,024.
       pool_size: window size of VGG-16's poolings: 2 as its ImageNet weights were trained, 3 as
         in the authors' own files.
-      use_multi_scale_features: whether VGG-16's fc8 also sees features of the image and the first
+      use_multi_scale_features: whether VGG-16's fc8 also takes features of the image and the first
         four poolings (DeepLab v1, section 4.3).
       average_pool5: whether VGG-16's last pooling is followed by an average over 3x3 cells, as in
         the authors' LargeFOV networks of DeepLab v1.
@@ -65,7 +65,7 @@ def build_deeplab(
       centered on pixel (output_stride * i, output_stride * j).
 
     Raises:
-      InputError: for unknown names, options that do not go together, or weights that cannot be
+      InputError: for unknown names, options that cannot be combined, or weights that cannot be
         read or do not fit.
 
     Example:

@@ -68,8 +68,8 @@ def build_fcn(backbone="vgg16", stride=8, num_classes=21, weights="imagenet"):
 class Bilinear(keras.initializers.Initializer):
     """The kernel of a transposed convolution of stride s that interpolates bilinearly.
 
-    Shape `(2 s, 2 s, C, C)`: 1 - |i - (s - 1/2)| / s along each axis, and from each channel only
-    to itself.
+    Shape `(2 s, 2 s, C, C)`: 1 - |i - (s - 1/2)| / s along each axis, and zero
+    between different channels.
     """
 
     def __call__(self, shape, dtype=None):
@@ -86,9 +86,9 @@ def _upsampling(num_classes, factor, trainable=True, name=None):
 
     Args:
       num_classes: channels.
-      factor: cells of the result per cell along each axis, even.
-      trainable: whether it is learned; published: all but the last.
-      name: of the layer.
+      factor: output cells per input cell along each axis, even.
+      trainable: whether it is learned; in the paper, all but the last are.
+      name: the layer's name.
 
     Returns:
       A layer from `(B, h, w, num_classes)` to `(B, factor h, factor w, num_classes)`, float32.

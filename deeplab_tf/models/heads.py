@@ -18,7 +18,7 @@ class Head:
 
     Attributes:
       rates: dilation rate of each branch's first convolution.
-      kernel_size: of the same convolution.
+      kernel_size: side of that convolution's kernel.
       channels: filters of fc6 and fc7.
     """
 
@@ -99,7 +99,7 @@ def apply_fully_connected(features, head, num_classes, extra=None):
       features: `(B, h, w, 512)` at output stride 8, for which the rates are published.
       head: `Head`.
       num_classes: classes, without void.
-      extra: `(B, h, w, C)` more features for fc8, beside those of fc7; or None.
+      extra: `(B, h, w, C)` features that fc8 takes together with those of fc7; or None.
 
     Returns:
       float32 scores `(B, h, w, num_classes)`.
@@ -143,7 +143,7 @@ def _fully_connected(x, head, rate, suffix):
 
 
 def _classifier(kernel_size, rate, num_classes, suffix):
-    """The class layer, float32 in mixed precision too; it learns at ten times the rate."""
+    """The last layer; float32 in mixed precision too. Training uses 10 times the learning rate."""
     return AtrousConv2D(
         num_classes,
         kernel_size,

@@ -12,7 +12,7 @@ def maximum_over_scales(score, images, scales):
     Args:
       score: function from images `(B, H, W, 3)` to scores `(B, H, W, C)`, both float32.
       images: `(B, H, W, 3)` float32.
-      scales: factors on the images' size, each above 0.
+      scales: factors on height and width, each above 0.
 
     Returns:
       `(B, H, W, C)` float32.

@@ -87,7 +87,7 @@ def _scaled_length(length, scale):
 
 
 def crop_to_images(scores, images):
-    """Cut what was padded off scores `(B, H', W', C)`, to the size of images `(B, H, W, 3)`."""
+    """Crop scores `(B, H', W', C)` of padded images to the size of images `(B, H, W, 3)`."""
     height, width = ops.shape(images)[1:3]
     return scores[:, :height, :width]
 
@@ -118,12 +118,12 @@ def find_output_stride(model):
       s, an int.
 
     Raises:
-      InputError: if the model is of another kind.
+      InputError: if the model has other inputs or outputs.
     """
     remedy = "give a network from (None, None, None, 3) to scores at its output stride"
     if tuple(model.input_shape[1:]) != (None, None, 3):
         raise InputError(f"model {model.name!r} takes {model.input_shape}; {remedy}")
-    length = 65  # has a cell on its last pixel at every stride up to 64
+    length = 65  # 64 + 1: has a cell on its last pixel at strides 1, 2, 4, ..., 64
     shape = model.compute_output_shape((1, length, length, 3))
     cells = shape[1] if len(shape) == 4 and shape[1] == shape[2] else None
     stride = (length - 1) // (cells - 1) if cells and cells > 1 else 0

@@ -7,7 +7,7 @@ def leaf_layers(model):
     """Yield the layers of a model that are not models themselves, in the model's order.
 
     Args:
-      model: any `keras.Model`; nested models are walked through.
+      model: any `keras.Model`; the layers of nested models are included.
 
     Example:
       >>> frozen = [layer for layer in leaf_layers(model) if not layer.trainable]

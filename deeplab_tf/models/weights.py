@@ -42,7 +42,7 @@ def read_weights(backbone, weights):
       BackboneWeights.
 
     Raises:
-      InputError: if the download fails, or the file is missing, damaged or not one of Keras.
+      InputError: if the download fails, or the file is missing, damaged or not a Keras file.
     """
     constructor = find_backbone(backbone).constructor
     if weights is None:
@@ -64,7 +64,7 @@ def load_whole(model, path, backbone):
       backbone: its name, for messages.
 
     Raises:
-      InputError: if the file is of another network.
+      InputError: if the file belongs to another network.
     """
     try:
         if path.suffix == ".keras":
@@ -81,8 +81,8 @@ def load_whole(model, path, backbone):
 def subsample_classifier(classifier, head):
     """fc6 and fc7 of a head, taken from fc1 and fc2 of the ImageNet VGG-16.
 
-    Of 4,096 filters every fourth is kept for 1,024, all for 4,096; of the 7x7 kernel rows and
-    columns 0, 3, 6 for 3x3, and 0, 2, 4, 6 for 4x4.
+    A head with 1,024 filters keeps every fourth of the 4,096. A 3x3 kernel keeps rows and columns
+    0, 3, 6 of the 7x7 kernel, a 4x4 kernel 0, 2, 4, 6.
 
     Args:
       classifier: `[(25088, 4096), (4096,), (4096, 4096), (4096,)]` arrays.
@@ -104,7 +104,7 @@ class Start(NamedTuple):
     Attributes:
       copied: layers whose weights were copied.
       reshaped: layers of the same name but other shapes, such as a classifier of other classes.
-      absent: layers that the file does not have.
+      absent: layers of the model that the file does not have.
     """
 
     copied: list
@@ -189,7 +189,7 @@ def _check_file(path):
     with path.open("rb") as file:
         start = file.read(8)
     if not start.startswith(_SIGNATURES[path.suffix]):
-        raise InputError(f"weights {path}: no {path.suffix} file, or damaged; fetch it again")
+        raise InputError(f"weights {path}: not a {path.suffix} file, or damaged; download it again")
 
 
 def _read_h5(constructor, path):
@@ -209,6 +209,7 @@ def _read_h5(constructor, path):
 
 
 def _read_keras(constructor, path):
+    # A saved model does not name its family, so the shapes of its weights decide what it is.
     try:
         saved = keras.saving.load_model(path)
     except (ValueError, OSError, KeyError, TypeError) as error:
@@ -223,7 +224,8 @@ def _read_keras(constructor, path):
 
 
 def _split(constructor, with_top):
-    """The weights of a network with its classifier, as those of the backbone and of fc1 and fc2."""
+    """Split the weights of a network with classifier into the backbone's and those of fc1, fc2."""
+    # The classifier's weights come last, after those of the backbone.
     count = len(constructor(weights=None, include_top=False).weights)
     weights = with_top.get_weights()
     names = [layer.name for layer in with_top.layers]
@@ -232,4 +234,4 @@ def _split(constructor, with_top):
 
 
 def _unreadable(path, error):
-    return InputError(f"weights {path} cannot be read: {one_line(error, 150)}; fetch it again")
+    return InputError(f"weights {path} cannot be read: {one_line(error, 150)}; download it again")

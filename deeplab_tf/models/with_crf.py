@@ -29,7 +29,7 @@ def with_crf(model, params=None, trainable=False):
       keras.Model from images `(B, H, W, 3)` to float32 probabilities `(B, H, W, C)`.
 
     Raises:
-      InputError: if `model` is no such network.
+      InputError: if `model` has other inputs or outputs.
       ValueError: if the CRF refuses its parameters.
 
     Example:

@@ -3,7 +3,7 @@ import pytest
 from crf import memory
 
 
-def test_what_fits_is_accepted(monkeypatch):
+def test_a_size_below_the_available_memory_is_accepted(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: 2_000_000_000)
     memory.check_memory(0, "the tables")
     memory.check_memory(2_000_000_000, "the tables")

@@ -62,7 +62,7 @@ def test_a_grid_sorts_its_values_and_compares_by_them():
         ({"w2": (1, "x")}, "w2 must be a finite number"),
     ],
 )
-def test_bad_grids(axes, message):
+def test_bad_grids_raise(axes, message):
     with pytest.raises(ValueError, match=message):
         SearchGrid(**axes)
 

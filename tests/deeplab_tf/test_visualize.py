@@ -62,7 +62,7 @@ def test_probabilities_fade_to_white():
     assert colors.tolist() == [[[*RED], [102, 162, 102]]]
 
 
-def test_what_is_no_probability_map_is_refused():
+def test_probabilities_of_a_wrong_shape_or_type_are_refused():
     for wrong in (np.zeros((2, 2), np.float32), np.zeros((2, 2, 2), np.uint8)):
         with pytest.raises(InputError, match="give floats \\(H, W, C\\)"):
             colorize_probabilities(wrong, LABELS.color_table())
@@ -118,7 +118,7 @@ def test_legend_shows_every_color_in_any_width():
         assert picture.shape[1] == width + 12
 
 
-def test_a_panel_needs_equal_rows():
+def test_a_panel_needs_rows_of_equal_length():
     for rows in ([], [[]], [[flat(2, 2, 0)], [flat(2, 2, 0), flat(2, 2, 0)]]):
         with pytest.raises(InputError, match="rows with the same number"):
             panel(rows)

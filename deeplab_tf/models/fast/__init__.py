@@ -1,1 +1,1 @@
-"""Faster forms of the same networks."""
+"""Faster networks that compute the same function."""

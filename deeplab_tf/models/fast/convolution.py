@@ -1,4 +1,4 @@
-"""The fastest convolutions of stride 1 on a processor, with their gradients."""
+"""The fastest way to compute a convolution of stride 1 on a CPU, with its gradients."""
 
 import tensorflow as tf
 
@@ -11,7 +11,7 @@ MANY_CHANNELS = 128
 
 
 def is_supported(layer):
-    """Whether `fast_conv2d` can compute a `keras.layers.Conv2D`, and pays off."""
+    """Whether `fast_conv2d` can compute a `keras.layers.Conv2D`, and may be faster."""
     rows, columns = layer.dilation_rate
     return (
         all(size % 2 for size in layer.kernel_size)
@@ -20,7 +20,7 @@ def is_supported(layer):
         and tuple(layer.strides) == (1, 1)
         and layer.padding == "same"
         and (rows == 1 or native_dilation_works(layer.compute_dtype))
-        # The libraries for GPUs choose the fastest algorithm themselves.
+        # On GPUs, TensorFlow's libraries choose the fastest algorithm themselves.
         and not tf.config.list_physical_devices("GPU")
     )
 
@@ -79,16 +79,16 @@ def _products_are_faster(x, kernel, rate):
 def _kernel_gradient(x, kernel, upstream, rate):
     """The kernel's gradient by one matrix product per kernel element.
 
-    An element at an offset connects each output cell with the input cell at that offset; cells
-    whose partner would lie in the zero padding are left out.
+    A kernel element connects each output cell with the input cell at a fixed offset. Output cells
+    whose input cell would lie in the zero padding are left out.
     """
     height, width, channels, filters = kernel.shape
     elements = []
     for row in range(height):
         for column in range(width):
             offsets = (row - height // 2) * rate, (column - width // 2) * rate
-            # Only when the gradient has arrived: earlier, all the copies of x would take memory
-            # throughout the forward pass.
+            # Wait for the upstream gradient: otherwise, the crops of x could be made early and
+            # take memory throughout the forward pass.
             with tf.control_dependencies([upstream]):
                 inputs = _crop(x, offsets)
             outputs = _crop(upstream, [-offset for offset in offsets])
@@ -98,7 +98,7 @@ def _kernel_gradient(x, kernel, upstream, rate):
 
 
 def _crop(x, offsets):
-    """The cells of (B, H, W, C) that have a cell of the map at minus `offsets` from them."""
+    """The cells of a map (B, H, W, C) whose position minus `offsets` is also inside the map."""
     rows, columns = (
         slice(offset, None) if offset > 0 else slice(None, offset or None) for offset in offsets
     )

@@ -21,21 +21,21 @@ def fuse(model):
     """Make a faster network that computes the same function, up to rounding.
 
     Batch normalization that is not being trained is folded into the convolution before it. On
-    processors, inference uses Winograd convolution for large 3x3 kernels, and training computes
+    CPUs, inference uses Winograd convolution for large 3x3 kernels, and training computes
     the kernels' gradients by one matrix product per kernel element.
 
     Args:
       model: functional `keras.Model`; nested models are fused too.
 
     Returns:
-      A functional keras.Model with the same inputs and outputs. Its variables are the very
-      objects of `model`, possibly in another order. A model that is not functional, or that
+      A functional keras.Model with the same inputs and outputs. It shares the
+      variables of `model`, possibly in another order. A model that is not functional, or that
       overrides `call`, is returned as it is.
 
     Example:
       >>> scores = deeplab_tf.fuse(model).predict(images)
     """
-    unfolded = set()  # ids of convolutions and normalizations that stay by themselves
+    unfolded = set()  # ids of convolutions and normalizations that must not be folded
     while True:
         fused = _Fuser(unfolded).fuse(model)
         repeated = set() if fused is model else _repeated_layers(fused)
@@ -45,10 +45,11 @@ def fuse(model):
 
 
 def _repeated_layers(fused):
-    """Ids of the original layers that several layers of a fused network hold.
+    """Ids of the original layers that are part of several layers of a fused network.
 
-    They are, for example, of a convolution whose result is normalized in one place and used as it
-    is in another. Keras would load such a network with its weights in only one of the two.
+    An example is a convolution whose output is normalized in one place and used without
+    normalization in another. If such a network is saved and loaded, Keras restores the weights in
+    only one of the two.
     """
     holders = {id(layer): layer for layer in leaf_layers(fused)}.values()
     counts = collections.Counter(
@@ -110,7 +111,7 @@ class FusedConvolution(keras.layers.Layer):
         self.built = all(layer.built for layer in layers)
 
     def build(self, input_shape):
-        """Build the inner layers where they are not; called by Keras."""
+        """Build the inner layers that are not built yet; called by Keras."""
         if not self.convolution.built:
             self.convolution.build(input_shape)
         if self.normalization is not None and not self.normalization.built:
@@ -186,7 +187,7 @@ class FusedConvolution(keras.layers.Layer):
         return layer.activation(y)
 
 
-# Arguments of a Keras layer that neither casts its inputs nor its variables.
+# Arguments of a Keras layer that casts neither its inputs nor its variables.
 _NO_CASTS = {"autocast": False, "dtype": "float32"}
 
 
@@ -196,14 +197,15 @@ class _Fuser:
     def __init__(self, unfolded):
         self._unfolded = unfolded
         self._replacements = {}  # id of an original layer, or of a pair -> what replaces it
-        # id of a convolution's result -> (the result, kept alive so the id holds, layer, input)
+        # id of a convolution's output -> (the output, kept alive so that no other tensor gets its
+        # id; the layer; its input)
         self._convolved = {}
 
     def fuse(self, model):
         if not _is_functional(model):
             return model
-        # Of a compiled model `clone_model` would compile the clone, and with it make a second
-        # optimizer with variables of its own.
+        # `clone_model` would also compile the clone of a compiled model, which would create a
+        # second optimizer with its own variables.
         graph = keras.Model(model.input, model.output, name=model.name)
         return keras.models.clone_model(
             graph, clone_function=self._replacement, call_function=self._call
@@ -226,7 +228,7 @@ class _Fuser:
     def _call(self, layer, *args, **kwargs):
         _, convolution, inputs = self._convolved.get(id(args[0]), (None, None, None))
         if convolution is not None and self._can_fold(layer, convolution):
-            # The convolution alone then leads nowhere, and is not part of the new model.
+            # The output of the convolution alone is then unused, so it drops out of the new model.
             key = id(convolution), id(layer)
             if key not in self._replacements:
                 self._replacements[key] = FusedConvolution(convolution.convolution, layer.layer)
@@ -248,6 +250,6 @@ class _Fuser:
 
 
 def _is_functional(model):
-    """Whether a model is its graph, without a `call` of its own."""
+    """Whether a model is functional and does not override `call`."""
     has_graph = isinstance(model, keras.Model) and isinstance(model, keras.Function)
     return has_graph and type(model).call.__module__.startswith("keras.")

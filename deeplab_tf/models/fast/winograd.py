@@ -1,4 +1,4 @@
-"""Winograd convolution: 3x3 convolution with fewer multiplications, for processors.
+"""Winograd convolution: 3x3 convolution with fewer multiplications, for CPUs.
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016: a tile of m x m
 outputs takes (m + 2)^2 products of transformed inputs and weights instead of 9 m^2, F(m x m, 3 x 3)
@@ -18,7 +18,7 @@ _POINTS = {3: (0, 1, -1, 0.5), 4: (0, 1, -1, 0.5, -2)}
 def winograd_conv2d(x, kernel, rate=1):
     """Compute `tf.nn.conv2d(x, kernel, 1, "SAME", dilations=rate)`, up to rounding.
 
-    It is faster on processors for 128 or more channels.
+    It is faster on CPUs for 128 or more channels.
 
     Args:
       x: (B, H, W, C) float32.
@@ -42,7 +42,8 @@ def _compiled(channels, filters, rate):
 
 
 def _convolve(x, kernel, rate):
-    # A dilated map is cut into smaller maps, where larger tiles would reach further past the edge.
+    # A dilated map is split into smaller maps, on which larger tiles would waste more work past
+    # the edges.
     side = 4 if rate == 1 else 3
     points, (channels, filters) = (side + 2) ** 2, kernel.shape[2:]
     input_transform, kernel_transform, output_transform = _transforms(side)

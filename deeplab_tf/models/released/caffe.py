@@ -30,15 +30,15 @@ _SCALES = re.compile(r"_res0(5|75)")
 _VGG_CONVOLUTION = re.compile(r"block(\d)_conv(\d)")
 _RESNET_LAYER = re.compile(r"conv(\d)_block(\d+)_(\d)_(conv|bn)")
 _RESNET_BRANCHES = ("branch1", "branch2a", "branch2b", "branch2c")  # ours: 0 to 3
-_CLASSIFIERS = {"vgg16": "fc8", "resnet101": "fc1_"}  # what their names start with
+_CLASSIFIERS = {"vgg16": "fc8", "resnet101": "fc1_"}  # prefixes of the class layers' names
 _TAPS = {"image": "data", **{f"pool{n}": f"pool{n}" for n in (1, 2, 3, 4)}}  # ours: theirs
-_HALVING, _LEVEL = Pooling(3, 2, 1, average=False), Pooling(3, 1, 1, average=False)
-_POOLINGS = {  # those of our networks
+_STRIDE_2, _STRIDE_1 = Pooling(3, 2, 1, average=False), Pooling(3, 1, 1, average=False)
+_POOLINGS = {  # name in the file -> pooling of our network
     "vgg16": {
-        **{"pool1": _HALVING, "pool2": _HALVING, "pool3": _HALVING},
-        **{"pool4": _LEVEL, "pool5": _LEVEL, "pool5a": _LEVEL._replace(average=True)},
+        **{"pool1": _STRIDE_2, "pool2": _STRIDE_2, "pool3": _STRIDE_2},
+        **{"pool4": _STRIDE_1, "pool5": _STRIDE_1, "pool5a": _STRIDE_1._replace(average=True)},
     },
-    "resnet101": {"pool1": _HALVING},
+    "resnet101": {"pool1": _STRIDE_2},
 }
 
 
@@ -72,7 +72,7 @@ def import_caffemodel(path, backbone, head, num_classes=None, pool_size=None, dr
       head: see `head_names`; its dilation rates must be those of the file.
       num_classes: classes that the file must have, without void; None: any number.
       pool_size: window size of VGG-16's poolings, 2 or 3. None: 3, and files with other poolings
-        are refused. Give it to import such a file all the same, for fine-tuning: its scores will
+        are refused. Set it to import such a file anyway, for fine-tuning: its scores will
         differ from the authors'.
       drop_classes: whether to leave out the file's class layers, for fine-tuning on `num_classes`
         other classes.
@@ -81,8 +81,8 @@ def import_caffemodel(path, backbone, head, num_classes=None, pool_size=None, dr
       `Imported`.
 
     Raises:
-      InputError: if the file cannot be read, is of another backbone, head or number of classes,
-        or its scales do not share their weights.
+      InputError: if the file cannot be read, has another backbone, head or number of classes,
+        or has different weights for different scales.
 
     Example:
       >>> import_caffemodel("train2_iter_20000.caffemodel", "resnet101", "aspp_l").model
@@ -125,14 +125,14 @@ def _by_name(path, layers):
 
 
 def _check_poolings(path, expected, layers):
-    """Refuse other poolings than those of our networks; not every file describes them."""
+    """Raise InputError if poolings differ from our networks'; some files do not describe them."""
     for name, ours in expected.items():
         theirs = layers[name].pooling if name in layers else None
         if theirs not in (None, ours):
             raise InputError(
                 f"{path}: {name} is {_described(theirs)} in the file but {_described(ours)} in "
-                "the network, so scores would differ; to import the weights for fine-tuning all "
-                "the same, give pool_size"
+                "the network, so scores would differ; to import the weights anyway, for "
+                "fine-tuning, give pool_size"
             )
 
 
@@ -164,9 +164,10 @@ def _num_classes(path, classifiers, num_classes):
 
 
 def _vgg16_options(layers, head, pool_size):
-    """The options of `build_deeplab` that VGG-16 files differ in."""
+    """The options of `build_deeplab` that a VGG-16 file needs, found from its layers."""
     options = {"pool_size": pool_size}
-    # With several branches each fc8 would take the features, and their scores be counted twice.
+    # With several branches, each fc8 would take the features, which would count their scores
+    # several times.
     if "data_ms" in layers and len(head.rates) == 1:
         options["use_multi_scale_features"] = True
     if "pool5a" in layers:

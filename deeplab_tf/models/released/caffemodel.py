@@ -58,7 +58,7 @@ class CaffeLayer(NamedTuple):
     Attributes:
       name: the layer's name.
       blobs: its weights, float32 arrays in Caffe's order and shapes; read-only.
-      rate: dilation rate of a convolution; None: not stored.
+      rate: dilation rate of a convolution; None if the file does not store it.
       pooling: of a pooling layer, its `Pooling`, else None.
       epsilon: added to the variance by a batch normalization.
     """
@@ -71,7 +71,7 @@ class CaffeLayer(NamedTuple):
 
 
 class _MalformedError(ValueError):
-    """The bytes are not such a message; the text says where."""
+    """The bytes are not a valid message; the error's text says where."""
 
 
 def read_caffemodel(path):
@@ -87,7 +87,7 @@ def read_caffemodel(path):
       tuple of `CaffeLayer` in the file's order, including those without weights.
 
     Raises:
-      InputError: if the file is missing, truncated, damaged or of another kind.
+      InputError: if the file is missing, truncated, damaged or not a `.caffemodel`.
 
     Example:
       >>> {layer.name: layer.blobs[0].shape for layer in read_caffemodel(path) if layer.blobs}
@@ -97,14 +97,14 @@ def read_caffemodel(path):
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the authors' .caffemodel")
     if path.stat().st_size == 0:
-        raise InputError(f"{path}: is empty; fetch it again")
+        raise InputError(f"{path}: is empty; download it again")
     with path.open("rb") as file:
         contents = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
         layers = tuple(_layers(contents))
     except _MalformedError as error:
         raise InputError(
-            f"{path}: truncated, or no .caffemodel ({error}); fetch it again, or give another file"
+            f"{path}: truncated, or not a .caffemodel ({error}); download it again"
         ) from error
     if not layers:
         raise InputError(f"{path}: has no Caffe layers; give the authors' .caffemodel")
@@ -127,7 +127,7 @@ def _layer(contents, span, fields):
             try:
                 name = contents[start:end].decode("utf-8")
             except UnicodeDecodeError as error:
-                raise _MalformedError(f"no text at byte {start}") from error
+                raise _MalformedError(f"name is not UTF-8 text at byte {start}") from error
         elif number == fields.blobs:
             blobs.append(_blob(contents, _span(wire, value)))
         elif number == fields.convolution:
@@ -191,7 +191,14 @@ def _shape(contents, span):
 
 
 def _array(contents, wire, value, fixed, dtype):
-    """Repeated numbers as an array: packed into one value, or a run of single fields."""
+    """A repeated number field as an array; it is packed into one value, or a run of single fields.
+
+    Args:
+      contents: the file's bytes.
+      wire, value: as `_fields` yields them.
+      fixed: wire type of a single number.
+      dtype: NumPy type of the numbers.
+    """
     start, end = value if wire in (_BYTES, fixed) else _span(wire, value)
     width = _WIDTHS[fixed]
     if wire == fixed:

@@ -77,7 +77,7 @@ def test_equals_the_tensorflow_lattice(kind, shape, normalization):
 
 @pytest.mark.parametrize("kind", ["bilateral", "spatial"])
 @pytest.mark.parametrize("sigma", [0.5, 1, 2, 3, 4, 12])
-def test_points_on_the_border_of_two_simplices_are_filtered_alike(kind, sigma):
+def test_points_on_the_border_of_two_simplices_match_the_tensorflow_lattice(kind, sigma):
     # With such sigmas every second or third row lies on a border; so does a single color.
     params = CRFParams(sigma_alpha=sigma, sigma_beta=sigma, sigma_gamma=sigma)
     image = np.full((14, 11, 3), 60, np.uint8)
@@ -191,7 +191,7 @@ def test_many_vertices_are_all_found():
     np.testing.assert_allclose(run_filter(lattice, values), expected, rtol=2e-3)
 
 
-def test_spatial_lattices_are_kept():
+def test_spatial_lattices_are_cached():
     image = noisy_stripes(9, 8)
     first = build("spatial", image)
     assert build("spatial", noisy_stripes(9, 8, seed=1)) is first
@@ -207,7 +207,7 @@ def test_spatial_lattices_are_kept():
         CRFParams(sigma_gamma=2.3, normalization="after"),
     ],
 )
-def test_kept_spatial_lattices_are_not_confused(params):
+def test_the_cache_distinguishes_spatial_lattices(params):
     # Twice as many as are kept, so that some are evicted and built again.
     shapes = [(4, 5), (5, 4), (1, 20), (20, 1), (8, 9), (9, 8), (2, 2), (3, 7), (4, 5), (8, 9)]
     for shape in shapes:

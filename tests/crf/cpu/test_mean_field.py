@@ -85,7 +85,7 @@ def test_equals_the_lattice_with_a_compatibility(labels):
     assert_near_the_lattice(*scene(11, 13, labels), replace(PARAMS, compatibility=costs))
 
 
-def test_rows_of_the_compatibility_are_labels_that_pay():
+def test_row_l_of_the_compatibility_holds_the_costs_of_label_l():
     # Label 0 next to label 1 costs 9, label 1 next to label 0 nothing: all become label 1.
     probabilities, image = np.full((6, 6, 2), 0.5, np.float32), np.zeros((6, 6, 3), np.uint8)
     refined = refine(probabilities, image, replace(PARAMS, compatibility=((0, 9), (0, 0))))

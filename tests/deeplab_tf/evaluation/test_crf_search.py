@@ -94,7 +94,7 @@ def test_progress_sees_every_image_of_every_point():
     assert seen == [(6, "2 points"), *[110] * 6, "done"]
 
 
-def test_who_stops_early_does_not_wait_for_the_rest():
+def test_stopping_early_cancels_the_remaining_images():
     begun, closing = [], threading.Event()
 
     def slow(image):

@@ -17,7 +17,7 @@ def by_hand():
     return confusion
 
 
-def test_rows_are_the_truth(by_hand):
+def test_rows_of_the_matrix_are_true_classes(by_hand):
     expected = [[2, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
     np.testing.assert_array_equal(by_hand.matrix, expected)
     assert by_hand.matrix.dtype == np.int64
@@ -32,7 +32,7 @@ def test_scores_by_hand(by_hand):
     assert by_hand.frequency_weighted_iou == pytest.approx(weighted)
 
 
-def test_a_class_only_predicted_counts_as_zero():
+def test_a_class_that_is_predicted_but_never_true_has_iou_zero():
     confusion = ConfusionMatrix(3)
     confusion.add(np.uint8([0, 0]), np.uint8([0, 1]))
     np.testing.assert_allclose(confusion.per_class_iou, [0.5, 0, np.nan])
@@ -76,7 +76,7 @@ def test_a_perfect_result_scores_one():
     assert set(scores.values()) == {1.0}
 
 
-def test_nothing_counted_is_no_score():
+def test_scores_are_nan_before_anything_is_counted():
     confusion = ConfusionMatrix(2)
     confusion.add(np.full((4, 4), 255, np.uint8), np.zeros((4, 4), np.uint8))
     scores = confusion.to_dict()

@@ -61,7 +61,7 @@ def test_panel_shows_image_truth_and_results(results):
     assert picture.shape[1] == 6 + 96 * (2 + results)
 
 
-def test_panel_needs_equal_samples():
+def test_panel_needs_samples_of_equal_length():
     image, label = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
     for samples in ([], [(image, label, label), (image, label, label, label)]):
         with pytest.raises(InputError, match="panel"):

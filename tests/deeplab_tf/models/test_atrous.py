@@ -129,7 +129,7 @@ def test_more_families_are_exact(float64, family, size):
         assert error_at_original_cells(model, dense, size, output_stride) < 1e-12
 
 
-def test_without_dilation_it_is_another_network():
+def test_removing_the_dilation_changes_the_result():
     """The negative control: the dilation is what makes the test above pass."""
     model = random_network("VGG16", 96)
     dense = to_atrous(model, 8)

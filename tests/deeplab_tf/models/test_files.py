@@ -11,7 +11,7 @@ def save_tiny(path):
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]).save(path)
 
 
-def test_best_before_last(tmp_path):
+def test_a_directory_gives_its_best_model_or_else_the_last(tmp_path):
     save_tiny(tmp_path / "last.keras")
     assert find_model(tmp_path).name == "last.keras"
     save_tiny(tmp_path / "best.keras")
@@ -21,7 +21,7 @@ def test_best_before_last(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", "absent.keras", "broken.keras"])
-def test_one_clear_line(tmp_path, name):
+def test_a_missing_or_damaged_model_gives_a_one_line_error(tmp_path, name):
     (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04 and then nothing")
     with pytest.raises(InputError) as error:
         load_model(tmp_path / name if name else tmp_path)

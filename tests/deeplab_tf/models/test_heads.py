@@ -143,7 +143,7 @@ def test_names_of_the_layers_to_train(vgg16):
         ({"backbone": "vgg16", "head": "9x9"}, "unknown head '9x9'; available: large_fov"),
     ],
 )
-def test_options_that_do_not_go_together(options, message):
+def test_options_that_cannot_be_combined_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         build_deeplab(weights=None, **{"head": "large_fov", **options})
 

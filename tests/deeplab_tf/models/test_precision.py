@@ -39,7 +39,7 @@ def test_float32_is_the_same(model):
     np.testing.assert_allclose(copy(IMAGE), model(IMAGE), atol=1e-6)
 
 
-def test_is_a_copy(model):
+def test_another_precision_is_a_copy(model):
     copy = with_precision(model, "mixed_bfloat16")
     before = model.get_weights()
     copy.set_weights([np.zeros_like(w) for w in before])

@@ -112,13 +112,13 @@ def test_bad_files(trained, tmp_path):
 
     refused("none.h5", "no weights file")
     (tmp_path / "text.h5").write_text("not HDF5 at all")
-    refused("text.h5", "no .h5 file, or damaged")
+    refused("text.h5", "not a .h5 file, or damaged")
     (tmp_path / "w.caffemodel").write_text("x")
     refused("w.caffemodel", "unknown suffix", ".keras")
     trained.save_weights(tmp_path / "ok.weights.h5")
     contents = (tmp_path / "ok.weights.h5").read_bytes()
     (tmp_path / "cut.weights.h5").write_bytes(contents[: len(contents) // 2])
-    refused("cut.weights.h5", "fetch it again")
+    refused("cut.weights.h5", "download it again")
 
 
 @pytest.mark.parametrize("name", ["other.keras", "other.weights.h5"])

@@ -60,7 +60,7 @@ def test_equals_the_definition_with_its_gradients(case):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
 
 
-def test_gradients_for_sizes_that_are_not_known_before():
+def test_gradients_for_sizes_unknown_when_the_graph_is_traced():
     x, kernel = normal(0, 1, 9, 8, 3), normal(1, 3, 3, 3, 2)
     spec = [tf.TensorSpec([None, None, None, 3]), tf.TensorSpec(kernel.shape)]
 
@@ -97,7 +97,7 @@ def test_what_is_supported(monkeypatch):
         assert not is_supported(layer(**other))
 
 
-def test_leaves_holes_alone_where_their_gradient_is_missing(monkeypatch):
+def test_dilation_is_not_supported_without_its_native_gradient(monkeypatch):
     monkeypatch.setattr(fast_convolution, "native_dilation_works", lambda dtype: False)
     assert not is_supported(AtrousConv2D(4, 3, padding="same", dilation_rate=2))
     assert is_supported(AtrousConv2D(4, 3, padding="same"))

@@ -103,7 +103,7 @@ def test_every_kind_of_convolution(convolution, center, scale, monkeypatch):
     assert not calls
 
 
-def test_other_normalizations_are_not_folded():
+def test_normalizations_that_cannot_be_folded_are_kept():
     """Those before a convolution, after an activation, or of a sum."""
     x = keras.Input((None, None, 3))
     y = layers.Conv2D(4, 3, activation="relu")(layers.BatchNormalization()(x))

@@ -41,7 +41,7 @@ def test_equals_the_definition(size, rate):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-def test_sizes_that_are_not_known_before():
+def test_sizes_unknown_when_the_graph_is_traced():
     spec = tf.TensorSpec([None, None, None, 3])
     convolve = tf.function(lambda x: winograd_conv2d(x, kernel, 2), input_signature=[spec])
     kernel = normal(2, 3, 3, 3, 4)

@@ -196,7 +196,7 @@ def test_resnet101(file):
     assert len(done.used) == 2 * (1 + 3 * 33 + 4) + 4
 
 
-def test_names_of_resnets_layers():
+def test_resnet_layer_names_become_the_authors_names():
     names = {
         "conv1_conv": ("conv1",),
         "conv2_block1_0_conv": ("res2a_branch1",),

@@ -131,12 +131,12 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_foreign_files(tmp_path, name):
+def test_files_of_another_kind_are_refused(tmp_path, name):
     refused(tmp_path, FOREIGN[name], "caffemodel")
 
 
 def test_no_file_and_an_empty_one(tmp_path):
-    refused(tmp_path, b"", "is empty", "fetch it again")
+    refused(tmp_path, b"", "is empty", "download it again")
     with pytest.raises(InputError, match=r"none.caffemodel: no such file"):
         read_caffemodel(tmp_path / "none.caffemodel")
 
@@ -144,7 +144,7 @@ def test_no_file_and_an_empty_one(tmp_path):
 def test_a_file_cut_off_anywhere(tmp_path):
     whole = layer("a", "Convolution", [KERNEL, [1, 2]], bytes_field(106, number_field(18, 6)))
     for end in range(1, len(whole)):
-        refused(tmp_path, whole[:end], "truncated", "fetch it again")
+        refused(tmp_path, whole[:end], "truncated", "download it again")
     # Cut between two layers, it is a valid file with fewer layers.
     assert len(read(tmp_path, whole)) == 1
 
@@ -166,7 +166,7 @@ def test_malformed_arrays(tmp_path, contents, message):
 
 
 def test_a_name_that_is_not_text(tmp_path):
-    refused(tmp_path, bytes_field(100, bytes_field(1, b"\xff\xfe")), "no text")
+    refused(tmp_path, bytes_field(100, bytes_field(1, b"\xff\xfe")), "not UTF-8 text")
 
 
 def test_random_damage_is_one_line_or_still_readable(tmp_path):
