@@ -57,7 +57,10 @@ def main(flags, images):
 
 
 def open_labeler(flags):
-    """Open the model of --model: a function from an image to its labels, and the classes.
+    """Open the model of --model.
+
+    Returns:
+      (function from an image (H, W, 3) uint8 to its labels (H, W) uint8, `LabelSet`).
 
     Raises:
       InputError: if it cannot be opened, or a flag would change what an export has fixed.

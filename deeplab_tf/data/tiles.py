@@ -50,7 +50,7 @@ def tile_grid(size, tile_size, overlap):
     Args:
       size: (height, width) of the image in pixels.
       tile_size: (height, width) of a tile.
-      overlap: least number of pixels that neighboring tiles share.
+      overlap: minimum number of pixels that neighboring tiles share.
 
     Returns:
       `TileGrid`.
@@ -78,7 +78,7 @@ def tile_offsets(length, tile, count):
     """The offsets of `count` tiles that are spread evenly along a side.
 
     Args:
-      length: of the side in pixels.
+      length: length of the side in pixels.
       tile: length of a tile in pixels.
       count: number of tiles.
 
@@ -98,6 +98,6 @@ def tile_offsets(length, tile, count):
             " --tile_overlap that suit all images; the first image decides the number of tiles"
         )
     room = max(length - tile, 0)
-    # Rounds half up in whole numbers: half of the divisor is added before the division.
+    # Integer division that rounds half up: half of the divisor is added first.
     steps = max(count - 1, 1)
     return [(2 * index * room + steps) // (2 * steps) for index in range(count)]

@@ -4,7 +4,7 @@ from crf import NORMALIZATIONS, CRFParams
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.errors import InputError
 
-# The flags that give single parameters, by the names that `CRFParams` has for them.
+# {parameter of `CRFParams`: its flag}.
 _SINGLE = {
     name: f"crf_{name}"
     for name in (
@@ -25,7 +25,7 @@ PARAMETER_FLAGS = ("crf_params", *_SINGLE.values())
 def define_crf_flags(values):
     """Define --crf, --crf_params and a flag for each parameter."""
     define, defaults = heading(values, "CRF"), CRFParams()
-    define.bool("crf", False, "Refine the network's result with the fully connected CRF.")
+    define.bool("crf", False, "Refine the network's output with the fully connected CRF.")
     define.string(
         "crf_params",
         None,

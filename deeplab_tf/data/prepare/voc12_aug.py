@@ -50,12 +50,12 @@ class Voc12Aug(Voc12):
     OPTIONS: ClassVar = {"sbd_void_border": 0}
 
     def check_options(self):
-        """The border's width in pixels is 0 or more."""
+        """Check that the border's width in pixels is 0 or more."""
         if self.options["sbd_void_border"] < 0:
             raise InputError(f"--sbd_void_border={self.options['sbd_void_border']}: give 0 or more")
 
     def splits(self, folders):
-        """The lists of VOC, and what only SBD has, sorted by name."""
+        """VOC's lists, and the images that only SBD has labeled, sorted by name."""
         voc_splits = super().splits(folders)
         in_voc = {example.name for examples in voc_splits.values() for example in examples}
         voc, sbd = folders["voc"] / VOC_FOLDER, folders["sbd"] / FOLDER
@@ -76,7 +76,7 @@ class Voc12Aug(Voc12):
 
 
 def load_sbd_label(path):
-    """The class map of one of SBD's files cls/NAME.mat.
+    """Read the label map of one of SBD's files cls/NAME.mat.
 
     Returns:
       (H, W) uint8 array of VOC's class indices; SBD has no void.
