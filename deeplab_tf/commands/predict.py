@@ -18,7 +18,8 @@ from deeplab_tf.commands.flags.model import (
     segment_settings,
 )
 from deeplab_tf.commands.outputs import plan_image_outputs
-from deeplab_tf.data.image_files import encode_label, load_image
+from deeplab_tf.data.image_files import load_image
+from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.evaluation.inference import segment
 from deeplab_tf.export import is_saved_model, open_saved_model
 from deeplab_tf.files import write_file

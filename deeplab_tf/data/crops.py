@@ -3,7 +3,8 @@
 import tensorflow as tf
 
 from deeplab_tf.data.augment import crop_image, crop_label, needed_part, place_crop
-from deeplab_tf.data.image_files import decode_label, decode_part, has_unknown_value, load_pair
+from deeplab_tf.data.image_files import decode_part, load_pair
+from deeplab_tf.data.label_png import decode_label, has_unknown_value
 from deeplab_tf.errors import InputError
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from deeplab_tf.data.image_files import encode_label
+from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import new_folder
 from deeplab_tf.labels import LabelSet

@@ -160,9 +160,9 @@ class Trainer:
         # The first batch is read before anything is written, since the data may be unusable.
         batch = self._next_batch(batches) if start < settings.steps else None
         self._files.go_back(start)
-        # If the checkpoint was made before its step was validated and logged, both are done again, so
-        # this step's points in earlier files are dropped. But if only the validation is missing, the
-        # step's loss has been logged and must stay.
+        # A checkpoint may have been saved before its step was validated and logged. Both are done
+        # now, and this step's points in earlier files are dropped. If only the validation is due,
+        # the step's loss has already been logged and must stay.
         again = self._is_unscored() and self._checkpoints.state.loss_count > 0
         with self._guards.writing():
             self._summaries = Summaries(self._dir / "train", start if again else start + 1)

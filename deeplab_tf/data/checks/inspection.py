@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 
 from deeplab_tf.data.checks.findings import Finding, problem, some
-from deeplab_tf.data.image_files import JPEG_END, decode_image, decode_label
+from deeplab_tf.data.image_files import JPEG_END, decode_image
 from deeplab_tf.data.image_header import DAMAGED, open_image, read_header
+from deeplab_tf.data.label_png import decode_label
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID, VOID_COLOR
 

@@ -3,8 +3,9 @@
 import cv2
 import numpy as np
 
-from deeplab_tf.data.image_files import decode_image, decode_label
+from deeplab_tf.data.image_files import decode_image
 from deeplab_tf.data.image_header import read_header
+from deeplab_tf.data.label_png import decode_label
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
 from deeplab_tf.visualize import captioned, colorize, panel

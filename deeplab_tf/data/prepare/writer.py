@@ -8,7 +8,8 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from deeplab_tf.data.examples import read_file
-from deeplab_tf.data.image_files import encode_label, load_image
+from deeplab_tf.data.image_files import load_image
+from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.data.prepare.builder import VERSION
 from deeplab_tf.errors import InputError

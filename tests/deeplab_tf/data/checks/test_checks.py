@@ -18,7 +18,7 @@ from deeplab_tf.data.checks import (
 )
 from deeplab_tf.data.datasets import label_colors
 from deeplab_tf.data.examples import RecordExample
-from deeplab_tf.data.image_files import encode_label
+from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.errors import InputError
 
 PLAIN = np.zeros((SIDE, SIDE), np.uint8)
