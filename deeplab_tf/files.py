@@ -60,7 +60,7 @@ def new_folder(path, overwrite=False):
       overwrite: whether an existing folder that is not empty is replaced.
 
     Yields:
-      Path of the empty folder to fill, beside `path`.
+      Path of the empty folder to fill, on the same file system as `path`.
 
     Raises:
       InputError: if `path` is a file, or a folder that is not empty and may not be replaced.

@@ -82,7 +82,7 @@ def define_flags(values):
         "none",
         ["none", "multi_worker"],
         "none: this process alone. multi_worker: all processes that TF_CONFIG names, each with its "
-        "part of the images; all of them must see --predictions_out.",
+        "part of the images; --predictions_out must be on a file system that all of them share.",
     )
 
 
@@ -143,7 +143,7 @@ def warn_of_names(flags, trained, label_set):
       label_set: `LabelSet` of the data set, with as many classes.
     """
     if trained.names == LabelSet.generic(trained.num_classes).names:
-        return  # the model has no names of classes
+        return  # the model has no class names
     for index, (ours, theirs) in enumerate(zip(trained.names, label_set.names, strict=True)):
         if ours != theirs:
             print(

@@ -6,7 +6,7 @@ from pathlib import Path
 from deeplab_tf.errors import InputError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-# A wheel holds the flagfiles inside the package, a checkout beside it.
+# A wheel has the flagfiles inside the package, a checkout next to it.
 CONFIGS = next(
     (folder for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if folder.is_dir()),
     _PACKAGE / "configs",

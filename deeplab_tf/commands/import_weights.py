@@ -44,12 +44,12 @@ def define_flags(values):
         "labels",
         None,
         sorted(LABEL_SETS),
-        "Names and colors of the classes, written to labels.json beside --out. Default: those of "
+        "Names and colors of the classes, written to labels.json next to --out. Default: those of "
         "the data set with as many classes.",
     )
     define = heading(values, "Output")
     define.string("out", None, "The .keras file to write.", required=True)
-    define.bool("overwrite", False, "Replace --out, and labels.json beside it.")
+    define.bool("overwrite", False, "Replace --out, and labels.json next to it.")
 
 
 def main(flags):

@@ -27,7 +27,7 @@ def plan_image_outputs(images, out_dir, endings):
     Args:
       images: list of paths.
       out_dir: folder for the results.
-      endings: for each result of an image, what its name has between the image's and ".png".
+      endings: one text for each result of an image; NAME.jpg gives NAME + ending + ".png".
 
     Returns:
       List of (image path, path of each result).

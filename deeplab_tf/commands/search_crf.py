@@ -88,7 +88,7 @@ def main(flags):
     record = SearchRecord(out_dir / "search.json", identity)
 
     cache = ProbabilityCache(out_dir / "probabilities", network, num_classes)
-    for name in (PICTURE, FLAGFILE):  # they would be those of an earlier search until the end
+    for name in (PICTURE, FLAGFILE):  # otherwise an earlier search's stay until the end
         (out_dir / name).unlink(missing_ok=True)
     missing = [image for image, _ in pairs if image not in cache]
     for image in tqdm(missing, unit="image", desc="network", disable=not missing):

@@ -1,7 +1,7 @@
 """The loops over pixels of `augment.py`, compiled by Numba.
 
-They give the results of `tf.image.resize`, with its order of operations in float32. If m pixels are
-resized to n, the center of new pixel i lies at (i + 0.5) m / n - 0.5 among the old pixels.
+They give the results of `tf.image.resize` in float32. If m pixels are resized to n, the center of
+new pixel i lies at (i + 0.5) m / n - 0.5 among the old pixels.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ def resample_image(image, offset, size, scaled, corner, mirrored, padding, out):
       scaled: (height, width) of the resized image.
       corner: (row, column) of the resized image where the crop begins.
       mirrored: whether left and right are swapped.
-      padding: (3,) float32, color of what is below and to the right of the resized image.
+      padding: (3,) float32, color of the pixels below and to the right of the resized image.
       out: (crop, crop, 3) float32, receives the crop.
 
     Returns:
@@ -43,7 +43,7 @@ def resample_image(image, offset, size, scaled, corner, mirrored, padding, out):
     used = slice(3 * (first + offset[1]), 3 * (last + 1 + offset[1]))
     row = np.empty(used.stop - used.start, np.float32)
     begin = out.shape[0] - columns if mirrored else 0
-    # Vertically first, so that each row is converted to float32 only once.
+    # Blend two rows of the image first, then interpolate between the columns of the blended row.
     for i in range(rows):
         low, high, weight = _neighbors(corner[0] + i, size[0], scaled[0])
         _mix(flat[low + offset[0], used], flat[high + offset[0], used], weight, row)
@@ -59,7 +59,7 @@ def resample_label(label, offset, size, scaled, corner, mirrored, void, out):
     Args:
       label: (h, w) uint8.
       offset, size, scaled, corner, mirrored: as for `resample_image`.
-      void: label of what is below and to the right of the resized label map.
+      void: label of the pixels below and to the right of the resized label map.
       out: (crop, crop) uint8, receives the crop.
     """
     rows, columns = _filled(out.shape[0], scaled, corner)

@@ -87,7 +87,7 @@ def find_prepared(data_dir, dataset):
       InputError: if there is none, with the command that makes it.
     """
     found = [path.parent for path in Path(data_dir, dataset).glob(f"*.*.*/{INFO}")]
-    # A copy that somebody keeps beside it, such as "1.0.0-old", is not a version.
+    # A copy that somebody keeps next to it, such as "1.0.0-old", is not a version.
     found = [folder for folder in found if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)]
     if not found:
         place = shlex.quote(f"--data_dir={data_dir}")

@@ -188,7 +188,9 @@ class Checkpoints:
             return []
         found = re.findall(r'paths?: ".*?step-(\d+)"', path.read_text("utf-8", errors="replace"))
         if not found:
-            print(f"warning: {path} cannot be read: trying the checkpoints beside it", flush=True)
+            print(
+                f"warning: {path} cannot be read: trying all checkpoints in its folder", flush=True
+            )
             found = [file.stem.removeprefix("step-") for file in path.parent.glob("step-*.index")]
         return sorted({int(step) for step in found})
 

@@ -35,11 +35,11 @@ def define_size_flags(values):
     define.integer(
         "tile", None, "For very large images: height and width in pixels of overlapping tiles.", 1
     )
-    define.integer("pad_to", None, "Pad images to this size in pixels; paper: 513.", 1)
+    define.integer("pad_to", None, "Pad images to this height and width in pixels; paper: 513.", 1)
 
 
 def open_model(flags):
-    """Load the model of --model, and its classes from the `labels.json` beside it.
+    """Load the model of --model, and its classes from the `labels.json` next to it.
 
     Returns:
       (Keras model, `LabelSet`); without that file the classes are "class 0", "class 1", ...

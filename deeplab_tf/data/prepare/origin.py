@@ -43,12 +43,12 @@ def fingerprint(paths):
 
 
 def check_same(folder, metadata, now):
-    """Check that a prepared data set was made from what is asked for now.
+    """Check that a prepared data set was made from the archives, options and files given now.
 
     Args:
       folder: the data set's folder, for the message.
       metadata: dict, the contents of its metadata.json.
-      now: `Origin` that is asked for.
+      now: `Origin` of the current run.
 
     Raises:
       InputError: naming the first difference.

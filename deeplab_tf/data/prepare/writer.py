@@ -73,7 +73,7 @@ def check_label(example, label, num_classes):
 # Not registered, because tensorflow-datasets has data sets of the same names.
 class _Writer(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     VERSION = tfds.core.Version(VERSION)
-    # Otherwise tensorflow-datasets looks for checksums beside the code, with a package that it
+    # Otherwise tensorflow-datasets looks for checksums next to the code, with a package that it
     # does not install.
     code_path = None
 
