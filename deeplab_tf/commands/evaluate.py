@@ -99,9 +99,10 @@ def main(flags):
         check_output_files(flags.json_out, flags.panel_out)
 
     confusions = [ConfusionMatrix(label_set.num_classes) for _ in range(2 if params else 1)]
-    part = examples[index::count]
+    part = examples[index::count]  # this worker's
     found = predict_examples(model, part, params, colors, **segment_settings(flags))
     bar = tqdm(found, total=len(part), unit="image", disable=not is_chief(strategy))
+    # Rounded up, so that at most --panel_rows images are kept.
     shown_every = max(1, -(-len(part) // flags.panel_rows)) if flags.panel_out else None
     folder = contextlib.nullcontext()
     with lost_worker_is_error(strategy):

@@ -80,6 +80,7 @@ def main(flags):
     params = given_params(flags, num_classes)
     pairs, out_dir = open_pairs(flags, num_classes), Path(flags.out_dir)
     settings = segment_settings(flags)
+    # Everything that the probabilities depend on, except the images.
     network = {
         "model": hashlib.sha256(find_model(flags.model).read_bytes()).hexdigest(),
         "settings": {**settings, "precision": flags.precision},
@@ -96,7 +97,7 @@ def main(flags):
     progress = partial(tqdm, unit="image", smoothing=0.05)
     threads = flags.threads or available_threads()
     scorer = PointScorer(pairs, cache.load, num_classes, threads, progress)
-    (before,) = scorer([None])
+    (before,) = scorer([None])  # None: without the CRF
 
     def score(points):
         for point, miou in zip(points, scorer(points), strict=True):

@@ -68,6 +68,7 @@ def tile_grid(size, tile_size, overlap):
             " overlap of at least 0 that is less than a tile"
         )
     counts = (
+        # The first tile, and as many steps of tile - overlap as the rest needs, rounded up.
         1 + max(0, -(-(length - tile) // (tile - overlap)))
         for length, tile in zip(size, tile_size, strict=True)
     )

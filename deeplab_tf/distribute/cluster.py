@@ -140,10 +140,6 @@ def _listen(port):
         ) from None
 
 
-def _hello(cluster):
-    return json.dumps({"workers": cluster.workers, "index": cluster.index}) + "\n"
-
-
 def _receive_all(cluster, listener, deadline, seconds):
     """The chief's part: wait for a connection from every other worker, then answer them all."""
     connected = []  # (index, connection) of the workers that have reported
@@ -178,10 +174,10 @@ def _accept(listener):
 def _receive(cluster, connection, connected):
     connection.settimeout(_SECONDS_FOR_A_LINE)
     try:
-        hello = json.loads(_read_line(connection))
-        workers, index = tuple(hello["workers"]), int(hello["index"])
+        report = json.loads(_read_line(connection))
+        workers, index = tuple(report["workers"]), int(report["index"])
     except (OSError, ValueError, KeyError, TypeError):
-        connection.close()  # not one of the workers
+        connection.close()  # another program, not one of the workers
         return
     twice = any(index == other for other, _ in connected)
     connected.append((index, connection))
@@ -227,11 +223,12 @@ def _answer(connected, text):
 def _report_to_chief(cluster, deadline, seconds):
     """The other workers' part: ask the chief repeatedly until it answers."""
     chief = _host_and_port(cluster.workers[0])
+    report = json.dumps({"workers": cluster.workers, "index": cluster.index}) + "\n"
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
             raise InputError(_absent_message(cluster.workers[:1], seconds))
-        answer = _ask(chief, _hello(cluster), left)
+        answer = _ask(chief, report, left)
         if answer == _GO:
             return
         if answer:
@@ -239,11 +236,11 @@ def _report_to_chief(cluster, deadline, seconds):
         time.sleep(_SECONDS_BETWEEN_TRIES)
 
 
-def _ask(chief, hello, seconds):
+def _ask(chief, report, seconds):
     """The chief's answer; empty if it has not started, or if something else listens there."""
     try:
         with socket.create_connection(chief, timeout=min(seconds, 5)) as connection:
-            connection.sendall(hello.encode())
+            connection.sendall(report.encode())
             connection.settimeout(seconds)
             answer = _read_line(connection)
     except socket.gaierror as error:

@@ -79,6 +79,7 @@ class Checkpoints:
             for part, variables in parts.items()
             for i, variable in enumerate(variables)
         }
+        # Keras variables wrap those of TensorFlow, which tf.train.Checkpoint saves.
         lists = {
             part: [v.value if isinstance(v, keras.Variable) else v for v in variables]
             for part, variables in parts.items()
@@ -207,6 +208,7 @@ class Checkpoints:
             *path.parent.glob(f"{path.name}.data-*"),
         ):
             file.unlink(missing_ok=True)
+        # TensorFlow leaves this folder when a write fails.
         shutil.rmtree(path.with_name(f"{path.name}_temp"), ignore_errors=True)
 
     def _path(self, step):

@@ -55,6 +55,7 @@ class SavedFiles:
             with self._guards.writing():
                 self._checkpoints.save()
                 self.saved_step = self._checkpoints.state.step
+                # Only now, because older checkpoints stay if this one cannot be saved.
                 self._best_models.forget_before(self._checkpoints.oldest_step)
 
     def go_back(self, step):

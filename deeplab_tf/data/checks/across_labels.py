@@ -79,16 +79,12 @@ def mixed_labels(labels, num_classes):
     labels = [
         (file, inspection)
         for file, inspection in labels
-        if inspection.pixels and not _is_refused(inspection)
+        if inspection.pixels and not any(map(is_about_label, inspection.findings))
     ]
     counts = Counter(inspection.color for _, inspection in labels)
     if len(counts) < 2:
         return []
     return _shades_of_colors(labels, num_classes) or [_mix_warning(labels, counts)]
-
-
-def _is_refused(inspection):
-    return any(is_about_label(finding) for finding in inspection.findings)
 
 
 def _shades_of_colors(labels, num_classes):

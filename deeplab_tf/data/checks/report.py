@@ -127,6 +127,7 @@ def _groups(findings):
 
 
 def _describe(group):
+    # The lines of a group; the remedy is that of its first finding.
     title = f"{group[0].severity} {group[0].kind}: {len(group)}"
     files = [f"  {finding.file}: {finding.what}" for finding in group[:SHOWN_FILES]]
     rest = len(group) - SHOWN_FILES

@@ -59,6 +59,7 @@ class Voc12Aug(Voc12):
         voc_splits = super().splits(folders)
         in_voc = {example.name for examples in voc_splits.values() for example in examples}
         voc, sbd = folders["voc"] / VOC_FOLDER, folders["sbd"] / FOLDER
+        # SBD's lists divide the images differently: some of VOC's val are in SBD's train.
         names = {name for split in ("train", "val") for name in read_lines(sbd / f"{split}.txt")}
         examples = []
         for name in sorted(names - in_voc):
@@ -107,5 +108,6 @@ def void_borders(label, width):
       array([[  0, 255, 255,   7]], dtype=uint8)
     """
     square = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
+    # The largest and the smallest label in the square differ if it holds two classes.
     is_border = cv2.dilate(label, square) != cv2.erode(label, square)
     return np.where(is_border, np.uint8(VOID), label)
