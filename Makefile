@@ -1,6 +1,6 @@
-# Every target sets up its own environment in .venv; all that it needs is Python.
+# Every target sets up its environment in .venv first; only Python is needed.
 SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
-# The first of several names that runs; a python3.X on the PATH may be a shim that does not.
+# The first of several names that runs: a python3.X on the PATH may be a shim that fails.
 find_python = $(shell for name in $(1); do \
     $$name -c "$(SUPPORTED)" 2>/dev/null && echo $$name && break; done)
 PYTHON ?= $(call find_python,python3.13 python3.12 python3.11 python3.10 python3)
@@ -9,7 +9,7 @@ BIN := .venv/bin
 READY := .venv/ready
 RUNS ?= runs
 DEMO := $(RUNS)/demo
-# Two processes share the files of tests, in the order of their names; each takes up to 2.5 GB.
+# Two processes share the test files, in alphabetical order; each uses up to 2.5 GB of memory.
 TEST_PROCESSES ?= 2
 PYTEST_OPTIONS = -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
@@ -32,7 +32,7 @@ demo: $(READY)  ## draw a data set, train, score with and without the CRF, expor
 	@echo "predictions      $(DEMO)/predictions"
 	@echo "SavedModel       $(DEMO)/saved_model"
 
-test: $(READY)  ## the test suite, without what takes minutes
+test: $(READY)  ## the test suite, without the slow tests
 	$(BIN)/pytest $(PYTEST_OPTIONS) -m "not slow"
 
 test-all: $(READY)  ## the whole test suite
@@ -41,7 +41,7 @@ test-all: $(READY)  ## the whole test suite
 test-oldest: .venv-oldest/ready  ## the tests with the oldest versions that setup.py allows
 	.venv-oldest/bin/pytest $(PYTEST_OPTIONS) -m "not slow"
 
-test-newest:  ## the tests with the newest versions of today
+test-newest:  ## the tests with the newest released versions
 	$(call make_environment,.venv-newest,$(PYTHON))
 	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager -e .[dev]
 	.venv-newest/bin/pytest $(PYTEST_OPTIONS) -m "not slow"
@@ -61,15 +61,15 @@ bench: $(READY)  ## every benchmark, each a table of ratios against a named peer
 	for script in dilated_convolution crf crf_accuracy input inference train_step evaluation; do \
 	    $(BIN)/python benchmarks/$$script.py || exit 1; done
 
-ablation: $(READY)  ## what each part of DeepLab is worth, on CamVid: make ablation DATA=CAMVID
-	@test -n "$(DATA)" || { echo "error: say where CamVid lies: make ablation DATA=CAMVID"; exit 1; }
+ablation: $(READY)  ## what each part of DeepLab contributes, on CamVid: make ablation DATA=CAMVID
+	@test -n "$(DATA)" || { echo "error: name the folder of CamVid: make ablation DATA=CAMVID"; exit 1; }
 	$(BIN)/python tools/ablation.py --data_dir=$(DATA) --runs_dir=$(RUNS)/ablation
 
 # Old versions of pip take an hour to resolve what new ones resolve in seconds.
 define make_environment
 	@"$(2)" -c "$(SUPPORTED)" 2>/dev/null || { \
 	    echo "error: $(or $(2),no python found): Python 3.10 to 3.13 with venv is needed:" \
-	    "make PYTHON=/path/to/python3.12 (of test-oldest: OLDEST_PYTHON=/path/to/python3.10)"; \
+	    "make PYTHON=/path/to/python3.12 (for test-oldest: OLDEST_PYTHON=/path/to/python3.10)"; \
 	    exit 1; }
 	"$(2)" -m venv $(1)
 	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip

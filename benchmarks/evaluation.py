@@ -36,7 +36,7 @@ from benchmarks.photographs import find_examples, write_jpeg
 from benchmarks.worker import Worker
 from crf import CRFParams
 from crf.threads import available_threads
-from deeplab_tf.data.image_files import encode_label
+from deeplab_tf.data.label_png import encode_label
 
 FLAGS = flags.FLAGS
 

@@ -33,7 +33,7 @@ from benchmarks.photographs import find_examples, write_jpeg
 from benchmarks.worker import Worker
 from deeplab_tf.commands.train import keep_freed_memory
 from deeplab_tf.data.examples import RECORD_FOOTER, RECORD_HEADER, Example, RecordExample
-from deeplab_tf.data.image_files import encode_label
+from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.labels import voc_colors
 

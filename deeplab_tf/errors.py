@@ -4,8 +4,8 @@
 class InputError(ValueError):
     """The user's input cannot be used; the message is one line: what, where, what to do.
 
-    The commands print this message alone and exit with status 1. Any other exception is a bug of
-    ours and keeps its stack trace.
+    The commands print this message alone and exit with status 1. Any other exception is a bug
+    in this project and keeps its stack trace.
     """
 
 
@@ -14,7 +14,7 @@ def one_line(error, limit=300):
 
     Args:
       error: the exception.
-      limit: the most characters to keep; libraries may append whole stack traces.
+      limit: maximum number of characters to keep; libraries may append whole stack traces.
 
     Returns:
       str without line breaks.

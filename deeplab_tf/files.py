@@ -1,4 +1,4 @@
-"""Files and folders that appear under their name only when complete; one process in a folder."""
+"""Writing files and folders atomically, and locking folders against other processes."""
 
 import contextlib
 import errno
@@ -14,16 +14,16 @@ from deeplab_tf.errors import InputError
 
 @contextlib.contextmanager
 def whole_file(path):
-    """Write a file under another name inside `with`; it gets its own name when that ends.
+    """Write a file under a temporary name; it gets its own name when the `with` block ends.
 
-    A reader, and a process that is killed, sees the old file or the new one, never a part. After
+    Readers see either the old file or the complete new one, even if this process is killed. After
     an error the old file stays.
 
     Args:
       path: the file; its folder is created if it is missing.
 
     Yields:
-      Path to write to, which does not exist yet, with the ending of `path`.
+      Path to write to, which does not exist yet, with the file extension of `path`.
 
     Example:
       >>> with whole_file("runs/last.keras") as partial:
@@ -53,18 +53,18 @@ def write_file(path, contents):
 
 @contextlib.contextmanager
 def new_folder(path, overwrite=False):
-    """A folder to fill inside `with`, which gets its name when that ends without an error.
+    """A folder to fill, which gets its name when the `with` block ends without an error.
 
     Args:
       path: the folder to make.
       overwrite: whether an existing folder that is not empty is replaced.
 
     Yields:
-      Path of the empty folder to fill, beside `path`.
+      Path of the empty folder to fill, on the same file system as `path`.
 
     Raises:
       InputError: if `path` is a file, or a folder that is not empty and may not be replaced.
-      OSError: if it became one while the folder was being filled.
+      OSError: if another process filled `path` in the meantime.
     """
     path = Path(path)
     check_new_folder(path, overwrite)
@@ -77,7 +77,7 @@ def new_folder(path, overwrite=False):
         yield filled
         if overwrite and path.exists():
             path.replace(Path(temporary) / "old")
-        filled.replace(path)  # fails if somebody has filled `path` in the meantime
+        filled.replace(path)  # fails if another process has filled `path` meanwhile
 
 
 def check_new_folder(path, overwrite=False):
@@ -102,9 +102,9 @@ def lock_folder(path, user="another run", remedy="wait until it ends"):
     named *.partial, which a killed process left in it, are deleted.
 
     Args:
-      path: the folder. A file named "lock" in it tells who holds it.
-      user: for the message, who else may hold it.
-      remedy: for the message, what to do then.
+      path: the folder. A file named "lock" in it names the process that holds it.
+      user: who else may hold the lock, for the message.
+      remedy: what to do in that case, for the message.
 
     Yields:
       Path of the folder.
@@ -118,8 +118,8 @@ def lock_folder(path, user="another run", remedy="wait until it ends"):
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
-        for remains in path.glob("*.partial"):
-            shutil.rmtree(remains) if remains.is_dir() else remains.unlink()
+        for leftover in path.glob("*.partial"):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         try:
             yield path
         finally:
@@ -136,7 +136,8 @@ def _locked(path, user, remedy):
         with contextlib.suppress(FileNotFoundError):  # its folder was just removed
             file = path.open("a+")
             _lock(file, path, user, remedy)
-            # Whoever held the lock deletes the file: what was locked may have no name any more.
+            # The previous holder deletes the file when it is done, so the file that was locked
+            # here may no longer be the one at `path`.
             if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
                 return file
             file.close()

@@ -9,10 +9,6 @@ import numpy as np
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import write_file
 
-# Mean color of the ImageNet images, RGB 0..255; the published systems subtract it, so that
-# padding with it is padding with zeros.
-MEAN_RGB = (122.675, 116.669, 104.008)
-
 VOID = 255
 VOID_COLOR = (224, 224, 192)
 
@@ -46,7 +42,7 @@ class LabelSet:
     """The classes of a data set, in the order of their indices.
 
     Args:
-      names: the class names, one per index; they must differ.
+      names: the class names, one per index, all different.
       colors: one RGB color (r, g, b) per class, each value 0..255.
       void_color: the RGB color of void, label value 255.
 
@@ -63,7 +59,7 @@ class LabelSet:
     void_color: tuple[int, int, int] = VOID_COLOR
 
     def __post_init__(self):
-        # A set made from lists must equal one made from tuples, and be hashable.
+        # Lists become tuples, so that sets of equal classes are equal and hashable.
         object.__setattr__(self, "names", tuple(self.names))
         object.__setattr__(self, "colors", tuple(_rgb(color) for color in self.colors))
         object.__setattr__(self, "void_color", _rgb(self.void_color))
@@ -110,7 +106,7 @@ class LabelSet:
             void = content.get("void", {"color": VOID_COLOR})  # absent in old files
             return cls(content["names"], content["colors"], void["color"])
         except FileNotFoundError:
-            raise InputError(f"{path}: no such file; it is written beside a model") from None
+            raise InputError(f"{path}: no such file; training writes it next to a model") from None
         except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path}: not a label set ({error}); it holds JSON with 'names' and 'colors'"

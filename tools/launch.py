@@ -1,7 +1,7 @@
 """Starts the commands: `deeplab-tf NAME` when installed, `python tools/NAME.py` in a checkout.
 
-What has to happen before TensorFlow is imported happens here, because importing `deeplab_tf`
-imports TensorFlow. In a wheel this folder is the package `deeplab_tf_tools`.
+This module does what must be done before TensorFlow is imported, and importing `deeplab_tf` imports
+TensorFlow. In a wheel this folder is the package `deeplab_tf_tools`.
 """
 
 import ast
@@ -28,7 +28,7 @@ def main(arguments=None):
     here = Path(__file__).resolve().parent
     if sys.path[0] == str(here):  # run as tools/NAME.py: import the package beside this folder
         sys.path[0] = str(here.parent)
-    # Finding a package does not import it.
+    # find_spec finds the package without importing it.
     package = Path(importlib.util.find_spec("deeplab_tf").submodule_search_locations[0])
     names = runpy.run_path(str(package / "commands" / "names.py"))
     if name in ("--help", "-h", "help"):
@@ -56,8 +56,8 @@ def _import_run(hold_sigterm):
     """Import TensorFlow, which takes seconds, and then the function that runs a command.
 
     Args:
-      hold_sigterm: whether SIGTERM waits until the command is ready for it. Otherwise a training
-        on a machine that is taken away during the import would look like one that failed.
+      hold_sigterm: whether to block SIGTERM until the command handles it. Otherwise a training
+        whose machine is taken away during the import would end like one that failed.
     """
     if hold_sigterm:
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])

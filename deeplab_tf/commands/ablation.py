@@ -21,7 +21,7 @@ from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import write_file
 
-# Name of the row: its title, and the flags in which it differs from the first one.
+# {name of the row: (its title in the table, the flags in which it differs from the first row)}.
 ROWS = {
     "large_fov": ("LargeFOV", ()),
     "aspp_s": ("ASPP-S", ("--head=aspp_s",)),
@@ -40,13 +40,15 @@ def define_flags(values):
     define.list("seeds", ["0", "1"], "Seeds; every row is trained with each.")
     define.string("out", "docs/ablation_table.md", "File for the table.")
     define.multi_string(
-        "train_flag", [], "A flag for every training, as --train_flag=--steps=9; may be repeated."
+        "train_flag",
+        [],
+        "A flag for every training, such as --train_flag=--steps=9; may be repeated.",
     )
     define.integer("limit", None, "Score only this many images.", lower_bound=1)
 
 
 def main(flags):
-    """Do the runs that are missing, and write the table."""
+    """Make the runs that are missing, and write the table."""
     jobs = [(row, seed) for seed in flags.seeds for row in ROWS]
     found = {row: [] for row in ROWS}
     for row, seed in (bar := tqdm(jobs, unit="run")):
@@ -92,9 +94,9 @@ def run_command(log, name, *arguments):
             check=False,
         )
     last = (log.read_text(errors="replace").strip().splitlines() or [""])[-1]
-    # A training that was stopped has status 0, but has not done all of its steps.
+    # A training that was stopped by a signal ends with status 0 before its last step.
     if done.returncode or last.startswith("stopped by "):
-        raise InputError(f"{name}: {last.removeprefix('error: ')} (all of it: {log})")
+        raise InputError(f"{name}: {last.removeprefix('error: ')} (full output: {log})")
 
 
 def table(results):

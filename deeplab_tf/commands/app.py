@@ -46,7 +46,7 @@ def run(arguments):
     name, *rest = arguments
     if name not in COMMANDS:
         raise InputError(unknown_command(name))
-    if name == "train" and "--list_configs" in rest:  # what `deeplab-tf configs` used to be
+    if name == "train" and "--list_configs" in rest:  # its former name
         name, rest = "configs", []
     module = importlib.import_module(f"deeplab_tf.commands.{name.replace('-', '_')}")
     values = flags.FlagValues()

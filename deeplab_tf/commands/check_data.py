@@ -32,8 +32,8 @@ def define_flags(values):
     define.list(
         "allow_data",
         [],
-        "Kinds of errors to count as warnings, as the report names them. Kinds that a published "
-        "data set is known for are always warnings.",
+        "Kinds of errors to count as warnings, as the report names them. Those that a published "
+        "data set is known to have are always warnings.",
     )
     define = heading(values, "Output")
     define.string("picture_out", None, "PNG file for a picture of the first problems.")
@@ -61,7 +61,7 @@ def main(flags):
 def check(flags):
     """The report on the lists of --splits; if a default list is missing, that is a warning."""
     if not flags.splits:
-        raise InputError("--splits names no list; give some, as --splits=train,val")
+        raise InputError("--splits names no list; give some, such as --splits=train,val")
     optional = flags.splits[1:] if flags["splits"].using_default_value else ()
     place = flags.dataset, flags.data_dir
     splits, label_set, found = open_lists(*place, flags.splits, optional)

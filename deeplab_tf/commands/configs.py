@@ -21,7 +21,7 @@ COLUMNS = ("configuration", "data", "network", "parameters", "mean IoU", "with t
 
 
 def define_flags(values):
-    """Define no flag: this command has none."""
+    """Define the flags: this command has none."""
 
 
 def main(flags, names):
@@ -86,7 +86,7 @@ def count_parameters(backbone, head, num_classes, use_multi_scale_features=False
       backbone, num_classes, use_multi_scale_features: see `deeplab_tf.build_deeplab`.
       head: of a DeepLab; the stride of an FCN.
     """
-    # Without the weights themselves, half a gigabyte for some networks.
+    # Builds the layers without memory for their weights, half a gigabyte for some networks.
     with keras.StatelessScope(initialize_variables=False):
         if isinstance(head, int):
             return build_fcn(backbone, head, num_classes, weights=None).count_params()

@@ -7,10 +7,10 @@ writes a picture of some images with truth and results.
 
     deeplab-tf evaluate --model=M --data_dir=D --split=test --crf --predictions_out=P --server=voc
 
-writes the labels of all images, also of a split whose truth only a test server has.
+writes the predicted labels of all images, even if only a test server has the true ones.
 
-With --strategy=multi_worker, started once for each worker that TF_CONFIG names, every worker
-takes its part of the images, and the first prints and writes the result of all.
+With --strategy=multi_worker, start the command once for each worker in TF_CONFIG: every worker
+processes its part of the images, and the first one prints and writes the result of all.
 """
 
 import contextlib
@@ -82,7 +82,7 @@ def define_flags(values):
         "none",
         ["none", "multi_worker"],
         "none: this process alone. multi_worker: all processes that TF_CONFIG names, each with its "
-        "part of the images; all of them must see --predictions_out.",
+        "part of the images; --predictions_out must be on a file system that all of them share.",
     )
 
 
@@ -99,9 +99,10 @@ def main(flags):
         check_output_files(flags.json_out, flags.panel_out)
 
     confusions = [ConfusionMatrix(label_set.num_classes) for _ in range(2 if params else 1)]
-    part = examples[index::count]
+    part = examples[index::count]  # this worker's
     found = predict_examples(model, part, params, colors, **segment_settings(flags))
     bar = tqdm(found, total=len(part), unit="image", disable=not is_chief(strategy))
+    # Rounded up, so that at most --panel_rows images are kept.
     shown_every = max(1, -(-len(part) // flags.panel_rows)) if flags.panel_out else None
     folder = contextlib.nullcontext()
     with lost_worker_is_error(strategy):
@@ -128,7 +129,8 @@ def open_examples(flags, num_classes):
     check_same_classes(flags, num_classes, label_set)
     if flags.skip >= len(examples):
         raise InputError(
-            f"--skip={flags.skip}: nothing is left of the {len(examples)} images of {flags.split}"
+            f"--skip={flags.skip}: {flags.split} has only {len(examples)} images; give a"
+            " smaller number"
         )
     return examples[flags.skip :][: flags.limit], label_set, colors
 
@@ -142,13 +144,13 @@ def warn_of_names(flags, trained, label_set):
       label_set: `LabelSet` of the data set, with as many classes.
     """
     if trained.names == LabelSet.generic(trained.num_classes).names:
-        return  # the model came without names
+        return  # the model has no class names
     for index, (ours, theirs) in enumerate(zip(trained.names, label_set.names, strict=True)):
         if ours != theirs:
             print(
-                f"warning: class {index} is {ours!r} to the model {flags.model} but {theirs!r} in "
-                f"the data set {flags.data_dir}; the scores are only meaningful if these are the "
-                "same"
+                f"warning: class {index} is {ours!r} in the model {flags.model} but {theirs!r} in "
+                f"the data set {flags.data_dir}; the scores are only meaningful if both mean the "
+                "same class"
             )
             return
 
@@ -176,13 +178,12 @@ def plan_predictions(flags, examples, label_set):
 
 
 def score_images(found, confusions, shown_every, files, predictions):
-    """Count what the network found in the images, and write its labels.
+    """Add the predictions of all images to the confusion matrices, and write their labels.
 
     Args:
       found: iterable of `Prediction`.
-      confusions: a `ConfusionMatrix` for each kind of labels (before and after the CRF), which
-        is added to.
-      shown_every: every so many images, one is kept for the picture; None: none is.
+      confusions: list of `ConfusionMatrix`, before and after the CRF, which are updated.
+      shown_every: one of this many images is kept for the picture; None: no picture.
       files: `PredictionFiles`, or None to write no labels.
       predictions: folder to write them to.
 

@@ -1,11 +1,11 @@
-"""Draw what the CRF does to a network's result, and what each of its parameters does.
+"""Draw what the CRF does to a network's output, and what each of its parameters does.
 
     deeplab-tf explain-crf --model=M --out_dir=D IMAGE...
     deeplab-tf explain-crf --model=M --out_dir=D --crf_sigma_beta=5 --values_w1=0,4,8 IMAGE
 
 writes two pictures for each image. D/NAME_iterations.png shows the probabilities after some
 numbers of mean field iterations: each pixel has the color of its most probable class, paler if
-that is less probable. D/NAME_parameters.png shows the labels at some values of each parameter,
+the class is less probable. D/NAME_parameters.png shows the labels at some values of each parameter,
 with the other parameters as the --crf_* flags give them.
 """
 
@@ -50,7 +50,7 @@ def define_flags(values):
     define_crf_flags(values)
     define = heading(values, "Pictures")
     define.string("out_dir", None, "Folder for the pictures.", required=True)
-    define.list("belief_after", ["1", "2", "5", "10"], "Numbers of iterations to show.")
+    define.list("belief_after", ["1", "2", "5", "10"], "Numbers of mean field iterations to show.")
     for name in SearchGrid.names():
         define.list(
             f"values_{name}", None, f"Values of {name} to show. Default: multiples of its value."
@@ -145,7 +145,7 @@ def parameters_picture(image, probabilities, label_set, params, trials):
 
 
 def table(rows, legend):
-    """One picture of rows of (caption, picture); short rows end in white."""
+    """One picture from rows of (caption, picture); shorter rows are filled up with white."""
     columns = max(map(len, rows))
     white = np.full((1, 1, 3), 255, np.uint8)
     return panel(

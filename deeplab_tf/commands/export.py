@@ -1,4 +1,4 @@
-"""Export a trained network as a SavedModel, with the CRF in its graph if wanted.
+"""Export a trained network as a SavedModel; with --crf its graph contains the CRF.
 
     deeplab-tf export --model=M --out=SAVED_MODEL --crf
 

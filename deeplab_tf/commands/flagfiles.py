@@ -1,4 +1,4 @@
-"""Flagfiles: finding them by path or by name, and putting their flags in their place."""
+"""Flagfiles: finding them by path or by name, and inserting their flags."""
 
 import difflib
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from deeplab_tf.errors import InputError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-# A wheel holds the flagfiles inside the package, a checkout beside it.
+# A wheel has the flagfiles inside the package, a checkout next to it.
 CONFIGS = next(
     (folder for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if folder.is_dir()),
     _PACKAGE / "configs",
@@ -46,15 +46,15 @@ def expand_flagfiles(arguments, inside=()):
       inside: the files that these arguments come from, the outermost first.
 
     Returns:
-      List of str without --flagfile. Of flags that are given twice the later one counts.
+      List of str without --flagfile. If a flag is given twice, the later one counts.
 
     Raises:
-      InputError: if a file is missing, unreadable, or names itself.
+      InputError: if a file is missing, unreadable, or includes itself.
     """
     expanded, rest = [], list(arguments)
     while rest:
         flag, equals, name = rest.pop(0).partition("=")
-        if flag == "--":  # what follows is no flag
+        if flag == "--":  # no flags follow
             return [*expanded, "--", *rest]
         if flag not in ("--flagfile", "-flagfile"):
             expanded.append(flag + equals + name)
@@ -65,7 +65,7 @@ def expand_flagfiles(arguments, inside=()):
             name = rest.pop(0)
         path = find_flagfile(name.strip())
         if path in inside:
-            raise InputError(f"{path}: names itself by --flagfile; remove that line")
+            raise InputError(f"{path}: includes itself by --flagfile; remove that line")
         expanded += expand_flagfiles(_read_flags(path), (*inside, path))
     return expanded
 
@@ -74,6 +74,6 @@ def _read_flags(path):
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
-        raise InputError(f"{path}: not a flagfile: no UTF-8 text") from None
+        raise InputError(f"{path}: not a flagfile: not UTF-8 text") from None
     lines = map(str.strip, lines)
     return [line for line in lines if line and not line.startswith(("#", "//"))]

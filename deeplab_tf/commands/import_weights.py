@@ -4,9 +4,9 @@
         --backbone=resnet101 --head=aspp_l --out=released/best.keras
     deeplab-tf evaluate --model=released --data_dir=VOC --pad_to=513 --scales=1,0.75,0.5 --crf
 
-Needs no Caffe. Prints which layer of the file each layer was filled from, and which layers of the
-file were not used. With --drop_classes the result is a start for training on other classes
-(`train --init_from`).
+Caffe is not needed. The command prints from which layer of the file each layer was filled, and
+which layers of the file were not used. With --drop_classes the result is a starting point for
+training on other classes (`deeplab-tf train --init_from`).
 """
 
 from pathlib import Path
@@ -30,26 +30,26 @@ def define_flags(values):
         "pool_size",
         None,
         ["2", "3"],
-        "Accept VGG-16 weights made with poolings that cannot be reproduced exactly, as a start "
-        "for training: 2 or 3 is the size of the pooling windows to use.",
+        "Size of the pooling windows for VGG-16 weights that were trained with poolings that "
+        "cannot be reproduced exactly; the result is only a starting point for training.",
     )
     define = heading(values, "Classes")
     define.integer("num_classes", None, "Number of classes that the file must have.", 1, 255)
     define.bool(
         "drop_classes",
         False,
-        "Leave out the file's last layer; the new one has --num_classes classes, untrained.",
+        "Leave out the file's last layer; the new one has --num_classes classes and is untrained.",
     )
     define.enum(
         "labels",
         None,
         sorted(LABEL_SETS),
-        "Names and colors of the classes, written to labels.json beside --out. Default: those of "
+        "Names and colors of the classes, written to labels.json next to --out. Default: those of "
         "the data set with as many classes.",
     )
     define = heading(values, "Output")
     define.string("out", None, "The .keras file to write.", required=True)
-    define.bool("overwrite", False, "Replace --out, and labels.json beside it.")
+    define.bool("overwrite", False, "Replace --out, and labels.json next to it.")
 
 
 def main(flags):
@@ -77,7 +77,7 @@ def main(flags):
 
 
 def print_layers(imported):
-    """Print which layer was filled from which, and what is left on either side."""
+    """Print from which layer each layer was filled, and the layers left over on both sides."""
     width = max(map(len, [*imported.used, *imported.missing]))
     for name, sources in imported.used.items():
         print(f"{name:{width}}  {' + '.join(sources)}")
@@ -94,13 +94,13 @@ def check_filled(flags, missing):
     if names:
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         raise InputError(
-            f"{flags.caffemodel}: has nothing for {', '.join(names[:3])}{more}; give the backbone "
-            "and head that the file was made for, or download it again"
+            f"{flags.caffemodel}: has no weights for {', '.join(names[:3])}{more}; give the "
+            "backbone and head that the file was made for, or download it again"
         )
 
 
 def find_label_set(flags, num_classes):
-    """The classes of --labels, or of the only known data set with as many, else numbered ones.
+    """The classes of --labels, else of the only data set with this number, else numbered ones.
 
     Raises:
       InputError: if --labels has another number of classes.
@@ -118,7 +118,7 @@ def find_label_set(flags, num_classes):
 
 
 def save_label_set(flags, label_set, path):
-    """Write the classes; `InputError` if those of another model are there."""
+    """Write the classes; `InputError` if `path` holds those of another model."""
     if path.exists() and LabelSet.load(path) != label_set and not flags.overwrite:
         raise InputError(
             f"{path}: holds other classes, of another model; give --out in another folder"

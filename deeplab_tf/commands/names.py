@@ -4,14 +4,14 @@ It therefore imports nothing.
 """
 
 COMMANDS = {
-    "train": "Train a network; started again, it continues from its last checkpoint.",
+    "train": "Train a network; if restarted, it continues from its last checkpoint.",
     "evaluate": "Score a trained network on a data set, before and after the CRF.",
     "predict": "Label every pixel of images with a trained network.",
-    "export": "Write a trained network as a SavedModel, with the CRF in it if you like.",
+    "export": "Export a trained network as a SavedModel, with or without the CRF.",
     "prepare-data": "Prepare a data set from its authors' archives or from your own folders.",
     "check-data": "Look for problems in a data set that would spoil a training.",
     "search-crf": "Search for the CRF parameters with the best mean IoU.",
-    "explain-crf": "Draw what the CRF and each of its parameters do to images.",
+    "explain-crf": "Draw what the CRF and each of its parameters do to a network's output.",
     "import-weights": "Convert the DeepLab authors' released Caffe weights.",
     "ablation": "Measure what each part of DeepLab contributes, on CamVid.",
     "configs": "List the published systems, or print one of their flagfiles.",
@@ -28,7 +28,7 @@ def overview():
             "",
             *lines,
             "",
-            "More about a command: deeplab-tf COMMAND --help. The version: deeplab-tf --version.",
+            "Flags of a command: deeplab-tf COMMAND --help. Version: deeplab-tf --version.",
         ]
     )
 

@@ -1,4 +1,4 @@
-"""The files that a command will write: what is in their way is reported before the work."""
+"""Checks that a command can write its output files, before it does the work."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ def check_output_files(*paths):
     """Create the folders of files to write, so that a wrong path fails before the work.
 
     Args:
-      *paths: of the files; None and "" are skipped.
+      *paths: paths of the files; None and "" are skipped.
 
     Raises:
       InputError: if a path is a folder.
@@ -27,7 +27,7 @@ def plan_image_outputs(images, out_dir, endings):
     Args:
       images: list of paths.
       out_dir: folder for the results.
-      endings: what the names of an image's results end with, before ".png".
+      endings: one text for each result of an image; NAME.jpg gives NAME + ending + ".png".
 
     Returns:
       List of (image path, path of each result).
@@ -37,7 +37,7 @@ def plan_image_outputs(images, out_dir, endings):
         result would replace an image.
     """
     if not images:
-        raise InputError("no image is given; name image files after the flags")
+        raise InputError("no image is given; name the image files after the flags")
     plan, writers = [], {}
     for image in map(Path, images):
         if not image.is_file():

@@ -37,7 +37,7 @@ def parse_flags(values, arguments):
       The arguments that are not flags, a list of str.
 
     Raises:
-      InputError: if a flag is unknown, is missing, or has a value that it cannot have.
+      InputError: if a flag is unknown, a required one is missing, or a value is invalid.
     """
     try:
         _, *positional = values(["", *expand_flagfiles(arguments)])
@@ -49,15 +49,15 @@ def parse_flags(values, arguments):
         raise InputError(_explain(str(error))) from None
     for name in values:
         flag = values[name]
-        # The shell expands ~ only at the beginning of a word. `Path.expanduser` raises for
-        # ~NAME if there is no such user; it may be the name of a file.
+        # The shell does not expand ~ in --flag=~/file. Unlike `Path.expanduser` this leaves ~NAME,
+        # which may be the name of a file, unchanged if there is no such user.
         if isinstance(flag.value, str) and flag.value.startswith("~"):
             flag.value = os.path.expanduser(flag.value)  # noqa: PTH111
     return positional
 
 
 def _explain(message):
-    """A message of absl, in the words of this project."""
+    """A message of absl in this project's words."""
     if found := re.match("flag --([^=]+)=None: .* other than None", message):
         return f"--{found[1]} is required; see --help"
     if found := re.match("flag --([^:]+): .*Non-boolean", message):
@@ -68,7 +68,7 @@ def _explain(message):
 
 
 def given_flags(values):
-    """The flags that were given on the command line or in a flagfile, as it takes them."""
+    """The flags that were given on the command line or in a flagfile, as arguments."""
     return [values[name].serialize() for name in values if values[name].present]
 
 

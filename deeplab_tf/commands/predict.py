@@ -18,7 +18,8 @@ from deeplab_tf.commands.flags.model import (
     segment_settings,
 )
 from deeplab_tf.commands.outputs import plan_image_outputs
-from deeplab_tf.data.image_files import encode_label, load_image
+from deeplab_tf.data.image_files import load_image
+from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.evaluation.inference import segment
 from deeplab_tf.export import is_saved_model, open_saved_model
 from deeplab_tf.files import write_file
@@ -57,7 +58,10 @@ def main(flags, images):
 
 
 def open_labeler(flags):
-    """Open the model of --model: a function from an image to its labels, and the classes.
+    """Open the model of --model.
+
+    Returns:
+      (function from an image (H, W, 3) uint8 to its labels (H, W) uint8, `LabelSet`).
 
     Raises:
       InputError: if it cannot be opened, or a flag would change what an export has fixed.

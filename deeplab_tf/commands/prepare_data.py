@@ -3,10 +3,10 @@
     deeplab-tf prepare-data --dataset=voc12_aug --download_dir=downloads --data_dir=data
 
 checks every example and writes TFRecord files into data/voc12_aug. Archives are taken from
---manual_dir, or downloaded. Stopped at any point, the same command continues: what it has
-downloaded and extracted is kept in --download_dir, and may be deleted when the data set is
-prepared. If the data set is prepared already, the command only checks that its files are complete
-and that the same options would give the same files; --overwrite makes them again.
+--manual_dir, or downloaded. If the command is stopped, the same command continues: downloaded and
+extracted files are kept in --download_dir. They may be deleted when the data set is prepared. If
+the data set is prepared already, the command only checks that its files are complete and were made
+with the same options; --overwrite makes them again.
 """
 
 import shlex
@@ -30,7 +30,7 @@ def define_flags(values):
     define.string(
         "download_dir",
         "downloads",
-        "Folder for downloaded and extracted files; they can take much space.",
+        "Folder for downloaded and extracted files, which can take much space.",
     )
     define.string("manual_dir", None, "Folder of archives that you have downloaded yourself.")
     define.bool(
@@ -55,8 +55,8 @@ def _define_options(define):
     define.integer(
         "sbd_void_border",
         0,
-        "voc12_aug: mark so many pixels on both sides of each border in SBD's labels as void; 2 "
-        "is about what VOC's labels have. Paper: 0.",
+        "voc12_aug: width of the void on each side of every border in SBD's labels, in pixels; 2 "
+        "is about the width in VOC's labels. Paper: 0.",
     )
     define.integer(
         "min_pixels",
@@ -72,7 +72,9 @@ def _define_options(define):
         "images with 12 indices.",
     )
     define.string("images_dir", None, "folder: folder of the images, JPEG or PNG.")
-    define.string("labels_dir", None, "folder: folder of the labels, PNGs named as their images.")
+    define.string(
+        "labels_dir", None, "folder: folder of the labels, PNGs with the names of their images."
+    )
     define.string(
         "classes",
         None,
@@ -87,7 +89,11 @@ def _define_options(define):
     define.float(
         "val_fraction", None, "folder: share of the images for validation, instead of two lists."
     )
-    define.string("voc_dir", None, "folder: a data set in VOC layout, instead of all the others.")
+    define.string(
+        "voc_dir",
+        None,
+        "folder: a data set in VOC layout; the other folder options are then left out.",
+    )
 
 
 def main(flags):
@@ -110,7 +116,7 @@ def main(flags):
     for name, count in prepared.counts.items():
         print(f"  {name:{width}}  {count:6d} images")
     if has_published_systems(flags.dataset):
-        print("the published systems: `deeplab-tf configs` lists them; with other settings:")
+        print("`deeplab-tf configs` lists the published systems; to train with your own settings:")
     print(training_command(flags.dataset, flags.data_dir, prepared.counts))
 
 
@@ -125,7 +131,7 @@ def verify(flags, data_dir):
     )
     allowed = [*accepted_kinds(flags.dataset), *flags.allow_data]
     report = check_dataset(splits, label_set, allow=allowed, known=found)
-    # The messages name files in a temporary folder, which is gone when they are read.
+    # The messages name files in a temporary folder, which is gone when the user reads them.
     place = f"{data_dir}/"
     for line in report.warning_lines():
         print(line.replace(place, ""))
@@ -151,5 +157,5 @@ def training_command(dataset, data_dir, lists):
         "model_dir": f"runs/{dataset}",
     }
     if "val" not in lists:
-        given["eval_images"] = 0  # there is nothing to validate on
+        given["eval_images"] = 0  # there are no validation images
     return shlex.join(["deeplab-tf", "train", *(f"--{k}={v}" for k, v in given.items())])

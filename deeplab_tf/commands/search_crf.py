@@ -80,15 +80,16 @@ def main(flags):
     params = given_params(flags, num_classes)
     pairs, out_dir = open_pairs(flags, num_classes), Path(flags.out_dir)
     settings = segment_settings(flags)
-    seen_by = {
+    # Everything that the probabilities depend on, except the images.
+    network = {
         "model": hashlib.sha256(find_model(flags.model).read_bytes()).hexdigest(),
         "settings": {**settings, "precision": flags.precision},
     }
-    identity = {**seen_by, "images": identity_of_pairs(pairs)}
+    identity = {**network, "images": identity_of_pairs(pairs)}
     record = SearchRecord(out_dir / "search.json", identity)
 
-    cache = ProbabilityCache(out_dir / "probabilities", seen_by, num_classes)
-    for name in (PICTURE, FLAGFILE):  # those of an earlier search would pass for this one's
+    cache = ProbabilityCache(out_dir / "probabilities", network, num_classes)
+    for name in (PICTURE, FLAGFILE):  # otherwise an earlier search's stay until the end
         (out_dir / name).unlink(missing_ok=True)
     missing = [image for image, _ in pairs if image not in cache]
     for image in tqdm(missing, unit="image", desc="network", disable=not missing):
@@ -96,7 +97,7 @@ def main(flags):
     progress = partial(tqdm, unit="image", smoothing=0.05)
     threads = flags.threads or available_threads()
     scorer = PointScorer(pairs, cache.load, num_classes, threads, progress)
-    (before,) = scorer([None])
+    (before,) = scorer([None])  # None: without the CRF
 
     def score(points):
         for point, miou in zip(points, scorer(points), strict=True):
@@ -115,9 +116,11 @@ def search_grid(flags):
     """
     for name in SearchGrid.names():
         if flags[f"crf_{name}"].present:
-            raise InputError(f"--crf_{name}: is searched; fix it with --grid_{name}=VALUE")
+            raise InputError(
+                f"--crf_{name}: this parameter is searched; to fix it, give --grid_{name}=VALUE"
+            )
     if flags.crf_params:
-        raise InputError("--crf_params: parameters are searched here; leave it out")
+        raise InputError("--crf_params: this command searches the parameters; leave it out")
     given = {name: flags[f"grid_{name}"].value for name in SearchGrid.names()}
     try:
         axes = {name: tuple(map(float, values)) for name, values in given.items() if values}
@@ -150,5 +153,5 @@ def write_results(flags, grid, trials, before, num_images):
     write_file(out_dir / FLAGFILE, params_flagfile(params, comments).encode())
     print(trial_table(trials, before), found, sep="\n\n")
     for name in grid.ends_met(params):
-        print(f"The best {name} is at an end of its grid; widen it with --grid_{name}=...")
+        print(f"The best {name} is at an end of its grid; widen the grid with --grid_{name}=...")
     print(f"flags: {out_dir / FLAGFILE}\npicture: {out_dir / PICTURE}")

@@ -1,4 +1,4 @@
-"""Train a segmentation network; started again after an interruption, it continues.
+"""Train a segmentation network; after an interruption, the same command continues.
 
     deeplab-tf train --flagfile=demo --data_dir=D --model_dir=M
 
@@ -68,7 +68,11 @@ def define_flags(values):
     define_joint_crf_flags(values)
     define_crf_flags(values)
     define = heading(values, "Machine")
-    define.integer("seed", 0, "Seed of the weights, the order, the augmentation and dropout.")
+    define.integer(
+        "seed",
+        0,
+        "Seed of the initial weights, the order of the images, the augmentation and dropout.",
+    )
     define.bool("deterministic", False, "Use only operations with bit-identical results; slower.")
     define.enum(
         "strategy",
@@ -85,8 +89,8 @@ def main(flags):
     with StopSignals() as stop:
         try:
             with stop.interruptible():
-                # The launcher blocks it while TensorFlow is imported. One that came is delivered
-                # here, where it is handled.
+                # The launcher blocks SIGTERM while TensorFlow is imported. A signal that arrived
+                # meanwhile is delivered here, where it is handled.
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
                 trainer = set_up(flags)
         except Stopped:
@@ -103,7 +107,7 @@ def set_up(flags):
     check_joint_crf_flags(flags)
     keep_freed_memory()
     keras.utils.set_random_seed(flags.seed)
-    if flags.num_threads:  # TensorFlow refuses this once it is in use, as in tests
+    if flags.num_threads:  # tests leave it out: TensorFlow refuses it once it is in use
         tf.config.threading.set_intra_op_parallelism_threads(flags.num_threads)
     if flags.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -122,7 +126,7 @@ def keep_freed_memory():
     process, so a program may choose it, but not a library. With other C libraries nothing
     happens.
     """
-    # Of mallopt in <malloc.h>.
+    # mallopt's parameters, from <malloc.h>.
     trim_threshold, top_pad, mmap_threshold = -1, -2, -3
     kept = 32 << 20  # bytes; the largest value that mmap_threshold may have
     with contextlib.suppress(OSError, AttributeError):
@@ -207,5 +211,8 @@ def build(flags, num_classes, strategy):
             )
         synchronize_bn(model)
         if is_chief(strategy):
-            print(f"batch normalization is over all {strategy.num_replicas_in_sync} devices")
+            print(
+                "batch normalization uses the whole batch on all "
+                f"{strategy.num_replicas_in_sync} devices"
+            )
     return model, kept

@@ -2,13 +2,8 @@
 
 from deeplab_tf.data.datasets import DATASETS, open_dataset
 from deeplab_tf.data.examples import Example, RecordExample
-from deeplab_tf.data.image_files import (
-    decode_label,
-    encode_label,
-    load_image,
-    load_label,
-    load_pair,
-)
+from deeplab_tf.data.image_files import load_image, load_label, load_pair
+from deeplab_tf.data.label_png import decode_label, encode_label
 from deeplab_tf.data.pipeline import input_error_from, training_batches
 from deeplab_tf.data.synthetic import ensure_synthetic, write_synthetic
 from deeplab_tf.data.voc import read_colors, read_label_set, read_split

@@ -1,7 +1,7 @@
 """The loops over pixels of `augment.py`, compiled by Numba.
 
-They compute what `tf.image.resize` computes, in its order and in float32: the center of pixel i of
-n is at (i + 0.5) m / n - 0.5 of the m pixels that it is resized from.
+They give the results of `tf.image.resize` in float32. If m pixels are resized to n, the center of
+new pixel i lies at (i + 0.5) m / n - 0.5 among the old pixels.
 """
 
 import numpy as np
@@ -13,16 +13,16 @@ _HALF = np.float32(0.5)
 
 @kernel
 def resample_image(image, offset, size, scaled, corner, mirrored, padding, out):
-    """Write a crop of an image that is resized bilinearly.
+    """Resize an image bilinearly and write a crop of it, computing only the crop's pixels.
 
     Args:
-      image: (h, w, 3) uint8, which may be only a part of the image.
-      offset: (row, column) of `image` where the image starts.
+      image: (h, w, 3) uint8; a part of the image is enough if it covers the crop.
+      offset: (row, column) in this array of the image's first pixel; negative for a part.
       size: (height, width) of the image.
-      scaled: (height, width) that it is resized to.
+      scaled: (height, width) of the resized image.
       corner: (row, column) of the resized image where the crop begins.
       mirrored: whether left and right are swapped.
-      padding: (3,) float32, color of what is below and to the right of the resized image.
+      padding: (3,) float32, color of the pixels below and to the right of the resized image.
       out: (crop, crop, 3) float32, receives the crop.
 
     Returns:
@@ -31,6 +31,8 @@ def resample_image(image, offset, size, scaled, corner, mirrored, padding, out):
     rows, columns = _filled(out.shape[0], scaled, corner)
     first, _, _ = _neighbors(corner[1], size[1], scaled[1])
     _, last, _ = _neighbors(corner[1] + columns - 1, size[1], scaled[1])
+    # Each column of the crop lies between two columns of the image. Their places in the row of
+    # color values that starts at column `first`:
     lefts, rights = np.empty(columns, np.uint32), np.empty(columns, np.uint32)
     weights = np.empty(columns, np.float32)
     for j in range(columns):
@@ -41,6 +43,7 @@ def resample_image(image, offset, size, scaled, corner, mirrored, padding, out):
     used = slice(3 * (first + offset[1]), 3 * (last + 1 + offset[1]))
     row = np.empty(used.stop - used.start, np.float32)
     begin = out.shape[0] - columns if mirrored else 0
+    # Blend two rows of the image first, then interpolate between the columns of the blended row.
     for i in range(rows):
         low, high, weight = _neighbors(corner[0] + i, size[0], scaled[0])
         _mix(flat[low + offset[0], used], flat[high + offset[0], used], weight, row)
@@ -51,12 +54,12 @@ def resample_image(image, offset, size, scaled, corner, mirrored, padding, out):
 
 @kernel
 def resample_label(label, offset, size, scaled, corner, mirrored, void, out):
-    """Write a crop of a label map that is resized by taking the nearest pixel.
+    """Resize a label map by taking the nearest pixel, and write a crop of it.
 
     Args:
       label: (h, w) uint8.
       offset, size, scaled, corner, mirrored: as for `resample_image`.
-      void: label of what is below and to the right of the resized label map.
+      void: label of the pixels below and to the right of the resized label map.
       out: (crop, crop) uint8, receives the crop.
     """
     rows, columns = _filled(out.shape[0], scaled, corner)
@@ -78,7 +81,7 @@ def change_colors(image, rows, columns, mirrored, change):
 
     Args:
       image: (crop, crop, 3) float32, changed in place.
-      rows, columns, mirrored: what is not padding; see `resample_image`.
+      rows, columns, mirrored: the part that is not padding; see `resample_image`.
       change: (3, 4) float32; see `deeplab_tf.data.augment.random_jitter`.
     """
     begin = image.shape[1] - columns if mirrored else 0
@@ -99,7 +102,7 @@ def _filled(crop, scaled, corner):
 
 @kernel
 def _neighbors(position, size, scaled):
-    # The pixels to the left and to the right of a pixel's center, and the weight of the right one.
+    # The old pixels before and after the center of a new pixel, and the weight of the second.
     ratio = np.float32(size) / np.float32(scaled)
     center = (np.float32(position) + _HALF) * ratio - _HALF
     low = np.floor(center)
@@ -114,6 +117,7 @@ def _nearest(position, size, scaled):
 
 @kernel
 def _mix(above, below, weight, row):
+    # Interpolate between two rows of color values; `row` receives the result.
     for k in range(len(row)):
         value = np.float32(above[k])
         row[k] = value + (np.float32(below[k]) - value) * weight
@@ -121,7 +125,8 @@ def _mix(above, below, weight, row):
 
 @kernel
 def _spread(row, lefts, rights, weights, out):
-    # Unsigned indices, because a signed one might count from the end, which costs a comparison.
+    # Interpolate between the columns of a row. The indices are unsigned, because a signed one
+    # may count from the end, which costs a comparison for each access.
     for j in range(len(weights)):
         left, right, weight = lefts[j], rights[j], weights[j]
         for c in range(3):
@@ -131,6 +136,7 @@ def _spread(row, lefts, rights, weights, out):
 
 @kernel
 def _pad(out, rows, columns, mirrored, padding):
+    # Padding is at the bottom, and on the right or, in a mirrored crop, on the left.
     crop = out.shape[0]
     begin = 0 if mirrored else columns
     for i in range(crop):

@@ -1,9 +1,9 @@
 """Random scaling, cropping, mirroring and color jitter of training images and their labels.
 
-What happens to an example is drawn from its seed alone, so the same seed gives the same crop. Then
-everything is done at once, and only for the pixels that the crop shows:
+The random change of an example depends only on its seed, so the same seed gives the same crop. All
+steps are then done in one pass, and only for the pixels that the crop shows:
 
-    change = draw_change(seed)                         # what to do
+    change = draw_change(seed)                         # scale, position, mirroring, colors
     place = place_crop((360, 480), change, 321)        # where the crop is in the scaled image
     crop_image(image, place, change.colors, image_out)
     crop_label(label, place, label_out)
@@ -34,12 +34,12 @@ _PADDING = np.array(MEAN_RGB, np.float32)
 
 
 class Change(NamedTuple):
-    """What is done to one example.
+    """The random change of one example.
 
     Args:
       scale: float32, factor of height and width.
-      corner: (2,) float32, 0 <= corner < 1: which of the crop's possible rows and columns it
-        takes.
+      corner: (2,) float32, 0 <= corner < 1: vertical and horizontal position of the crop, from
+        the first possible one (0) to the last.
       mirrored: bool, whether left and right are swapped.
       colors: (3, 4) float32, see `random_jitter`; None leaves the colors as they are.
     """
@@ -67,10 +67,10 @@ class Place(NamedTuple):
 
 
 def draw_change(seed, scale_range=(0.5, 1.5), scale_step=0.0, mirror=True, jitter=0.0):
-    """Draw what is done to one example.
+    """Draw the random change of one example.
 
     Args:
-      seed: (2,) int64 tensor.
+      seed: (2,) int64 tensor, different for each example of the stream.
       scale_range, scale_step: see `random_scale`.
       mirror: whether half of the examples are mirrored.
       jitter: strength of the color jitter, 0..1; see `random_jitter`.
@@ -92,16 +92,16 @@ def random_scale(drawn, low, high, step=0.0):
 
     Args:
       drawn: float32 tensor, 0 <= drawn < 1, any shape.
-      low, high: smallest and largest factor; those between are equally likely.
-      step: if above 0, only low, low + step, ... up to `high` are drawn. The authors' release
-        has 0.5, 0.75, 1, 1.25, 1.5.
+      low, high: smallest and largest factor; all factors between them are equally likely.
+      step: if above 0, only low, low + step, ... up to `high` are drawn. The authors' released
+        code uses 0.5, 0.75, 1, 1.25, 1.5.
 
     Returns:
       float32 tensor of the same shape.
     """
     if step == 0:
         return low + (high - low) * drawn
-    # A little more than the quotient: (1.5 - 0.5) / 0.1 must count as 10 steps.
+    # 1e-6 because of rounding: (1.5 - 0.5) / 0.1 must count as 10 steps.
     count = int((high - low) / step + 1e-6) + 1
     return low + step * tf.minimum(tf.floor(drawn * count), count - 1)
 
@@ -119,8 +119,8 @@ def random_jitter(drawn, strength):
       strength: 0 (no change) to 1; 0.4 is common.
 
     Returns:
-      (..., 3, 4) float32 tensor: a matrix to multiply RGB with, and in the last column what is
-      added.
+      (..., 3, 4) float32 tensor: a matrix that is multiplied with RGB, and in the last column an
+      offset that is added.
     """
     swing = strength * (2 * drawn - 1)
     brightness, contrast, saturation = tf.unstack(1 + swing[..., :3, None, None], axis=-3)
@@ -151,7 +151,7 @@ def place_crop(size, change, crop_size):
         # In float32 and one by one: arrays of two numbers would take several times as long.
         scaled.append(max(int(np.float32(length) * change.scale + half), 1))
         positions = max(scaled[-1] - crop_size, 0) + 1
-        # The product of a number just below 1 may be rounded up to the number of positions.
+        # If `drawn` is just below 1, the product may be rounded up to the number of positions.
         corner.append(min(int(drawn * np.float32(positions)), positions - 1))
     return Place(tuple(size), tuple(scaled), tuple(corner), bool(change.mirrored))
 
@@ -164,11 +164,11 @@ def needed_part(place, crop_size):
       crop_size: height and width of the crop in pixels.
 
     Returns:
-      ((first row, end), (first column, end)), the ends not included.
+      ((first row, end), (first column, end)); the ends are not included.
     """
     ranges = []
     for length, scaled, corner in zip(place.size, place.scaled, place.corner, strict=True):
-        # The neighbors of a pixel are at most one pixel farther away than its own borders.
+        # Bilinear interpolation reads at most one pixel beyond the area that the crop covers.
         first = math.floor(corner * (length / scaled)) - 1
         end = math.ceil((corner + crop_size) * (length / scaled)) + 1
         ranges.append((max(first, 0), min(end, length)))
@@ -178,16 +178,16 @@ def needed_part(place, crop_size):
 def crop_image(image, place, colors, out, origin=(0, 0)):
     """Scale, crop and mirror an image, and change its colors.
 
-    The image is interpolated bilinearly, with aligned pixel centers as in `tf.image.resize`. What
-    is outside of it becomes `MEAN_RGB`.
+    The image is interpolated bilinearly, with half-pixel centers as in `tf.image.resize`. Pixels
+    outside of the image become `MEAN_RGB`.
 
     Args:
       image: (h, w, 3) uint8 RGB; at least the part of the image that the crop shows.
       place: `Place`.
       colors: (3, 4) float32, see `random_jitter`; None leaves the colors as they are.
       out: (crop, crop, 3) float32, receives the crop, values 0..255.
-      origin: (row, column) of `image` at which the image starts: negative if `image` is a part
-        that begins later, positive if `place` is in a tile of `image`.
+      origin: (row, column) in `image` of the first pixel that `place` counts from: negative if
+        `image` is a part that begins later, positive if `place` is in a tile of `image`.
     """
     filled = kernels.resample_image(image, origin, *place, _PADDING, out)
     if colors is not None:
@@ -200,7 +200,7 @@ def crop_label(label, place, out, origin=(0, 0)):
     Args:
       label: (h, w) uint8.
       place: `Place`.
-      out: (crop, crop) uint8, receives the crop; what is outside of the label becomes 255.
+      out: (crop, crop) uint8, receives the crop; pixels outside of the label map become 255.
       origin: as for `crop_image`.
     """
     kernels.resample_label(label, origin, *place, VOID, out)

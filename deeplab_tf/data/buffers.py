@@ -17,8 +17,8 @@ class Buffers:
     """Makes arrays of one shape and type.
 
     Args:
-      shape: of the arrays.
-      dtype: of the arrays.
+      shape: shape of the arrays, ints.
+      dtype: NumPy dtype of the arrays.
 
     Example:
       >>> buffers = Buffers((10, 321, 321, 3), np.float32)
@@ -40,7 +40,7 @@ class Buffers:
 
 
 class _Lease:
-    """Owner of an array's memory: NumPy keeps it until the array and all its views are deleted."""
+    """Owner of an array's memory; NumPy deletes it together with the array's last view."""
 
     def __init__(self, memory, free, shape, dtype):
         self._memory, self._free = memory, free
@@ -49,7 +49,7 @@ class _Lease:
             "version": 3,
             "shape": shape,
             "typestr": dtype.str,
-            "data": (start + -start % ALIGNMENT, False),
+            "data": (start + -start % ALIGNMENT, False),  # address; False: writable
         }
 
     def __del__(self):

@@ -3,7 +3,8 @@
 import tensorflow as tf
 
 from deeplab_tf.data.augment import crop_image, crop_label, needed_part, place_crop
-from deeplab_tf.data.image_files import decode_label, decode_part, has_unknown_value, load_pair
+from deeplab_tf.data.image_files import decode_part, load_pair
+from deeplab_tf.data.label_png import decode_label, has_unknown_value
 from deeplab_tf.errors import InputError
 
 
@@ -35,7 +36,7 @@ class Cropper:
         try:
             self._write(example, tile, change, image_out, label_out)
         except (InputError, tf.errors.OpError) as error:
-            # Reading the whole example gives the better message.
+            # Reading the whole example raises an error that names the file at fault.
             load_pair(example, self._num_classes, self._colors)
             if str(error).startswith((example.image, example.label)):
                 raise
@@ -56,7 +57,7 @@ class Cropper:
         crop_image(image, place, change.colors, image_out, origin)
 
     def _tile(self, example, tile, size):
-        # Where the tile starts, and its size.
+        # ((row, column) where the tile starts, (height, width) of the tile), in pixels.
         if self._grid is None:
             return (0, 0), size
         try:

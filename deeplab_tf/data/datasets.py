@@ -2,9 +2,9 @@
 
 To add a data set:
 
-1. Add a row to `DATASETS` below. The classes are a `LabelSet`; label_sets.py has those of today.
-2. If `tools/prepare_data.py` is to make it, write a builder class in prepare/NAME.py.
-   prepare/builder.py says what a builder has; prepare/voc12.py is the shortest one. Options of a
+1. Add a row to `DATASETS` below. The classes are a `LabelSet`, as in label_sets.py.
+2. If `deeplab-tf prepare-data` should make it, write a builder class in prepare/NAME.py.
+   prepare/builder.py describes builders; prepare/voc12.py is the shortest example. Options of a
    builder also need flags, in commands/prepare_data.py.
 
 Everything else, such as the flag --dataset, reads this table.
@@ -68,8 +68,8 @@ DATASETS = {
     )
 }
 
-# The names of the data sets that tools/prepare_data.py makes, and {name: classes} of those whose
-# classes are known in advance.
+# The names of the data sets that `deeplab-tf prepare-data` makes, and {name: classes} of those
+# whose classes are known in advance.
 PREPARED = tuple(name for name, row in DATASETS.items() if row.builder)
 LABEL_SETS = {name: row.label_set for name, row in DATASETS.items() if row.label_set}
 
@@ -80,7 +80,7 @@ def open_dataset(dataset, data_dir, split, need_labels=True):
     Args:
       dataset: name of a row of `DATASETS`: "voc" for any folder in VOC layout; "synthetic" for
         the built-in data set, which is written into `data_dir` on first use; or a data set that
-        tools/prepare_data.py wrote into `data_dir`.
+        `deeplab-tf prepare-data` wrote into `data_dir`.
       data_dir: the data set's folder.
       split: name of the list of examples, such as "train" or "val".
       need_labels: whether every example must have a label; see `read_split`.
@@ -97,7 +97,7 @@ def open_dataset(dataset, data_dir, split, need_labels=True):
 
 
 def label_colors(dataset, data_dir):
-    """The colors by which a data set's RGB labels are read; None if labels hold class indices.
+    """The RGB color of each class, to read a data set's RGB labels; None if it gives no colors.
 
     Args:
       dataset, data_dir: as for `open_dataset`.

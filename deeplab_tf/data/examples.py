@@ -1,7 +1,7 @@
 """The examples of a data set: where to read the bytes of an image and of its label.
 
 An example is either a pair of files (`Example`), or one record of a TFRecord file
-(`RecordExample`), as `tools/prepare_data.py` writes them. Both have the same method `read`.
+(`RecordExample`), as `deeplab-tf prepare-data` writes them. Both have the same method `read`.
 """
 
 from pathlib import Path
@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from deeplab_tf.errors import InputError
 
-# Before a record are its length (8 bytes) and a checksum (4), after it is its own checksum (4).
+# A record is preceded by its length (8 bytes) and the length's checksum (4 bytes), and followed by
+# its own checksum (4 bytes).
 RECORD_HEADER, RECORD_FOOTER = 12, 4
 PREPARE_AGAIN = "prepare the data again with --overwrite"  # the remedy for damaged records
 
@@ -83,7 +84,7 @@ class RecordExample(NamedTuple):
 
 
 def read_file(path):
-    """Read the contents of a file, bytes.
+    """Read the contents of a file as bytes.
 
     Raises:
       InputError: naming the file that cannot be read.
@@ -101,6 +102,9 @@ def evenly_spaced(items, count=None):
     Args:
       items: list.
       count: how many to choose; None, 0 or more than there are: all.
+
+    Returns:
+      A list, in the order of `items`.
 
     Example:
       >>> evenly_spaced("abcdef", 3)

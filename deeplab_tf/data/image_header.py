@@ -1,7 +1,7 @@
-"""What an image file says about itself: format, size, colors and EXIF orientation.
+"""Reading the header of an image file: format, size, colors and EXIF orientation.
 
-Decoding hides what a check must know: whether a PNG has a palette, whether a JPEG is CMYK, and
-which way up a viewer shows it.
+A data check needs facts that decoding hides: whether a PNG has a palette, whether a JPEG is CMYK,
+and which way up a viewer shows the image.
 """
 
 import io
@@ -24,7 +24,7 @@ MAX_PIXELS = 2**29 // 3
 
 # Pillow's default; with True it would fill cut-off images with gray instead of refusing them.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
-# Viewers ignore damaged EXIF data without a word as well.
+# Pillow warns about damaged EXIF data, which viewers ignore.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 # What Pillow raises for damaged files.
@@ -99,9 +99,9 @@ def read_header(contents):
 
 
 def open_image(contents, verify=False):
-    """Open an image with Pillow; its pixels are decoded when they are asked for.
+    """Open an image with Pillow; its pixels are decoded when they are first used.
 
-    `PIL.Image.open` would do the same, but also warn of images that are large but acceptable.
+    Unlike `PIL.Image.open` it does not warn about images that are large but acceptable.
 
     Args:
       contents: bytes of a JPEG or PNG file.
@@ -131,7 +131,7 @@ def open_image(contents, verify=False):
 
 def png_depth_and_color(contents):
     """Bits per channel and kind of color of a PNG, as in `Header`."""
-    # Pillow does not give the depth; a PNG stores both at these places.
+    # Pillow does not give the depth. These bytes of the first chunk, IHDR, hold both.
     return contents[24], _PNG_COLORS[contents[25]]
 
 

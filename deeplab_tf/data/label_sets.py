@@ -1,6 +1,6 @@
 """The classes and colors of the published data sets.
 
-Each is a `LabelSet`; the table in datasets.py says which data set has which.
+Each is a `LabelSet`; the table in datasets.py assigns them to the data sets.
 """
 
 from deeplab_tf.labels import LabelSet
@@ -9,7 +9,7 @@ BLACK = (0, 0, 0)
 
 
 def _colored(colors):
-    # For street scenes: {name: color}, and black for void, as their authors draw it.
+    # A label set from {name: color}, with black for void as in the street scenes' own colors.
     return LabelSet(tuple(colors), tuple(colors.values()), void_color=BLACK)
 
 

@@ -1,11 +1,11 @@
 """Text files that list the examples of a data set, one per line.
 
-A line is the name of an example, `2007_000032`, with or without the ending of its image; or it
-has the paths of the image and the label, as in many lists of VOC with SBD's labels:
+A line is the name of an example, `2007_000032`, with or without its image's extension; or it has
+the paths of the image and the label, as in many lists of VOC with SBD's labels:
 
     /JPEGImages/2007_000032.jpg /SegmentationClassAug/2007_000032.png
 
-Paths are relative to the data set's folder, also if they begin with a slash.
+Paths are relative to the data set's folder, even if they begin with a slash.
 """
 
 import re
@@ -15,10 +15,10 @@ from typing import NamedTuple
 from deeplab_tf.data.examples import read_file
 from deeplab_tf.errors import InputError
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png")
 IMAGES_FOLDER = "JPEGImages"
 
-# Names may hold spaces, so the ending of the first path separates the two.
+# Names may contain spaces, so the first path ends at its file extension.
 _PATH = r"(.+?\.(?:jpg|jpeg|png))"
 _PAIR = re.compile(rf"{_PATH}\s+{_PATH}", re.IGNORECASE)
 
@@ -27,8 +27,8 @@ class Entry(NamedTuple):
     """The content of one line of a list.
 
     Args:
-      name: the name of the example; if the line has paths, that of the image without the folder
-        JPEGImages and the ending.
+      name: the name of the example; if the line has paths, the image's path without
+        "JPEGImages/" and the file extension.
       image: path of the image within the data set's folder; "" if the line is a name.
       label: path of the label; "" if the line is a name.
     """
@@ -45,7 +45,7 @@ def read_lines(path):
       InputError: naming the file, if it is missing or not text.
     """
     try:
-        text = read_file(path).decode("utf-8-sig")  # some editors write a mark before the text
+        text = read_file(path).decode("utf-8-sig")  # some editors write a byte order mark
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file in UTF-8; save it as UTF-8") from None
     return [line.strip() for line in text.splitlines() if line.strip()]
@@ -68,7 +68,7 @@ def parse_entry(line):
     if any(".." in PurePosixPath(path).parts for path in paths):
         raise InputError(f"{line!r} leads out of the data set's folder; give a path inside it")
     name = paths[0].removeprefix(f"{IMAGES_FOLDER}/")
-    if name.lower().endswith(IMAGE_ENDINGS):
+    if name.lower().endswith(IMAGE_EXTENSIONS):
         name = name[: name.rindex(".")]
     return Entry(name, *paths) if pair else Entry(name)
 

@@ -1,4 +1,4 @@
-"""The endless stream of training batches, and errors that name the file at fault."""
+"""The endless stream of training batches, and the errors that name a file that cannot be used."""
 
 import itertools
 import re
@@ -15,8 +15,8 @@ from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.data.tiles import tile_grid
 from deeplab_tf.errors import InputError
 
-# Most threads that make batches. More would wait for each other, as they share Python's lock.
-MOST_WORKERS = 8
+# Maximum number of threads that make batches; more would wait for Python's global lock.
+MAX_WORKERS = 8
 
 
 def training_batches(
@@ -59,8 +59,8 @@ def training_batches(
         is then an example of its own, which is scaled and cropped. The size of the first image
         decides how many tiles each image has; in images of another size they are closer together
         or farther apart. None: whole images.
-      tile_overlap: pixels that neighboring tiles of the first image share at least.
-      seed: of the order and of the augmentation.
+      tile_overlap: minimum number of pixels that neighboring tiles of the first image share.
+      seed: seed of the order and of the augmentation.
       start: number of batches to skip.
       shard: (index, count): this worker's number and the number of workers, each of which gets
         its own batch_size / count rows of every batch.
@@ -72,8 +72,8 @@ def training_batches(
       `tf.errors.OpError` if an example cannot be used; see `input_error_from`.
 
     Raises:
-      InputError: if there are no examples, a number is out of its range, or with tiles the first
-        example cannot be read.
+      InputError: if there are no examples, a number is out of its range, or if the first
+        example, which decides the number of tiles, cannot be read.
     """
     rows = _rows_of_worker(examples, batch_size, start, shard)
     augment.check_augmentation(crop_size, scale_range, scale_step, jitter)
@@ -97,6 +97,7 @@ def training_batches(
     label_buffers = Buffers((len(rows), crop_size, crop_size), np.uint8)
 
     def make(step):
+        # Batch number `step`, counted from the beginning of the stream.
         positions = step * batch_size + np.arange(rows.start, rows.stop, dtype=np.int64)
         with tf.device("CPU"):
             numbers, *changes = (part.numpy() for part in changes_at(tf.constant(positions)))
@@ -114,11 +115,11 @@ def training_batches(
         "label": tf.TensorSpec((len(rows), crop_size, crop_size), tf.uint8),
         "name": tf.TensorSpec((len(rows),), tf.string),
     }
-    workers = min(available_threads(), MOST_WORKERS)
+    workers = min(available_threads(), MAX_WORKERS)
     batches = tf.data.Dataset.from_generator(
         lambda: prefetch_map(make, itertools.count(start), workers), output_signature=signature
     )
-    # Without this, TensorFlow would ask for more and more batches in advance, until memory is full.
+    # Otherwise TensorFlow would prefetch more and more batches, until memory is full.
     options = tf.data.Options()
     options.experimental_optimization.inject_prefetch = False
     return batches.with_options(options)
@@ -149,7 +150,9 @@ def _rows_of_worker(examples, batch_size, start, shard):
     if not examples:
         raise InputError("no examples to train on; give a split that lists some")
     if batch_size < 1 or start < 0:
-        raise InputError(f"batch_size {batch_size}, start {start}; give at least 1 and 0")
+        raise InputError(
+            f"batch_size {batch_size}, start {start}; give batch_size >= 1 and start >= 0"
+        )
     if not 0 <= index < count:
         raise InputError(f"shard {shard}; give (index, count) with 0 <= index < count")
     if batch_size % count:
@@ -161,8 +164,8 @@ def _rows_of_worker(examples, batch_size, start, shard):
 
 
 def _changes(count, seed, **augmentation):
-    # A function from positions of the stream to what is there: the numbers of the examples (or
-    # tiles), and the parts of their `Change`.
+    # A function from positions in the stream (n,) to the numbers of their examples (or tiles) and
+    # the fields of their `Change`, each with n rows.
     count, seed = tf.constant(count, tf.int64), tf.constant(seed, tf.int64)
 
     def at(position):
@@ -171,7 +174,8 @@ def _changes(count, seed, **augmentation):
         *parts, colors = augment.draw_change(tf.stack([seed, position]), **augmentation)
         return number, *parts, *([] if colors is None else [colors])
 
-    # One position after the other: many at once would be rounded differently from few.
+    # Each position is computed by itself: vectorized, the results would be rounded differently
+    # for different batch sizes.
     types = [tf.int64, tf.float32, tf.float32, tf.bool]
     types += [tf.float32] if augmentation["jitter"] else []
     return tf.function(

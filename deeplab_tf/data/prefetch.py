@@ -9,17 +9,17 @@ from crf.threads import available_threads
 def prefetch_map(function, items, workers=None, ready=2, weigh=None):
     """Yield function(item) for each item, in order, computed in advance by threads.
 
-    The threads are Python's and not tf.data's, because a tf.data thread that destroys its own
-    data set, when Python collects garbage in it, deadlocks.
+    The threads are Python's, not tf.data's: if Python's garbage collector runs in a tf.data thread
+    and deletes the thread's own data set, the thread deadlocks.
 
     Args:
       function: may be called by several threads at once; an exception is raised in place of the
         result.
-      items: iterable, which may be endless; it is read as results are asked for.
+      items: iterable, which may be endless; it is read as results are taken.
       workers: number of threads; None: one per processor.
       ready: number of results that are held in addition to those being computed.
-      weigh: function from an item to the number of threads it counts for, if some items take
-        more memory or start threads themselves; None: one each.
+      weigh: function from an item to the number of threads that it counts as, for items that
+        need more memory or start threads themselves; None: each counts as one.
 
     Yields:
       The results.

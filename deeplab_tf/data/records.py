@@ -1,4 +1,4 @@
-"""Opening what `tools/prepare_data.py` wrote: TFRecord files in tensorflow-datasets' layout.
+"""Opening prepared data sets: TFRecord files in the layout of tensorflow-datasets.
 
     DATA_DIR/NAME/VERSION/dataset_info.json         the splits and how many records they have
                           metadata.json             classes, names and lists; see METADATA_KEYS
@@ -31,7 +31,7 @@ def read_prepared(data_dir, dataset, split):
     """The examples of one list of a prepared data set.
 
     Args:
-      data_dir: the folder that was given to `tools/prepare_data.py`.
+      data_dir: the --data_dir of `deeplab-tf prepare-data`.
       dataset: the data set's name.
       split: name of a list, such as "train", "val" or "trainval".
 
@@ -87,13 +87,13 @@ def find_prepared(data_dir, dataset):
       InputError: if there is none, with the command that makes it.
     """
     found = [path.parent for path in Path(data_dir, dataset).glob(f"*.*.*/{INFO}")]
-    # A copy that somebody keeps beside it, such as "1.0.0-old", is not a version.
+    # A copy that somebody keeps next to it, such as "1.0.0-old", is not a version.
     found = [folder for folder in found if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)]
     if not found:
         place = shlex.quote(f"--data_dir={data_dir}")
         raise InputError(
-            f"{Path(data_dir, dataset)}: no prepared data; make it with python"
-            f" tools/prepare_data.py --dataset={dataset} {place}"
+            f"{Path(data_dir, dataset)}: no prepared data; make it with"
+            f" deeplab-tf prepare-data --dataset={dataset} {place}"
         )
     return max(found, key=lambda folder: [int(number) for number in folder.name.split(".")])
 
@@ -114,7 +114,7 @@ def check_prepared(folder):
 
 
 def read_metadata(folder):
-    """The contents of metadata.json: a dict with `METADATA_KEYS` and what else was written.
+    """The contents of metadata.json: a dict with at least `METADATA_KEYS`.
 
     Args:
       folder: Path of the data set's files, DATA_DIR/NAME/VERSION.
@@ -150,6 +150,7 @@ def record_extents(path):
         while start < end:
             file.seek(start)
             header = file.read(RECORD_HEADER)
+            # A header that is cut off gets a size that leads beyond the end of the file.
             size = struct.unpack("<Q", header[:8])[0] if len(header) == RECORD_HEADER else end
             extents.append((start + RECORD_HEADER, size))
             start += RECORD_HEADER + size + RECORD_FOOTER
@@ -171,7 +172,7 @@ def _read_split(folder, dataset, split, names):
 
 
 def _defect(metadata):
-    # What is wrong with it; "" if nothing is.
+    # What is wrong with the metadata; "" if nothing is.
     if not isinstance(metadata, dict):
         return "not a JSON object"
     missing = [key for key in METADATA_KEYS if key not in metadata]

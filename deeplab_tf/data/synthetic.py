@@ -1,8 +1,8 @@
-"""A data set that the package draws itself: overlapping objects that differ in form, not color.
+"""A synthetic data set: overlapping objects whose class is their form, not their color.
 
-Every object has its own random color, soft shading and mild texture, drawn the same way for all
-classes, and its color differs from what is behind it. So a network must learn form and context,
-and a CRF finds the borders of the labels in the colors.
+Every object has a random color with soft shading and mild texture, drawn the same way for all
+classes, and its color differs from the background around it. So a network must learn form and
+context, and a CRF can find the borders of objects from the colors.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from deeplab_tf.data.image_files import encode_label
+from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import new_folder
 from deeplab_tf.labels import LabelSet
@@ -18,9 +18,9 @@ from deeplab_tf.labels import LabelSet
 SUPERSAMPLING = 4  # forms are drawn this many times larger, then averaged: smooth edges
 
 
-# Each form gives its parts and the largest angle it is rotated by. A part is a list of closed
-# contours (n, 2), in which an inner contour is a hole; coordinates are in units of the radius,
-# y downwards.
+# Each function returns the parts of a form and the largest angle in radians by which it is rotated.
+# A part is a list of closed contours (n, 2) of x and y, in which an inner contour is a hole.
+# Coordinates are in units of the radius, with y pointing down.
 
 
 def _disc(rng, radius):
@@ -166,7 +166,7 @@ def write_synthetic(
 
 
 def ensure_synthetic(data_dir):
-    """Write the data set with its default sizes unless `data_dir` has it already.
+    """Write the data set with its default sizes unless it is already in `data_dir`.
 
     Raises:
       InputError: if `data_dir` holds other files.
@@ -204,11 +204,11 @@ def _draw_form(rng, form, center, radius, size):
       rng: `numpy.random.Generator`.
       form: a key of `FORMS`.
       center: (x, y) in pixels.
-      radius: of the circle around the object, in pixels.
+      radius: radius of the circle around the object, in pixels.
       size: (height, width) of the picture in pixels.
 
     Returns:
-      (H, W) float32, the share of each pixel that the object covers, 0..1.
+      (H, W) float32, the part of each pixel that the object covers, 0..1.
     """
     parts, largest_angle = FORMS[form](rng, radius)
     angle = rng.uniform(-largest_angle, largest_angle)
@@ -225,8 +225,8 @@ def _draw_form(rng, form, center, radius, size):
 
 
 def _place(rng, form, label, areas):
-    # Coverage (H, W) in 0..1 of a new object that hides no other one too much; None if there is
-    # no room.
+    # Coverage (H, W) in 0..1 of a new object that leaves at least 70 % of every other object
+    # visible; None if there is no room after 20 tries.
     height, width = label.shape
     for _ in range(20):
         radius = rng.uniform(*RADII.get(form, RADIUS))
@@ -241,8 +241,8 @@ def _place(rng, form, label, areas):
 
 
 def _contrasting_color(rng, image, coverage):
-    # The first of 30 colors that differs by 80 levels from nearly all pixels around the object, or
-    # else the one that differs most.
+    # The first of 30 random colors that differs by 80 levels from 95 % of the pixels around the
+    # object, or else the one that differs most.
     mask = (coverage > 0).astype(np.uint8)
     around = image[cv2.dilate(mask, np.ones((7, 7), np.uint8)) > mask]
     best, best_distance = None, -1.0
@@ -261,7 +261,7 @@ def _random_color(rng):
 
 
 def _paint(rng, color, size, shading, texture):
-    # (H, W, 3) float32: a color, lighter on one side, with soft spots.
+    # (H, W, 3) float32: a surface of one color, lighter toward one side, with soft spots.
     height, width = size
     direction = rng.uniform(0, 2 * np.pi)
     x = np.linspace(-1, 1, width, dtype=np.float32)

@@ -50,7 +50,7 @@ def tile_grid(size, tile_size, overlap):
     Args:
       size: (height, width) of the image in pixels.
       tile_size: (height, width) of a tile.
-      overlap: least number of pixels that neighboring tiles share.
+      overlap: minimum number of pixels that neighboring tiles share.
 
     Returns:
       `TileGrid`.
@@ -68,6 +68,7 @@ def tile_grid(size, tile_size, overlap):
             " overlap of at least 0 that is less than a tile"
         )
     counts = (
+        # The first tile, and as many steps of tile - overlap as the rest needs, rounded up.
         1 + max(0, -(-(length - tile) // (tile - overlap)))
         for length, tile in zip(size, tile_size, strict=True)
     )
@@ -78,7 +79,7 @@ def tile_offsets(length, tile, count):
     """The offsets of `count` tiles that are spread evenly along a side.
 
     Args:
-      length: of the side in pixels.
+      length: length of the side in pixels.
       tile: length of a tile in pixels.
       count: number of tiles.
 
@@ -98,6 +99,6 @@ def tile_offsets(length, tile, count):
             " --tile_overlap that suit all images; the first image decides the number of tiles"
         )
     room = max(length - tile, 0)
-    # Rounds half up in whole numbers: half of the divisor is added before the division.
+    # Integer division that rounds half up: half of the divisor is added first.
     steps = max(count - 1, 1)
     return [(2 * index * room + steps) // (2 * steps) for index in range(count)]

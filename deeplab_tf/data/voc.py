@@ -18,7 +18,7 @@ from pathlib import Path
 from deeplab_tf.data.examples import Example
 from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.lists import (
-    IMAGE_ENDINGS,
+    IMAGE_EXTENSIONS,
     IMAGES_FOLDER,
     read_entries,
     read_lines,
@@ -69,12 +69,12 @@ def find_files(data_dir, entry):
       entry: `Entry` of a list.
 
     Returns:
-      (image, label): paths; where the files should be if they are missing.
+      (image, label): Paths; for missing files, the paths where they should be.
     """
     images, labels = Path(data_dir) / IMAGES_FOLDER, Path(data_dir) / LABELS_FOLDER
     if not entry.image:
-        image = _with_ending(images / entry.name, IMAGE_ENDINGS)
-        return image, _with_ending(labels / entry.name, (".png",))
+        image = _with_extension(images / entry.name, IMAGE_EXTENSIONS)
+        return image, _with_extension(labels / entry.name, (".png",))
     # A file name without a folder is in the folder of its kind.
     paths = ((images, entry.image), (labels, entry.label))
     return tuple(Path(data_dir) / path if "/" in path else folder / path for folder, path in paths)
@@ -144,14 +144,14 @@ def read_classes(path):
     return label_set, label_set.colors if colors else None
 
 
-def _with_ending(path, endings):
-    # Lower case or capitals, as cameras and Windows write them.
-    for spell in (str, str.upper, str.title):
-        for ending in endings:
-            file = Path(f"{path}{spell(ending)}")
+def _with_extension(path, extensions):
+    # .jpg, .JPG or .Jpg: cameras and Windows write capitals.
+    for change_case in (str, str.upper, str.title):
+        for extension in extensions:
+            file = Path(f"{path}{change_case(extension)}")
             if file.is_file():
                 return file
-    return Path(f"{path}{endings[0]}")
+    return Path(f"{path}{extensions[0]}")
 
 
 def _find_example(data_dir, entry, need_labels):

@@ -1,6 +1,6 @@
 """The workers of a training or an evaluation on several machines, which TF_CONFIG lists.
 
-TensorFlow waits for missing workers silently and forever. Here all workers first meet at the
+TensorFlow waits for missing workers silently and forever. So all workers first meet at the
 chief's address, and a one-line error names those that are missing or have a different list.
 """
 
@@ -25,7 +25,7 @@ _SECONDS_FOR_A_LINE = 2
 
 @dataclass(frozen=True)
 class Cluster:
-    """All workers, and the place of this process among them.
+    """All workers, and the position of this process among them.
 
     Attributes:
       workers: the address "host:port" of every worker, the chief's first.
@@ -38,7 +38,7 @@ class Cluster:
     @property
     def port(self):
         """The port that this worker listens on, 1 to 65535."""
-        return _split(self.workers[self.index])[1]
+        return _host_and_port(self.workers[self.index])[1]
 
 
 def read_cluster():
@@ -81,7 +81,7 @@ def _workers(jobs):
     if len(jobs.get("chief", [])) > 1:
         raise InputError("TF_CONFIG: the cluster has more than one chief; give one")
     for address in workers:
-        _split(address)
+        _host_and_port(address)
         if workers.count(address) > 1:
             raise InputError(f"TF_CONFIG: {address} is listed twice; give each worker its own port")
     return tuple(workers)
@@ -100,7 +100,7 @@ def _index(jobs, task):
     return int(index) + (len(jobs.get("chief", [])) if job == "worker" else 0)
 
 
-def _split(address):
+def _host_and_port(address):
     host, colon, port = str(address).rpartition(":")
     if not (host and colon and port.isdigit() and 0 < int(port) < 65536):
         raise InputError(f'TF_CONFIG: address "{address}" is not host:port, like 10.0.0.1:2222')
@@ -115,8 +115,8 @@ def meet(cluster, seconds=600):
       seconds: how long to wait for the others.
 
     Raises:
-      InputError: this worker's port is in use, the chief's host is unknown, a worker has another
-        list, or some are not there in time; the message names them.
+      InputError: this worker's port is in use, the chief's host is unknown, a worker has a
+        different list, or some have not started in time; the message names them.
     """
     with _listen(cluster.port) as listener:
         if len(cluster.workers) == 1:
@@ -140,30 +140,26 @@ def _listen(port):
         ) from None
 
 
-def _hello(cluster):
-    return json.dumps({"workers": cluster.workers, "index": cluster.index}) + "\n"
-
-
 def _receive_all(cluster, listener, deadline, seconds):
     """The chief's part: wait for a connection from every other worker, then answer them all."""
-    here = []  # (index, connection) of those that have reported
+    connected = []  # (index, connection) of the workers that have reported
     try:
-        while len(here) < len(cluster.workers) - 1:
+        while len(connected) < len(cluster.workers) - 1:
             if time.monotonic() > deadline:
-                present = {0, *(index for index, _ in here)}
+                present = {0, *(index for index, _ in connected)}
                 absent = [a for i, a in enumerate(cluster.workers) if i not in present]
-                raise InputError(_absent(absent, seconds))
+                raise InputError(_absent_message(absent, seconds))
             connection = _accept(listener)
-            here = _still_connected(here)
+            connected = _still_connected(connected)
             if connection:
-                _receive(cluster, connection, here)
-                here = _still_connected(here)
-        _answer(here, _GO)
+                _receive(cluster, connection, connected)
+                connected = _still_connected(connected)
+        _answer(connected, _GO)
     except InputError as error:
-        _answer(here, str(error))
+        _answer(connected, str(error))
         raise
     finally:
-        for _, connection in here:
+        for _, connection in connected:
             connection.close()
 
 
@@ -175,20 +171,21 @@ def _accept(listener):
         return None
 
 
-def _receive(cluster, connection, here):
+def _receive(cluster, connection, connected):
     connection.settimeout(_SECONDS_FOR_A_LINE)
     try:
-        hello = json.loads(_read_line(connection))
-        workers, index = tuple(hello["workers"]), int(hello["index"])
+        report = json.loads(_read_line(connection))
+        workers, index = tuple(report["workers"]), int(report["index"])
     except (OSError, ValueError, KeyError, TypeError):
-        connection.close()  # not one of the workers
+        connection.close()  # another program, not one of the workers
         return
-    twice = any(index == other for other, _ in here)
-    here.append((index, connection))
+    twice = any(index == other for other, _ in connected)
+    connected.append((index, connection))
     if workers != cluster.workers:
         raise InputError(
-            f"worker {index} has other workers in TF_CONFIG ({', '.join(map(str, workers))})"
-            f" than the chief ({', '.join(cluster.workers)}); give all of them the same list"
+            f"worker {index} has a different list of workers in TF_CONFIG"
+            f" ({', '.join(map(str, workers))}) than the chief"
+            f" ({', '.join(cluster.workers)}); give all of them the same list"
         )
     if twice:
         raise InputError(
@@ -197,15 +194,15 @@ def _receive(cluster, connection, here):
         )
 
 
-def _still_connected(here):
-    gone = [pair for pair in here if _is_closed(pair[1])]
+def _still_connected(connected):
+    gone = [pair for pair in connected if _is_closed(pair[1])]
     for _, connection in gone:
         connection.close()
-    return [pair for pair in here if pair not in gone]
+    return [pair for pair in connected if pair not in gone]
 
 
 def _is_closed(connection):
-    # A worker that was ended while it waited has closed its connection.
+    # A worker that ended while it waited has closed its connection, and nothing can be read.
     connection.setblocking(False)
     try:
         return not connection.recv(1, socket.MSG_PEEK)
@@ -217,20 +214,21 @@ def _is_closed(connection):
         connection.settimeout(_SECONDS_FOR_A_LINE)
 
 
-def _answer(here, text):
-    for _, connection in here:
-        with contextlib.suppress(OSError):  # it has ended, as the others will notice
+def _answer(connected, text):
+    for _, connection in connected:
+        with contextlib.suppress(OSError):  # it has ended, which the others notice later
             connection.sendall(f"{text}\n".encode())
 
 
 def _report_to_chief(cluster, deadline, seconds):
     """The other workers' part: ask the chief repeatedly until it answers."""
-    chief = _split(cluster.workers[0])
+    chief = _host_and_port(cluster.workers[0])
+    report = json.dumps({"workers": cluster.workers, "index": cluster.index}) + "\n"
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
-            raise InputError(_absent(cluster.workers[:1], seconds))
-        answer = _ask(chief, _hello(cluster), left)
+            raise InputError(_absent_message(cluster.workers[:1], seconds))
+        answer = _ask(chief, report, left)
         if answer == _GO:
             return
         if answer:
@@ -238,11 +236,11 @@ def _report_to_chief(cluster, deadline, seconds):
         time.sleep(_SECONDS_BETWEEN_TRIES)
 
 
-def _ask(chief, hello, seconds):
+def _ask(chief, report, seconds):
     """The chief's answer; empty if it has not started, or if something else listens there."""
     try:
         with socket.create_connection(chief, timeout=min(seconds, 5)) as connection:
-            connection.sendall(hello.encode())
+            connection.sendall(report.encode())
             connection.settimeout(seconds)
             answer = _read_line(connection)
     except socket.gaierror as error:
@@ -265,7 +263,7 @@ def _read_line(connection):
     return data.decode().strip()
 
 
-def _absent(addresses, seconds):
+def _absent_message(addresses, seconds):
     return (
         f"no answer from {', '.join(addresses)} of TF_CONFIG within {seconds:g} s: start all "
         "workers, and check that this machine can reach that address and port"

@@ -78,8 +78,8 @@ def make_strategy(name, wait_seconds=600):
 
 @contextlib.contextmanager
 def _kept_sigterm_handler():
-    # TensorFlow installs a handler of its own behind Python's back, after which SIGTERM has no
-    # effect on the process. A signal that arrives in the meantime waits.
+    # TensorFlow installs a C handler that Python does not know of, after which SIGTERM has no
+    # effect on the process. A signal that arrives meanwhile waits until the old handler is back.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -118,7 +118,8 @@ def sum_over_workers(strategy, array):
 
     Args:
       strategy: what `make_strategy` returned.
-      array: 32-bit or 64-bit integers, or floats; the same shape and dtype on every worker.
+      array: array of 32-bit or 64-bit integers or floats, any shape; shape and dtype must be the
+        same on every worker.
 
     Returns:
       numpy array of that shape and dtype, the same on every worker.
@@ -137,7 +138,7 @@ def sum_over_workers(strategy, array):
 
 @functools.cache
 def _summing(strategy, dtype):
-    # Outside of a graph TensorFlow sums in a thread, which may hang when a worker is lost.
+    # A graph, because in eager mode TensorFlow sums in a thread that may hang if a worker is lost.
     @tf.function(input_signature=[tf.TensorSpec([None], dtype)])
     def total(values):
         return strategy.reduce("SUM", values, axis=None)
@@ -175,7 +176,7 @@ def lost_worker_is_error(strategy):
 
 
 def _is_of_lost_worker(error):
-    # A worker that is restarted too early makes the others fail with a precondition.
+    # If the lost worker is restarted too early, the others get a FailedPreconditionError.
     restarted = isinstance(error, tf.errors.FailedPreconditionError) and "Collective" in str(error)
     return restarted or isinstance(error, _LOST)
 
@@ -205,7 +206,8 @@ def distribute(strategy, batches):
       batches: iterable of dicts of tensors that hold this worker's rows of a batch.
 
     Yields:
-      The same dicts with the numbers split for `strategy.run`; strings are not split.
+      The same dicts, with every numeric tensor split into one part per replica, as `strategy.run`
+      takes them; string tensors are not split.
     """
     replicas = strategy.num_replicas_in_sync // worker(strategy)[1]
     for batch in batches:
@@ -234,7 +236,8 @@ def copy_from_chief(strategy, variables):
         return
     for variable in variables:
         value = variable.numpy()
-        # The chief's value plus zeros from the others; small integers cannot be summed.
+        # The sum of the chief's value and zeros from the others. TensorFlow cannot sum small
+        # integers over workers.
         wide = value.astype(np.int64 if value.dtype.kind in "bui" else value.dtype)
         total = sum_over_workers(strategy, wide if index == 0 else np.zeros_like(wide))
         variable.assign(total.astype(value.dtype))

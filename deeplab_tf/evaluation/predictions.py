@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from deeplab_tf.data.image_files import encode_label
+from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.label_sets import CITYSCAPES_IDS
 from deeplab_tf.distribute.strategy import is_chief, sum_over_workers, wait_for_workers
 from deeplab_tf.errors import InputError

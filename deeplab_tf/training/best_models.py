@@ -11,9 +11,9 @@ from deeplab_tf.files import new_folder, whole_file
 class BestModels:
     """Keeps every best model for as long as a checkpoint may need it again.
 
-    A training that goes back to a checkpoint also gets back its best model of that time, not one
-    of later steps, which will be repeated. The copies are folders best-STEP beside the
-    checkpoints, made of hard links: the current best model takes no extra space.
+    A training that resumes from a checkpoint also gets back the best model of that time, not one
+    of later steps, which will be repeated. The copies are folders best-STEP next to the
+    checkpoints. They consist of hard links, so the current best model takes no extra space.
 
     Args:
       model_dir: folder with best.keras and the files that belong to it, best_*.
@@ -24,13 +24,13 @@ class BestModels:
         self._model_dir, self._folder = Path(model_dir), Path(folder)
 
     def add(self, step):
-        """Keep what became the best model after `step` steps."""
+        """Keep a copy of the current best model, which was saved after `step` steps."""
         with new_folder(self._folder / f"best-{step}", overwrite=True) as kept:
             for path in (*self._model_dir.glob("best.*"), *self._model_dir.glob("best_*")):
                 _link(path, kept / path.name)
 
     def go_back(self, step):
-        """Restore the best model of `step` steps, if it is known, and delete later ones."""
+        """Restore the model that was best after `step` steps, if any, and delete later ones."""
         steps = self._steps()
         for later in (s for s in steps if s > step):
             shutil.rmtree(self._path(later))
@@ -41,7 +41,7 @@ class BestModels:
                     _link(path, partial)
 
     def forget_before(self, step):
-        """Delete what no checkpoint of `step` steps or more needs."""
+        """Delete the copies that no checkpoint of step `step` or later needs."""
         for earlier in [s for s in self._steps() if s <= step][:-1]:
             shutil.rmtree(self._path(earlier))
 

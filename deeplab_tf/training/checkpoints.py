@@ -1,6 +1,6 @@
-"""What a training leaves on disk: checkpoints to resume from, and models to use.
+"""Saving a training: checkpoints to resume from, and models to use.
 
-Everything appears under its own name only when it is complete, so a training may be killed at any
+Every file appears under its own name only when it is complete, so a training may be killed at any
 moment.
 """
 
@@ -32,9 +32,9 @@ class TrainingState:
 
     Attributes:
       step: number of training steps made.
-      best_score: the best validation score so far; minus infinity before the first one.
-      scored_step: the step of the last validation that was completed; 0 before the first one.
-      loss_sum: sum of the losses since the last point of the curve.
+      best_score: the best validation score so far; minus infinity before the first validation.
+      scored_step: the step of the last completed validation; 0 before the first one.
+      loss_sum: sum of the losses since the last point of the loss curve.
       loss_count: number of these losses.
       learning_rate: the learning rate of the last step.
     """
@@ -79,6 +79,7 @@ class Checkpoints:
             for part, variables in parts.items()
             for i, variable in enumerate(variables)
         }
+        # Keras variables wrap those of TensorFlow, which tf.train.Checkpoint saves.
         lists = {
             part: [v.value if isinstance(v, keras.Variable) else v for v in variables]
             for part, variables in parts.items()
@@ -141,12 +142,12 @@ class Checkpoints:
                 raise
             except _UNREADABLE as error:
                 damaged.append(f"checkpoint {path} cannot be read ({one_line(error)})")
-                # It also leaves the list that the next save writes; its step may be saved again.
+                # Dropped from the list that the next save writes; its step may be saved again.
                 self._kept.pop()
         if damaged and not self._kept:
             raise InputError(
-                f"{damaged[0]}, nor can any other: restore it from a backup, or delete "
-                f"{self._folder} to start over"
+                f"{damaged[0]}, and neither can any other: restore it from a backup, or "
+                f"delete {self._folder} to start over"
             )
         for what in damaged:
             print(f"warning: {what}: using the one of step {self._kept[-1]}", flush=True)
@@ -176,7 +177,7 @@ class Checkpoints:
         key = min(k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k))
         name = getattr(self._variables.get(key), "path", key)
         raise InputError(
-            f"checkpoint {path} is of another network, number of classes, optimizer or precision "
+            f"checkpoint {path} is for another network, number of classes, optimizer or precision "
             f"({name} has shape {found.get(key)} there and {wanted.get(key)} here): use the "
             "settings it was made with, or another --model_dir"
         )
@@ -188,7 +189,9 @@ class Checkpoints:
             return []
         found = re.findall(r'paths?: ".*?step-(\d+)"', path.read_text("utf-8", errors="replace"))
         if not found:
-            print(f"warning: {path} cannot be read: trying the checkpoints beside it", flush=True)
+            print(
+                f"warning: {path} cannot be read: trying all checkpoints in its folder", flush=True
+            )
             found = [file.stem.removeprefix("step-") for file in path.parent.glob("step-*.index")]
         return sorted({int(step) for step in found})
 
@@ -205,6 +208,7 @@ class Checkpoints:
             *path.parent.glob(f"{path.name}.data-*"),
         ):
             file.unlink(missing_ok=True)
+        # TensorFlow leaves this folder when a write fails.
         shutil.rmtree(path.with_name(f"{path.name}_temp"), ignore_errors=True)
 
     def _path(self, step):
@@ -214,7 +218,7 @@ class Checkpoints:
 def copy_weights(source, target):
     """Copy the weights of a model into one of the same architecture, of any precision.
 
-    Variables that the two models share are left alone.
+    Variables that the two models share are not copied.
     """
     for old, new in zip(source.weights, target.weights, strict=True):
         if new is not old:

@@ -1,4 +1,4 @@
-"""Which layers learn, and how batch normalization takes part in a training."""
+"""Freezing layers, and how batch normalization (BN) is trained."""
 
 import re
 
@@ -47,11 +47,11 @@ def batch_norm_layers(model):
 
 
 def set_bn_momentum(model, momentum):
-    """Set how much of the old statistics each training step keeps, in every BN layer.
+    """Set the share of the old statistics that each training step keeps, in every BN layer.
 
     Some keras.applications networks come with 0.999, which needs several thousand steps to
-    forget the initial statistics: after a shorter training the network scores well in
-    training and poorly in inference. Call it before the first training step.
+    forget the initial statistics: after a shorter training the network has a low loss in
+    training but poor scores in inference. Call it before the first training step.
 
     Args:
       model: any Keras model.

@@ -9,7 +9,7 @@ from deeplab_tf.errors import InputError, one_line
 
 
 class Guards:
-    """Turns what goes wrong in a training into an `InputError` with the last good checkpoint.
+    """Turns failures of a training into an `InputError` that names the last good checkpoint.
 
     Args:
       checkpoints: `deeplab_tf.training.checkpoints.Checkpoints`.
@@ -21,7 +21,7 @@ class Guards:
 
     @contextlib.contextmanager
     def step(self, step, batch):
-        """Inside `with`, what TensorFlow raises in a training step becomes an `InputError`.
+        """Inside `with`, TensorFlow's errors in a training step become an `InputError`.
 
         Args:
           step: the number of the step, for the message.
@@ -29,15 +29,17 @@ class Guards:
 
         Raises:
           InputError: out of memory, XLA cannot compile the step, or a check inside the graph
-            failed, such as the CRF's of the network's scores.
+            failed, such as the CRF's check of the network's scores.
         """
         try:
             yield
         except tf.errors.ResourceExhaustedError as error:
             raise InputError(
-                f"out of memory at step {step}: lower --batch_size or --crop_size; {self._left()}"
+                f"out of memory at step {step}: lower --batch_size or --crop_size; "
+                f"{self._last_checkpoint()}"
             ) from error
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+            # TensorFlow has no classes for these two errors, only texts.
             text = " ".join(str(error).split())
             if found := re.search(r"Detected unsupported operations.*?: (.*?) \(No reg", text):
                 raise InputError(
@@ -51,50 +53,50 @@ class Guards:
                 what = "a label value is outside the valid range"
             else:
                 raise
-            raise self._not_usable(what, step, batch) from error
+            raise self._bad_step(what, step, batch) from error
 
     def check_step(self, step, batch, loss, finite_gradients, finite_weights):
         """Raise InputError if a step has a NaN or infinite loss, gradient or weight.
 
         Args:
           step, batch: as for `step`.
-          loss: float.
-          finite_gradients, finite_weights: whether all of them are finite.
+          loss: the mean loss of the batch, a float.
+          finite_gradients, finite_weights: whether all gradients and weights are finite.
         """
         if not abs(loss) < float("inf"):
-            raise self._not_usable(f"the loss is {loss}", step, batch)
+            raise self._bad_step(f"the loss is {loss}", step, batch)
         overflow = self._loss_scale is not None and float(self._loss_scale.value) >= 1
         if not finite_gradients and not overflow:  # an overflow is repeated at a smaller scale
-            raise self._not_usable("a gradient is not finite", step, batch)
+            raise self._bad_step("a gradient is not finite", step, batch)
         if not finite_weights:  # the loss need not show it: ReLU may turn NaN into 0
-            raise self._not_usable("a weight is not finite", step, batch)
+            raise self._bad_step("a weight is not finite", step, batch)
 
     def check_variables(self, variables, step, batch):
         """Raise InputError unless all values that are about to be saved are finite."""
         for variable in variables:
             value = tf.convert_to_tensor(variable)
             if value.dtype.is_floating and not tf.reduce_all(tf.math.is_finite(value)):
-                raise self._not_usable(f"{variable.path} is not finite after it", step, batch)
+                raise self._bad_step(f"{variable.path} is not finite after the update", step, batch)
 
     @contextlib.contextmanager
     def writing(self):
-        """Inside `with`, a file that cannot be written is an `InputError`."""
+        """Inside `with`, a file that cannot be written becomes an `InputError`."""
         try:
             yield
         except (OSError, tf.errors.OpError) as error:
             raise InputError(
                 f"step {self._checkpoints.state.step} cannot be saved: {one_line(error)}: make "
-                f"room on the disk and start again; {self._left()}"
+                f"room on the disk and start again; {self._last_checkpoint()}"
             ) from error
 
-    def _not_usable(self, what, step, batch):
+    def _bad_step(self, what, step, batch):
         names = ", ".join(name.decode() for name in batch["name"].numpy())
         return InputError(
             f"{what} at step {step}, images {names}: lower --learning_rate, or look at these "
-            f"images and their labels; {self._left()}"
+            f"images and their labels; {self._last_checkpoint()}"
         )
 
-    def _left(self):
+    def _last_checkpoint(self):
         newest = self._checkpoints.newest
         if not newest:
             return "no checkpoint was saved yet"

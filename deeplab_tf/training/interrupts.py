@@ -1,4 +1,4 @@
-"""Stopping on request: by SIGTERM, which cloud machines send before they end, or by Ctrl-C."""
+"""Stopping by SIGTERM, which cloud machines send before they are taken away, or by Ctrl-C."""
 
 import contextlib
 import signal
@@ -23,7 +23,7 @@ class StopSignals:
       ...     while not stop.requested:
       ...         make_step()
       ...         with stop.interruptible():
-      ...             take_long()
+      ...             validate_model()  # takes long, may be interrupted
 
     Attributes:
       requested: name of the signal received, "SIGTERM" or "SIGINT"; None before.

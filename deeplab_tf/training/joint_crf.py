@@ -1,7 +1,7 @@
 """Training a network together with the CRF behind it.
 
-The loop trains one model, made by `deeplab_tf.models.with_crf`. What is saved are its parts: the
-network alone, as in every training, and the CRF's parameters in a JSON file beside it.
+The loop trains one model, made by `deeplab_tf.models.with_crf`. Its two parts are saved separately:
+the network alone, as in every training, and the CRF's parameters in a JSON file next to it.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from deeplab_tf.training.validation import Validation
 
 
 def crf_path(path):
-    """The file of the CRF's parameters beside a network: `best_crf.json` for `best.keras`."""
+    """The file of the CRF's parameters next to a network: `best_crf.json` for `best.keras`."""
     path = Path(path)
     return path.with_name(f"{path.stem}_crf.json")
 
@@ -21,10 +21,10 @@ def crf_path(path):
 def crf_rules(rate):
     """The optimizer's rules for the CRF's variables; they come before all others.
 
-    Nothing decays, since a compatibility of zeros would switch the CRF off.
+    They have no weight decay, since a compatibility of zeros would switch the CRF off.
 
     Args:
-      rate: learning-rate multiplier of w1, w2 and the compatibility.
+      rate: learning-rate multiplier of w1, w2 and the label compatibility.
 
     Returns:
       Rules for `LayerwiseSGD` and `LayerwiseAdam`.
@@ -60,8 +60,8 @@ class CRFTraining:
     def save(self, model, path):
         """Write the network to `path` and the CRF's parameters to `crf_path(path)`.
 
-        Each file is complete at any time, but the pair may not be: a training that is killed
-        between the two leaves the newer CRF beside the older network.
+        Each file is complete at any time, but a training that is killed between the two leaves the
+        newer CRF next to the older network.
         """
         network, params = self._parts(model)
         params.save(crf_path(path))

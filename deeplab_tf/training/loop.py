@@ -2,7 +2,6 @@
 
 import contextlib
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,72 +19,38 @@ from deeplab_tf.distribute.strategy import (
 )
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import lock_folder
-from deeplab_tf.training.best_models import BestModels
-from deeplab_tf.training.checkpoints import Checkpoints, copy_weights, save_model
+from deeplab_tf.training.checkpoints import Checkpoints, save_model
 from deeplab_tf.training.guards import Guards
 from deeplab_tf.training.interrupts import Stopped, StopSignals
 from deeplab_tf.training.loss_scale import LossScale
+from deeplab_tf.training.saved_files import SavedFiles
 from deeplab_tf.training.step import TrainStep
 from deeplab_tf.training.summaries import Progress, Summaries
 
 
-@dataclass(frozen=True)
-class LoopSettings:
-    """How a training runs.
-
-    Attributes:
-      model_dir: folder that receives best.keras, last.keras, checkpoints/ and train/.
-      steps: total number of updates, including those before an interruption.
-      batch_size: images per step, of all devices together.
-      checkpoint_every: steps between two checkpoints; one is also made at the end.
-      eval_every: steps between two validations; one is also made at the end.
-      log_every: steps between two points of the TensorBoard curves.
-      keep: number of checkpoints kept.
-      accumulate: number of micro-batches that a batch is split into, whose gradients are added;
-        for batches that do not fit into memory.
-      clip_norm: upper limit for the norm of all gradients of a batch together; 0: no limit.
-      scale_loss: whether the loss is scaled, for a model that computes in float16.
-      training_mode: whether the model is called as in training, with dropout and with the
-        batch's statistics; False suits a frozen network whose last layers learn.
-      xla: whether XLA compiles the step.
-    """
-
-    model_dir: Path
-    steps: int
-    batch_size: int
-    checkpoint_every: int = 500
-    eval_every: int = 500
-    log_every: int = 20
-    keep: int = 3
-    accumulate: int = 1
-    clip_norm: float = 0.0
-    scale_loss: bool = False
-    training_mode: bool = True
-    xla: bool = False
-
-
 class Trainer:
-    """Trains a segmentation network; made again with the same arguments, it resumes.
+    """Trains a segmentation network; a new one with the same arguments resumes the training.
 
     Args:
-      model: Keras model from RGB images `(B, H, W, 3)` to what the objective takes.
+      model: Keras model from RGB images `(B, H, W, 3)` to the scores or probabilities that the
+        objective takes.
       optimizer: Keras optimizer, not yet built.
       objective: what is minimized, see `deeplab_tf.training.losses`.
       make_batches: function from the number of batches to skip to an endless
         `tf.data.Dataset` of dicts with "image", "label" and "name": this worker's rows of the
         batches.
-      settings: `LoopSettings`.
+      settings: `deeplab_tf.training.settings.LoopSettings`.
       validate: function from a model to its score, where more is better, and a list of
         `(H, W, 3)` uint8 pictures; None: no validation.
       float32_model: the model that is validated and saved, after copying the weights into it;
         None: `model` itself.
-      save: function that writes a model to the path of a `.keras` file, and whatever belongs
-        beside it first.
+      save: function that writes a model to the path of a `.keras` file; files that belong to it
+        must be written first.
       strategy: `tf.distribute.Strategy` that the model and the optimizer were made under; None:
         the current one. Of several workers only the chief validates, writes and prints.
 
     Raises:
-      InputError: the batch size does not fit the devices, or XLA is asked for on several.
+      InputError: the batch size does not fit the devices, or XLA is requested on several.
 
     Example:
       >>> settings = LoopSettings("runs/demo", steps=6000, batch_size=10)
@@ -112,8 +77,7 @@ class Trainer:
         if settings.xla and strategy.num_replicas_in_sync > 1:
             raise InputError("--xla works on one device only: leave it out")
         self._model, self._optimizer, self._make_batches = model, optimizer, make_batches
-        self._validate, self._save_model = validate, save
-        self._kept_model = model if float32_model is None else float32_model
+        self._validate = validate
         index, count = worker(strategy)
         self._is_chief, self._is_alone = index == 0, count == 1
         self._dir = Path(settings.model_dir)
@@ -139,7 +103,10 @@ class Trainer:
                 self._dir / "checkpoints", model, optimizer, settings.keep, scale_variables
             )
         self._guards = Guards(self._checkpoints, loss_scale)
-        self._best_models = BestModels(self._dir, self._dir / "checkpoints")
+        kept_model = model if float32_model is None else float32_model
+        self._files = SavedFiles(
+            self._dir, model, kept_model, save, self._checkpoints, self._guards, self._is_chief
+        )
         self._batch = None
 
     def run(self, stop=None):
@@ -165,14 +132,14 @@ class Trainer:
             ),
             contextlib.nullcontext(stop) if stop else StopSignals() as self._stop,
         ):
-            self._saved_step = start = self._restore()
+            self._files.saved_step = start = self._restore()
             try:
                 if start < self.settings.steps or self._is_unfinished():
                     self._train(start)
                 else:
                     self._print(f"training is complete: {start} of {self.settings.steps} steps")
-                    if not (self._dir / "last.keras").exists():
-                        self._save("last")
+                    if not self._files.last_path.exists():
+                        self._files.save_last()
             except Stopped:
                 self._save_stopped()
             wait_for_workers(self._strategy)  # none ends before the last file is written
@@ -192,9 +159,10 @@ class Trainer:
         batches = distribute(self._strategy, self._make_batches(start))
         # The first batch is read before anything is written, since the data may be unusable.
         batch = self._next_batch(batches) if start < settings.steps else None
-        self._go_back(start)
-        # A validation that was stopped, and then maybe killed when resumed, is written again. The
-        # loss of its step is not logged yet, or it was logged with other settings and stays.
+        self._files.go_back(start)
+        # A checkpoint may have been saved before its step was validated and logged. Both are done
+        # now, and this step's points in earlier files are dropped. If only the validation is due,
+        # the step's loss has already been logged and must stay.
         again = self._is_unscored() and self._checkpoints.state.loss_count > 0
         with self._guards.writing():
             self._summaries = Summaries(self._dir / "train", start if again else start + 1)
@@ -202,7 +170,7 @@ class Trainer:
         with self._progress, self._summaries:
             if self._is_unfinished():
                 self._validate_and_log()
-                self._save_checkpoint()
+                self._files.save_checkpoint()
             for step in range(start + 1, settings.steps + 1):
                 is_first = step == start + 1
                 batch = batch if is_first else self._next_batch(batches)
@@ -211,7 +179,7 @@ class Trainer:
                 self._stop_together()
         score = self._checkpoints.state.best_score
         best = f", best validation score {score:.4f}" if np.isfinite(score) else ""
-        self._print(f"{settings.steps} steps done{best}: {self._dir / 'last.keras'}")
+        self._print(f"{settings.steps} steps done{best}: {self._files.last_path}")
 
     def _next_batch(self, batches):
         try:
@@ -219,18 +187,11 @@ class Trainer:
                 return next(batches)
         except (InputError, tf.errors.OpError) as caught:
             error = input_error_from(caught)
-            unsaved = self._checkpoints.state.step > self._saved_step
+            unsaved = self._checkpoints.state.step > self._files.saved_step
             if isinstance(error, InputError) and unsaved:
                 self._check_weights()
-                self._save_checkpoint()
+                self._files.save_checkpoint()
             raise error from None
-
-    def _go_back(self, start):
-        """Make the saved models those of the checkpoint; a killed training may have left newer."""
-        if start:
-            self._save("last")
-        with self._guards.writing():
-            self._best_models.go_back(start)
 
     def _make_step(self, step, batch, is_first):
         # The first step also builds the graph, which may take minutes.
@@ -247,18 +208,18 @@ class Trainer:
         self._progress.update(loss)
 
     def _validate_log_and_save(self):
-        """Do what is due after a step; a checkpoint comes after everything it stands for."""
+        """Do what is due after a step; the checkpoint is last, since it marks the rest as done."""
         unsaved = self._is_due(self.settings.checkpoint_every)
         if unsaved or self._is_unscored():
             self._check_weights()
         self._validate_and_log()
         if unsaved:
-            self._save("last")
-            self._save_checkpoint()
+            self._files.save_last()
+            self._files.save_checkpoint()
         self._progress.resume()
 
     def _validate_and_log(self):
-        # Logged last: a step whose validation is interrupted is logged after resuming.
+        # The loss is logged last: if the validation is interrupted, it is logged after resuming.
         if self._is_unscored():
             self._score()
         if self._is_unlogged():
@@ -277,14 +238,14 @@ class Trainer:
         return self._is_due(self.settings.log_every) and self._checkpoints.state.loss_count > 0
 
     def _is_unfinished(self):
-        """Whether the last step was stopped during its validation."""
+        """Whether the validation or the logging of the restored step is still to be done."""
         return self._is_unscored() or self._is_unlogged()
 
     def _score(self):
         state = self._checkpoints.state
-        self._update_kept_model()
+        model = self._files.current_model()
         with self._stop.interruptible(self._is_alone):
-            score, pictures = self._validate(self._kept_model)
+            score, pictures = self._validate(model)
         best = np.float32(score) > state.best_score
         with self._guards.writing():
             self._summaries.scalars(state.step, {"validation_score": score})
@@ -292,8 +253,7 @@ class Trainer:
                 self._summaries.pictures(state.step, "validation", pictures)
             if best:
                 state.best_score = float(np.float32(score))
-                self._save("best")
-                self._best_models.add(state.step)
+                self._files.save_best()
         state.scored_step = state.step
         mark = " (best so far)" if best else ""
         self._progress.print(f"step {state.step}: validation score {score:.4f}{mark}")
@@ -317,39 +277,22 @@ class Trainer:
             raise Stopped
 
     def _save_stopped(self):
-        """Save what has been trained, and print how far that is."""
+        """Save the weights of the current step, and print how far the training is."""
         step = self._checkpoints.state.step
-        if step > self._saved_step:
+        if step > self._files.saved_step:
             self._check_weights()
-            self._save_checkpoint()
-            self._save("last")
+            self._files.save_checkpoint()
+            self._files.save_last()
         newest = self._checkpoints.newest
         saved = f"checkpoint {newest[1]}" if newest else "nothing to save yet"
         self._print(
             f"stopped by {self._stop.requested} after step {step} of {self.settings.steps}: "
-            f"{saved}; the same command goes on from there"
+            f"{saved}; the same command continues from there"
         )
 
     def _check_weights(self):
         variables = [*self._model.variables, *self._optimizer.variables]
         self._guards.check_variables(variables, self._checkpoints.state.step, self._batch)
-
-    def _update_kept_model(self):
-        if self._kept_model is not self._model:
-            copy_weights(self._model, self._kept_model)
-
-    def _save(self, name):
-        if self._is_chief:
-            self._update_kept_model()
-            with self._guards.writing():
-                self._save_model(self._kept_model, self._dir / f"{name}.keras")
-
-    def _save_checkpoint(self):
-        if self._is_chief:
-            with self._guards.writing():
-                self._checkpoints.save()
-                self._saved_step = self._checkpoints.state.step
-                self._best_models.forget_before(self._checkpoints.oldest_step)
 
     def _print(self, text):
         if self._is_chief:

@@ -1,4 +1,4 @@
-"""Training in 16 bits: float32 copies of the network, and scaling of the loss."""
+"""Scaling of the loss for training in float16."""
 
 import tensorflow as tf
 
@@ -6,8 +6,8 @@ import tensorflow as tf
 class LossScale:
     """The factor of the loss that keeps small gradients from becoming zero in float16.
 
-    It is halved after an update whose gradients overflow float16, which is skipped, and doubled
-    after `growth_steps` successful updates in a row. `TrainStep` uses it instead of Keras's
+    An update whose gradients overflow float16 is skipped, and the scale is halved. After
+    `growth_steps` successful updates in a row it is doubled. `TrainStep` uses it instead of Keras's
     `LossScaleOptimizer`, which under a strategy checks only one replica's gradients, and hides
     the gradients' norm, which clipping needs.
 
@@ -15,7 +15,7 @@ class LossScale:
 
     Args:
       initial: the first scale, a power of two, so that dividing by it does not round.
-      growth_steps: successful updates until it is doubled.
+      growth_steps: number of successful updates after which the scale is doubled.
 
     Attributes:
       variables: its state, for checkpoints.
@@ -36,7 +36,7 @@ class LossScale:
         """Adjust the scale after an update; call it outside the replicas.
 
         Args:
-          finite: bool tensor, whether the gradients were finite, so that they were applied.
+          finite: bool tensor, whether all gradients were finite and were therefore applied.
         """
         good = tf.where(finite, self._good_steps + 1, 0)
         grows = good >= self._growth_steps

@@ -1,10 +1,10 @@
-"""What a training minimizes: cross-entropy over the labeled pixels.
+"""The losses: cross-entropy over the labeled pixels.
 
-For `model.compile` there are Keras losses, for the training loop *objectives*. An objective has
+There are Keras losses for `model.compile`, and *objectives* for the training loop. An objective has
 one or more terms, each the mean of a quantity over its pixels; the loss is the sum of the terms.
 It returns sums and counts instead of means, so that the mean can be taken over the whole batch
-even if the batch is split into micro-batches or shared by several devices. `counts` needs only
-the labels.
+even if the batch is split into micro-batches or over several devices. `counts` needs only the
+labels, so it can be computed before the first micro-batch.
 """
 
 import dataclasses
@@ -61,7 +61,7 @@ def cross_entropy_sum(labels, scores):
     if not scores.shape[:-1].is_compatible_with(labels.shape):
         raise InputError(
             f"labels of shape {tuple(labels.shape)} do not fit scores of shape "
-            f"{tuple(scores.shape)}: is the output stride the network's?"
+            f"{tuple(scores.shape)}; give the output stride of the network"
         )
     valid = labels != VOID
     entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(
@@ -90,16 +90,16 @@ def log_likelihood_sum(labels, probabilities):
     if not probabilities.shape[:-1].is_compatible_with(labels.shape):
         raise InputError(
             f"labels of shape {tuple(labels.shape)} do not fit probabilities of shape "
-            f"{tuple(probabilities.shape)}: both must have the size of the images"
+            f"{tuple(probabilities.shape)}; both must have the size of the images"
         )
-    # Multiplied by zeros and ones, because the gradient of a gather may add in any order.
+    # Multiplied by a one-hot label: the gradient of tf.gather would not be deterministic.
     chosen = tf.one_hot(labels, tf.shape(probabilities)[-1]) * probabilities
     entropy = -tf.math.log(tf.maximum(tf.reduce_sum(chosen, axis=-1), _TINY))
     return _sum_and_count(entropy, labels != VOID)
 
 
 def _sum_and_count(entropy, valid):
-    # Selected, not multiplied: an infinite entropy under a void label times zero is NaN.
+    # tf.where instead of a product: an infinite entropy under a void label times zero is NaN.
     total = tf.reduce_sum(tf.where(valid, entropy, 0.0))
     return total, tf.reduce_sum(tf.cast(valid, tf.float32))
 
@@ -188,7 +188,7 @@ class ScoreMapObjective:
 class MultiScaleObjective:
     """The losses of a network at several scales: of the fused map and of each scale's own map.
 
-    Four for the scales 1, 0.75 and 0.5, all of weight 1 (DeepLab v2, section 4.1.2).
+    The scales 1, 0.75 and 0.5 have four terms, all of weight 1 (DeepLab v2, section 4.1.2).
 
     Attributes:
       scales: the network's input scales.
@@ -212,11 +212,11 @@ class MultiScaleObjective:
             )
 
     def counts(self, labels):
-        """Labeled cells of every term, float32 `(1 + scales,)`, of labels `(B, H, W)`."""
+        """Labeled cells of every term, float32 `(1 + len(scales),)`, of labels `(B, H, W)`."""
         return tf.stack([count_labeled(part) for part in self._labels(labels)])
 
     def sums(self, labels, maps):
-        """Summed cross-entropies, float32 `(1 + scales,)`, of `[fused map, map, ...]`."""
+        """Summed cross-entropies, float32 `(1 + len(scales),)`, of `[fused map, map, ...]`."""
         fused, *maps = maps
         if self.label_sizes == "authors":
             maps = [
@@ -246,6 +246,8 @@ class MultiScaleObjective:
 
 def _nearest_labels(labels, scale, output_stride):
     """The labels nearest to the cells of the resized image's score map, corners aligned."""
+    # With aligned corners, `length` pixels of the resized side span the size - 1 pixel steps of the
+    # image, so neighboring cells are `step` label pixels apart.
     for axis in (1, 2):
         size = tf.shape(labels)[axis]
         length = tf.cast(tf.floor(tf.cast(size - 1, tf.float32) * scale), tf.int32)

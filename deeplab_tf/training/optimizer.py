@@ -1,7 +1,7 @@
 """SGD and Adam with coupled L2 and a learning-rate multiplier for every variable.
 
 A rule is a triple (regular expression, learning-rate multiplier, decay multiplier). The first
-rule whose expression is found in a variable's path ("fc8/kernel") decides.
+rule whose expression matches anywhere in a variable's path ("fc8/kernel") applies.
 """
 
 import re
@@ -22,7 +22,7 @@ def multipliers(variable, rules):
     """Find a variable's multipliers; the first rule that matches wins.
 
     If no rule matches, the learning rate is unchanged, and only variables of more than one axis
-    decay: kernels, but no biases and no scales of a normalization.
+    decay: kernels, but not biases or the scales of normalizations.
 
     Args:
       variable: a `keras.Variable` (its `path` and `shape` are read).
@@ -102,7 +102,8 @@ class LayerwiseSGD(_LayerwiseRules, _MomentumSGD):
 
     v = momentum * v + rate * multiplier * (gradient + l2 * decay multiplier * w); w = w - v.
 
-    Keras's own `weight_decay` differs (it does not pass through the momentum) and is not used.
+    Keras's own `weight_decay` is not used, because it changes the weights directly instead of
+    passing through the momentum.
 
     Args:
       learning_rate: a float or a Keras schedule.
@@ -120,7 +121,7 @@ class LayerwiseSGD(_LayerwiseRules, _MomentumSGD):
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")
 class LayerwiseAdam(_LayerwiseRules, keras.optimizers.Adam):
-    """Adam with the same L2 term and the same rules; not in the papers, suits random weights.
+    """Adam with the same L2 term and rules; not in the papers, for training from random weights.
 
     Args:
       learning_rate: a float or a Keras schedule.

@@ -14,7 +14,7 @@ def poly(step, base, total_steps, power=0.9):
       step: number of updates made so far, an integer or an integer tensor.
       base: learning rate of step 0.
       total_steps: number of updates of the whole training.
-      power: exponent; 1 is a straight line.
+      power: exponent; 1 makes a straight line.
 
     Returns:
       A float32 tensor of `step`'s shape.
@@ -29,7 +29,7 @@ def poly(step, base, total_steps, power=0.9):
 def step_decay(step, base, every, factor=0.1):
     """Learning rate that is multiplied by `factor` after every `every` updates.
 
-    `base * factor ** floor(step / every)`; the first system used 0.1 every 2,000 updates.
+    `base * factor ** floor(step / every)`; DeepLab v1 used 0.1 every 2,000 updates.
 
     Args:
       step: number of updates made so far, an integer or an integer tensor.

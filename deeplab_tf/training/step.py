@@ -8,14 +8,14 @@ from deeplab_tf.models.fast.fuse import fuse
 
 
 class TrainStep:
-    """Updates the weights; called with the images and labels of a batch, distributed or not.
+    """A function that updates the weights from the images and labels of one batch.
 
     Args:
       model: Keras model, built under `strategy`.
       optimizer: Keras optimizer, built for the model's trainable variables.
       objective: what is minimized, see `deeplab_tf.training.losses`.
       strategy: `tf.distribute.Strategy`.
-      training_mode: whether the model is called as in training.
+      training_mode: whether the model is called with `training=True`.
       accumulate: number of micro-batches that a batch is split into; their gradients are added.
       clip_norm: upper limit for the norm of all gradients of a batch together, which are scaled
         down to it; 0: no limit.
@@ -44,7 +44,7 @@ class TrainStep:
         self._model, self._optimizer, self._objective = model, optimizer, objective
         self._strategy, self._replicas = strategy, strategy.num_replicas_in_sync
         self._training_mode, self._accumulate = training_mode, accumulate
-        # At inference a fused network has slow gradients.
+        # In inference mode the gradients of a fused network are slow.
         self._network = fuse(model) if training_mode else model
         self._clip_norm, self._loss_scale = clip_norm, loss_scale
         self._weights = model.trainable_variables
@@ -55,6 +55,11 @@ class TrainStep:
 
     def __call__(self, images, labels):
         """Make one update on every replica.
+
+        Args:
+          images: float32 `(B, H, W, 3)` RGB, 0..255; under a strategy of several devices, a
+            distributed value with each replica's part of the batch.
+          labels: uint8 `(B, H, W)`, distributed in the same way.
 
         Returns:
           The loss of the whole batch, the learning rate, whether all gradients are finite, and
@@ -77,7 +82,7 @@ class TrainStep:
         return loss, rate, finite, tf.math.is_finite(squares)
 
     def _apply_if(self, finite, gradients):
-        """Apply finite gradients; here and not in the replicas, which allow no conditions."""
+        """Apply finite gradients; called outside of the replicas, which do not allow tf.cond."""
 
         def apply():
             self._strategy.run(self._apply, args=(gradients,))
@@ -98,7 +103,8 @@ class TrainStep:
         learning_rate = tf.convert_to_tensor(self._optimizer.learning_rate)
         loss, gradients = self._whole_loss_and_gradients(images, labels)
         if self._clip_norm and self._replicas > 1:
-            # The limit is for the norm of the sum. The optimizer will add up these equal parts.
+            # The limit is for the norm of the sum over replicas. Every replica gets an equal part
+            # of that sum, because the optimizer adds up the replicas' gradients.
             gradients = _times(1 / self._replicas, self._sum_over_replicas(gradients))
         squares = tf.linalg.global_norm(gradients) ** 2
         return loss, learning_rate, squares, gradients
@@ -112,13 +118,14 @@ class TrainStep:
         if self._loss_scale is not None:
             gradients = _times(1 / self._loss_scale.value, gradients)
         if self._clip_norm:
+            # Each replica holds an equal part of the sum; see `_gradients`.
             norm = self._replicas * tf.linalg.global_norm(gradients)
             gradients = _times(self._clip_norm / tf.maximum(norm, self._clip_norm), gradients)
         self._optimizer.apply(gradients, self._model.trainable_variables)
 
     def _whole_loss_and_gradients(self, images, labels):
-        # Divided by the valid pixels of all replicas and micro-batches: the gradients, which are
-        # added, are then those of the mean over the whole batch, however it is split.
+        # Every part is divided by the number of valid pixels of the whole batch. The sum of the
+        # parts' gradients is then the gradient of the mean over the batch, however it is split.
         counts = self._sum_over_replicas(self._objective.counts(labels))
         parts = self._accumulate
         if parts == 1:
@@ -143,7 +150,7 @@ class TrainStep:
             loss = tf.reduce_sum(tf.math.divide_no_nan(sums, counts))
             target = loss if self._loss_scale is None else loss * self._loss_scale.value
         gradients = zip(tape.gradient(target, variables), variables, strict=True)
-        # None: the loss does not depend on the variable.
+        # A gradient is None if the loss does not depend on the variable.
         return loss, [tf.zeros_like(v) if g is None else g for g, v in gradients]
 
 
@@ -154,9 +161,9 @@ def _times(factor, gradients):
 def _free_with(variable):
     """Free the memory of a `tf.Variable` when Python deletes it.
 
-    TensorFlow never deletes the graph of a function that holds a custom gradient, as every Keras
-    optimizer's update does, and the graph keeps the memory of its variables: each network
-    trained in a process would leave its weights and slots behind.
+    TensorFlow never deletes the graph of a function that contains a custom gradient, such as the
+    update of a Keras optimizer, and the graph keeps the memory of its variables. So each network
+    that a process trains would leave its weights and slots behind.
     """
 
     dtype = variable.dtype

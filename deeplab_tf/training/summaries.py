@@ -1,4 +1,4 @@
-"""What a training shows: curves and pictures in TensorBoard, and a progress bar."""
+"""Showing a training: curves and pictures in TensorBoard, and a progress bar."""
 
 import os
 import socket
@@ -14,21 +14,21 @@ from tqdm import tqdm
 
 _BAR = "{l_bar}{bar}| step {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
-# Share of the newest step in the running mean of the time per step.
+# Weight of the newest step in the running mean of the time per step.
 _SMOOTHING = 0.05
 
 
 class Summaries:
-    """Writes curves and pictures of one training, each to disk at once.
+    """Writes curves and pictures of one training; each is on disk when the method returns.
 
     A restarted training writes a new file. It begins with a mark that makes TensorBoard drop the
-    points of earlier files from the step given on, since they will be written again.
+    points of earlier files from `first_step` on, since they will be written again.
     `tf.summary` cannot write that mark, and TensorBoard's `EventFileWriter` writes in a thread,
     which prints a stack trace when the disk is full.
 
     Args:
       folder: where TensorBoard looks; created if it is missing.
-      first_step: the first training step that will be written.
+      first_step: the first training step that is written to this file.
 
     Raises:
       OSError: from every method, if the disk is full.

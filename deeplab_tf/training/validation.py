@@ -1,4 +1,4 @@
-"""Scores and draws validation images while a network is trained."""
+"""Scoring and drawing validation images during a training."""
 
 import contextlib
 
@@ -13,7 +13,7 @@ class Validation:
     """Scores a network on full-size images of a split, and draws a few of them.
 
     Args:
-      examples: list of `deeplab_tf.data.examples.Example`.
+      examples: list of `Example` or `RecordExample`.
       label_set: `deeplab_tf.labels.LabelSet` of the data.
       max_images: how many are scored, spread evenly over the list; None: all.
       num_pictures: how many of those are drawn; at least 1.
@@ -33,7 +33,7 @@ class Validation:
 
         Args:
           model: Keras model from images to scores.
-          crf: `crf.CRFParams` of the CRF that refines its result; None: no CRF.
+          crf: `crf.CRFParams` of the CRF that refines the scores; None: no CRF.
 
         Returns:
           Mean intersection over union, 0 to 1, and pictures `(H, 3 W, 3)` uint8 of image, truth

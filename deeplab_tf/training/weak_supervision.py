@@ -15,8 +15,8 @@ import tensorflow as tf
 from deeplab_tf.labels import VOID
 from deeplab_tf.training.losses import count_labeled, cross_entropy_sum, shrink_labels
 
-_NEVER = -1e30  # the score of a class that cannot win
-_MARGIN = 1e-5  # added to a bias, which alone would only give the class equal scores
+_NEVER = -1e30  # the score of a class that cannot win; finite, so that no NaN arises
+_MARGIN = 1e-5  # added to a bias, which alone would only make the scores equal
 
 
 def image_labels(labels, num_classes):
@@ -106,9 +106,9 @@ class EMAdaptObjective:
 
     Attributes:
       output_stride: pixels between two score cells.
-      iterations: rounds over the classes.
-      foreground, background: minimum portions of the image for each class, and for the
-        background, class 0.
+      iterations: number of rounds over the classes.
+      foreground, background: minimum portions of the image, 0..1, for each class that it shows and
+        for the background, class 0.
     """
 
     output_stride: int = 8
@@ -145,11 +145,11 @@ def adapted_labels(scores, present, valid, portions, iterations):
       scores: `(B, h, w, C)` float32.
       present: bool `(B, C)`, the classes that may win.
       valid: bool `(B, h, w)`, the cells that count.
-      portions: `(C,)` float32, minimum portions of the valid cells.
-      iterations: rounds.
+      portions: `(C,)` float32, minimum portions of the valid cells, 0..1.
+      iterations: number of rounds over the classes.
 
     Returns:
-      `(B, h, w)` int32.
+      `(B, h, w)` int32, class indices.
     """
     size = tf.shape(scores)
     cells = tf.reshape(valid, (size[0], -1))
@@ -160,6 +160,8 @@ def adapted_labels(scores, present, valid, portions, iterations):
     def raise_class(step, biased):
         index = step % size[3]
         chosen = tf.one_hot(index, size[3])
+        # How far each cell's class `index` is behind its best other class. With the n-th smallest
+        # of these leads as its bias, the class wins in n cells.
         others = tf.reduce_max(tf.where(chosen > 0, _NEVER, biased), axis=2)
         lead = tf.where(cells, others - biased[:, :, index], -_NEVER)
         needed = _nth_smallest(lead, wanted[:, index])
@@ -177,7 +179,7 @@ def _count_images(labels):
 
 
 def _nth_smallest(values, counts):
-    """The counts-th smallest value of each row of `(B, N)`; a very negative one if counts is 0."""
+    """The counts-th smallest value of each row of `(B, N)`; `_NEVER` if counts is 0."""
     ranked = tf.sort(values, axis=1)
     found = tf.gather(ranked, tf.maximum(counts - 1, 0), batch_dims=1)
     return tf.where(counts > 0, found, _NEVER)

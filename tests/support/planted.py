@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 
 from deeplab_tf.data.examples import Example
-from deeplab_tf.data.image_files import encode_label, load_image, load_label
+from deeplab_tf.data.image_files import load_image, load_label
+from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.synthetic import CLASSES, write_synthetic
 from deeplab_tf.labels import VOID, LabelSet
 

@@ -17,7 +17,7 @@ import scipy.io
 import scipy.sparse
 import tensorflow as tf
 
-from deeplab_tf.data.image_files import encode_label
+from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.prepare.writer import check_label
 from deeplab_tf.labels import voc_colors
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.io import savemat
 from tiny_archives import gradient, jpeg, pack, png
 
-from deeplab_tf.data.image_files import decode_label
+from deeplab_tf.data.label_png import decode_label
 from deeplab_tf.data.prepare import prepare
 from deeplab_tf.data.records import read_prepared
 

@@ -5,10 +5,11 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.labels import VOID
-from deeplab_tf.training.loop import LoopSettings, Trainer
+from deeplab_tf.training.loop import Trainer
 from deeplab_tf.training.losses import ScoreMapObjective, masked_cross_entropy
 from deeplab_tf.training.optimizer import LayerwiseSGD
 from deeplab_tf.training.schedules import Poly
+from deeplab_tf.training.settings import LoopSettings
 
 SIZE = 17
 

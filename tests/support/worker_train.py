@@ -17,10 +17,11 @@ import tensorflow as tf
 from deeplab_tf.distribute.strategy import make_strategy, sum_over_workers, worker
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
-from deeplab_tf.training.loop import LoopSettings, Trainer
+from deeplab_tf.training.loop import Trainer
 from deeplab_tf.training.losses import ScoreMapObjective
 from deeplab_tf.training.optimizer import LayerwiseSGD
 from deeplab_tf.training.schedules import Poly
+from deeplab_tf.training.settings import LoopSettings
 
 SIZE, BATCH = 17, 8
 

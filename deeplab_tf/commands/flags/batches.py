@@ -14,14 +14,16 @@ def define_batch_flags(values):
         "Number of images in a step, over all devices; paper: 10.",
         lower_bound=1,
     )
-    define.integer("crop_size", 321, "Side of the crops in pixels; paper: 321.", lower_bound=1)
+    define.integer(
+        "crop_size", 321, "Height and width of the crops in pixels; paper: 321.", lower_bound=1
+    )
     define.float("scale_low", 0.5, "Smallest random scale; paper: 0.5.", lower_bound=0)
     define.float("scale_high", 1.5, "Largest random scale; paper: 1.5.", lower_bound=0)
     define.float(
         "scale_step",
         0.0,
-        "Distance between the scales to choose from; 0: any scale in the range. Paper: 0; the "
-        "authors' own code: 0.25.",
+        "Step between the scales to draw from; 0: any scale in the range. Paper: 0; the authors' "
+        "code: 0.25.",
         lower_bound=0,
     )
     define.bool("mirror", True, "Mirror half of the crops left to right; paper: yes.")
@@ -36,12 +38,12 @@ def define_batch_flags(values):
     define.integer(
         "tile_size",
         0,
-        "For very large images: side in pixels of overlapping tiles, each of which is an example "
-        "of its own; 0: whole images.",
+        "For very large images: height and width in pixels of overlapping tiles, each of which is "
+        "cropped like an image; 0: whole images.",
         lower_bound=0,
     )
     define.integer(
-        "tile_overlap", 0, "Pixels that neighboring tiles share at least.", lower_bound=0
+        "tile_overlap", 0, "Minimum number of pixels that neighboring tiles share.", lower_bound=0
     )
 
 

@@ -4,7 +4,7 @@ from crf import NORMALIZATIONS, CRFParams
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.errors import InputError
 
-# The flags that give single parameters, by the names that `CRFParams` has for them.
+# {parameter of `CRFParams`: its flag}.
 _SINGLE = {
     name: f"crf_{name}"
     for name in (
@@ -25,7 +25,7 @@ PARAMETER_FLAGS = ("crf_params", *_SINGLE.values())
 def define_crf_flags(values):
     """Define --crf, --crf_params and a flag for each parameter."""
     define, defaults = heading(values, "CRF"), CRFParams()
-    define.bool("crf", False, "Refine the network's result with the fully connected CRF.")
+    define.bool("crf", False, "Refine the network's output with the fully connected CRF.")
     define.string(
         "crf_params",
         None,
@@ -34,15 +34,21 @@ def define_crf_flags(values):
     )
     define.float("crf_w1", defaults.w1, "Weight of the bilateral (appearance) kernel.")
     define.float(
-        "crf_sigma_alpha", defaults.sigma_alpha, "Range of the bilateral kernel in pixels."
+        "crf_sigma_alpha",
+        defaults.sigma_alpha,
+        "Standard deviation of the bilateral kernel in pixels.",
     )
     define.float(
         "crf_sigma_beta",
         defaults.sigma_beta,
-        "Range of the bilateral kernel in intensity levels, 0 to 255.",
+        "Standard deviation of the bilateral kernel in intensity levels, 0 to 255.",
     )
     define.float("crf_w2", defaults.w2, "Weight of the spatial (smoothness) kernel.")
-    define.float("crf_sigma_gamma", defaults.sigma_gamma, "Range of the spatial kernel in pixels.")
+    define.float(
+        "crf_sigma_gamma",
+        defaults.sigma_gamma,
+        "Standard deviation of the spatial kernel in pixels.",
+    )
     define.integer("crf_iterations", defaults.iterations, "Number of mean field iterations.")
     define.enum(
         "crf_normalization",

@@ -37,7 +37,7 @@ def open_split(flags, split, need_labels=True):
 
 
 def check_same_classes(flags, num_classes, label_set):
-    """Raise `InputError` if the data set has not as many classes as the model."""
+    """Raise `InputError` unless the data set has as many classes as the model."""
     if label_set.num_classes != num_classes:
         raise InputError(
             f"model {flags.model} has {num_classes} classes but the data set {flags.data_dir}"

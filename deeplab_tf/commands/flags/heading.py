@@ -39,8 +39,8 @@ def refuse_given(values, names, reason):
 
     Args:
       values: the parsed flags.
-      names: of the flags to refuse.
-      reason: what is wrong with one that is given, and what to do.
+      names: names of the flags to refuse.
+      reason: rest of the message after the flag's name: why it is refused, and what to do.
 
     Raises:
       InputError: if one of them is given, on the command line or in a flagfile.

@@ -21,7 +21,8 @@ def define_joint_crf_flags(values):
     define.integer(
         "crf_train_iterations",
         5,
-        "Mean field iterations in training; --crf_iterations is for validation and use.",
+        "Mean field iterations in training; --crf_iterations is for validation and for the saved "
+        "parameters.",
         lower_bound=1,
     )
     define.float(
@@ -33,7 +34,7 @@ def define_joint_crf_flags(values):
 
 
 def check_joint_crf_flags(flags):
-    """Raise `InputError`, naming the flag, if flags do not go together or have no effect."""
+    """Raise `InputError` for flags that contradict each other or have no effect."""
     if flags.crf_train:
         if flags.objective != "pixels":
             raise InputError(f"--objective={flags.objective} does not train a CRF; leave one out")
@@ -48,7 +49,7 @@ def check_joint_crf_flags(flags):
 
 
 def with_trained_crf(flags, network, num_classes):
-    """The network with the CRF of the flags behind it, to be trained."""
+    """The network of the flags followed by a trainable CRF."""
     if flags.crf_only:
         network.trainable = False
     params = replace(given_params(flags, num_classes), iterations=flags.crf_train_iterations)

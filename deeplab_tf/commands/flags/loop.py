@@ -4,7 +4,7 @@ from pathlib import Path
 
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.models.precision import PRECISIONS
-from deeplab_tf.training.loop import LoopSettings
+from deeplab_tf.training.settings import LoopSettings
 
 
 def define_loop_flags(values):
@@ -13,12 +13,12 @@ def define_loop_flags(values):
     define.string(
         "model_dir", None, "Folder for models, checkpoints and TensorBoard curves.", required=True
     )
-    define.integer("steps", 20_000, "Number of steps; paper: 20000.", lower_bound=1)
+    define.integer("steps", 20_000, "Total number of steps; paper: 20000.", lower_bound=1)
     define.integer(
         "accumulate",
         1,
-        "Split a batch into so many equal parts and add up their gradients, to save memory; paper "
-        "(ResNet-101): 10.",
+        "Split a batch into this many equal parts and add up their gradients, to save memory; "
+        "paper (ResNet-101): 10.",
         lower_bound=1,
     )
     define.float(
@@ -41,7 +41,8 @@ def define_loop_flags(values):
     define.integer(
         "keep",
         3,
-        "Number of checkpoints to keep; a damaged one is skipped for the one before.",
+        "Number of checkpoints to keep. If the newest is damaged, training resumes from the one "
+        "before.",
         lower_bound=1,
     )
     define.string("val_split", "val", "List of the images to validate on.")

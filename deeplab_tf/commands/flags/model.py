@@ -12,16 +12,14 @@ from deeplab_tf.models.precision import PRECISIONS, with_precision
 def define_model_flags(values):
     """Define --model, --scales, --flip and --precision."""
     define = heading(values, "Model")
-    define.string(
-        "model", None, "A .keras file, or the folder that a training wrote.", required=True
-    )
+    define.string("model", None, "A .keras file, or the --model_dir of a training.", required=True)
     define.list(
         "scales",
         ["1"],
         "Run the network on the image at each of these scales and keep the maximum of the scores; "
         "paper: 0.5,0.75,1.",
     )
-    define.bool("flip", False, "Average with the scores of the mirrored image.")
+    define.bool("flip", False, "Average the scores with those of the mirrored image.")
     define.enum(
         "precision",
         None,
@@ -34,12 +32,14 @@ def define_model_flags(values):
 def define_size_flags(values):
     """Define --tile and --pad_to, for commands that run the network on one image at a time."""
     define = heading(values, "Model")
-    define.integer("tile", None, "Side in pixels of overlapping tiles, for very large images.", 1)
-    define.integer("pad_to", None, "Pad images to this size in pixels; paper: 513.", 1)
+    define.integer(
+        "tile", None, "For very large images: height and width in pixels of overlapping tiles.", 1
+    )
+    define.integer("pad_to", None, "Pad images to this height and width in pixels; paper: 513.", 1)
 
 
 def open_model(flags):
-    """Load the model of --model, and its classes from the `labels.json` beside it.
+    """Load the model of --model, and its classes from the `labels.json` next to it.
 
     Returns:
       (Keras model, `LabelSet`); without that file the classes are "class 0", "class 1", ...

@@ -6,7 +6,7 @@ from deeplab_tf.commands.flags.scales import read_scales
 from deeplab_tf.models import start_from
 from deeplab_tf.training.freezing import freeze_bn, set_bn_momentum, train_only
 
-# What an FCN does not have.
+# The flags that have no effect on an FCN.
 _OF_DEEPLAB = (
     "head",
     "output_stride",
@@ -36,8 +36,8 @@ def _define_architecture(define):
     define.string(
         "head",
         "aspp_l",
-        "large_fov, aspp_s or aspp_l; for vgg16 also 7x7, 4x4 and 4x4_fov (all of the papers); for "
-        "other backbones also plain.",
+        "large_fov, aspp_s or aspp_l; for vgg16 also 7x7, 4x4 and 4x4_fov (all from the papers); "
+        "for other backbones also plain.",
     )
     define.integer(
         "fc_channels",
@@ -53,7 +53,7 @@ def _define_architecture(define):
     define.bool(
         "average_pool5",
         False,
-        "VGG-16: a 3x3 average pooling after the last max pooling, as in DeepLab v1.",
+        "VGG-16: add a 3x3 average pooling after the last max pooling, as in DeepLab v1.",
     )
     define.enum(
         "preprocessing",
@@ -68,7 +68,9 @@ def _define_architecture(define):
         "VGG-16: also compute scores from the image and the first four poolings (MSc of DeepLab "
         "v1). Published with --init_from and --train_layers='^(msf_|fc8)'.",
     )
-    define.integer("fcn_stride", 8, "FCN: pixels between two of its finest scores; 32, 16 or 8.")
+    define.integer(
+        "fcn_stride", 8, "FCN: pixels between two positions of its finest scores; 32, 16 or 8."
+    )
     define.integer(
         "output_stride", 8, "Pixels between two positions of the scores; paper: 8.", lower_bound=1
     )
@@ -76,7 +78,7 @@ def _define_architecture(define):
         "scales",
         ["1"],
         "Run the network on the image at several scales and take the maximum of the scores; paper "
-        "(ResNet-101): 1,0.75,0.5. The scores of each scale have a loss of their own too.",
+        "(ResNet-101): 1,0.75,0.5. The scores of each scale also have their own loss.",
     )
 
 
@@ -89,11 +91,11 @@ def _define_start(define):
     define.string(
         "init_from",
         None,
-        "A trained .keras file, or the folder of a training: copy the layers of the same name and "
-        "shape. --weights is then ignored.",
+        "A trained .keras file, or the --model_dir of a training: copy the weights of the layers "
+        "with the same name and shape. --weights is then ignored.",
     )
     define.string(
-        "train_layers", None, "Regular expression; train only the layers whose name it matches."
+        "train_layers", None, "Regular expression: train only the layers whose names match it."
     )
     define.float(
         "bn_momentum",
@@ -106,7 +108,8 @@ def _define_start(define):
     define.bool(
         "freeze_bn",
         False,
-        "Batch normalization: keep statistics and weights as loaded; paper (ResNet-101): yes.",
+        "Batch normalization: do not train statistics, scales and offsets; paper (ResNet-101): "
+        "yes.",
     )
 
 
@@ -143,7 +146,7 @@ def build_network(flags, num_classes):
 
 
 def start(flags, model):
-    """Copy the weights of --init_from, printing which, and freeze by --train_layers."""
+    """Copy the weights of --init_from, print which, and freeze layers by --train_layers."""
     if flags.init_from:
         print(f"start from {flags.init_from}: {start_from(model, flags.init_from).summary()}")
     if flags.train_layers is not None:

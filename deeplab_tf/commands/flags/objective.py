@@ -25,14 +25,14 @@ def define_objective_flags(values):
     define.float(
         "foreground_portion",
         0.2,
-        "em_adapt: smallest share of an image for each class that it shows; paper: 0.2.",
+        "em_adapt: minimum share of an image for each class that it shows; paper: 0.2.",
         lower_bound=0,
         upper_bound=1,
     )
     define.float(
         "background_portion",
         0.4,
-        "em_adapt: smallest share of an image for the background; paper: 0.4.",
+        "em_adapt: minimum share of an image for the background; paper: 0.4.",
         lower_bound=0,
         upper_bound=1,
     )

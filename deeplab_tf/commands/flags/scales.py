@@ -11,5 +11,5 @@ def read_scales(flags):
         values = ()
     if not values or not all(0 < value < float("inf") for value in values):
         text = ",".join(flags.scales)
-        raise InputError(f"--scales={text}; give numbers above 0, as --scales=1,0.75,0.5")
+        raise InputError(f"--scales={text}; give numbers above 0, such as --scales=1,0.75,0.5")
     return values

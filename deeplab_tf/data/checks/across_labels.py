@@ -1,4 +1,4 @@
-"""What only many labels together show: void drawn as an object, mixed labels, class shares.
+"""Problems that only show in many labels together: void objects, mixed labels, class shares.
 
 Each function takes the labels that were inspected as a list of (file, `Inspection`), and returns a
 list of `Finding` that does not depend on their order.
@@ -10,11 +10,12 @@ from deeplab_tf.data.checks.findings import ERROR, WARNING, is_about_label, prob
 from deeplab_tf.data.checks.inspection import gray_shades, value_remedy
 from deeplab_tf.labels import VOID
 
-SOLID_SHARE = 0.5  # of the labels; if void fills areas in more, it looks like an object
-HINT_SHARE = 0.1  # in more than this it is worth a warning
+# Shares of the labels in which void fills areas: above the first it is certain that objects were
+# drawn as void, above the second it is worth a warning.
+SOLID_SHARE, HINT_SHARE = 0.5, 0.1
 DOMINANT_SHARE = 0.999  # of the pixels that are not void
-SHADES_SHARE = 0.5  # of the gray labels; if more hold only shades, they hold no indices
-ACCIDENT = 1e-4  # the probability in one label below which nothing counts as an accident
+SHADES_SHARE = 0.5  # of the gray labels; if more hold only shades of colors, they are an error
+ACCIDENT = 1e-4  # a less probable coincidence in one label counts as none
 
 
 def void_objects(labels, absent, is_complete):
@@ -31,16 +32,24 @@ def void_objects(labels, absent, is_complete):
     Returns:
       A list of at most one `Finding`.
     """
-    shown = [(file, look) for file, look in labels if set(look.pixels) not in ({0}, {VOID}, set())]
-    alone = [file for file, look in shown if set(look.pixels) == {0, VOID} and look.solid_void]
+    shown = [
+        (file, inspection)
+        for file, inspection in labels
+        if set(inspection.pixels) not in ({0}, {VOID}, set())
+    ]
+    alone = [
+        file
+        for file, inspection in shown
+        if set(inspection.pixels) == {0, VOID} and inspection.solid_void
+    ]
     if len(alone) > SOLID_SHARE * len(shown) and set(absent) - {0}:
-        return [_void_object(alone, shown, "the only value beside 0", absent)]
-    solid = [file for file, look in labels if look.solid_void]
+        return [_void_object(alone, shown, "the only value other than 0", absent)]
+    solid = [file for file, inspection in labels if inspection.solid_void]
     if is_complete and absent and len(solid) > HINT_SHARE * len(labels):
         is_proof = len(solid) > SOLID_SHARE * len(labels)
         severity = ERROR if is_proof else WARNING
         return [_void_object(solid, labels, "filling areas", absent, severity)]
-    return [_void_object(alone, shown, "the only value beside 0", {}, WARNING)] if alone else []
+    return [_void_object(alone, shown, "the only value other than 0", {}, WARNING)] if alone else []
 
 
 def _void_object(files, labels, how, absent, severity=ERROR):
@@ -67,21 +76,26 @@ def mixed_labels(labels, num_classes):
       A list of `Finding`: an error for each gray label that holds gray shades while palette
       labels hold indices, or else one warning about the mix.
     """
-    labels = [(file, look) for file, look in labels if look.pixels and not _is_refused(look)]
-    counts = Counter(look.color for _, look in labels)
+    labels = [
+        (file, inspection)
+        for file, inspection in labels
+        if inspection.pixels and not any(map(is_about_label, inspection.findings))
+    ]
+    counts = Counter(inspection.color for _, inspection in labels)
     if len(counts) < 2:
         return []
     return _shades_of_colors(labels, num_classes) or [_mix_warning(labels, counts)]
 
 
-def _is_refused(look):
-    return any(is_about_label(finding) for finding in look.findings)
-
-
 def _shades_of_colors(labels, num_classes):
-    # Only of the palettes: the shades of many classes' colors are nearly all levels there are.
-    shades = gray_shades([tuple(color) for _, look in labels for color in look.palette])
-    gray = [(file, set(look.pixels) - {0, VOID}) for file, look in labels if look.color == "gray"]
+    # Only the colors that occur in palettes: the shades of all classes' colors together would
+    # be nearly all gray levels.
+    shades = gray_shades([tuple(color) for _, inspection in labels for color in inspection.palette])
+    gray = [
+        (file, set(inspection.pixels) - {0, VOID})
+        for file, inspection in labels
+        if inspection.color == "gray"
+    ]
     wrong = [
         problem(
             "label_mix",
@@ -97,24 +111,25 @@ def _shades_of_colors(labels, num_classes):
 
 
 def _are_shades(levels, shades, num_classes):
-    # Whether all are shades, and so many indices would hardly all be shades by accident.
+    # Whether all levels are shades, and this is too unlikely for class indices: `share` is the
+    # probability that one random index is also a shade.
     share = len([shade for shade in shades if shade < num_classes]) / num_classes
     return levels <= shades and share ** len(levels) < ACCIDENT
 
 
 def _mix_warning(labels, counts):
     rarest = min(counts, key=lambda color: (counts[color], color))
-    file = min(file for file, look in labels if look.color == rarest)
+    file = min(file for file, inspection in labels if inspection.color == rarest)
     listed = ", ".join(f"{counts[color]} {color}" for color in sorted(counts))
     what = f"{rarest} label among others ({listed})"
     return problem("label_mix", file, what, "check that all hold the same indices", WARNING)
 
 
 def mixed_palettes(labels):
-    """Find palette labels that show a color under another index than most others do.
+    """Find palette labels in which a color has a different index than in most other labels.
 
-    A program that makes a palette for each picture orders the indices anew, so an index means
-    another class in each file.
+    A program that makes a new palette for each picture assigns the indices anew, so the same index
+    means different classes in different files.
 
     Args:
       labels: list of (file, `Inspection`) of all splits.
@@ -122,13 +137,13 @@ def mixed_palettes(labels):
     Returns:
       A list of `Finding`, one for each such file.
     """
-    votes = Counter(pair for _, look in labels for pair in look.palette.items())
+    votes = Counter(pair for _, inspection in labels for pair in inspection.palette.items())
     usual = {}
     for (color, index), count in sorted(votes.items(), key=lambda vote: (vote[1], -vote[0][1])):
-        usual[color] = index, count  # the most frequent comes last, of equals the lowest index
+        usual[color] = index, count  # the most frequent one wins; of equals, the lowest index
     findings = []
-    for file, look in labels:
-        strange = sorted((v, c) for c, v in look.palette.items() if usual[c][0] != v)
+    for file, inspection in labels:
+        strange = sorted((v, c) for c, v in inspection.palette.items() if usual[c][0] != v)
         if strange:
             index, color = strange[0]
             what = (
@@ -151,7 +166,7 @@ def class_shares(labels, place, label_set):
     Returns:
       A list of `Finding`, warnings.
     """
-    pixels = sum_pixels(look for _, look in labels)
+    pixels = sum_pixels(inspection for _, inspection in labels)
     absent = [name for index, name in enumerate(label_set.names) if not pixels[index]]
     findings = []
     if absent:
@@ -167,11 +182,11 @@ def class_shares(labels, place, label_set):
     return findings
 
 
-def sum_pixels(looks):
+def sum_pixels(inspections):
     """The number of pixels of each label value in many `Inspection`s, as a `Counter`."""
     pixels = Counter()
-    for look in looks:
-        pixels.update(look.pixels)
+    for inspection in inspections:
+        pixels.update(inspection.pixels)
     return pixels
 
 
@@ -189,6 +204,6 @@ def explain_values(findings, labels, label_set):
     if not any(finding.kind == "label_value" for finding in findings):
         return findings
     files = {finding.file for finding in findings if finding.kind == "label_value"}
-    values = sum_pixels(look for file, look in labels if file in files)
+    values = sum_pixels(inspection for file, inspection in labels if file in files)
     remedy = value_remedy(values, label_set.num_classes, label_set.colors)
     return [f._replace(remedy=remedy) if f.kind == "label_value" else f for f in findings]

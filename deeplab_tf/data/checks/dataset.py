@@ -38,21 +38,21 @@ def check_dataset(
     Example:
       >>> check_dataset({"train": examples}, label_set, sample=64).raise_for_errors()
     """
-    accept((), allow)  # report a misspelled name before the check, which takes long
+    accept((), allow)  # reports a misspelled name before the long check
     listed = {split: list(dict.fromkeys(examples)) for split, examples in splits.items()}
     read = {split: evenly_spaced(examples, sample) for split, examples in listed.items()}
-    looks = _look_at_all(read, label_set.num_classes, colors, progress)
+    inspections = _inspect_all(read, label_set.num_classes, colors, progress)
     labels = {
-        split: [(label_file(example), looks[example]) for example in examples]
+        split: [(label_file(example), inspections[example]) for example in examples]
         for split, examples in read.items()
     }
     findings = [*known, *_list_findings(splits)]
-    findings += [finding for look in looks.values() for finding in look.findings]
+    findings += [finding for inspection in inspections.values() for finding in inspection.findings]
     is_complete = read == listed and not any(map(_hides_labels, findings))
     findings += _set_findings(labels, label_set, is_complete)
     findings = across_labels.explain_values(findings, _together(labels), label_set)
     counts = {split: SplitCounts.of(len(listed[split]), part) for split, part in labels.items()}
-    by_file = {file: e for e in looks for file in (label_file(e), e.image)}
+    by_file = {file: e for e in inspections for file in (label_file(e), e.image)}
     return Report(tuple(accept(dict.fromkeys(findings), allow)), label_set, counts, by_file)
 
 
@@ -62,8 +62,8 @@ def _hides_labels(finding):
     return finding.severity == ERROR and (is_about_label(finding) or finding.kind in missing)
 
 
-def _look_at_all(read, num_classes, colors, progress):
-    # Dict from each example to its Inspection; decoders let other threads run.
+def _inspect_all(read, num_classes, colors, progress):
+    # {example: its Inspection}. Threads suffice, because decoders release Python's global lock.
     examples = list(dict.fromkeys(example for part in read.values() for example in part))
     bar = {"total": len(examples), "unit": "image", "desc": "checking", "delay": 1}
     with ThreadPool(available_threads()) as pool:
@@ -74,7 +74,7 @@ def _look_at_all(read, num_classes, colors, progress):
 
 
 def _list_findings(splits):
-    # Names that are listed twice or in two lists, whether their files are the same or not.
+    # Names that are listed twice or in two lists, even if their files differ.
     findings, seen = [], {}
     for split, examples in splits.items():
         place, names = _place(split), [example.name for example in examples]
@@ -105,7 +105,7 @@ def _place(split):
 
 def _set_findings(labels, label_set, is_complete):
     together = _together(labels)
-    pixels = across_labels.sum_pixels(look for _, look in together)
+    pixels = across_labels.sum_pixels(inspection for _, inspection in together)
     absent = {index: name for index, name in enumerate(label_set.names) if not pixels[index]}
     findings = across_labels.mixed_labels(together, label_set.num_classes)
     findings += across_labels.mixed_palettes(together)

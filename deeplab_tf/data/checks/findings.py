@@ -19,7 +19,7 @@ KINDS = {
     "image_unreadable": ERROR,
     "image_cmyk": ERROR,
     "image_16bit": ERROR,
-    "image_rotated": ERROR,  # by EXIF, which decoders ignore
+    "image_rotated": ERROR,  # by its EXIF tag, which decoders ignore
     "image_gray": WARNING,
     "image_alpha": WARNING,
     "label_missing": ERROR,
@@ -27,20 +27,20 @@ KINDS = {
     "label_jpeg": ERROR,
     "label_16bit": ERROR,
     "label_alpha": ERROR,
-    "label_rgb": ERROR,  # and the colors of the classes are not known
-    "label_colors": ERROR,  # RGB in colors of no class
-    "label_size": ERROR,  # not the image's
-    "label_value": ERROR,  # of no class
-    "label_mask": ERROR,  # 0, 128 and 255, as in masks
+    "label_rgb": ERROR,  # RGB, but the colors of the classes are unknown
+    "label_colors": ERROR,  # RGB, with colors that no class has
+    "label_size": ERROR,  # differs from the image's size
+    "label_value": ERROR,  # an index that no class has
+    "label_mask": ERROR,  # 0, 128 and 255 of a mask instead of indices
     "void_only": ERROR,  # nothing but void in the label
     "void_object": ERROR,  # objects drawn as 255
-    "label_mix": ERROR,  # gray levels beside palette indices
-    "label_palette": ERROR,  # one color under several indices
+    "label_mix": ERROR,  # some labels hold gray shades, others palette indices
+    "label_palette": ERROR,  # one color has several indices
     "class_absent": WARNING,
     "class_dominates": WARNING,
 }
 
-# Accepted in published data sets: nobody can fix them, and many have trained on them.
+# Accepted in published data sets, which published networks were trained on as they are.
 PUBLISHED = ("image_rotated", "void_only", "void_object")
 
 

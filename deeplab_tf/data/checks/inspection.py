@@ -1,4 +1,4 @@
-"""What one example shows by itself: its image, its label, and whether their sizes match."""
+"""Inspecting one example: its image, its label, and whether their sizes match."""
 
 from typing import NamedTuple
 
@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 
 from deeplab_tf.data.checks.findings import Finding, problem, some
-from deeplab_tf.data.image_files import JPEG_END, decode_image, decode_label
+from deeplab_tf.data.image_files import JPEG_END, decode_image
 from deeplab_tf.data.image_header import DAMAGED, open_image, read_header
+from deeplab_tf.data.label_png import decode_label
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID, VOID_COLOR
 
@@ -19,21 +20,21 @@ SOLID = np.ones((11, 11), np.uint8)
 
 # The level that decoders silently give pixels whose data is missing in a JPEG.
 _MISSING_LEVEL = 128
-_MORE = 512  # bytes
+_APPENDED = 512  # bytes; see `_ends_early`
 
 _WRITE_INDICES = "write class indices as a palette or gray PNG"
 
 
 class Inspection(NamedTuple):
-    """What is known of one example after looking at it.
+    """The result of inspecting one example.
 
     Args:
-      findings: tuple of `Finding`: those that this example shows by itself.
+      findings: tuple of `Finding`: the problems that this example shows by itself.
       pixels: dict from label value to its number of pixels; empty if the label cannot be read.
       color: how the label is stored: "gray", "palette" or "rgb"; "" if it cannot be read.
       solid_void: whether value 255 fills an area and not only a border.
-      palette: dict from the RGB bytes of a palette entry to its index, for the indices that
-        occur and share their color with no other of them.
+      palette: dict from a color, 3 bytes, to its index in the palette, for the indices that occur
+        in the label and do not share their color with another one.
     """
 
     findings: tuple[Finding, ...]
@@ -87,7 +88,7 @@ def inspect_example(example, num_classes, colors=None):
 
 
 def label_file(example):
-    """What messages call the label of an example, also if it has none."""
+    """The name of an example's label in messages, even if it has no label."""
     return example.label or f"label of {example.name!r}"
 
 
@@ -98,7 +99,7 @@ def gray_shades(colors):
       colors: (n, 3) RGB colors 0..255.
 
     Returns:
-      A set of levels, also those that other programs may round to; without black's.
+      A set of levels, including those that other programs may round to, but without black's.
     """
     levels = np.reshape(colors, (-1, 3)) @ np.array([0.299, 0.587, 0.114])
     shades = {int(level) + step for level in levels for step in (0, 1)}
@@ -147,7 +148,7 @@ def _inspect_image(example, contents):
     try:
         header = read_header(contents)
     except InputError as error:
-        remedy = "replace it by a JPEG or PNG"
+        remedy = "replace it with a JPEG or PNG"
         return None, [problem("image_unreadable", example.image, str(error), remedy)]
     findings = [problem(kind, example.image, *text) for kind, *text in _image_oddities(header)]
     if not findings and not _can_decode_image(header, contents):
@@ -158,21 +159,25 @@ def _inspect_image(example, contents):
 
 def _image_oddities(header):
     if header.color == "cmyk":
-        yield "image_cmyk", "CMYK image; networks see RGB", "convert it to RGB"
+        yield "image_cmyk", "CMYK image; networks take RGB", "convert it to RGB"
     if header.depth > 8:
         what = f"{header.depth} bits per channel; only the upper 8 are used"
         yield "image_16bit", what, "convert it to 8 bits"
     if header.orientation != 1:
         what = (
-            f"EXIF orientation {header.orientation}: viewers rotate it, training takes its pixels"
+            f"EXIF orientation {header.orientation}: viewers rotate it, training uses its pixels"
             f" as stored ({header.size})"
         )
         remedy = "rotate the pixels, remove the EXIF tag, and check that the label fits"
         yield "image_rotated", what, remedy
     if header.color.startswith("gray"):
-        yield "image_gray", "gray image", "restore the colors if they were lost, or leave it"
+        yield (
+            "image_gray",
+            "gray image",
+            "restore the colors if they were lost, or leave it as it is",
+        )
     if header.color.endswith("alpha"):
-        yield "image_alpha", "alpha channel, which is dropped", "blend it in, or leave it"
+        yield "image_alpha", "alpha channel, which is dropped", "blend it in, or leave it as it is"
 
 
 def _can_decode_image(header, contents):
@@ -187,22 +192,24 @@ def _can_decode_image(header, contents):
 
 
 def _small_jpeg(contents):
-    # An eighth of the size reads all of the file in half of the time.
+    # Decoding at an eighth of the size reads the whole file, but takes half the time.
     image = open_image(contents)
     image.draft(None, (1, 1))
     return np.asarray(image)
 
 
 def _ends_early(contents, pixels):
-    # Whether the data of the pixels ends before the image does, although the end is marked. If
-    # there is more data before the mark, a decoder that has all its pixels ignores it.
+    # Whether the compressed data ends before the last pixel, although the file has an end mark.
+    # The test inserts a copy of the last bytes before the mark: a decoder that already has all
+    # pixels ignores them, otherwise the pixels change.
     end = contents.rfind(JPEG_END)
-    more = contents[max(0, end - _MORE) : end].replace(b"\xff", b"\x7f")
+    more = contents[max(0, end - _APPENDED) : end].replace(b"\xff", b"\x7f")
     return not np.array_equal(pixels, _small_jpeg(contents[:end] + more + contents[end:]))
 
 
 def _sizes_match(image, label):
-    # If EXIF rotates an image, its label may be rotated already; the EXIF tag is reported anyway.
+    # The label of an image that EXIF rotates may be rotated already. The EXIF tag is a finding of
+    # its own.
     if image is None:
         return True
     sizes = [(image.width, image.height)]
@@ -215,7 +222,7 @@ def _read_label(header, contents, colors):
     # (label (H, W) uint8, None) or (None, (kind, what, remedy)).
     if header.format == "JPEG":
         remedy = f"{_WRITE_INDICES} from the source"
-        return None, ("label_jpeg", "JPEG, which blurs the values", remedy)
+        return None, ("label_jpeg", "JPEG, which changes the values", remedy)
     if header.color.endswith("alpha"):
         return None, ("label_alpha", "PNG with an alpha channel", _WRITE_INDICES)
     if header.depth > 8:
@@ -256,7 +263,7 @@ def _wrong_values(pixels, num_classes):
         what = f"label values {some(wrong)} of no class ({classes})"
         yield "label_value", what, value_remedy(pixels, num_classes)
     if set(pixels) == {VOID}:
-        what = f"nothing but void ({VOID}), from which nothing is learned"
+        what = f"nothing but void ({VOID}), from which nothing can be learned"
         yield "void_only", what, "draw its classes or remove the example from the list"
 
 
@@ -264,7 +271,7 @@ def _has_solid_void(label):
     void = (label == VOID).astype(np.uint8)
     if void.sum() < SOLID.size:
         return False
-    # The outside of the image does not count as void.
+    # Pixels outside of the image do not count as void.
     return bool(cv2.erode(void, SOLID, borderType=cv2.BORDER_CONSTANT, borderValue=0).any())
 
 

@@ -113,7 +113,7 @@ def _find(data_dir, line):
 def _missing_label(path):
     instead = _instead(path)
     if instead.lower().endswith((".jpg", ".jpeg")):
-        what = f"no such label{instead}; but JPEG blurs the values"
+        what = f"no such label{instead}; but JPEG changes the values"
         return problem("label_jpeg", path, what, "write class indices as a palette or gray PNG")
     remedy = "add it or remove its name from the list"
     return problem("label_missing", path, "no such label" + instead, remedy)

@@ -3,14 +3,15 @@
 import cv2
 import numpy as np
 
-from deeplab_tf.data.image_files import decode_image, decode_label
+from deeplab_tf.data.image_files import decode_image
 from deeplab_tf.data.image_header import read_header
+from deeplab_tf.data.label_png import decode_label
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
 from deeplab_tf.visualize import captioned, colorize, panel
 
-OF_A_KIND = 2  # examples shown of each kind of problem
-WIDTH = 320  # pixels of an image in the picture
+PER_KIND = 2  # examples shown of each kind of problem
+WIDTH = 320  # of an image in the picture, in pixels
 NO_CLASS = (255, 0, 255)  # the color of label values that no class has
 UNREADABLE = np.full((60, WIDTH, 3), 200, np.uint8)
 
@@ -38,7 +39,7 @@ def _first_of_each_kind(report):
     chosen, counts = [], {}
     for finding in [*report.errors, *report.warnings]:
         counts.setdefault(finding.kind, 0)
-        if finding.file in report.examples and counts[finding.kind] < OF_A_KIND:
+        if finding.file in report.examples and counts[finding.kind] < PER_KIND:
             counts[finding.kind] += 1
             chosen.append(finding)
     return chosen
@@ -61,7 +62,7 @@ def _image(contents):
 
 
 def _label(contents, colors):
-    # Indices in the classes' colors; a file without indices is shown as a picture.
+    # Class indices are drawn in the classes' colors; other files are shown as they are.
     try:
         header = read_header(contents)
         if header.format == "JPEG" or header.depth > 8 or header.color not in ("gray", "palette"):

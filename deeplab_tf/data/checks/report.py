@@ -30,9 +30,9 @@ class SplitCounts(NamedTuple):
     def of(cls, listed, labels):
         """Count the label values of a list of (file, `Inspection`)."""
         pixels, images = Counter(), Counter()
-        for _, look in labels:
-            pixels.update(look.pixels)
-            images.update(look.pixels.keys())
+        for _, inspection in labels:
+            pixels.update(inspection.pixels)
+            images.update(inspection.pixels.keys())
         return cls(listed, len(labels), dict(pixels), dict(images))
 
 
@@ -59,7 +59,7 @@ class Report:
 
     @property
     def warnings(self):
-        """The other findings."""
+        """The findings that may be intended."""
         return [finding for finding in self.findings if finding.severity != ERROR]
 
     @property
@@ -67,7 +67,7 @@ class Report:
         """Whether there is no error."""
         return not self.errors
 
-    def raise_for_errors(self, advice="run tools/check_data.py for all"):
+    def raise_for_errors(self, advice="deeplab-tf check-data lists them all"):
         """Stop if the data would spoil a training.
 
         Args:
@@ -127,6 +127,7 @@ def _groups(findings):
 
 
 def _describe(group):
+    # The lines of a group; the remedy is that of its first finding.
     title = f"{group[0].severity} {group[0].kind}: {len(group)}"
     files = [f"  {finding.file}: {finding.what}" for finding in group[:SHOWN_FILES]]
     rest = len(group) - SHOWN_FILES
@@ -150,6 +151,5 @@ def _class_table(label_set, counts):
 
 def _cells(split, counts, value):
     share = 100 * counts.pixels.get(value, 0) / sum(counts.pixels.values())
-    return f"{share:.3f} %".rjust(max(16, len(split) + 9)) + f"{counts.images.get(value, 0)}".rjust(
-        9
-    )
+    images = str(counts.images.get(value, 0))
+    return f"{share:.3f} %".rjust(max(16, len(split) + 9)) + images.rjust(9)

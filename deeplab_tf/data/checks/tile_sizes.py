@@ -11,14 +11,14 @@ from deeplab_tf.errors import InputError
 
 
 def check_tile_sizes(examples, tile_size, tile_overlap, *, progress=True):
-    """Find images that the tiles do not cover now, and not hours later in a training.
+    """Find images that the tiles do not cover before a training, instead of hours into it.
 
     Only the headers of the images are read.
 
     Args:
       examples: list of `Example` or `RecordExample`; the first decides how many tiles there are.
       tile_size: (height, width) of a tile in pixels.
-      tile_overlap: pixels that neighboring tiles of the first image share at least.
+      tile_overlap: minimum number of pixels that neighboring tiles of the first image share.
       progress: whether to show a progress bar if the check takes longer than a second.
 
     Raises:

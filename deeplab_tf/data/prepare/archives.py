@@ -62,7 +62,7 @@ def unpacked(archive, download_dir, manual_dir=None, trust=False):
     with lock_folder(Path(download_dir) / "extracted") as folder:
         known = folder / _contents_name(archive, archive.digest)
         if not trust and archive.digest and known.is_dir():
-            return known  # the archive itself may have been deleted since
+            return known  # even if the archive has been deleted since
         path, digest = locate(archive, download_dir, manual_dir, trust)
         return extracted(path, folder / _contents_name(archive, digest))
 
@@ -132,7 +132,7 @@ def _checked_digest(path, archive, trust):
     digest = _digest(path, archive.algorithm)
     if not trust and archive.digest not in ("", digest):
         raise InputError(
-            f"{path}: its {archive.algorithm} is {digest}, but the original's {archive.digest};"
+            f"{path}: its {archive.algorithm} is {digest}, but the original's is {archive.digest};"
             f" {remedy}"
         )
     return digest

@@ -1,8 +1,8 @@
 """The base class of the builders: which archives a data set needs, and how to read its examples.
 
 A new builder is a subclass in prepare/NAME.py. It names its archives and says in `splits` which
-examples there are, and in `read_label` how a label is read if it is not a PNG of class indices;
-prepare/voc12.py is the shortest one. The table in datasets.py names the class.
+examples there are, and in `read_label` how to read a label that is not a PNG of class indices;
+prepare/voc12.py is the shortest example. The table in datasets.py names the class.
 """
 
 from pathlib import Path
@@ -20,10 +20,10 @@ class Builder:
 
     Attributes:
       archives: {key: `Archive`}, the archives that the data set needs.
-      expected: {split: number of images} of the original; other numbers are an error.
+      expected: {split: number of images} of the original data set; other numbers are an error.
       lists: {name: [splits]}, unions of splits that can be opened under a name of their own; a
         union with a split that does not exist is left out.
-      OPTIONS: {name: default} of what a user may set; `self.options` has the values.
+      OPTIONS: {name: default} of the options that a user may set; `self.options` has the values.
       PATHS: names of those options that are paths; their values are made absolute.
 
     Args:
@@ -49,7 +49,7 @@ class Builder:
                 )
         self.name, self.options = name, {**self.OPTIONS, **(options or {})}
         for option in self.PATHS:
-            # One file has many relative paths, but only one that a later run can compare.
+            # A later run, maybe in another folder, compares the path with its own.
             if path := self.options[option]:
                 self.options[option] = str(Path(path).resolve())
         self.check_options()
@@ -82,7 +82,7 @@ class Builder:
         raise NotImplementedError
 
     def read_label(self, example):
-        """The label map of one example; called from several threads at once.
+        """Read the label map of one example; called from several threads at once.
 
         Args:
           example: one of those that `splits` gave.

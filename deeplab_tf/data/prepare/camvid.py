@@ -94,7 +94,7 @@ class Camvid(Builder):
     OPTIONS: ClassVar = {"camvid_form": "colors"}
 
     def check_options(self):
-        """The form is one of the two."""
+        """Check that the form is one of the two."""
         if self.options["camvid_form"] not in ARCHIVES:
             raise InputError(f"--camvid_form={self.options['camvid_form']}: give colors or indices")
 
@@ -128,7 +128,7 @@ def split_of(name):
       "train", "val" or "test".
 
     Raises:
-      InputError: if this is no name of a CamVid frame.
+      InputError: if this is not the name of a CamVid frame.
     """
     sequence, _, frame = name.partition("_")
     number = frame.removeprefix("f")
@@ -144,7 +144,7 @@ def split_of(name):
 
 
 def merge_colors(colors, path):
-    """A label in the authors' colors as class indices.
+    """Convert a label in the authors' colors to class indices.
 
     Args:
       colors: (H, W, 3) uint8 RGB array.
@@ -163,14 +163,15 @@ def merge_colors(colors, path):
     if is_unknown.mean() > MAX_UNKNOWN:
         raise InputError(
             f"{path}: {is_unknown.mean():.1%} of its pixels, such as"
-            f" {colors[is_unknown][0].tolist()}, have no color of CamVid's; use the original"
+            f" {colors[is_unknown][0].tolist()}, have a color that CamVid does not"
+            " use; use the original"
         )
     return np.where(is_unknown, np.uint8(VOID), label)
 
 
 @functools.cache
 def _class_of_color():
-    # Class index of each of the 2 ** 24 colors, at red, green and blue as one number.
+    # Class index of each of the 2 ** 24 colors; red, green and blue form one 24-bit number.
     table = np.full(1 << 24, UNKNOWN, np.uint8)
     table[0] = VOID
     for index, name in enumerate(CAMVID.names):
@@ -180,7 +181,7 @@ def _class_of_color():
 
 
 def _authors_examples(images, labels):
-    # In some copies of the archives the files lie in a folder, in others they do not.
+    # In some copies of the archives the files are in a subfolder, in others they are not.
     image_of, label_of = (
         {path.stem: path for path in folder.rglob("*.png") if not path.name.startswith(".")}
         for folder in (images, labels)

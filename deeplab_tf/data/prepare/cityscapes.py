@@ -54,7 +54,7 @@ class Cityscapes(Builder):
 
 
 def convert(label_ids, path):
-    """Label ids as train ids.
+    """Convert label ids to train ids.
 
     Args:
       label_ids: (H, W) uint8 array of a NAME_gtFine_labelIds.png: 0..33, and 255 for id -1.

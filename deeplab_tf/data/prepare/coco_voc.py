@@ -5,7 +5,7 @@ annotated, are background. Regions that COCO marks as crowds (iscrowd: several o
 coarse outline) are void if they are of a VOC class.
 
 COCO's masks overlap. Here smaller objects are in front of larger ones, by the area of their
-masks, so that a bottle on a table is seen; public converters go by the order in the file.
+masks, so that a bottle on a table is seen; public converters follow the order in the file.
 """
 
 import contextlib
@@ -143,17 +143,17 @@ def load_source(path):
         for one of the 20 classes.
     """
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
             annotations = COCO(str(path))
-        # What is needed here and COCO's own index does not require.
+        # Fields that are needed here, but that pycocotools does not require.
         for entry in annotations.imgs.values():
             _ = entry["file_name"], entry["height"], entry["width"]
         ids = {entry["name"]: entry["id"] for entry in annotations.cats.values()}
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; is the archive complete?") from None
+        raise InputError(f"{path}: {error.strerror}; check that the archive is complete") from None
     except (ValueError, KeyError, TypeError, AssertionError) as error:
         reason = f"{type(error).__name__}: {one_line(error)}"
-        raise InputError(f"{path}: no COCO annotations ({reason}); extract it again") from None
+        raise InputError(f"{path}: not COCO annotations ({reason}); extract it again") from None
     labels = {}
     for label, name in enumerate(VOC.names[1:], start=1):
         coco_name = COCO_NAMES.get(name, name)
@@ -222,7 +222,7 @@ def draw(regions, shape):
 
 
 def _run_lengths(segmentation, shape, place):
-    # pycocotools reads beyond its memory if a mask is malformed, so masks are checked before.
+    # A malformed mask would make pycocotools read out of bounds, so masks are checked first.
     if isinstance(segmentation, dict):
         counts = np.asarray(segmentation.get("counts"))
         fits = (
@@ -238,7 +238,7 @@ def _run_lengths(segmentation, shape, place):
     if not isinstance(segmentation, list):
         raise InputError(f"{place}: neither polygons nor run lengths; extract the file again")
     polygons = [_polygon(points, shape, place) for points in segmentation]
-    polygons = [points for points in polygons if len(points) >= 6]  # others enclose nothing
+    polygons = [points for points in polygons if len(points) >= 6]  # 3 points or more
     if not polygons:
         return run_lengths.encode(np.zeros(shape, np.uint8, order="F"))
     return run_lengths.merge(run_lengths.frPyObjects(polygons, *shape))
@@ -249,7 +249,7 @@ def _polygon(points, shape, place):
         points = np.asarray(points, np.float64).ravel()
     except (TypeError, ValueError):
         points = np.array([np.nan])
-    far = 2 * max(shape)
+    far = 2 * max(shape)  # points may lie a little outside of the image
     if len(points) % 2 or not (np.abs(points) <= far).all():
         what = "its polygon is not a list of x, y in its image"
         raise InputError(f"{place}: {what}; extract the file again")

@@ -20,8 +20,8 @@ class _Interrupted(Exception):
 def download(url, path):
     """Download a file, or the rest of it if `path` already holds its beginning.
 
-    A broken connection is opened again as long as each attempt transfers something. If all fails,
-    `path` keeps what has arrived, and the next call resumes from there.
+    A broken connection is opened again as long as each attempt transfers something. If the download
+    fails, `path` keeps what has arrived, and the next call resumes from there.
 
     Args:
       url: http, https, ftp or file URL.
@@ -68,9 +68,10 @@ def _append(url, path, bar):
 
 
 class _Response:
-    """A server's answer from byte `start` on; every network failure becomes `_Interrupted`.
+    """A server's answer from byte `start` on.
 
-    So an OSError that a caller sees comes from writing, such as a full disk.
+    Every network failure becomes `_Interrupted`, so that an OSError that the caller sees comes from
+    writing the file, such as a full disk.
     """
 
     def __init__(self, url, start):
@@ -81,7 +82,8 @@ class _Response:
             request = urllib.request.Request(url, headers=headers)
             self.answer = urllib.request.urlopen(request, timeout=TIMEOUT)
         except urllib.error.HTTPError as error:
-            # With "range not satisfiable" a server says that the file ends where our part does.
+            # Status 416, "range not satisfiable": the file ends where our part does, so it is
+            # complete.
             if error.code != 416 or error.headers.get("Content-Range") != f"bytes */{start}":
                 with error:
                     raise _Interrupted(f"HTTP status {error.code}: {error.reason}") from None

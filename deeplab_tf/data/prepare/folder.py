@@ -13,7 +13,7 @@ from typing import ClassVar
 from deeplab_tf.data.examples import Example
 from deeplab_tf.data.image_files import load_label
 from deeplab_tf.data.label_sets import VOC
-from deeplab_tf.data.lists import IMAGE_ENDINGS, Entry, read_entries
+from deeplab_tf.data.lists import IMAGE_EXTENSIONS, Entry, read_entries
 from deeplab_tf.data.prepare.builder import Builder
 from deeplab_tf.data.voc import list_path, read_classes, read_split
 from deeplab_tf.errors import InputError
@@ -22,7 +22,7 @@ SPLITS = ("train", "val")
 
 
 class Folder(Builder):
-    """Images and labels from folders of the user."""
+    """The user's own images and labels."""
 
     OPTIONS: ClassVar = {
         "images_dir": None,
@@ -36,7 +36,7 @@ class Folder(Builder):
     PATHS: ClassVar = tuple(name for name in OPTIONS if name != "val_fraction")
 
     def check_options(self):
-        """Either a folder in VOC layout or the two folders and the classes; one way to split."""
+        """Check that the data and the way to split it are each given in exactly one way."""
         given = {name for name, value in self.options.items() if value not in (None, "")}
         if "voc_dir" in given and len(given) > 1:
             other = sorted(given - {"voc_dir"})[0]
@@ -47,10 +47,10 @@ class Folder(Builder):
         if "val_fraction" in given and given & {"train_list", "val_list"}:
             raise InputError("--val_fraction and a list: give one or the other")
         if "val_list" in given and "train_list" not in given:
-            raise InputError("--val_list without --train_list: also give what to train on")
+            raise InputError("--val_list without --train_list: also give the list to train on")
         fraction = self.options["val_fraction"]
         if not 0 <= (fraction or 0) < 1:
-            raise InputError(f"--val_fraction={fraction}: give 0 or more, below 1")
+            raise InputError(f"--val_fraction={fraction}: give at least 0 and less than 1")
 
     def source_files(self):
         """The classes, the lists, and every image with its label."""
@@ -63,7 +63,7 @@ class Folder(Builder):
         return [self._classes_path, *lists, *files]
 
     def splits(self, folders):
-        """The examples of the lists, or a part at even distances for validation."""
+        """The examples of the lists, or all, with evenly spaced ones for validation."""
         return self._splits
 
     def read_label(self, example):
@@ -73,7 +73,7 @@ class Folder(Builder):
 
     @property
     def label_set(self):
-        """The classes of the list of classes."""
+        """The classes of --classes or of the VOC layout's classes.txt."""
         return self._classes[0]
 
     @property
@@ -93,7 +93,7 @@ class Folder(Builder):
         if voc_dir := self.options["voc_dir"]:
             found = ["train", *(["val"] if list_path(voc_dir, "val").is_file() else [])]
             return {split: read_split(voc_dir, split) for split in found}
-        images = _by_stem(Path(self.options["images_dir"]), IMAGE_ENDINGS)
+        images = _by_stem(Path(self.options["images_dir"]), IMAGE_EXTENSIONS)
         labels = _by_stem(Path(self.options["labels_dir"]), (".png",))
         if self.options["train_list"]:
             paths = {split: self.options[f"{split}_list"] for split in SPLITS}
@@ -113,7 +113,8 @@ class Folder(Builder):
 
 
 def _divide(examples, fraction):
-    # The validation images are at even distances; each is the last of its stretch.
+    # An image is for validation if its fraction completes a whole number: with a fraction of 0.2,
+    # every fifth image.
     splits = {"train": [], "val": []}
     for i, example in enumerate(examples):
         is_val = int((i + 1) * fraction) > int(i * fraction)
@@ -126,13 +127,13 @@ def _divide(examples, fraction):
     return {split: found for split, found in splits.items() if found or split == "train"}
 
 
-def _by_stem(folder, endings):
-    # {name: path} of the files with these endings.
+def _by_stem(folder, extensions):
+    # {name without extension: path} of the files with these extensions.
     found = {}
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; check the path")
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in endings or path.name.startswith("."):
+        if path.suffix.lower() not in extensions or path.name.startswith("."):
             continue
         try:
             path.name.encode()
@@ -144,7 +145,7 @@ def _by_stem(folder, endings):
             raise InputError(f"{path}: {found[path.stem].name} has the same name; remove one")
         found[path.stem] = path
     if not found:
-        raise InputError(f"{folder}: no file there ends with {' or '.join(endings)}")
+        raise InputError(f"{folder}: no file there ends with {' or '.join(extensions)}")
     return found
 
 

@@ -1,6 +1,6 @@
-"""Reading annotations from MATLAB files, by means of scipy.
+"""Reading annotations from MATLAB files with SciPy.
 
-A struct becomes an object with its fields as attributes, a 1x1 array the value in it.
+A struct becomes an object with its fields as attributes, a 1x1 array becomes its only value.
 """
 
 import io
@@ -54,7 +54,7 @@ def field(struct, name, path):
       path: the file it comes from, for the message.
 
     Raises:
-      InputError: if it is no struct or has no such field.
+      InputError: if it is not a struct or has no such field.
     """
     try:
         return getattr(struct, name)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from deeplab_tf.errors import InputError
 
-PREPARE_ANEW = "give --overwrite to prepare it anew, or another --data_dir"
+_REMEDY = "give --overwrite to prepare it again, or another --data_dir"
 
 
 class Origin(NamedTuple):
@@ -26,7 +26,7 @@ class Origin(NamedTuple):
 
 
 def fingerprint(paths):
-    """A checksum of the paths, sizes and modification times of files; their contents are not read.
+    """A checksum of the paths, sizes and modification times of files; reads no contents.
 
     Args:
       paths: absolute paths; a file may be missing.
@@ -43,12 +43,12 @@ def fingerprint(paths):
 
 
 def check_same(folder, metadata, now):
-    """Check that a prepared data set was made from what is asked for now.
+    """Check that a prepared data set was made from the archives, options and files given now.
 
     Args:
       folder: the data set's folder, for the message.
       metadata: dict, the contents of its metadata.json.
-      now: `Origin` that is asked for.
+      now: `Origin` of the current run.
 
     Raises:
       InputError: naming the first difference.
@@ -59,7 +59,7 @@ def check_same(folder, metadata, now):
     else:
         difference = "does not say what it was made from"
     if difference:
-        raise InputError(f"{folder}: {difference}; {PREPARE_ANEW}")
+        raise InputError(f"{folder}: {difference}; {_REMEDY}")
 
 
 def _difference(before, now):

@@ -50,7 +50,7 @@ class PascalContext(Builder):
 
 
 def class_lookup(path):
-    """The class of the benchmark for each of the 459 classes, by their names in the authors' list.
+    """Find the benchmark's class for each of the 459 classes, by name in the authors' list.
 
     Args:
       path: labels.txt, with a line such as "2: aeroplane" for each class.
@@ -60,7 +60,7 @@ def class_lookup(path):
       label maps; 0, background, for the classes that are not among the 59.
 
     Raises:
-      InputError: if the file is missing or no such list, or lacks one of the 59 classes.
+      InputError: if the file is missing or is not such a list, or lacks one of the 59 classes.
     """
     indices = {}
     for line in read_file(path).decode("utf-8", "replace").splitlines():
@@ -82,7 +82,7 @@ def class_lookup(path):
 
 
 def convert(label_map, lookup, path):
-    """A label map of the authors' 459 classes as one of the 59 and background.
+    """Convert a label map of the authors' 459 classes to the 59 and background.
 
     Args:
       label_map: (H, W) array of whole numbers; 0 = not labeled.

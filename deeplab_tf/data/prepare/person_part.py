@@ -48,12 +48,12 @@ class PersonPart(Builder):
     """PASCAL-Person-Part: background and six parts of the human body, no void."""
 
     archives: ClassVar = {"voc": voc2010.ARCHIVE, "parts": PARTS}
-    # Paths of lists of names, one a line; "" takes the images of VOC's own lists that have parts.
+    # Paths of lists of names, one per line; "": the images of VOC's own lists that have parts.
     OPTIONS: ClassVar = {"train_list": "", "val_list": ""}
     PATHS: ClassVar = ("train_list", "val_list")
 
     def check_options(self):
-        """Both lists or none."""
+        """Check that both lists are given or none."""
         if bool(self.options["train_list"]) != bool(self.options["val_list"]):
             raise InputError("--train_list and --val_list: give both or none")
 
@@ -63,7 +63,7 @@ class PersonPart(Builder):
         return voc2010.annotated_splits(folders["voc"], annotations, **self.options)
 
     def read_label(self, example):
-        """The parts; None if there are none and no list of the user names the image."""
+        """The parts; None if there are none and no user's list names the image."""
         parts = read_parts(example.label)
         if not self.options["train_list"] and not any(mask.any() for _, mask in parts):
             return None

@@ -47,7 +47,7 @@ def prepare(
 
     Archives that an earlier run downloaded or extracted are used again. The folder appears only
     when everything in it is written and verified. If it is already there, only its files are
-    checked, and that it was made from the same archives, files and options.
+    checked, and whether it was made from the same archives, files and options.
 
     Args:
       dataset: its name, one of `PREPARED` in datasets.py.
@@ -77,13 +77,13 @@ def prepare(
     files = fingerprint(builder.source_files())
     place = download_dir, manual_dir, trust_archives
     if folder.is_dir() and not overwrite:
-        names = {key: known_contents(one, *place) for key, one in builder.archives.items()}
+        names = {key: known_contents(a, *place) for key, a in builder.archives.items()}
         origin = Origin(builder.options, trust_archives, names, files)
         check_same(folder, read_metadata(folder), origin)
         check_prepared(folder)
         return Prepared(folder, _counts(folder), is_new=False)
     with _full_disk_reported(download_dir, "--download_dir"):
-        folders = {key: unpacked(one, *place) for key, one in builder.archives.items()}
+        folders = {key: unpacked(a, *place) for key, a in builder.archives.items()}
     names = {key: contents.name for key, contents in folders.items()}
     origin = Origin(builder.options, trust_archives, names, files)
     with lock_folder(folder.parent), new_folder(folder, overwrite) as unfinished:
@@ -91,7 +91,7 @@ def prepare(
             write_records(builder, folders, origin, unfinished)
         if verify:
             verify(unfinished)
-        # tensorflow-datasets insists on NAME/VERSION below the folder that it is given.
+        # tensorflow-datasets always writes into NAME/VERSION below the given folder.
         for path in list((unfinished / dataset / VERSION).iterdir()):
             path.rename(unfinished / path.name)
         shutil.rmtree(unfinished / dataset)

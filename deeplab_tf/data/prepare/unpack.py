@@ -15,8 +15,8 @@ from tqdm import tqdm
 from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.files import new_folder
 
-# What Python raises for contents that are no such archive, cut off or changed. OSError is not
-# among them: it means a disk that is full or cannot be read.
+# What Python raises for a file that is not an archive, is cut off or was changed. OSError is not
+# included: it means that a disk is full or cannot be read.
 DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -24,7 +24,7 @@ DAMAGE = (
     lzma.LZMAError,
     EOFError,
     gzip.BadGzipFile,
-    RuntimeError,  # zipfile's, for unknown compression methods and for passwords
+    RuntimeError,  # from zipfile, for unknown compression methods and for passwords
 )
 
 
@@ -53,7 +53,7 @@ def extracted(path, folder):
         try:
             _extract(path, unfinished)
         except DAMAGE as error:
-            # tarfile lists on further lines what each kind of compression says.
+            # tarfile appends the error of every compression method that it has tried.
             reason = one_line(error).partition(": - method")[0]
             raise InputError(f"{path}: cut off or damaged ({reason}); download it again") from None
         if not any(unfinished.iterdir()):
@@ -96,9 +96,9 @@ def _tar_members(file):
         for member in archive:
             is_plain = member.isreg() or member.isdir()
             yield member.name, is_plain, functools.partial(archive.extractfile, member)
-        # tarfile takes the end of the file for the end of the archive. Only the block of zeros
-        # there shows that nothing is missing, and only a compressed file that is read to its end
-        # has its checksum checked.
+        # tarfile accepts a file that is cut off between two members. Only the block of zeros at the
+        # end shows that none is missing, and the checksum of a compressed file is only compared
+        # when the file is read to its end.
         archive.fileobj.seek(archive.offset)
         if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError("no end of archive")

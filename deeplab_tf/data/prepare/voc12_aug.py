@@ -50,15 +50,16 @@ class Voc12Aug(Voc12):
     OPTIONS: ClassVar = {"sbd_void_border": 0}
 
     def check_options(self):
-        """The border's width in pixels is 0 or more."""
+        """Check that the border's width in pixels is 0 or more."""
         if self.options["sbd_void_border"] < 0:
             raise InputError(f"--sbd_void_border={self.options['sbd_void_border']}: give 0 or more")
 
     def splits(self, folders):
-        """The lists of VOC, and what only SBD has, sorted by name."""
+        """VOC's lists, and the images that only SBD has labeled, sorted by name."""
         voc_splits = super().splits(folders)
         in_voc = {example.name for examples in voc_splits.values() for example in examples}
         voc, sbd = folders["voc"] / VOC_FOLDER, folders["sbd"] / FOLDER
+        # SBD's lists divide the images differently: some of VOC's val are in SBD's train.
         names = {name for split in ("train", "val") for name in read_lines(sbd / f"{split}.txt")}
         examples = []
         for name in sorted(names - in_voc):
@@ -76,7 +77,7 @@ class Voc12Aug(Voc12):
 
 
 def load_sbd_label(path):
-    """The class map of one of SBD's files cls/NAME.mat.
+    """Read the label map of one of SBD's files cls/NAME.mat.
 
     Returns:
       (H, W) uint8 array of VOC's class indices; SBD has no void.
@@ -107,5 +108,6 @@ def void_borders(label, width):
       array([[  0, 255, 255,   7]], dtype=uint8)
     """
     square = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
+    # The largest and the smallest label in the square differ if it holds two classes.
     is_border = cv2.dilate(label, square) != cv2.erode(label, square)
     return np.where(is_border, np.uint8(VOID), label)

@@ -18,7 +18,7 @@ def annotated_splits(voc, annotations, train_list=None, val_list=None):
     Args:
       voc: Path of the contents of VOC 2010's archive.
       annotations: Path of a folder of annotations, NAME.mat.
-      train_list, val_list: paths of lists of names, one a line; None takes VOC's own lists,
+      train_list, val_list: paths of lists of names, one per line; None: VOC's own lists,
         ImageSets/Main/{train,val}.txt.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Writing the examples of a builder as TFRecord files, by means of tensorflow-datasets."""
+"""Writing the examples of a builder as TFRecord files with tensorflow-datasets."""
 
 import contextlib
 import io
@@ -8,14 +8,16 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from deeplab_tf.data.examples import read_file
-from deeplab_tf.data.image_files import encode_label, load_image
+from deeplab_tf.data.image_files import load_image
+from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.data.prepare.builder import VERSION
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
 
-# If more than a gigabyte is written, tensorflow-datasets sorts the records by their 128-bit keys
-# in a thousand buckets, the i-th for the i-th thousandth of all keys, and each in memory.
+# tensorflow-datasets sorts the records by their 128-bit keys. Above a gigabyte it divides them into
+# 1,000 buckets of equal key ranges and sorts each in memory, so the keys have to be spread over the
+# whole range.
 KEYS, BUCKETS = 1 << 128, 64
 
 
@@ -36,7 +38,7 @@ def write_records(builder, folders, origin, data_dir):
     tfds.disable_progress_bar()  # our bar counts images, theirs the steps of writing
     with tqdm(desc=f"preparing {builder.name}", unit="image") as bar:
         writer = _Writer(builder, folders, origin, data_dir, bar)
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints estimated sizes, all of them 0
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints estimated sizes of 0
             writer.download_and_prepare(
                 download_dir=data_dir / builder.name / "downloads",  # stays empty
                 download_config=tfds.download.DownloadConfig(try_download_gcs=False),
@@ -64,14 +66,14 @@ def check_label(example, label, num_classes):
     if wrong.size:
         raise InputError(
             f"{example.label}: label value {wrong.max()} but only {num_classes} classes"
-            f" (0..{num_classes - 1}, {VOID} = void); the file is damaged or of another data set"
+            f" (0..{num_classes - 1}, {VOID} = void); the file is damaged or from another data set"
         )
 
 
 # Not registered, because tensorflow-datasets has data sets of the same names.
 class _Writer(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     VERSION = tfds.core.Version(VERSION)
-    # Otherwise tensorflow-datasets looks for checksums beside the code, with a package that it
+    # Otherwise tensorflow-datasets looks for checksums next to the code, with a package that it
     # does not install.
     code_path = None
 
@@ -125,7 +127,7 @@ class _Writer(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 )
             self._split_of[name] = split
             names.append(name)
-            # Keys ascend, so that the order stays, and are spread over the buckets.
+            # Ascending keys keep the order; the first part spreads them over the whole range.
             bucket = len(names) * BUCKETS // (len(examples) + 1)
             yield bucket * (KEYS // BUCKETS) + len(names), record
         self._check_count(split, len(names))

@@ -151,8 +151,8 @@ def test_a_sample(folder):
     [
         (["--data_dir=absent"], "absent: no such folder; give the folder of a data set"),
         (["--allow_data=void"], "unknown kind of finding 'void'; available: list_missing, "),
-        (["--dataset=voc12"], "no prepared data; make it with python tools/prepare_data.py"),
-        (["--splits="], "--splits names no list; give some, as --splits=train,val"),
+        (["--dataset=voc12"], "no prepared data; make it with deeplab-tf prepare-data"),
+        (["--splits="], "--splits names no list; give some, such as --splits=train,val"),
         (["--splits=train,train"], "list 'train': is named twice, to train and to validate on"),
     ],
 )

@@ -83,5 +83,5 @@ def test_a_flagfile_is_printed_by_name():
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_file_has_its_command_and_figure(path):
     text = path.read_text()
-    assert f"python tools/train.py --flagfile=configs/{path.name} --data_dir=D" in text
+    assert f"deeplab-tf train --flagfile={path.stem} --data_dir=D" in text
     assert "# Published mean IoU, val: none." in text or configs.published(text)[0]

@@ -254,7 +254,7 @@ def test_classes_of_other_names_are_worth_a_warning(model, data_dir, tmp_path):
     done = run_tool(*evaluate)
     assert done.status == 0, done.err
     (line,) = [line for line in done.out.splitlines() if "warning" in line]
-    assert line.startswith(f"warning: class 2 is {names[2]!r} to the model {tmp_path} but")
+    assert line.startswith(f"warning: class 2 is {names[2]!r} in the model {tmp_path} but")
     assert f"{label_set.names[2]!r} in the data set {data_dir};" in line
 
 
@@ -273,7 +273,7 @@ def test_a_folder_for_a_file_is_refused(model_dir, data_dir, tmp_path, flag):
         (["--split=test"], "test.txt: no such list"),
         (["--data_dir=nowhere"], "nowhere: no such folder"),
         (["--model=nowhere"], "nowhere"),
-        (["--skip=3"], "--skip=3: nothing is left of the 3 images of val"),
+        (["--skip=3"], "--skip=3: val has only 3 images"),
         (["--scales=1,x"], "--scales=1,x"),
         (["--scales=0"], "--scales=0; give numbers above 0"),
         (["--tile=9"], "tile 9"),

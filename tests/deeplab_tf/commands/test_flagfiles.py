@@ -53,7 +53,7 @@ def test_flags_are_put_in_the_place_of_their_file(tmp_path):
 def test_files_that_cannot_be_used(tmp_path):
     loop = tmp_path / "loop.flags"
     loop.write_text(f"--flagfile={loop}\n")
-    with pytest.raises(InputError, match=r"loop\.flags: names itself"):
+    with pytest.raises(InputError, match=r"loop\.flags: includes itself"):
         expand_flagfiles([f"--flagfile={loop}"])
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="binary: not a flagfile"):

@@ -78,7 +78,7 @@ def test_a_file_that_lacks_layers(tmp_path):
     path = write(tmp_path / "net.caffemodel", ["conv1_2", "conv5_2", "conv5_3", "fc7"])
     done = run(path, tmp_path / "out.keras")
     path.unlink()
-    assert "has nothing for block1_conv2, block5_conv2, block5_conv3 and 1 more" in done.error
+    assert "has no weights for block1_conv2, block5_conv2, block5_conv3 and 1 more" in done.error
     assert "not filled: block1_conv2, block5_conv2, block5_conv3, fc7\n" in done.out
     assert list(tmp_path.iterdir()) == []
 

@@ -201,7 +201,7 @@ def test_settings_reach_the_network(model, model_dir, data_dir, tmp_path):
 
 def test_the_ends_of_the_grid_are_told(model_dir, data_dir, tmp_path):
     done = search(model_dir, data_dir, tmp_path, "--rounds=0", "--limit=1")
-    assert "The best w1 is at an end of its grid; widen it with --grid_w1=" in done.out
+    assert "The best w1 is at an end of its grid; widen the grid with --grid_w1=" in done.out
     assert "The best sigma_alpha" not in done.out
 
 
@@ -264,8 +264,8 @@ def test_truths_without_a_class(model_dir, tmp_path):
         (["--grid_w1=3,x"], "--grid_*: could not convert string to float: 'x'"),
         (["--grid_w1=3,3"], "--grid_*: SearchGrid: w1 has values [3.0, 3.0]"),
         (["--grid_sigma_beta=0"], "sigma_beta must be a finite number above 0"),
-        (["--crf_w1=4"], "--crf_w1: is searched; fix it with --grid_w1=VALUE"),
-        (["--crf_params=x.json"], "--crf_params: parameters are searched here"),
+        (["--crf_w1=4"], "--crf_w1: this parameter is searched; to fix it, give --grid_w1"),
+        (["--crf_params=x.json"], "--crf_params: this command searches the parameters"),
         (["--crf_iterations=-1"], "iterations must be a whole number"),
         (["stray"], "unexpected argument 'stray'"),
     ],

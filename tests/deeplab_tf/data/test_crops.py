@@ -10,7 +10,8 @@ import tensorflow as tf
 from deeplab_tf.data import image_files
 from deeplab_tf.data.augment import draw_change
 from deeplab_tf.data.examples import Example
-from deeplab_tf.data.image_files import encode_label, load_pair
+from deeplab_tf.data.image_files import load_pair
+from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.pipeline import input_error_from, training_batches
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import MEAN_RGB

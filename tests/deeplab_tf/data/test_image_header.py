@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted import cmyk_jpeg, png, with_orientation
 
-from deeplab_tf.data.image_files import encode_label
 from deeplab_tf.data.image_header import Header, read_header
+from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.errors import InputError
 
 LABEL = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab_tf.data.examples import Example, RecordExample
-from deeplab_tf.data.image_files import encode_label
+from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.pipeline import input_error_from, training_batches
 from deeplab_tf.data.voc import read_split
 from deeplab_tf.errors import InputError

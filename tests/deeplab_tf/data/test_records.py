@@ -106,7 +106,7 @@ def test_copies_beside_are_no_versions(data_dir, copy):
 
 
 def test_data_that_is_not_prepared_names_the_command(tmp_path):
-    command = f"prepare_data.py --dataset=camvid --data_dir={tmp_path}"
+    command = f"deeplab-tf prepare-data --dataset=camvid --data_dir={tmp_path}"
     with pytest.raises(InputError, match=command):
         open_dataset("camvid", tmp_path, "train")
     with pytest.raises(InputError, match="--dataset=camvid '--data_dir=my data'"):

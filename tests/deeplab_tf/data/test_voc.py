@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from deeplab_tf.data.examples import Example
-from deeplab_tf.data.image_files import encode_label, load_pair
+from deeplab_tf.data.image_files import load_pair
+from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.lists import parse_entry
 from deeplab_tf.data.voc import find_files, read_classes, read_colors, read_label_set, read_split

@@ -15,7 +15,8 @@ from worker_train import train
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.distribute.strategy import make_strategy
 from deeplab_tf.errors import InputError
-from deeplab_tf.training.loop import LoopSettings, Trainer
+from deeplab_tf.training.loop import Trainer
+from deeplab_tf.training.settings import LoopSettings
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -122,7 +123,7 @@ def test_two_workers_train_by_the_tool_and_leave_an_ordinary_training(tmp_path):
     with running([tool, "--strategy=multi_worker", "--steps=2", *flags]) as processes:
         chief, other = (ended(process) for process in processes)
     assert [chief.status, other.status] == [0, 0], (chief, other)
-    assert "batch normalization is over all 2 devices" in chief.out
+    assert "batch normalization uses the whole batch on all 2 devices" in chief.out
     assert "step 2: validation score" in chief.out and "2 steps done" in chief.out
     assert other.out == ""
     names = {path.name for path in model_dir.iterdir()}

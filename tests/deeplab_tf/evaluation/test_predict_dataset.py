@@ -14,7 +14,8 @@ from crf import CRFParams
 from crf.memory import inference_bytes
 from deeplab_tf import InputError
 from deeplab_tf.data.examples import Example
-from deeplab_tf.data.image_files import encode_label, load_pair
+from deeplab_tf.data.image_files import load_pair
+from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.evaluation import predict_dataset
 from deeplab_tf.evaluation.inference import apply_crf, most_probable, predict_probabilities
 from deeplab_tf.evaluation.predict_dataset import predict_examples

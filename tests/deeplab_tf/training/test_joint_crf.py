@@ -16,7 +16,7 @@ from deeplab_tf.labels import VOID
 from deeplab_tf.models import network_and_crf, with_crf
 from deeplab_tf.models.precision import build_with_precision
 from deeplab_tf.training.joint_crf import CRFTraining, crf_path, crf_rules
-from deeplab_tf.training.loop import LoopSettings, Trainer
+from deeplab_tf.training.loop import Trainer
 from deeplab_tf.training.losses import (
     ProbabilityObjective,
     ScoreMapObjective,
@@ -24,6 +24,7 @@ from deeplab_tf.training.losses import (
 )
 from deeplab_tf.training.optimizer import PUBLISHED_RULES, LayerwiseSGD, multipliers
 from deeplab_tf.training.schedules import Poly
+from deeplab_tf.training.settings import LoopSettings
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -23,10 +23,11 @@ from tiny_training import (
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import lock_folder
 from deeplab_tf.labels import VOID
-from deeplab_tf.training.loop import LoopSettings, Trainer
+from deeplab_tf.training.loop import Trainer
 from deeplab_tf.training.losses import ScoreMapObjective, masked_cross_entropy
 from deeplab_tf.training.optimizer import LayerwiseSGD
 from deeplab_tf.training.schedules import Poly
+from deeplab_tf.training.settings import LoopSettings
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

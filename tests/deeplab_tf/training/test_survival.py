@@ -91,7 +91,7 @@ def test_sigterm_ends_a_process_with_a_checkpoint_and_status_0(tmp_path):
         process.terminate()
         message = process.communicate(timeout=300)[0]
     assert process.returncode == 0
-    assert "stopped by SIGTERM after step" in message and "the same command goes on" in message
+    assert "stopped by SIGTERM after step" in message and "the same command continues" in message
     step = int(message.split("after step ")[1].split()[0])
     assert (tmp_path / "checkpoints" / f"step-{step}.index").exists()
     assert f"continuing from step {step} of {STEPS}" in run(tmp_path)

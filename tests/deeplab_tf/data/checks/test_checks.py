@@ -18,7 +18,7 @@ from deeplab_tf.data.checks import (
 )
 from deeplab_tf.data.datasets import label_colors
 from deeplab_tf.data.examples import RecordExample
-from deeplab_tf.data.image_files import encode_label
+from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.errors import InputError
 
 PLAIN = np.zeros((SIDE, SIDE), np.uint8)
@@ -136,7 +136,7 @@ def test_several_errors_are_one_line(make):
     assert str(error.value).startswith(
         f"2 problems in the data, the first: {examples[0].label}: label values 7 of no class"
     )
-    assert str(error.value).endswith("; run tools/check_data.py for all")
+    assert str(error.value).endswith("; deeplab-tf check-data lists them all")
     assert "\n" not in str(error.value)
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from planted import SIDE, THREE, blocks, kinds, write_example
 
 from deeplab_tf.data.checks.inspection import gray_shades, inspect_example, value_remedy
-from deeplab_tf.data.image_files import encode_label, load_label, load_pair
+from deeplab_tf.data.image_files import load_label, load_pair
+from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.errors import InputError
 
 PLAIN = np.zeros((SIDE, SIDE), np.uint8)

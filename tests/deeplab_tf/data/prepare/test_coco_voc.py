@@ -178,7 +178,7 @@ def test_masks_of_other_forms_are_errors(tmp_path, mask, reason):
 def test_something_else_is_no_annotation_file(tmp_path, text):
     path = tmp_path / "a.json"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"a\.json: no COCO annotations"):
+    with pytest.raises(InputError, match=r"a\.json: not COCO annotations"):
         load_source(path)
     with pytest.raises(InputError, match=r"nowhere\.json: No such file"):
         load_source(tmp_path / "nowhere.json")

@@ -1,0 +1,75 @@
+"""The files of a training: last.keras, best.keras, and the checkpoints."""
+
+from deeplab_tf.training.best_models import BestModels
+from deeplab_tf.training.checkpoints import copy_weights
+
+
+class SavedFiles:
+    """Writes the models and checkpoints of one training; of several workers only the chief does.
+
+    Args:
+      folder: Path of the training's folder.
+      model: the model that is trained.
+      kept_model: the model that is validated and saved, after copying the weights into it; it
+        may be `model` itself.
+      save: function that writes a model to the path of a `.keras` file.
+      checkpoints: `deeplab_tf.training.checkpoints.Checkpoints`.
+      guards: `deeplab_tf.training.guards.Guards`.
+      is_chief: whether this worker writes files.
+
+    Attributes:
+      saved_step: the step of the newest checkpoint, or the step that the training resumed from.
+    """
+
+    def __init__(self, folder, model, kept_model, save, checkpoints, guards, is_chief):
+        self._folder, self._save_model, self._is_chief = folder, save, is_chief
+        self._model, self._kept_model = model, kept_model
+        self._checkpoints, self._guards = checkpoints, guards
+        self._best_models = BestModels(folder, folder / "checkpoints")
+        self.saved_step = 0
+
+    @property
+    def last_path(self):
+        """Path of the newest model."""
+        return self._folder / "last.keras"
+
+    def current_model(self):
+        """The model that is validated and saved, with the current weights."""
+        if self._kept_model is not self._model:
+            copy_weights(self._model, self._kept_model)
+        return self._kept_model
+
+    def save_last(self):
+        """Save the current model as the newest one."""
+        self._save(self.last_path)
+
+    def save_best(self):
+        """Save the current model as the best one, with a copy for later checkpoints."""
+        self._save(self._folder / "best.keras")
+        with self._guards.writing():
+            self._best_models.add(self._checkpoints.state.step)
+
+    def save_checkpoint(self):
+        """Save a checkpoint, and delete the best models that no checkpoint needs any more."""
+        if self._is_chief:
+            with self._guards.writing():
+                self._checkpoints.save()
+                self.saved_step = self._checkpoints.state.step
+                # Only now, because older checkpoints stay if this one cannot be saved.
+                self._best_models.forget_before(self._checkpoints.oldest_step)
+
+    def go_back(self, step):
+        """Make the saved models those of the checkpoint of this step.
+
+        A training that was killed may have left newer ones.
+        """
+        if step:
+            self.save_last()
+        with self._guards.writing():
+            self._best_models.go_back(step)
+
+    def _save(self, path):
+        if self._is_chief:
+            model = self.current_model()
+            with self._guards.writing():
+                self._save_model(model, path)
