@@ -14,7 +14,8 @@ from crf import dense_crf
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.fast.fuse import fuse
 from deeplab_tf.models.multiscale import maximum_over_scales
-from deeplab_tf.models.resize import find_output_stride, pad_to_cells, upsample_scores
+from deeplab_tf.models.padding import pad_to_cells
+from deeplab_tf.models.resize import find_output_stride, upsample_scores
 
 
 def segment(

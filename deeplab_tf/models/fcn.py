@@ -12,7 +12,8 @@ from keras import layers, ops
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.backbones import original_backbone
 from deeplab_tf.models.heads import Head, check_num_classes
-from deeplab_tf.models.resize import CropToImages, PadToMultiple
+from deeplab_tf.models.padding import PadToMultiple
+from deeplab_tf.models.resize import CropToImages
 from deeplab_tf.models.weights import read_weights, start_from, subsample_classifier
 
 _FC = Head((1,), 7, 4096)  # fc6 and fc7 at the size of the ImageNet classifier

@@ -4,7 +4,8 @@ import keras
 from keras import ops
 
 from crf import DenseCRF
-from deeplab_tf.models.resize import PadToCells, UpsampleScores, find_output_stride
+from deeplab_tf.models.padding import PadToCells
+from deeplab_tf.models.resize import UpsampleScores, find_output_stride
 
 _CRF_LAYER = "crf"  # its variables are crf/w1, crf/w2 and crf/compatibility
 

@@ -1,4 +1,4 @@
-"""Padding, resizing and upsampling, by hand and against NumPy's interpolation."""
+"""Resizing and upsampling, by hand and against NumPy's interpolation."""
 
 import keras
 import numpy as np
@@ -7,49 +7,15 @@ import tensorflow as tf
 from tiny_model import color_model
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.labels import MEAN_RGB
+from deeplab_tf.models.padding import PadToCells, PadToMultiple, pad_to_cells
 from deeplab_tf.models.resize import (
     CropToImages,
-    PadToCells,
-    PadToMultiple,
     UpsampleScores,
     find_output_stride,
-    pad_to_cells,
     resize_aligned,
     scale_aligned,
     upsample_scores,
 )
-
-
-def test_padding_by_hand():
-    images = tf.fill([1, 2, 3, 3], 7.0)
-    padded = pad_to_cells(images, 2).numpy()
-    assert padded.shape == (1, 3, 3, 3)
-    np.testing.assert_array_equal(padded[:, :2], images)
-    np.testing.assert_array_equal(padded[0, 2], np.tile(np.float32(MEAN_RGB), (3, 1)))
-
-
-@pytest.mark.parametrize(
-    ("size", "pad_to", "padded"),
-    [
-        ((9, 17), None, (9, 17)),
-        ((8, 18), None, (9, 25)),
-        ((1, 2), None, (1, 9)),
-        ((8, 17), 33, (33, 33)),
-        ((8, 40), 33, (33, 41)),
-        ((8, 17), 30, (33, 33)),
-    ],
-)
-def test_sizes_of_whole_cells(size, pad_to, padded):
-    assert pad_to_cells(tf.zeros((1, *size, 3)), 8, pad_to).shape[1:3] == padded
-
-
-def test_padding_to_a_multiple():
-    images = tf.random.uniform((1, 5, 8, 3))
-    padded = PadToMultiple(4)(images)
-    assert padded.shape == (1, 8, 8, 3)
-    np.testing.assert_array_equal(padded[:, :5], images)
-    np.testing.assert_allclose(padded[0, 7, 7], MEAN_RGB, rtol=1e-6)
 
 
 def test_lengths_as_published():

@@ -1,0 +1,90 @@
+"""Padding of images to whole score cells, or to the 513 pixels of the papers' tests.
+
+A network with output stride s has score cell (i, j) on pixel (s i, s j), so an image of k s + 1
+pixels has a cell on its last pixel. Padding holds the mean color, which a network that subtracts
+this mean sees as zeros.
+"""
+
+import keras
+from keras import ops
+
+from deeplab_tf.labels import MEAN_RGB
+
+
+def pad_to_cells(images, output_stride, pad_to=None):
+    """Pad with the mean color, at the bottom and right, to the next size of k s + 1.
+
+    Args:
+      images: `(B, H, W, 3)` float32, values 0..255.
+      output_stride: s, pixels per score cell.
+      pad_to: minimum height and width in pixels; None: no minimum.
+
+    Returns:
+      `(B, H', W', 3)` float32.
+
+    Example:
+      >>> pad_to_cells(images, 8, pad_to=513)  # at least 513x513, the papers' size for testing
+    """
+    missing = []
+    for length in ops.shape(images)[1:3]:
+        wanted = length if pad_to is None else ops.maximum(length, pad_to)
+        cells = (wanted - 1 + output_stride - 1) // output_stride
+        missing.append(cells * output_stride + 1 - length)
+    return _pad_with_mean(images, *missing)
+
+
+def _pad_with_mean(images, rows, columns):
+    widths = [[0, 0], [0, rows], [0, columns], [0, 0]]
+    # ops.pad takes one constant for all channels, so the mean is added where the padding is.
+    is_padding = ops.pad(ops.zeros_like(images[:1, ..., :1]), widths, constant_values=1)
+    return ops.pad(images, widths) + is_padding * ops.convert_to_tensor(MEAN_RGB, "float32")
+
+
+class Float32Layer(keras.layers.Layer):
+    """A layer that computes in float32 under every dtype policy."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+
+
+@keras.saving.register_keras_serializable(package="deeplab_tf")
+class PadToCells(Float32Layer):
+    """`pad_to_cells` as a layer: images `(B, H, W, 3)` padded to whole score cells.
+
+    Args:
+      output_stride: pixels per score cell.
+    """
+
+    def __init__(self, output_stride, **kwargs):
+        super().__init__(**kwargs)
+        self.output_stride = output_stride
+
+    def call(self, images):
+        """Pad `(B, H, W, 3)`."""
+        return pad_to_cells(images, self.output_stride)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "output_stride": self.output_stride}
+
+
+@keras.saving.register_keras_serializable(package="deeplab_tf")
+class PadToMultiple(Float32Layer):
+    """Pads images with the mean color, at the bottom and right, to whole multiples.
+
+    Args:
+      multiple: what the padded height and width are divisible by, in pixels.
+    """
+
+    def __init__(self, multiple, **kwargs):
+        super().__init__(**kwargs)
+        self.multiple = multiple
+
+    def call(self, images):
+        """Pad `(B, H, W, 3)`."""
+        missing = (-length % self.multiple for length in ops.shape(images)[1:3])
+        return _pad_with_mean(images, *missing)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "multiple": self.multiple}

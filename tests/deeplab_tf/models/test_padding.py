@@ -1,0 +1,39 @@
+"""Padding to whole cells and to 513 pixels, by hand."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab_tf.labels import MEAN_RGB
+from deeplab_tf.models.padding import PadToMultiple, pad_to_cells
+
+
+def test_padding_by_hand():
+    images = tf.fill([1, 2, 3, 3], 7.0)
+    padded = pad_to_cells(images, 2).numpy()
+    assert padded.shape == (1, 3, 3, 3)
+    np.testing.assert_array_equal(padded[:, :2], images)
+    np.testing.assert_array_equal(padded[0, 2], np.tile(np.float32(MEAN_RGB), (3, 1)))
+
+
+@pytest.mark.parametrize(
+    ("size", "pad_to", "padded"),
+    [
+        ((9, 17), None, (9, 17)),
+        ((8, 18), None, (9, 25)),
+        ((1, 2), None, (1, 9)),
+        ((8, 17), 33, (33, 33)),
+        ((8, 40), 33, (33, 41)),
+        ((8, 17), 30, (33, 33)),
+    ],
+)
+def test_sizes_of_whole_cells(size, pad_to, padded):
+    assert pad_to_cells(tf.zeros((1, *size, 3)), 8, pad_to).shape[1:3] == padded
+
+
+def test_padding_to_a_multiple():
+    images = tf.random.uniform((1, 5, 8, 3))
+    padded = PadToMultiple(4)(images)
+    assert padded.shape == (1, 8, 8, 3)
+    np.testing.assert_array_equal(padded[:, :5], images)
+    np.testing.assert_allclose(padded[0, 7, 7], MEAN_RGB, rtol=1e-6)
