@@ -200,6 +200,7 @@ def test_xla_and_the_training_of_the_crf_are_refused_together(tmp_path):
     assert "--xla cannot compile the CRF of --crf_train; leave one out" in done.error
 
 
+@pytest.mark.slow
 def test_sigterm_while_validating_is_status_0_and_the_training_goes_on(
     tmp_path, data_dir, monkeypatch
 ):
