@@ -28,7 +28,7 @@ def find_model(path):
                 return path / name
         raise InputError(
             f"no model in {path}: expected {BEST} or {LAST}; train one with "
-            f"`python tools/train.py --model_dir={path} ...`"
+            f"`deeplab-tf train --model_dir={path} ...`"
         )
     if not path.is_file():
         raise InputError(f"no model {path}; give a .keras file or a model directory")
