@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from deeplab_tf.models import backbone_names
+
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = (ROOT / "README.md").read_text().partition("## Where is what")[2].partition("\n## ")[0]
 ROWS = [line.split("|")[1:3] for line in TABLE.splitlines() if line.startswith("| `")]
@@ -43,3 +45,8 @@ def test_links_of_the_pages_exist():
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_number_of_backbones():
+    text = " ".join((ROOT / "README.md").read_text().split())
+    assert f"any of {len(backbone_names())} keras.applications networks" in text

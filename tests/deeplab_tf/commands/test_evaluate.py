@@ -31,18 +31,6 @@ def data_dir(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def model(data_dir):
-    return random_model(read_label_set(data_dir).num_classes)
-
-
-@pytest.fixture(scope="module")
-def model_dir(tmp_path_factory, model):
-    folder = tmp_path_factory.mktemp("model")
-    model.save(folder / "best.keras")
-    return folder
-
-
 def expected_scores(model, data_dir, limit=None, skip=0, **settings):
     label_set = read_label_set(data_dir)
     confusion = ConfusionMatrix(label_set.num_classes)

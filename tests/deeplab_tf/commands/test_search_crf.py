@@ -27,18 +27,6 @@ def data_dir(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def model(data_dir):
-    return random_model(read_label_set(data_dir).num_classes)
-
-
-@pytest.fixture(scope="module")
-def model_dir(tmp_path_factory, model):
-    folder = tmp_path_factory.mktemp("model")
-    model.save(folder / "best.keras")
-    return folder
-
-
 @pytest.fixture
 def crf_calls(monkeypatch):
     """The points that the CRF is run with, image after image; the CRF itself runs as ever."""
