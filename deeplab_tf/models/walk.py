@@ -12,8 +12,17 @@ def leaf_layers(model):
     Example:
       >>> frozen = [layer for layer in leaf_layers(model) if not layer.trainable]
     """
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from leaf_layers(layer)
+    return (step for step in leaf_operations(model) if isinstance(step, keras.Layer))
+
+
+def leaf_operations(model):
+    """Yield the layers that are not models, and the bare operations of `keras.ops` between them.
+
+    Args:
+      model: any `keras.Model`; the layers and operations of nested models are included.
+    """
+    for step in getattr(model, "operations", model.layers):
+        if isinstance(step, keras.Model):
+            yield from leaf_operations(step)
         else:
-            yield layer
+            yield step
