@@ -38,7 +38,8 @@ def define_flags(values):
     define.bool(
         "drop_classes",
         False,
-        "Leave out the file's last layer; the new one has --num_classes classes and is untrained.",
+        "Leave out the file's last layer; the new one has --num_classes classes and is untrained. "
+        "Also for the ImageNet ResNet-101 that the authors started from.",
     )
     define.enum(
         "labels",
