@@ -6,7 +6,8 @@ from deeplab_tf.commands.flags.scales import read_scales
 from deeplab_tf.models import start_from
 from deeplab_tf.training.freezing import freeze_bn, set_bn_momentum, train_only
 
-# The flags that have no effect on an FCN.
+# The flags that have an effect on one of the networks only.
+_OF_FCN = ("fcn_stride", "fcn_fixed_upsampling")
 _OF_DEEPLAB = (
     "head",
     "output_stride",
@@ -71,6 +72,12 @@ def _define_architecture(define):
     define.integer(
         "fcn_stride", 8, "FCN: pixels between two positions of its finest scores; 32, 16 or 8."
     )
+    define.bool(
+        "fcn_fixed_upsampling",
+        False,
+        "FCN: keep all upsampling bilinear, as in the authors' released networks, instead of "
+        "learning all but the last, as in the paper.",
+    )
     define.integer(
         "output_stride", 8, "Pixels between two positions of the scores; paper: 8.", lower_bound=1
     )
@@ -108,8 +115,8 @@ def _define_start(define):
     define.bool(
         "freeze_bn",
         False,
-        "Batch normalization: do not train statistics, scales and offsets; paper (ResNet-101): "
-        "yes.",
+        "Batch normalization: do not train statistics, scales and offsets, nor the biases of "
+        "convolutions right before it, which are further offsets; paper (ResNet-101): yes.",
     )
 
 
@@ -123,8 +130,15 @@ def build_network(flags, num_classes):
     weights = None if flags.weights == "none" or flags.init_from else flags.weights
     if flags.network == "fcn":
         refuse_given(flags, _OF_DEEPLAB, "has no effect on --network=fcn; leave it out")
-        model = build_fcn(flags.backbone, flags.fcn_stride, num_classes, weights)
+        model = build_fcn(
+            flags.backbone,
+            flags.fcn_stride,
+            num_classes,
+            weights,
+            fixed_upsampling=flags.fcn_fixed_upsampling,
+        )
     else:
+        refuse_given(flags, _OF_FCN, "has no effect without --network=fcn; add it or leave it out")
         model = build_deeplab(
             flags.backbone,
             flags.head,
