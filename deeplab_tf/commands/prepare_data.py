@@ -55,8 +55,8 @@ def _define_options(define):
     define.integer(
         "sbd_void_border",
         0,
-        "voc12_aug: width of the void on each side of every border in SBD's labels, in pixels; 2 "
-        "is about the width in VOC's labels. Paper: 0.",
+        "voc12_aug, voc11_sbd: width of the void on each side of every border in SBD's labels, in "
+        "pixels; 2 is about the width in VOC's labels. Paper: 0.",
     )
     define.integer(
         "min_pixels",
