@@ -169,7 +169,8 @@ def write_results(flags, grid, trials, before, num_images):
         print(f"The best {name} is at an end of its grid; widen the grid with --grid_{name}=...")
     print_written(out_dir / FLAGFILE, out_dir / PICTURE, out_dir / "search.json")
     # The images of the search are left out of the score, unless they are all that there are.
-    skip = [f"--skip={num_images}"] if flags.limit else []
+    examples, *_ = open_split(flags, flags.split)
+    skip = [f"--skip={num_images}"] if num_images < len(examples) else []
     same = not_remembered(flags, DATA_FLAGS + SETTING_FLAGS)
     found = f"--flagfile={out_dir / FLAGFILE}"
     print_next("evaluate", f"--model={flags.model}", *same, *skip, found)
