@@ -1,5 +1,6 @@
 """Finds out whose a weights file is, for the message that it does not fit a network."""
 
+import functools
 import re
 import zipfile
 from collections import Counter
@@ -82,6 +83,7 @@ def _holds(stored, name):
     return not _shapes(name) - stored
 
 
+@functools.cache
 def _shapes(name):
     # Builds the layers without memory for their weights.
     with keras.StatelessScope(initialize_variables=False):

@@ -25,7 +25,7 @@ def run(tmp_path_factory):
     """(data set, folder of a training of two steps on it, what the training printed)."""
     place = tmp_path_factory.mktemp("it is")  # with a space
     data_dir, model_dir = place / "synthetic", place / "run"
-    write_synthetic(data_dir, num_train=4, num_val=2, size=(64, 64))
+    write_synthetic(data_dir, num_train=4, num_val=2, size=(128, 128))
     done = run_tool(
         "train", *TINY, "--dataset=synthetic", f"--data_dir={data_dir}", "--eval_images=1",
         f"--model_dir={model_dir}", "--steps=2",
@@ -34,8 +34,12 @@ def run(tmp_path_factory):
     return data_dir, model_dir, done.out
 
 
-def copy_of(run, tmp_path):
-    return shutil.copytree(run[1], tmp_path / "run")
+def copy_of(run, tmp_path, num_classes=None):
+    """A copy of the folder; with `num_classes`, its networks are ones of a single layer."""
+    folder = shutil.copytree(run[1], tmp_path / "run")
+    for name in ("best.keras", "last.keras") if num_classes else ():
+        random_model(num_classes).save(folder / name)
+    return folder
 
 
 def test_a_training_remembers_itself(run):
@@ -77,7 +81,7 @@ def test_weights_are_not_read_again_where_a_checkpoint_replaces_them(run, tmp_pa
 
 def test_evaluation_and_search_by_the_folder_alone(run, tmp_path):
     data_dir, _, _ = run
-    model_dir = copy_of(run, tmp_path)
+    model_dir = copy_of(run, tmp_path, Run.load(run[1]).label_set.num_classes)
     done = run_tool("evaluate", f"--model={model_dir / 'last.keras'}")
     assert done.status == 0, done.err
     lines = done.out.splitlines()
@@ -108,7 +112,7 @@ def test_evaluation_and_search_by_the_folder_alone(run, tmp_path):
 
 def test_class_names_without_labels_json(run, tmp_path):
     data_dir, _, _ = run
-    model_dir = copy_of(run, tmp_path)
+    model_dir = copy_of(run, tmp_path, Run.load(run[1]).label_set.num_classes)
     (model_dir / "labels.json").unlink()
     image = data_dir / "JPEGImages" / "val_0000.jpg"
     done = run_tool("predict", f"--model={model_dir}", f"--out_dir={tmp_path / 'o'}", image)

@@ -9,6 +9,7 @@ import deeplab_tf
 from deeplab_tf.errors import InputError
 from deeplab_tf.models import foreign_weights
 from deeplab_tf.models.foreign_weights import find_owner
+from deeplab_tf.models.weights import load_whole
 
 
 @pytest.fixture(scope="module")
@@ -16,11 +17,16 @@ def mobilenetv2():
     return keras.applications.MobileNetV2(weights=None, include_top=False)
 
 
-def refusal(path, num_classes=2, backbone="mobilenet"):
+@pytest.fixture(scope="module")
+def network():
+    return deeplab_tf.build_deeplab("mobilenet", "large_fov", 2, weights=None)
+
+
+def refusal(network, path):
     with pytest.raises(InputError) as error:
-        deeplab_tf.build_deeplab(backbone, "large_fov", num_classes, weights=path)
+        load_whole(network, path, "mobilenet")
     message = str(error.value)
-    assert message.startswith(f"weights {path} fit neither the backbone {backbone!r} nor")
+    assert message.startswith(f"weights {path} fit neither the backbone 'mobilenet' nor")
     assert "\n" not in message and "nested container" not in message
     return message
 
@@ -28,19 +34,19 @@ def refusal(path, num_classes=2, backbone="mobilenet"):
 @pytest.mark.parametrize(
     "name", ["mobilenet_v2_no_top.h5", "mobilenet_v2.weights.h5", "MobileNetV2.keras"]
 )
-def test_the_file_of_another_backbone(mobilenetv2, tmp_path, name):
+def test_the_file_of_another_backbone(network, mobilenetv2, tmp_path, name):
     path = tmp_path / name
     save = mobilenetv2.save_weights if name.endswith(".weights.h5") else mobilenetv2.save
     save(path)
-    assert refusal(path).endswith(
+    assert refusal(network, path).endswith(
         "its backbone is mobilenetv2; give --backbone=mobilenetv2 (in Python: "
         "backbone='mobilenetv2')"
     )
 
 
-def test_the_released_file(weights):
+def test_the_released_file(network, weights):
     (path,) = weights.glob("mobilenetv2_imagenet_*.weights.h5")
-    assert "its backbone is mobilenetv2; give --backbone=mobilenetv2" in refusal(path)
+    assert "its backbone is mobilenetv2; give --backbone=mobilenetv2" in refusal(network, path)
 
 
 def test_the_name_of_the_file_does_not_matter(mobilenetv2, monkeypatch):
@@ -62,23 +68,27 @@ def test_what_extends_another_backbone_is_told_apart():
     assert find_owner(stored, "vgg16_or_vgg19.h5", "vgg16") == "vgg19"
 
 
-@pytest.mark.parametrize("name", ["whole.keras", "whole.weights.h5"])
-def test_the_same_network_for_other_classes(tmp_path, name):
-    whole = deeplab_tf.build_deeplab("mobilenet", "large_fov", 5, weights=None)
-    path = tmp_path / name
-    whole.save(path) if name.endswith(".keras") else whole.save_weights(path)
-    message = refusal(path)
-    assert ": it is this network with 5 classes instead of 2; " in message
-    if name.endswith(".keras"):
-        assert f"give --init_from={path} instead of --weights" in message
-    else:
-        assert "save the network as a .keras file, and give that to --init_from" in message
+def with_head(network, num_classes, kernel_size):
+    """The network with another last convolution."""
+    layer = keras.layers.Conv2D(num_classes, kernel_size, padding="same")
+    return keras.Model(network.input, layer(network.layers[-1].input))
 
 
-def test_the_same_backbone_with_another_head(tmp_path):
+def test_the_same_network_for_other_classes(network, tmp_path):
+    path, weights_path = tmp_path / "whole.keras", tmp_path / "whole.weights.h5"
+    other = with_head(network, 5, kernel_size=3)
+    other.save(path)
+    other.save_weights(weights_path)
+    start = ": it is this network with 5 classes instead of 2; "
+    assert f"{start}give --init_from={path} instead of --weights" in refusal(network, path)
+    advice = "save the network as a .keras file, and give that to --init_from"
+    assert start + advice in refusal(network, weights_path)
+
+
+def test_the_same_backbone_with_another_head(network, tmp_path):
     path = tmp_path / "whole.keras"
-    deeplab_tf.build_deeplab("mobilenet", "aspp_s", 2, weights=None).save(path)
-    assert "its backbone is mobilenet, but its head is another one" in refusal(path)
+    with_head(network, 2, kernel_size=1).save(path)
+    assert "its backbone is mobilenet, but its head is another one" in refusal(network, path)
 
 
 def test_a_network_without_a_backbone_is_not_searched_for(monkeypatch):
