@@ -3,6 +3,8 @@
 import json
 import shutil
 
+import keras
+import numpy as np
 import pytest
 from tiny_model import random_model
 from tool_runner import run_tool
@@ -77,6 +79,26 @@ def test_weights_are_not_read_again_where_a_checkpoint_replaces_them(run, tmp_pa
     done = run_tool("train", f"--model_dir={model_dir}")
     assert done.status == 0, done.err
     assert "training is complete: 2 of 2 steps" in done.out
+
+
+@pytest.mark.slow
+def test_a_stopped_training_ends_with_the_weights_of_an_unbroken_one(run, tmp_path):
+    """The checkpoint replaces the weights to start from, and the state of dropout with them."""
+    data_dir, model_dir, _ = run
+    start = shutil.copy(model_dir / "last.keras", tmp_path / "start.keras")
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    flags = [*TINY, "--dataset=synthetic", f"--data_dir={data_dir}", "--eval_images=0"]
+    flags += [f"--init_from={start}", "--schedule=step", "--learning_rate=1e-2"]
+    assert run_tool("train", *flags, f"--model_dir={whole}", "--steps=4").status == 0
+    assert run_tool("train", *flags, f"--model_dir={cut}", "--steps=2").status == 0
+    start.unlink()
+    done = run_tool("train", f"--model_dir={cut}", "--steps=4")
+    assert done.status == 0, done.err
+    one, other = (
+        keras.saving.load_model(folder / "last.keras").get_weights() for folder in (whole, cut)
+    )
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_evaluation_and_search_by_the_folder_alone(run, tmp_path):

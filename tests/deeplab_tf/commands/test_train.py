@@ -217,6 +217,7 @@ def test_sigterm_while_validating_is_status_0_and_the_training_goes_on(
     assert done.status == 0, done.err
     checkpoints = tmp_path / "model" / "checkpoints"
     assert f"stopped by SIGTERM after step 1 of 2: checkpoint {checkpoints / 'step-1'}" in done.out
+    assert done.out.endswith(f"\nnext: deeplab-tf train --model_dir={tmp_path / 'model'}\n")
     done = run_tool("train", *flags)
     assert done.status == 0, done.err
     said = "continuing from step 1 of 2", "step 1: mean IoU on", "step 2: mean IoU on"
