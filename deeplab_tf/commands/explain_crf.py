@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from crf.search import SearchGrid
-from deeplab_tf.commands.flags.crf import define_crf_flags, given_params
+from deeplab_tf.commands.flags.crf import PARAMETER_FLAGS, define_crf_flags, given_params
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.flags.model import (
     define_model_flags,
@@ -23,7 +23,13 @@ from deeplab_tf.commands.flags.model import (
     open_model,
     segment_settings,
 )
-from deeplab_tf.commands.outputs import plan_image_outputs
+from deeplab_tf.commands.outputs import (
+    beside_model,
+    plan_image_outputs,
+    print_next,
+    print_written,
+)
+from deeplab_tf.commands.recall import SETTING_FLAGS, not_remembered, recall_for_model
 from deeplab_tf.data.image_files import load_image
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import apply_crf, most_probable, predict_probabilities
@@ -57,6 +63,11 @@ def define_flags(values):
         )
 
 
+def recall(flags):
+    """The flags that the run of --model remembers, see `recall_for_model`."""
+    return recall_for_model(flags)
+
+
 def main(flags, images):
     """Draw the pictures of every image."""
     plan = plan_image_outputs(images, flags.out_dir, ("_iterations", "_parameters"))
@@ -72,6 +83,10 @@ def main(flags, images):
         pictures = iterations_picture(*shared, counts), parameters_picture(*shared, trials)
         for output, picture in zip(outputs, pictures, strict=True):
             write_file(output, encode_picture(picture))
+    print_written(*(output for _, *outputs in plan for output in outputs))
+    same = not_remembered(flags, (*SETTING_FLAGS, *PARAMETER_FLAGS))
+    out = f"--out_dir={beside_model(flags, 'predictions')}"
+    print_next("predict", f"--model={flags.model}", *same, "--crf", out, *images)
 
 
 def iterations_shown(flags, params):

@@ -11,6 +11,8 @@ The SavedModel needs nothing but TensorFlow:
 from deeplab_tf.commands.flags.crf import crf_params, define_crf_flags
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.flags.model import checked_scales, define_model_flags, open_model
+from deeplab_tf.commands.outputs import print_next
+from deeplab_tf.commands.recall import recall_for_model
 from deeplab_tf.export import export_saved_model
 from deeplab_tf.files import check_new_folder
 
@@ -24,6 +26,11 @@ def define_flags(values):
     define.bool("overwrite", False, "Replace the folder if it exists.")
 
 
+def recall(flags):
+    """The flags that the run of --model remembers, see `recall_for_model`."""
+    return recall_for_model(flags)
+
+
 def main(flags):
     """Export as the flags say."""
     check_new_folder(flags.out, flags.overwrite)
@@ -32,3 +39,5 @@ def main(flags):
     params = crf_params(flags, label_set.num_classes)
     export_saved_model(model, flags.out, label_set, params, scales, flags.flip, flags.overwrite)
     print(f"SavedModel: {flags.out}")
+    print(f"in TensorFlow: tf.saved_model.load({flags.out!r}).signatures['uint8'](images=images)")
+    print_next("predict", f"--model={flags.out}", f"--out_dir={flags.out}_predictions", "IMAGE")

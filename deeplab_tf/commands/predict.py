@@ -17,7 +17,13 @@ from deeplab_tf.commands.flags.model import (
     open_model,
     segment_settings,
 )
-from deeplab_tf.commands.outputs import plan_image_outputs
+from deeplab_tf.commands.outputs import (
+    beside_model,
+    plan_image_outputs,
+    print_next,
+    print_written,
+)
+from deeplab_tf.commands.recall import not_remembered, recall_for_model
 from deeplab_tf.data.image_files import load_image
 from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.evaluation.inference import segment
@@ -44,6 +50,11 @@ def define_flags(values):
     )
 
 
+def recall(flags):
+    """The flags that the run of --model remembers, see `recall_for_model`."""
+    return recall_for_model(flags)
+
+
 def main(flags, images):
     """Label the images."""
     plan = plan_image_outputs(images, flags.out_dir, ("", "_overlay"))
@@ -55,6 +66,17 @@ def main(flags, images):
         write_file(label_path, encode_label(label, colors))
         tinted = overlay(image, label, colors, flags.overlay_alpha)
         write_file(overlay_path, encode_picture(tinted))
+    print_written(*(path for _, *outputs in plan for path in outputs))
+    print_export(flags)
+
+
+def print_export(flags):
+    """Print the command that exports the network as it was used here; none for an export."""
+    if is_saved_model(flags.model):
+        return
+    same = not_remembered(flags, ("scales", "flip", "precision", "crf", *PARAMETER_FLAGS))
+    out = f"--out={beside_model(flags, 'saved_model')}"
+    print_next("export", f"--model={flags.model}", *same, out)
 
 
 def open_labeler(flags):

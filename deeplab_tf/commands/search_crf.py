@@ -1,7 +1,7 @@
 """Search for the CRF parameters with the best mean IoU, on images of a data set.
 
-    deeplab-tf search-crf --model=M --data_dir=D --limit=100 --out_dir=R
-    deeplab-tf evaluate --model=M --data_dir=D --skip=100 --flagfile=R/best_crf.flags
+    deeplab-tf search-crf --model=M --limit=100 --out_dir=R
+    deeplab-tf evaluate --model=M --skip=100 --flagfile=R/best_crf.flags
 
 The network runs once for each image; its probabilities are kept in R/probabilities. A coarse grid
 is tried first, then finer steps around the best point. R/search.json holds the scores: if a search
@@ -10,7 +10,6 @@ for --flagfile of evaluate, predict and export, and R/search.png is a picture of
 """
 
 import hashlib
-import shlex
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,14 @@ from deeplab_tf.commands.flags.model import (
     open_model,
     segment_settings,
 )
+from deeplab_tf.commands.outputs import command_line, print_next, print_written
 from deeplab_tf.commands.parsing import given_flags
+from deeplab_tf.commands.recall import (
+    DATA_FLAGS,
+    SETTING_FLAGS,
+    not_remembered,
+    recall_for_model,
+)
 from deeplab_tf.data.image_files import load_pair
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.crf_search import (
@@ -50,9 +56,11 @@ def define_flags(values):
     """Define the flags of a search."""
     define_model_flags(values)
     define_size_flags(values)
-    define_data_flags(values)
+    define_data_flags(values, remembered_by="--model")
     define = heading(values, "Data set")
-    define.string("split", "val", "List of the images to search on.")
+    define.string(
+        "split", "val", "List of the images to search on; a training remembers its --val_split."
+    )
     define.integer("limit", None, "Use only this many images; papers: 100.", lower_bound=1)
     define_crf_flags(values)
     define = heading(values, "Search")
@@ -70,6 +78,11 @@ def define_flags(values):
         "process may use.",
         lower_bound=1,
     )
+
+
+def recall(flags):
+    """The flags that the run of --model remembers, see `recall_for_model`."""
+    return recall_for_model(flags)
 
 
 def main(flags):
@@ -147,11 +160,17 @@ def write_results(flags, grid, trials, before, num_images):
     out_dir, (params, after, _) = Path(flags.out_dir), best_trial(trials)
     change = f"{before:.4f} without the CRF, {after:.4f} with it ({after - before:+.4f})"
     found = f"mean IoU on {num_images} images of {flags.split}: {change}"
-    command = shlex.join(["deeplab-tf", "search-crf", *given_flags(flags)])
+    command = command_line("search-crf", *given_flags(flags))
     comments = ["CRF parameters found by", f"  {command}", found]
     write_file(out_dir / PICTURE, encode_picture(search_picture(trials)))
     write_file(out_dir / FLAGFILE, params_flagfile(params, comments).encode())
     print(trial_table(trials, before), found, sep="\n\n")
     for name in grid.ends_met(params):
         print(f"The best {name} is at an end of its grid; widen the grid with --grid_{name}=...")
-    print(f"flags: {out_dir / FLAGFILE}\npicture: {out_dir / PICTURE}")
+    print_written(out_dir / FLAGFILE, out_dir / PICTURE, out_dir / "search.json")
+    # The images of the search are left out of the score, unless they are all that there are.
+    examples, *_ = open_split(flags, flags.split)
+    skip = [f"--skip={num_images}"] if num_images < len(examples) else []
+    same = not_remembered(flags, DATA_FLAGS + SETTING_FLAGS)
+    found = f"--flagfile={out_dir / FLAGFILE}"
+    print_next("evaluate", f"--model={flags.model}", *same, *skip, found)

@@ -75,7 +75,15 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
       InputError: if the image is not uint8 RGB, a setting is out of its range, or the model is
         not a segmentation network for images of any size.
     """
-    shape, dtype = np.shape(image), getattr(image, "dtype", None)
+    if image is None:
+        raise InputError(
+            "image is None, which cv2.imread returns for a file that it cannot read; check the "
+            "path, and give uint8 RGB of shape (H, W, 3)"
+        )
+    if not hasattr(image, "dtype"):
+        kind = type(image).__name__
+        raise InputError(f"image is a {kind}; give an array, uint8 RGB of shape (H, W, 3)")
+    shape, dtype = np.shape(image), image.dtype
     if len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype != np.uint8:
         raise InputError(f"image is {dtype} {shape}; give uint8 RGB of shape (H, W, 3)")
     check_settings(scales, flip, tile, pad_to)

@@ -10,6 +10,7 @@ import numpy as np
 from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.models.backbones import find_backbone
 from deeplab_tf.models.files import find_model, load_model
+from deeplab_tf.models.foreign_weights import describe_foreign
 from deeplab_tf.models.walk import leaf_layers
 
 # First bytes of a file, by suffix.
@@ -74,7 +75,7 @@ def load_whole(model, path, backbone):
     except _MISMATCHES as error:
         raise InputError(
             f"weights {path} fit neither the backbone {backbone!r} nor the whole network "
-            f"{model.name!r}; give a file of this network ({one_line(error, 150)})"
+            f"{model.name!r}: {describe_foreign(path, model, backbone)}"
         ) from error
 
 
@@ -174,7 +175,8 @@ def _download(constructor, backbone):
             raise
         raise InputError(
             f"cannot download the ImageNet weights of {backbone}: {one_line(error, 150)}; check "
-            "the network connection, or give weights=None (random) or the path of a weights file"
+            "the network connection, or give --weights=none (random; in Python: weights=None) or "
+            "the path of a weights file"
         ) from error
     if has_classifier:
         return _split(constructor, network)
@@ -183,7 +185,10 @@ def _download(constructor, backbone):
 
 def _check_file(path):
     if not path.is_file():
-        raise InputError(f"no weights file {path}; give a file, 'imagenet', or None for random")
+        raise InputError(
+            f"no weights file {path}; give a file, imagenet, or none for random weights (in "
+            "Python: weights=None)"
+        )
     if path.suffix not in _SIGNATURES:
         raise InputError(f"weights {path}: unknown suffix; available: {', '.join(_SIGNATURES)}")
     with path.open("rb") as file:

@@ -2,6 +2,7 @@
 
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.flags.scales import read_scales
+from deeplab_tf.commands.runs import RUN_FILE, Run
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import check_settings
 from deeplab_tf.labels import LabelSet
@@ -38,11 +39,23 @@ def define_size_flags(values):
     define.integer("pad_to", None, "Pad images to this height and width in pixels; paper: 513.", 1)
 
 
+def define_testing_flags(values):
+    """Define the flags of a training that the commands with --model take from its run.json."""
+    define = heading(values, "Settings for testing")
+    define.list(
+        "test_scales",
+        None,
+        "Default of --scales in evaluate, search-crf, predict and the other commands that apply "
+        "the trained network; training itself does not use it.",
+    )
+    define.integer("test_pad_to", None, "The same for --pad_to; paper: 513.", lower_bound=1)
+
+
 def open_model(flags):
-    """Load the model of --model, and its classes from the `labels.json` next to it.
+    """Load the model of --model, and its classes from `labels.json` or `run.json` next to it.
 
     Returns:
-      (Keras model, `LabelSet`); without that file the classes are "class 0", "class 1", ...
+      (Keras model, `LabelSet`); without these files the classes are "class 0", "class 1", ...
 
     Raises:
       InputError: if the model cannot be loaded, or labels.json has another number of classes.
@@ -52,9 +65,12 @@ def open_model(flags):
         model = with_precision(model, flags.precision)
     num_classes = model.output_shape[-1]
     labels_path = find_model(flags.model).parent / "labels.json"
-    if not labels_path.is_file():
+    if labels_path.is_file():
+        label_set = LabelSet.load(labels_path)
+    elif run := Run.load(labels_path.parent):
+        labels_path, label_set = labels_path.with_name(RUN_FILE), run.label_set
+    else:
         return model, LabelSet.generic(num_classes)
-    label_set = LabelSet.load(labels_path)
     if label_set.num_classes != num_classes:
         raise InputError(
             f"{labels_path}: {label_set.num_classes} classes but the model {flags.model} has"

@@ -81,6 +81,11 @@ def test_the_first_picture_shows_the_beliefs(model, model_dir, photos, tmp_path)
     assert done.status == 0, done.err
     assert "2/2" in done.err
     names = [f"{name}_{what}.png" for name in ("one", "two.v2") for what in KINDS]
+    *_, wrote, following = done.out.splitlines()
+    assert wrote == f"wrote {', '.join(str(tmp_path / 'out' / name) for name in names)}"
+    assert following.startswith(f"next: deeplab-tf predict --model={model_dir} --crf_w1=")
+    out_dir = f"--out_dir={model_dir / 'predictions'}"
+    assert following.endswith(f" --crf {out_dir} {photos[0]} {photos[1]}")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     for path in photos:
         image = load_image(path)

@@ -110,7 +110,7 @@ def test_bad_files(trained, tmp_path):
     def refused(name, *needles):
         one_line(lambda: read_weights("mobilenet", tmp_path / name), name, *needles)
 
-    refused("none.h5", "no weights file")
+    refused("none.h5", "no weights file", "none for random weights (in Python: weights=None)")
     (tmp_path / "text.h5").write_text("not HDF5 at all")
     refused("text.h5", "not a .h5 file, or damaged")
     (tmp_path / "w.caffemodel").write_text("x")
@@ -138,7 +138,11 @@ def test_download_without_a_network(monkeypatch):
         raise Exception("URL fetch failure on https://example.org/w.h5: None -- refused")
 
     monkeypatch.setattr(keras.applications, "ResNet50", offline)
-    one_line(lambda: read_weights("resnet50", "imagenet"), "resnet50", "weights=None")
+    one_line(
+        lambda: read_weights("resnet50", "imagenet"),
+        "resnet50",
+        "give --weights=none (random; in Python: weights=None)",
+    )
 
 
 def dense_layers(**units):
