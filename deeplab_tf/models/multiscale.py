@@ -6,24 +6,27 @@ from keras import ops
 from deeplab_tf.models.resize import resize_aligned, scale_aligned
 
 
-def maximum_over_scales(score, images, scales):
-    """The maximum, over input scales, of the scores of every pixel.
+def maximum_over_scales(score, images, scales, output_stride):
+    """The maximum, over input scales, of a network's scores, as `fuse_scales` computes it.
 
     Args:
-      score: function from images `(B, H, W, 3)` to scores `(B, H, W, C)`, both float32.
-      images: `(B, H, W, 3)` float32.
+      score: function from images `(B, H, W, 3)` to scores
+        `(B, (H-1)//output_stride+1, (W-1)//output_stride+1, C)`, both float32.
+      images: `(B, H, W, 3)` float32, padded to what the network should see at scale 1.
       scales: factors on height and width, each above 0.
+      output_stride: pixels per score cell.
 
     Returns:
-      `(B, H, W, C)` float32.
+      `(B, (H-1)//output_stride+1, (W-1)//output_stride+1, C)` float32.
     """
     # A generator: only the maximum so far and the latest scores are in memory.
     maps = (score(scale_aligned(images, scale)) for scale in scales)
-    return _fuse(maps, *ops.shape(images)[1:3])
+    return _fuse(maps, images, output_stride)
 
 
-def _fuse(maps, height, width):
-    """The maximum of maps `(B, h, w, C)`, each resized to `height` by `width`."""
+def _fuse(maps, images, output_stride):
+    """The maximum of maps `(B, h, w, C)`, each resized to the cells of the images' own size."""
+    height, width = ((length - 1) // output_stride + 1 for length in ops.shape(images)[1:3])
     fused = None
     for scores in maps:
         resized = resize_aligned(scores, height, width)
@@ -67,8 +70,7 @@ class MaxFusion(keras.layers.Layer):
     def call(self, inputs):
         """Fuse `[images, map, map, ...]` to one map `(B, (H-1)//s+1, (W-1)//s+1, C)`."""
         images, *maps = inputs
-        cells = ((length - 1) // self.output_stride + 1 for length in ops.shape(images)[1:3])
-        return _fuse(maps, *cells)
+        return _fuse(maps, images, self.output_stride)
 
     def get_config(self):
         """Return the constructor's arguments."""
