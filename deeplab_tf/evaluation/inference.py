@@ -9,6 +9,7 @@ import weakref
 
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from crf import dense_crf
 from deeplab_tf.errors import InputError
@@ -16,7 +17,7 @@ from deeplab_tf.evaluation.photographs import enlarge, enlarged_planes, shrink
 from deeplab_tf.models.fast.fuse import fuse
 from deeplab_tf.models.multiscale import maximum_over_scales
 from deeplab_tf.models.padding import pad_to_cells
-from deeplab_tf.models.resize import find_output_stride, upsample_scores
+from deeplab_tf.models.resize import crop_to_images, find_output_stride, resize_aligned
 
 
 def segment(
@@ -69,8 +70,8 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
         trained between calls.
       image: (H, W, 3) uint8 RGB.
       scales: the padded image is scored at each of these scales, and the maximum of the scores is
-        kept, as in a network of these scales (see `deeplab_tf.models.multiscale`; DeepLab v2,
-        section 4.1.2: 0.5, 0.75, 1).
+        kept. Scales up to 1 give what a network built with these scales gives (DeepLab v2, section
+        4.1.2: 1, 0.75, 0.5).
       flip: whether to average the scores with those of the mirrored image.
       tile: side in pixels of overlapping tiles, for images too large to be scored at once;
         None: no tiles. Where tiles overlap, their scores are averaged with weights that fall
@@ -147,8 +148,8 @@ def upsampled_scores(model, images, output_stride, scales=(1.0,), flip=False, pa
     """Scores of every pixel, interpolated from a network's coarse map.
 
     The order is that of the DeepLab authors: the image is padded, the padded image is resized to
-    each scale, the maximum is taken at the cells of scale 1, and the result is interpolated and
-    cropped.
+    each scale, the maximum is taken at the cells of the largest scale, or of scale 1 if none is
+    larger, and the result is interpolated and cropped.
 
     Args:
       model: Keras model from RGB images, values 0..255, to scores.
@@ -173,7 +174,8 @@ def upsampled_scores(model, images, output_stride, scales=(1.0,), flip=False, pa
 
     padded = pad_to_cells(images, output_stride, pad_to)
     scores = maximum_over_scales(score, padded, scales, output_stride)
-    return upsample_scores(scores, images, output_stride)
+    height, width = ops.shape(padded)[1:3]
+    return crop_to_images(resize_aligned(scores, height, width), images)
 
 
 def check_image(image):

@@ -3,11 +3,14 @@
 import keras
 from keras import ops
 
-from deeplab_tf.models.resize import resize_aligned, scale_aligned
+from deeplab_tf.models.resize import resize_aligned, scale_aligned, scaled_size
 
 
 def maximum_over_scales(score, images, scales, output_stride):
-    """The maximum, over input scales, of a network's scores, as `fuse_scales` computes it.
+    """The maximum, over input scales, of a network's scores.
+
+    Scales up to 1 are fused as by `fuse_scales`, at the cells of the images' own size; with larger
+    ones the maximum is taken at the finer cells of the largest, so that none is sampled down.
 
     Args:
       score: function from images `(B, H, W, 3)` to scores
@@ -17,16 +20,17 @@ def maximum_over_scales(score, images, scales, output_stride):
       output_stride: pixels per score cell.
 
     Returns:
-      `(B, (H-1)//output_stride+1, (W-1)//output_stride+1, C)` float32.
+      `(B, (H-1)//output_stride+1, (W-1)//output_stride+1, C)` float32, where (H, W) is the size
+      of the images at the largest scale, if that is above 1.
     """
     # A generator: only the maximum so far and the latest scores are in memory.
     maps = (score(scale_aligned(images, scale)) for scale in scales)
-    return _fuse(maps, images, output_stride)
+    return _fuse(maps, scaled_size(images, max(1, *scales)), output_stride)
 
 
-def _fuse(maps, images, output_stride):
-    """The maximum of maps `(B, h, w, C)`, each resized to the cells of the images' own size."""
-    height, width = ((length - 1) // output_stride + 1 for length in ops.shape(images)[1:3])
+def _fuse(maps, size, output_stride):
+    """The maximum of maps `(B, h, w, C)`, each resized to the cells of images of one size."""
+    height, width = ((length - 1) // output_stride + 1 for length in size)
     fused = None
     for scores in maps:
         resized = resize_aligned(scores, height, width)
@@ -70,7 +74,7 @@ class MaxFusion(keras.layers.Layer):
     def call(self, inputs):
         """Fuse `[images, map, map, ...]` to one map `(B, (H-1)//s+1, (W-1)//s+1, C)`."""
         images, *maps = inputs
-        return _fuse(maps, images, self.output_stride)
+        return _fuse(maps, ops.shape(images)[1:3], self.output_stride)
 
     def get_config(self):
         """Return the constructor's arguments."""

@@ -51,7 +51,8 @@ def scale_aligned(images, scale):
 
 def scaled_size(images, scale):
     """Height and width of `scale_aligned(images, scale)`; integers if those of `images` are."""
-    return tuple(_scaled_length(length, scale) for length in ops.shape(images)[1:3])
+    height, width = ops.shape(images)[1:3]
+    return _scaled_length(height, scale), _scaled_length(width, scale)
 
 
 def _scaled_length(length, scale):

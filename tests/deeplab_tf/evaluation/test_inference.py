@@ -167,6 +167,14 @@ def test_the_maximum_is_taken_before_upsampling():
     np.testing.assert_allclose(scores[12:], [80, 75, 70, 65, 60])
 
 
+def test_large_scales_keep_their_resolution():
+    """At scale 2 a cell lies on every fourth pixel; at scale 1 the cells see only zeros."""
+    image = tf.constant([0.0, 0, 0, 0, 100, 0, 0, 0, 0])[None, None, :, None] * tf.ones(3)
+    for scales in ((2,), (1, 2)):
+        scores = upsampled_scores(color_model(), image, 8, scales)[0, 0, :, 0]
+        np.testing.assert_allclose(scores, [0, 25, 50, 75, 100, 75, 50, 25, 0])
+
+
 def test_flip_makes_mirrored_images_equal():
     model, image = random_model(), blocks(30, 43)
     for flip, equal in ((True, True), (False, False)):
