@@ -96,7 +96,7 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
         raise InputError(f"tile {tile}; this model needs at least {minimum} pixels")
 
     def score(images):
-        return upsampled_scores(network, images, network.output_stride, scales, flip, pad_to)
+        return network.scores(images, tuple(scales), flip, pad_to)
 
     images = tf.cast(image[None], tf.float32)
     scores = score(images) if tile is None else _tiled(score, images, tile, network.output_stride)
@@ -165,7 +165,8 @@ def upsampled_scores(model, images, output_stride, scales=(1.0,), flip=False, pa
     if flip:
         settings = output_stride, scales, False, pad_to
         plain = upsampled_scores(model, images, *settings)
-        mirrored = upsampled_scores(model, images[:, :, ::-1], *settings)
+        with tf.control_dependencies([plain]):  # to save memory, as `maximum_over_scales`
+            mirrored = upsampled_scores(model, images[:, :, ::-1], *settings)
         return (plain + mirrored[:, :, ::-1]) / 2
 
     def score(resized):
@@ -204,26 +205,26 @@ def check_settings(scales, flip, tile=None, pad_to=None):
 
 
 class _CompiledNetwork:
-    """A fused network, compiled once for images of all sizes.
-
-    Only the network is compiled, so that its several runs on one image follow each other: in one
-    graph they might run side by side, each with its own memory.
-    """
+    """A fused network compiled once for each combination of settings, for images of all sizes."""
 
     def __init__(self, model):
         fused = fuse(model)
         # A strong reference would keep the model alive in `_networks` forever. The fused network
         # owns only the model's layers, unless the model could not be fused.
-        network = weakref.ref(model) if fused is model else lambda: fused
+        self._model = weakref.ref(model) if fused is model else lambda: fused
+        self._graphs = {}
         self.output_stride = find_output_stride(model)
-        self._graph = tf.function(
-            lambda images: network()(images, training=False),
-            input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
-        )
 
-    def __call__(self, images, training=False):
-        """Scores of images (B, H, W, 3) float32."""
-        return self._graph(images)
+    def scores(self, images, *settings):
+        """`upsampled_scores` of images (B, H, W, 3) float32 with (scales, flip, pad_to)."""
+        if settings not in self._graphs:
+            self._graphs[settings] = tf.function(
+                lambda images: upsampled_scores(
+                    self._model(), images, self.output_stride, *settings
+                ),
+                input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
+            )
+        return self._graphs[settings](images)
 
 
 # Model -> `_CompiledNetwork`; an entry ends with its model.
