@@ -7,11 +7,11 @@ import tensorflow as tf
 
 from crf import dense_crf
 from deeplab_tf.errors import InputError, one_line
-from deeplab_tf.evaluation.inference import check_settings, upsampled_scores
+from deeplab_tf.evaluation.inference import check_settings, most_probable, upsampled_scores
+from deeplab_tf.evaluation.photographs import shrink
 from deeplab_tf.files import new_folder
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.fast.fuse import fuse
-from deeplab_tf.models.multiscale import maximum_over_scales
 from deeplab_tf.models.resize import find_output_stride
 
 _FLOAT = tf.TensorSpec([None, None, None, 3], tf.float32, "images")
@@ -20,7 +20,7 @@ _BYTES = tf.TensorSpec([None], tf.string, "image_bytes")
 
 
 def export_saved_model(
-    model, path, label_set, crf=None, scales=(1.0,), flip=False, overwrite=False
+    model, path, label_set, crf=None, scales=(1.0,), flip=False, overwrite=False, pad_to=None
 ):
     """Write a network, and optionally the CRF, as a SavedModel.
 
@@ -41,7 +41,7 @@ def export_saved_model(
       path: folder to write; it appears only when it is complete.
       label_set: `LabelSet` of the model's classes.
       crf: `crf.CRFParams` of the fully connected CRF to apply after the network; None: no CRF.
-      scales, flip: as in `deeplab_tf.evaluation.inference.predict_probabilities`.
+      scales, flip, pad_to: as in `deeplab_tf.evaluation.inference.predict_probabilities`.
       overwrite: whether to replace an existing folder.
 
     Raises:
@@ -53,7 +53,7 @@ def export_saved_model(
       >>> serve = tf.saved_model.load("served").signatures["uint8"]
       >>> serve(images=image[None])["labels"]
     """
-    check_settings(scales, flip)
+    check_settings(scales, flip, pad_to=pad_to)
     num_classes = model.output_shape[-1]
     if label_set.num_classes != num_classes:
         raise InputError(
@@ -63,7 +63,7 @@ def export_saved_model(
     with new_folder(path, overwrite) as folder, tempfile.TemporaryDirectory() as assets:
         labels_path = Path(assets) / "labels.json"
         label_set.save(labels_path)
-        served = _Served(model, labels_path, crf, scales, flip)
+        served = _Served(model, labels_path, crf, (scales, flip, pad_to))
         signatures = {
             "serving_default": served.serve_float,
             "uint8": served.serve_uint8,
@@ -84,7 +84,8 @@ def open_saved_model(path):
       path: its folder.
 
     Returns:
-      (function from an image (H, W, 3) uint8 to labels (H, W) uint8, `LabelSet`).
+      (function from an image (H, W, 3) uint8 to labels (H, W) uint8, `LabelSet`). The function
+      also takes `max_side`, see `deeplab_tf.segment`.
 
     Raises:
       InputError: if the folder cannot be read, or holds another kind of SavedModel.
@@ -100,8 +101,10 @@ def open_saved_model(path):
         ) from error
 
     # The default argument keeps `served` alive, which owns the variables.
-    def label_of(image, served=served):
-        return signature(images=tf.constant(image[None]))["labels"][0].numpy()
+    def label_of(image, max_side=None, served=served):
+        seen = shrink(image, max_side)
+        result = signature(images=tf.constant(seen[None]))
+        return most_probable(result["probabilities"][0].numpy(), image.shape[:2])
 
     return label_of, label_set
 
@@ -109,7 +112,7 @@ def open_saved_model(path):
 class _Served(tf.Module):
     """What is saved: the variables, the labels file, and one function for each signature."""
 
-    def __init__(self, model, labels_path, crf, scales, flip):
+    def __init__(self, model, labels_path, crf, settings):
         super().__init__()
         self._labels = tf.saved_model.Asset(str(labels_path))
         # Track only the variables: for a tracked model, Keras would add its own graphs to the file.
@@ -120,10 +123,8 @@ class _Served(tf.Module):
         # One graph that all signatures call, so that the network is in the file only once.
         @tf.function(input_signature=[_FLOAT])
         def predict(images):
-            def score(resized):
-                return upsampled_scores(network, resized, stride, flip)
-
-            probabilities = tf.nn.softmax(maximum_over_scales(score, images, scales))
+            scores = upsampled_scores(network, images, stride, *settings)
+            probabilities = tf.nn.softmax(scores)
             if crf is not None:
                 levels = tf.saturate_cast(tf.round(images), tf.uint8)
                 probabilities = dense_crf(probabilities, levels, crf, engine="lattice")

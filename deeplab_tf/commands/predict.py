@@ -4,8 +4,11 @@
     deeplab-tf predict --model=SAVED_MODEL --out_dir=O IMAGE...
 
 writes for each image O/NAME.png, a palette PNG of class indices, and O/NAME_overlay.png, the
-image tinted with the classes' colors.
+image tinted with the classes' colors above their names. Photographs larger than --max_side are
+scored at that size.
 """
+
+import functools
 
 from tqdm import tqdm
 
@@ -27,11 +30,15 @@ from deeplab_tf.commands.recall import not_remembered, recall_for_model
 from deeplab_tf.data.image_files import load_image
 from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.evaluation.inference import segment
+from deeplab_tf.evaluation.photographs import limited_size
 from deeplab_tf.export import is_saved_model, open_saved_model
 from deeplab_tf.files import write_file
-from deeplab_tf.visualize import encode_picture, overlay
+from deeplab_tf.visualize import encode_picture, overlay_with_legend
 
 ARGUMENTS = "IMAGE..."
+
+# Longer side, in pixels, at which photographs are scored unless --max_side says otherwise.
+MAX_SIDE = 1500
 
 
 def define_flags(values):
@@ -39,6 +46,14 @@ def define_flags(values):
     define_model_flags(values)
     define_size_flags(values)
     define_crf_flags(values)
+    heading(values, "Model").integer(
+        "max_side",
+        None,
+        "Reduce images whose longer side has more pixels to this length, for the network and the "
+        f"CRF; the labels have the image's size. 0: no limit. Default: {MAX_SIDE}, and no limit "
+        "with --tile.",
+        lower_bound=0,
+    )
     define = heading(values, "Output")
     define.string("out_dir", None, "Folder for the results.", required=True)
     define.float(
@@ -60,12 +75,17 @@ def main(flags, images):
     plan = plan_image_outputs(images, flags.out_dir, ("", "_overlay"))
     label_of, label_set = open_labeler(flags)
     colors = label_set.color_table()
+    max_side, reduced = side_limit(flags), []
     for path, label_path, overlay_path in tqdm(plan, unit="image"):
         image = load_image(path)
-        label = label_of(image)
+        label = label_of(image, max_side=max_side)
+        if max_side and max(label.shape) > max_side:
+            reduced.append((path, label.shape))
         write_file(label_path, encode_label(label, colors))
-        tinted = overlay(image, label, colors, flags.overlay_alpha)
+        tinted = overlay_with_legend(image, label, label_set, flags.overlay_alpha)
         write_file(overlay_path, encode_picture(tinted))
+    if reduced:
+        print(reduction_line(reduced, max_side))
     print_written(*(path for _, *outputs in plan for path in outputs))
     print_export(flags)
 
@@ -74,30 +94,56 @@ def print_export(flags):
     """Print the command that exports the network as it was used here; none for an export."""
     if is_saved_model(flags.model):
         return
-    same = not_remembered(flags, ("scales", "flip", "precision", "crf", *PARAMETER_FLAGS))
+    same = not_remembered(flags, ("scales", "flip", "precision", "pad_to", "crf", *PARAMETER_FLAGS))
     out = f"--out={beside_model(flags, 'saved_model')}"
     print_next("export", f"--model={flags.model}", *same, out)
+
+
+def side_limit(flags):
+    """The longer side, in pixels, at which images are scored; None: no limit."""
+    if flags.max_side is None:
+        return None if flags.tile else MAX_SIDE
+    return flags.max_side or None
+
+
+def reduction_line(reduced, max_side):
+    """One line about the images that were scored smaller.
+
+    Args:
+      reduced: list of (path, (height, width) of the image).
+      max_side: the limit, in pixels.
+    """
+    (path, (height, width)), *others = reduced
+    small_height, small_width = limited_size(height, width, max_side)
+    more = f", and {len(others)} more images likewise" if others else ""
+    return (
+        f"{path}: scored at {small_width}x{small_height} instead of {width}x{height} pixels, "
+        f"labels at full size{more} (--max_side={max_side}; 0: no limit)"
+    )
 
 
 def open_labeler(flags):
     """Open the model of --model.
 
     Returns:
-      (function from an image (H, W, 3) uint8 to its labels (H, W) uint8, `LabelSet`).
+      (function from an image (H, W, 3) uint8 and `max_side` to its labels (H, W) uint8,
+      `LabelSet`).
 
     Raises:
       InputError: if it cannot be opened, or a flag would change what an export has fixed.
     """
     if is_saved_model(flags.model):
-        fixed = ("crf", *PARAMETER_FLAGS, "scales", "flip", "precision", "tile", "pad_to")
+        fixed = ("crf", *PARAMETER_FLAGS, "scales", "flip", "precision", "pad_to")
         refuse_given(
             flags,
             fixed,
             f"has no effect: {flags.model} is a SavedModel, whose settings were fixed by its "
             "export; export it again with this flag, or give a .keras model",
         )
+        reason = "has no effect on a SavedModel, which scores whole images; give a .keras model"
+        refuse_given(flags, ["tile"], reason)
         return open_saved_model(flags.model)
     model, label_set = open_model(flags)
     params = crf_params(flags, label_set.num_classes)
     settings = segment_settings(flags)
-    return lambda image: segment(model, image, params, **settings), label_set
+    return functools.partial(segment, model, crf=params, **settings), label_set

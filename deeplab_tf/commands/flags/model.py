@@ -17,8 +17,8 @@ def define_model_flags(values):
     define.list(
         "scales",
         ["1"],
-        "Run the network on the image at each of these scales and keep the maximum of the scores; "
-        "paper: 0.5,0.75,1.",
+        "Run the network on the padded image at each of these scales and keep the maximum of the "
+        "scores, as a network trained with these --scales does; paper: 0.5,0.75,1.",
     )
     define.bool("flip", False, "Average the scores with those of the mirrored image.")
     define.enum(
@@ -36,7 +36,18 @@ def define_size_flags(values):
     define.integer(
         "tile", None, "For very large images: height and width in pixels of overlapping tiles.", 1
     )
-    define.integer("pad_to", None, "Pad images to this height and width in pixels; paper: 513.", 1)
+    define_pad_flag(values)
+
+
+def define_pad_flag(values):
+    """Define --pad_to."""
+    heading(values, "Model").integer(
+        "pad_to",
+        None,
+        "Pad smaller images with the mean color to this height and width in pixels, before they "
+        "are resized to --scales; paper: 513.",
+        1,
+    )
 
 
 def define_testing_flags(values):
