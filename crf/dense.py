@@ -87,7 +87,9 @@ def dense_crf(
     if compatibility is not None:
         compatibility = check_compatibility(compatibility, probabilities, prune_below)
     probabilities = check_probabilities(probabilities, images)
-    images = warn_of_zeros_and_ones(images)
+    # XLA cannot print a warning; the exact engine is the one that it can compile.
+    if engine != "exact" or tf.executing_eagerly():
+        images = warn_of_zeros_and_ones(images)
     if engine == "numba":
         options = {"num_threads": num_threads, "prune_below": prune_below}
         return _refine_with_numba(probabilities, images, params, weights, compatibility, options)

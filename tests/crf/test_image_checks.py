@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from crf import CRFParams, DenseCRF, dense_crf
+from crf import ENGINES, CRFParams, DenseCRF, dense_crf
 
 PARAMS = CRFParams(sigma_alpha=20, sigma_beta=10, sigma_gamma=2, iterations=1)
 PHOTO = np.random.default_rng(0).integers(0, 256, (1, 6, 7, 3)).astype(np.uint8)
@@ -89,10 +89,11 @@ def mostly(value, other):
     return images
 
 
-def test_only_0_and_1_are_warned_of():
+@pytest.mark.parametrize("engine", ENGINES)
+def test_only_0_and_1_are_warned_of(engine):
     with pytest.warns(UserWarning, match="hold only the values 0 and 1.*multiply by 255 first"):
-        warned = dense_crf(EVEN, mostly(0, 1), PARAMS)
-    np.testing.assert_allclose(warned, EVEN)
+        warned = dense_crf(EVEN, mostly(0, 1), PARAMS, engine)
+    np.testing.assert_allclose(warned, EVEN, atol=1e-6)
 
 
 @pytest.mark.parametrize("images", [mostly(0, 0), mostly(1, 1), mostly(0, 2), mostly(1, 2)])
@@ -108,6 +109,11 @@ def test_a_graph_prints_the_warning_when_it_runs(engine, capfd):
     run = tf.function(lambda p, i: dense_crf(p, i, PARAMS, engine), input_signature=UNKNOWN_SIZE)
     np.testing.assert_allclose(run(EVEN, mostly(0, 1)), EVEN, atol=1e-6)
     assert "hold only the values 0 and 1" in capfd.readouterr().err
+
+
+def test_the_exact_engine_still_compiles_with_xla():
+    run = tf.function(lambda p, i: dense_crf(p, i, PARAMS, "exact"), jit_compile=True)
+    np.testing.assert_allclose(run(EVEN, mostly(0, 1)), EVEN, atol=1e-6)
 
 
 def test_the_keras_layer_warns_too(capfd):
