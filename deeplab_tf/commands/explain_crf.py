@@ -56,7 +56,9 @@ def define_flags(values):
     define_crf_flags(values)
     define = heading(values, "Pictures")
     define.string("out_dir", None, "Folder for the pictures.", required=True)
-    define.list("belief_after", ["1", "2", "5", "10"], "Numbers of mean field iterations to show.")
+    define.list(
+        "probabilities_after", ["1", "2", "5", "10"], "Numbers of mean field iterations to show."
+    )
     for name in SearchGrid.names():
         define.list(
             f"values_{name}", None, f"Values of {name} to show. Default: multiples of its value."
@@ -90,16 +92,17 @@ def main(flags, images):
 
 
 def iterations_shown(flags, params):
-    """`CRFParams` with each number of iterations of --belief_after, by their captions.
+    """`CRFParams` with each number of iterations of --probabilities_after, by their captions.
 
     Raises:
       InputError: if a value is not a number of iterations.
     """
+    texts = flags.probabilities_after
     try:
-        counts = [int(text) for text in flags.belief_after]
+        counts = [int(text) for text in texts]
         return {f"after {count}": replace(params, iterations=count) for count in counts}
     except ValueError as error:
-        raise InputError(f"--belief_after={','.join(flags.belief_after)}: {error}") from None
+        raise InputError(f"--probabilities_after={','.join(texts)}: {error}") from None
 
 
 def values_shown(flags, name, params):

@@ -51,6 +51,9 @@ from deeplab_tf.visualize import encode_picture
 
 PICTURE, FLAGFILE = "search.png", "best_crf.flags"
 
+# With fewer images, the best of many points may fit just these by chance; the papers used 100.
+FEW_IMAGES = 50
+
 
 def define_flags(values):
     """Define the flags of a search."""
@@ -65,11 +68,21 @@ def define_flags(values):
     define_crf_flags(values)
     define = heading(values, "Search")
     define.string("out_dir", None, "Folder for the results.", required=True)
-    define.enum("grid", "v2", sorted(GRIDS), "The coarse grid of DeepLab v1 or v2.")
+    define.enum(
+        "grid",
+        None,
+        sorted(GRIDS),
+        "The coarse grid of DeepLab v1 or v2. Default: v2, and every second value of it if there "
+        f"are fewer than {FEW_IMAGES} images.",
+    )
     for name in SearchGrid.names():
         define.list(f"grid_{name}", None, f"Values of {name}. Default: those of --grid.")
     define.integer(
-        "rounds", 2, "Number of finer rounds, each with half the step of the one before.", 0
+        "rounds",
+        None,
+        "Number of finer rounds, each with half the step of the one before. Default: 2, and 1 if "
+        f"there are fewer than {FEW_IMAGES} images.",
+        lower_bound=0,
     )
     define.integer(
         "threads",
@@ -92,6 +105,7 @@ def main(flags):
     num_classes = model.output_shape[-1]
     params = given_params(flags, num_classes)
     pairs, out_dir = open_pairs(flags, num_classes), Path(flags.out_dir)
+    tried, rounds = search_effort(flags, grid, len(pairs))
     settings = segment_settings(flags)
     # Everything that the probabilities depend on, except the images.
     network = {
@@ -117,7 +131,7 @@ def main(flags):
             record.add(point, miou)
             yield miou
 
-    trials = coarse_to_fine(score, grid, params, flags.rounds, record.scores)
+    trials = coarse_to_fine(score, tried, params, rounds, record.scores)
     write_results(flags, grid, trials, before, len(pairs))
 
 
@@ -137,22 +151,39 @@ def search_grid(flags):
     given = {name: flags[f"grid_{name}"].value for name in SearchGrid.names()}
     try:
         axes = {name: tuple(map(float, values)) for name, values in given.items() if values}
-        return replace(GRIDS[flags.grid], **axes)
+        return replace(GRIDS[flags.grid or "v2"], **axes)
     except ValueError as error:
         raise InputError(f"--grid_*: {error}") from None
 
 
 def open_pairs(flags, num_classes):
-    """Load the images and labels.
+    """Load the images and labels: all, or the first --limit of them, and tell if they are few.
 
     Raises:
-      InputError: if the data set has other classes, or fewer images than --limit.
+      InputError: if the data set has other classes.
     """
     examples, label_set, colors = open_split(flags, flags.split)
     check_same_classes(flags, num_classes, label_set)
     if flags.limit and flags.limit > len(examples):
-        raise InputError(f"--limit={flags.limit}: {flags.split} lists {len(examples)} images")
-    return [load_pair(example, num_classes, colors) for example in examples[: flags.limit]]
+        print(f"--limit={flags.limit}: {flags.split} lists {len(examples)} images; all are used")
+    pairs = [load_pair(example, num_classes, colors) for example in examples[: flags.limit]]
+    if len(pairs) < FEW_IMAGES:
+        print(
+            f"warning: the best of many points on {len(pairs)} images may fit only these images; "
+            "the papers used 100. Compare it with the defaults on images of another list."
+        )
+    return pairs
+
+
+def search_effort(flags, grid, num_images):
+    """The grid and the number of finer rounds: by default fewer points for few images."""
+    few = num_images < FEW_IMAGES
+    rounds = flags.rounds if flags.rounds is not None else 1 if few else 2
+    chosen = any(flags[name].present for name in flags if name.startswith("grid"))
+    if few and not chosen:
+        grid = grid.thinned()
+        print(f"few images: {len(grid.points())} coarse points; --grid=v2 tries all of DeepLab v2")
+    return grid, rounds
 
 
 def write_results(flags, grid, trials, before, num_images):
