@@ -6,6 +6,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from crf import dense_crf
+from deeplab_tf.data.decode_in_graph import decode_in_graph
 from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.evaluation.inference import check_settings, most_probable, upsampled_scores
 from deeplab_tf.evaluation.photographs import shrink
@@ -28,7 +29,8 @@ def export_saved_model(
 
         serving_default   images: float32 (B, H, W, 3) RGB, values 0..255
         uint8             images: uint8 (B, H, W, 3) RGB
-        encoded           image_bytes: strings (B,), the contents of JPEG or PNG files
+        encoded           image_bytes: strings (B,), the contents of JPEG or PNG files, which are
+                          turned by their EXIF orientation, as viewers show them
 
     and each gives `labels`, uint8 (B, H, W), and `probabilities`, float32 (B, H, W, C), as
     `segment` computes them. `assets/labels.json` holds the classes' names and colors.
@@ -144,15 +146,5 @@ class _Served(tf.Module):
     @tf.function(input_signature=[_BYTES])
     def serve_encoded(self, image_bytes):
         image = tf.TensorSpec([None, None, 3], tf.uint8)
-        images = tf.map_fn(_decode_image, image_bytes, fn_output_signature=image)
+        images = tf.map_fn(decode_in_graph, image_bytes, fn_output_signature=image)
         return self._predict(tf.cast(images, tf.float32))
-
-
-def _decode_image(contents):
-    # As `deeplab_tf.data.image_files.decode_image`, in TensorFlow ops, which a SavedModel keeps.
-    # The op can decode PNG as well as JPEG; GIF and WebP, which it also takes, are refused.
-    start = tf.strings.substr(contents, 0, 2)
-    is_known = (start == b"\xff\xd8") | (start == b"\x89P")
-    with tf.control_dependencies([tf.debugging.Assert(is_known, ["neither JPEG nor PNG"])]):
-        contents = tf.identity(contents)
-    return tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")

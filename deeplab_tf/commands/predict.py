@@ -1,11 +1,13 @@
 """Label every pixel of images with a trained network.
 
     deeplab-tf predict --model=M --out_dir=O --crf IMAGE...
-    deeplab-tf predict --model=SAVED_MODEL --out_dir=O IMAGE...
+    deeplab-tf predict --model=SAVED_MODEL --out_dir=O FOLDER
 
 writes for each image O/NAME.png, a palette PNG of class indices, and O/NAME_overlay.png, the
 image tinted with the classes' colors above their names. Photographs larger than --max_side are
-scored at that size.
+scored at that size. Of a folder it labels all images. A line says what was done to an image that is
+not plain RGB of 8 bits, such as turning it by its EXIF orientation. Images that cannot be read are
+left out and named at the end, and the exit status is 1.
 """
 
 import functools
@@ -27,15 +29,20 @@ from deeplab_tf.commands.outputs import (
     print_written,
 )
 from deeplab_tf.commands.recall import not_remembered, recall_for_model
-from deeplab_tf.data.image_files import load_image
+from deeplab_tf.data.checks.findings import some
+from deeplab_tf.data.checks.image_inspection import inspect_image
+from deeplab_tf.data.examples import read_file
+from deeplab_tf.data.image_files import image_from
 from deeplab_tf.data.label_png import encode_label
+from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import segment
 from deeplab_tf.evaluation.photographs import limited_size
 from deeplab_tf.export import is_saved_model, open_saved_model
 from deeplab_tf.files import write_file
 from deeplab_tf.visualize import encode_picture, overlay_with_legend
 
-ARGUMENTS = "IMAGE..."
+ARGUMENTS = "IMAGE_OR_FOLDER..."
+NAMED_AT_THE_END = 20  # damaged images in the last message; all are named when they are met
 
 # Longer side, in pixels, at which photographs are scored unless --max_side says otherwise.
 MAX_SIDE = 1500
@@ -76,18 +83,59 @@ def main(flags, images):
     label_of, label_set = open_labeler(flags)
     colors = label_set.color_table()
     max_side, reduced = side_limit(flags), []
+    written, damaged = [], []
     for path, label_path, overlay_path in tqdm(plan, unit="image"):
-        image = load_image(path)
+        try:
+            image = read_checked(path)
+        except InputError as error:
+            damaged.append(error)
+            tqdm.write(f"left out: {error}")
+            continue
         label = label_of(image, max_side=max_side)
         if max_side and max(label.shape) > max_side:
             reduced.append((path, label.shape))
         write_file(label_path, encode_label(label, colors))
         tinted = overlay_with_legend(image, label, label_set, flags.overlay_alpha)
         write_file(overlay_path, encode_picture(tinted))
+        written += [label_path, overlay_path]
     if reduced:
         print(reduction_line(reduced, max_side))
-    print_written(*(path for _, *outputs in plan for path in outputs))
+    print_written(*written)
+    refuse_damaged(damaged, len(plan))
     print_export(flags)
+
+
+def refuse_damaged(errors, total):
+    """Raise `InputError` if there are errors.
+
+    Args:
+      errors: list of `InputError`, one for each image that could not be read.
+      total: number of all images.
+    """
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        names = some((str(error).partition(": ")[0] for error in errors), NAMED_AT_THE_END)
+        raise InputError(
+            f"{len(errors)} of {total} images cannot be read: {names}; the others are labeled"
+        )
+
+
+def read_checked(path):
+    """Read an image, and print what was done to it if it is not plain RGB of 8 bits.
+
+    Raises:
+      InputError: naming the file, if it is missing, damaged or no image.
+    """
+    contents = read_file(path)
+    _, findings = inspect_image(contents, str(path))
+    image = image_from(contents, path)
+    unreadable = [finding for finding in findings if finding.kind == "image_unreadable"]
+    if unreadable:
+        raise InputError(unreadable[0].line)
+    if findings:
+        tqdm.write(f"{path}: {'; '.join(finding.what for finding in findings)}")
+    return image
 
 
 def print_export(flags):
