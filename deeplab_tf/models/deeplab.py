@@ -37,8 +37,8 @@ def build_deeplab(
     each rate. Branches are summed.
 
     Args:
-      backbone: lower-case name of a keras.applications network, such as "vgg16", "resnet101" or
-        "mobilenetv2"; see `deeplab_tf.models.backbone_names`.
+      backbone: name of a keras.applications network, such as "vgg16", "resnet101" or
+        "mobilenetv2"; see `deeplab_tf.models.backbone_names`. Its capitals do not matter.
       head: "large_fov", "aspp_s" or "aspp_l"; for VGG-16 also the larger kernels of DeepLab v1,
         "7x7" and "4x4" (rate 4) and "4x4_fov" (rate 8), with 4,096 filters; for the others also
         "plain", a single 1x1 convolution.
@@ -73,6 +73,7 @@ def build_deeplab(
       >>> model.predict(numpy.zeros((1, 321, 321, 3))).shape
       (1, 41, 41, 21)
     """
+    backbone = find_backbone(backbone).name
     is_vgg16 = backbone == "vgg16"
     vgg16_options = pool_size != 2 or use_multi_scale_features or average_pool5
     _check_options(backbone, pool_size, vgg16_options, preprocessing)

@@ -14,6 +14,8 @@ from deeplab_tf.models.walk import leaf_layers
 
 # First bytes of a file, by suffix.
 _SIGNATURES = {".h5": b"\x89HDF\r\n\x1a\n", ".keras": b"PK\x03\x04"}
+# Of ImageNet's red, green and blue at 0..1.
+_STANDARD_DEVIATIONS = (0.229, 0.224, 0.225)
 _MISMATCHES = (ValueError, KeyError, UserWarning)  # how Keras reports another network's file
 
 
@@ -44,15 +46,30 @@ def read_weights(backbone, weights):
     Raises:
       InputError: if the download fails, or the file is missing, damaged or not a Keras file.
     """
-    constructor = find_backbone(backbone).constructor
+    found = find_backbone(backbone)
     if weights is None:
         return BackboneWeights()
     if weights == "imagenet":
-        return _download(constructor, backbone)
+        return _with_variances(_download(found.constructor, found.name))
     path = Path(weights)
     _check_file(path)
     read = _read_keras if path.suffix == ".keras" else _read_h5
-    return read(constructor, path)
+    return _with_variances(read(found.constructor, path))
+
+
+def _with_variances(found):
+    """Correct the image normalization of EfficientNetB0 to B7's ImageNet weights.
+
+    Where its variances belong, keras.applications' files have the standard deviations. Keras
+    divides by their roots once more in a layer that it adds with `weights="imagenet"` alone.
+    Squared, the same layers suit every weights file.
+    """
+    if found.backbone is None or found.backbone[1].shape != (3,):
+        return found
+    mean, variance, *others = found.backbone
+    if np.allclose(variance, _STANDARD_DEVIATIONS, atol=1e-3):
+        variance = variance**2
+    return found._replace(backbone=[mean, variance, *others])
 
 
 def load_whole(model, path, backbone):

@@ -1,0 +1,276 @@
+"""The dense form of every layer of a network, for `to_atrous`.
+
+Every tensor carries the stride of its original grid and a rate: how many cells the dense grid has
+for each original cell along an axis. A layer whose stride would exceed the wanted output stride
+loses it and keeps the old rate for its own window; the layers after it are dilated by the new rate.
+"""
+
+import dataclasses
+
+import keras
+
+from deeplab_tf.errors import InputError, one_line
+from deeplab_tf.models.atrous_layers import (
+    AtrousConv2D,
+    AtrousPooling2D,
+    SampledGlobalAveragePooling2D,
+    SampledGlobalMaxPooling2D,
+    WindowPadding2D,
+)
+from deeplab_tf.models.cellwise import along_channels, is_cellwise, is_for_vectors, why_not
+from deeplab_tf.models.normalization import SampledGroupNormalization, VariableNormalization
+
+_SUPPORTED = (
+    "supported are the networks of deeplab_tf.models.backbone_names(), built with "
+    "include_top=False, and networks of the same kinds of layers"
+)
+
+_CONVOLUTIONS = (
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+)
+_POOLINGS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
+_GLOBAL_POOLINGS = {
+    keras.layers.GlobalAveragePooling2D: SampledGlobalAveragePooling2D,
+    keras.layers.GlobalMaxPooling2D: SampledGlobalMaxPooling2D,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Grid:
+    """The grid of a tensor's cells.
+
+    Attributes:
+      stride: pixels per cell of the original grid.
+      rate: cells of the dense grid per cell of the original one, along an axis.
+      extra: cells that a ZeroPadding2D just before has added, in the original grid.
+      channels_only: True for a global mean, which has no grid and can be merged with any.
+    """
+
+    stride: int = 1
+    rate: int = 1
+    extra: tuple = (0, 0)
+    channels_only: bool = False
+
+
+def functional(model):
+    """The model itself, or the functional form of a Sequential; one input, one output."""
+    if isinstance(model, keras.Sequential):
+        if not getattr(model, "inputs", None):
+            raise InputError(
+                f"to_atrous: Sequential {model.name!r} does not know its input's shape; begin it "
+                "with keras.Input((None, None, 3))"
+            )
+        return keras.Model(model.inputs, model.outputs, name=model.name)
+    # A subclassed model has no graph and no `inputs`.
+    ends = [getattr(model, name, None) or () for name in ("inputs", "outputs")]
+    if not isinstance(model, keras.Model) or any(len(tensors) != 1 for tensors in ends):
+        raise InputError(
+            f"to_atrous takes a functional or Sequential keras.Model with one input and one "
+            f"output, got {type(model).__name__}; {_SUPPORTED}"
+        )
+    return model
+
+
+def clone_with(model, images, rewriter):
+    """The model that `rewriter` makes of every layer of a functional model, from `images` on."""
+    return keras.models.clone_model(
+        model,
+        input_tensors=keras.tree.map_structure(lambda _: images, model.input),
+        clone_function=lambda layer: layer,
+        call_function=rewriter,
+    )
+
+
+class Rewriter:
+    """Called by `clone_model` for every layer in turn; remembers the grid of every tensor."""
+
+    def __init__(self, output_stride, keep_size, centered):
+        self.output_stride, self.keep_size, self.centered = output_stride, keep_size, centered
+        # id of a tensor -> (the tensor, kept alive so that no other gets its id, its grid)
+        self._grids = {}
+        # id of an original layer -> (the layer, its inputs' grid, its new layers, their grid)
+        self._clones = {}
+
+    def __call__(self, layer, *args, **kwargs):
+        """Call the dense form of `layer` on tensors of the dense network."""
+        if isinstance(layer, keras.Sequential) and not kwargs:  # as in ConvNeXt
+            (x,) = args
+            for inner in layer.layers:
+                x = self(inner, x)
+            return x
+        inputs = [x for x in keras.tree.flatten(args) if keras.backend.is_keras_tensor(x)]
+        grid = _common_grid(layer, [self._grid(x) for x in inputs])
+        if id(layer) not in self._clones:
+            nested = isinstance(layer, keras.Model)
+            new = self._nested(layer, grid, *inputs) if nested else self._rewrite(layer, grid)
+            self._clones[id(layer)] = (layer, grid, *new)
+        _, first_grid, layers, out_grid = self._clones[id(layer)]
+        if grid != first_grid:
+            raise _unsupported(layer, "is called on maps of different strides")
+        try:
+            y = layers[0](*args, **kwargs)
+            for follower in layers[1:]:
+                y = follower(y)
+        except ValueError as error:  # such as a constant array of the original map's size
+            reason = f"cannot take the denser map ({one_line(error, 150)})"
+            raise _unsupported(layer, reason) from error
+        self._grids[id(y)] = (y, out_grid)
+        return y
+
+    def copy_weights(self):
+        """Copy every original layer's weights; by layer, since padding layers were added."""
+        for original, _, layers, _ in self._clones.values():
+            if getattr(original, "weights", None) and not isinstance(original, keras.Model):
+                layers[-1].set_weights(original.get_weights())
+
+    def pixels_per_cell(self, tensor):
+        """The output stride of a rewritten tensor."""
+        grid = self._grid(tensor)
+        return grid.stride // grid.rate
+
+    def _grid(self, tensor):
+        return self._grids.get(id(tensor), (None, _Grid()))[1]
+
+    def _nested(self, model, grid, x):
+        """The dense form of a model inside the model, and the grid it leads to."""
+        model = functional(model)
+        entry = keras.Input(batch_shape=x.shape, dtype=x.dtype)
+        self._grids[id(entry)] = (entry, grid)
+        dense = clone_with(model, entry, self)
+        return [dense], self._grid(dense.output)
+
+    def _rewrite(self, layer, grid):
+        """The layers to call in place of `layer`, and the grid they lead to."""
+        if getattr(layer, "data_format", "channels_last") != "channels_last":
+            raise _unsupported(layer, "is not channels_last")
+        if isinstance(layer, _CONVOLUTIONS):
+            return self._window(layer, grid, layer.kernel_size, self._convolution)
+        if isinstance(layer, _POOLINGS):
+            return self._window(layer, grid, layer.pool_size, self._pooling)
+        after = dataclasses.replace(grid, extra=(0, 0))
+        if isinstance(layer, keras.layers.ZeroPadding2D):
+            return self._zero_padding(layer, grid)
+        if type(layer) in _GLOBAL_POOLINGS:
+            clone = _sampled(layer, _GLOBAL_POOLINGS[type(layer)], grid)
+            return [clone], dataclasses.replace(after, channels_only=True)
+        if type(layer) is keras.layers.GroupNormalization and along_channels(layer):
+            dense = grid.rate > 1 and not grid.channels_only
+            clone = _sampled(layer, SampledGroupNormalization, grid) if dense else _copy(layer)
+            return [clone], after
+        if type(layer) is keras.layers.Normalization and is_cellwise(layer):
+            return [VariableNormalization.from_config(layer.get_config())], after
+        if is_cellwise(layer) or (grid.channels_only and is_for_vectors(layer)):
+            return [_copy(layer) if isinstance(layer, keras.Layer) else layer], after
+        raise _unsupported(layer, why_not(layer))
+
+    def _window(self, layer, grid, kernel_size, build):
+        """Rewrite a convolution or pooling with `build`, and decide whether it loses its stride."""
+        if grid.channels_only:
+            return [_copy(layer)], grid
+        stride, other = layer.strides if isinstance(layer.strides, tuple) else (layer.strides,) * 2
+        if stride != other:
+            raise _unsupported(layer, "has different strides for rows and columns")
+        present = grid.stride // grid.rate  # pixels per dense cell
+        lose = stride > 1 and present * stride > self.output_stride
+        if lose and present != self.output_stride:
+            raise _unsupported(layer, f"has a stride that skips output stride {self.output_stride}")
+        rate = grid.rate * stride if lose else grid.rate
+        layers = build(layer, grid, tuple(kernel_size), stride, lose)
+        return layers, _Grid(stride=grid.stride * stride, rate=rate)
+
+    def _padding_mode(self, layer, grid):
+        """How to pad a window: as the original does, or so that its cells are centered."""
+        explicit = grid.extra != (0, 0)
+        return "centered" if self.centered and not explicit else layer.padding
+
+    def _convolution(self, layer, grid, kernel_size, stride, lose):
+        pairs = zip(kernel_size, layer.dilation_rate, strict=True)
+        window = tuple((size - 1) * rate + 1 for size, rate in pairs)  # of the original layer
+        mode = self._padding_mode(layer, grid)
+        config = {**layer.get_config(), "padding": "valid"}
+        config["dilation_rate"] = tuple(rate * grid.rate for rate in layer.dilation_rate)
+        if lose:
+            config["strides"] = (1, 1)
+        if window == (1, 1):
+            return [_build(layer, config)]
+        symmetric = all(size % 2 for size in window)
+        as_same = (mode == "same" and stride == 1) or (mode == "centered" and (stride == 1 or lose))
+        if as_same and symmetric:  # the native "same" pads exactly like this
+            return [_build(layer, {**config, "padding": "same"})]
+        if mode == layer.padding and not (lose or (grid.rate > 1 and mode == "same")):
+            return [_build(layer, {**config, "padding": mode})]
+        padding = WindowPadding2D(
+            window,
+            **self._window_arguments(grid, stride, mode),
+            name=f"{layer.name}_window_padding",
+        )
+        return [padding, _build(layer, config)]
+
+    def _window_arguments(self, grid, stride, mode):
+        return {
+            "strides": (stride, stride),
+            "dilation_rate": grid.rate,
+            "padding": mode,
+            "extra": grid.extra,
+            "keep_size": self.keep_size,
+        }
+
+    def _pooling(self, layer, grid, kernel_size, stride, lose):
+        mode = self._padding_mode(layer, grid)
+        if not lose and grid.rate == 1 and mode == layer.padding:
+            return [_copy(layer)]
+        if not lose and kernel_size == (2, 2) == layer.strides and mode == "centered":
+            # "same" pads a 2x2 window after its end, and leaves the padding out of an average.
+            return [type(layer).from_config({**layer.get_config(), "padding": "same"})]
+        kind = "max" if isinstance(layer, keras.layers.MaxPooling2D) else "average"
+        arguments = self._window_arguments(grid, stride, mode)
+        if lose or stride == 1:
+            return [AtrousPooling2D(kind, kernel_size, **arguments, name=layer.name)]
+        # A centered window that keeps its stride: pool at every cell, then take every stride-th.
+        pooling = AtrousPooling2D(kind, kernel_size, **arguments, name=f"{layer.name}_window")
+        return [pooling, keras.layers.MaxPooling2D(1, strides=stride, name=layer.name)]
+
+    def _zero_padding(self, layer, grid):
+        (top, bottom), (left, right) = layer.padding
+        if self.centered:
+            # keras.applications fixes (k//2 - 1, k//2) for even sizes; (k//2, k//2) centers
+            # the windows at every size.
+            top, bottom = (max(top, bottom),) * 2
+            left, right = (max(left, right),) * 2
+        extra = (grid.extra[0] + top + bottom, grid.extra[1] + left + right)
+        pads = ((top * grid.rate, bottom * grid.rate), (left * grid.rate, right * grid.rate))
+        config = {**layer.get_config(), "padding": pads}
+        return [type(layer).from_config(config)], dataclasses.replace(grid, extra=extra)
+
+
+def _common_grid(layer, grids):
+    """The one grid that all inputs of a layer lie on; global means match any grid."""
+    spatial = {(grid.stride, grid.rate) for grid in grids if not grid.channels_only}
+    if len(spatial) > 1:
+        raise _unsupported(layer, "joins maps of different strides")
+    return next((grid for grid in grids if not grid.channels_only), grids[0])
+
+
+def _build(layer, config):
+    """A layer of the same kind from a changed config; a dilated Conv2D becomes AtrousConv2D."""
+    dilated = max(config["dilation_rate"]) > 1
+    if type(layer) is keras.layers.Conv2D and dilated:
+        return AtrousConv2D.from_config(config)
+    return type(layer).from_config(config)
+
+
+def _sampled(layer, kind, grid):
+    """The layer as one that takes its statistics from the original network's cells only."""
+    return kind.from_config({**layer.get_config(), "dilation_rate": grid.rate})
+
+
+def _copy(layer):
+    return type(layer).from_config(layer.get_config())
+
+
+def _unsupported(layer, reason):
+    return InputError(
+        f"to_atrous: layer {layer.name!r} ({type(layer).__name__}) {reason}; {_SUPPORTED}"
+    )
