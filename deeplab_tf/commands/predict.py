@@ -68,6 +68,7 @@ def open_labeler(flags):
     """
     if is_saved_model(flags.model):
         fixed = ("crf", *PARAMETER_FLAGS, "scales", "flip", "precision", "tile", "pad_to")
+        fixed += ("output_stride",)
         refuse_given(
             flags,
             fixed,

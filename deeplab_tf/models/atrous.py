@@ -1,7 +1,5 @@
 """Rewrites any keras.applications network to give a denser map with the same weights."""
 
-import keras
-
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.atrous_layers import (
     AtrousConv2D,
@@ -10,7 +8,7 @@ from deeplab_tf.models.atrous_layers import (
     SampledGlobalMaxPooling2D,
     WindowPadding2D,
 )
-from deeplab_tf.models.atrous_rewriter import Rewriter, clone_with, functional
+from deeplab_tf.models.atrous_rewriter import functional, rewrite
 from deeplab_tf.models.normalization import SampledGroupNormalization
 from deeplab_tf.models.walk import leaf_layers
 
@@ -57,18 +55,7 @@ def to_atrous(model, output_stride, keep_size=True, *, centered=False):
     model = functional(model)
     _check_ends_in_map(model)
     _check_not_atrous(model, output_stride)
-    rewriter = Rewriter(output_stride, keep_size, centered)
-    (entry,) = (layer for layer in model.layers if isinstance(layer, keras.layers.InputLayer))
-    images = keras.Input(batch_shape=entry.batch_shape, dtype=entry.dtype, name=entry.name)
-    dense = clone_with(model, images, rewriter)
-    rewriter.copy_weights()
-    reached = rewriter.pixels_per_cell(dense.output)
-    if reached != output_stride:
-        raise InputError(
-            f"to_atrous: {model.name!r} already has {reached} pixels per cell; output_stride "
-            f"{output_stride} would make its map coarser; give {reached} or less"
-        )
-    return dense
+    return rewrite(model, output_stride, keep_size, centered)
 
 
 def _check_ends_in_map(model):

@@ -37,6 +37,13 @@ _GLOBAL_POOLINGS = {
 }
 
 
+# Layers of a network that was dense before; their rates grow with that of the grid.
+_ATROUS = (
+    *(AtrousPooling2D, WindowPadding2D),
+    *(SampledGlobalAveragePooling2D, SampledGlobalMaxPooling2D, SampledGroupNormalization),
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Grid:
     """The grid of a tensor's cells.
@@ -45,12 +52,14 @@ class _Grid:
       stride: pixels per cell of the original grid.
       rate: cells of the dense grid per cell of the original one, along an axis.
       extra: cells that a ZeroPadding2D just before has added, in the original grid.
+      padded: whether a WindowPadding2D just before has padded for the next window.
       channels_only: True for a global mean, which has no grid and can be merged with any.
     """
 
     stride: int = 1
     rate: int = 1
     extra: tuple = (0, 0)
+    padded: bool = False
     channels_only: bool = False
 
 
@@ -62,7 +71,7 @@ def functional(model):
                 f"to_atrous: Sequential {model.name!r} does not know its input's shape; begin it "
                 "with keras.Input((None, None, 3))"
             )
-        return keras.Model(model.inputs, model.outputs, name=model.name)
+        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     # A subclassed model has no graph and no `inputs`.
     ends = [getattr(model, name, None) or () for name in ("inputs", "outputs")]
     if not isinstance(model, keras.Model) or any(len(tensors) != 1 for tensors in ends):
@@ -73,7 +82,35 @@ def functional(model):
     return model
 
 
-def clone_with(model, images, rewriter):
+def rewrite(model, output_stride, keep_size, centered):
+    """The dense form of a model with one input and one output.
+
+    Args:
+      model: a functional `keras.Model`, see `functional`; it may be dense already.
+      output_stride, keep_size, centered: see `to_atrous`.
+
+    Returns:
+      A new keras.Model with a copy of the weights, in the same order.
+
+    Raises:
+      InputError: for a layer that cannot be rewritten, or an output stride that the model's
+        strides do not divide into.
+    """
+    rewriter = _Rewriter(output_stride, keep_size, centered)
+    (entry,) = (layer for layer in model.layers if isinstance(layer, keras.layers.InputLayer))
+    images = keras.Input(batch_shape=entry.batch_shape, dtype=entry.dtype, name=entry.name)
+    dense = _clone(model, images, rewriter)
+    rewriter.copy_weights()
+    reached = rewriter.pixels_per_cell(dense.outputs[0])
+    if reached != output_stride:
+        raise InputError(
+            f"to_atrous: {model.name!r} already has {reached} pixels per cell; output_stride "
+            f"{output_stride} would make its map coarser; give {reached} or less"
+        )
+    return dense
+
+
+def _clone(model, images, rewriter):
     """The model that `rewriter` makes of every layer of a functional model, from `images` on."""
     return keras.models.clone_model(
         model,
@@ -83,7 +120,7 @@ def clone_with(model, images, rewriter):
     )
 
 
-class Rewriter:
+class _Rewriter:
     """Called by `clone_model` for every layer in turn; remembers the grid of every tensor."""
 
     def __init__(self, output_stride, keep_size, centered):
@@ -95,7 +132,8 @@ class Rewriter:
 
     def __call__(self, layer, *args, **kwargs):
         """Call the dense form of `layer` on tensors of the dense network."""
-        if isinstance(layer, keras.Sequential) and not kwargs:  # as in ConvNeXt
+        # Keras adds mask=None. ConvNeXt has Sequentials without other arguments.
+        if isinstance(layer, keras.Sequential) and kwargs.get("training") is None:
             (x,) = args
             for inner in layer.layers:
                 x = self(inner, x)
@@ -116,7 +154,8 @@ class Rewriter:
         except ValueError as error:  # such as a constant array of the original map's size
             reason = f"cannot take the denser map ({one_line(error, 150)})"
             raise _unsupported(layer, reason) from error
-        self._grids[id(y)] = (y, out_grid)
+        (output,) = keras.tree.flatten(y)
+        self._grids[id(output)] = (output, out_grid)
         return y
 
     def copy_weights(self):
@@ -138,8 +177,8 @@ class Rewriter:
         model = functional(model)
         entry = keras.Input(batch_shape=x.shape, dtype=x.dtype)
         self._grids[id(entry)] = (entry, grid)
-        dense = clone_with(model, entry, self)
-        return [dense], self._grid(dense.output)
+        dense = _clone(model, entry, self)
+        return [dense], self._grid(dense.outputs[0])
 
     def _rewrite(self, layer, grid):
         """The layers to call in place of `layer`, and the grid they lead to."""
@@ -149,7 +188,12 @@ class Rewriter:
             return self._window(layer, grid, layer.kernel_size, self._convolution)
         if isinstance(layer, _POOLINGS):
             return self._window(layer, grid, layer.pool_size, self._pooling)
-        after = dataclasses.replace(grid, extra=(0, 0))
+        after = dataclasses.replace(grid, extra=(0, 0), padded=False)
+        if isinstance(layer, _ATROUS):
+            config = layer.get_config()
+            config["dilation_rate"] *= 1 if grid.channels_only else grid.rate
+            padded = isinstance(layer, WindowPadding2D)
+            return [type(layer).from_config(config)], dataclasses.replace(after, padded=padded)
         if isinstance(layer, keras.layers.ZeroPadding2D):
             return self._zero_padding(layer, grid)
         if type(layer) in _GLOBAL_POOLINGS:
@@ -173,34 +217,35 @@ class Rewriter:
         if stride != other:
             raise _unsupported(layer, "has different strides for rows and columns")
         present = grid.stride // grid.rate  # pixels per dense cell
-        lose = stride > 1 and present * stride > self.output_stride
-        if lose and present != self.output_stride:
-            raise _unsupported(layer, f"has a stride that skips output stride {self.output_stride}")
-        rate = grid.rate * stride if lose else grid.rate
-        layers = build(layer, grid, tuple(kernel_size), stride, lose)
-        return layers, _Grid(stride=grid.stride * stride, rate=rate)
+        kept = stride
+        if stride > 1 and present * stride > self.output_stride:
+            kept = self.output_stride // present
+            if stride % kept:
+                reason = f"has a stride that skips output stride {self.output_stride}"
+                raise _unsupported(layer, reason)
+        layers = build(layer, grid, tuple(kernel_size), stride, kept)
+        return layers, _Grid(stride=grid.stride * stride, rate=grid.rate * stride // kept)
 
     def _padding_mode(self, layer, grid):
         """How to pad a window: as the original does, or so that its cells are centered."""
         explicit = grid.extra != (0, 0)
         return "centered" if self.centered and not explicit else layer.padding
 
-    def _convolution(self, layer, grid, kernel_size, stride, lose):
+    def _convolution(self, layer, grid, kernel_size, stride, kept):
         pairs = zip(kernel_size, layer.dilation_rate, strict=True)
         window = tuple((size - 1) * rate + 1 for size, rate in pairs)  # of the original layer
         mode = self._padding_mode(layer, grid)
-        config = {**layer.get_config(), "padding": "valid"}
+        config = {**layer.get_config(), "padding": "valid", "strides": (kept, kept)}
         config["dilation_rate"] = tuple(rate * grid.rate for rate in layer.dilation_rate)
-        if lose:
-            config["strides"] = (1, 1)
-        if window == (1, 1):
+        if window == (1, 1) or grid.padded:
             return [_build(layer, config)]
-        symmetric = all(size % 2 for size in window)
-        as_same = (mode == "same" and stride == 1) or (mode == "centered" and (stride == 1 or lose))
-        if as_same and symmetric:  # the native "same" pads exactly like this
+        as_same = (mode == "same" and stride == 1) or (mode == "centered" and kept == 1)
+        if as_same and all(size % 2 for size in window):  # the native "same" pads exactly like this
             return [_build(layer, {**config, "padding": "same"})]
-        if mode == layer.padding and not (lose or (grid.rate > 1 and mode == "same")):
+        if mode == layer.padding and kept == stride and not (grid.rate > 1 and mode == "same"):
             return [_build(layer, {**config, "padding": mode})]
+        if mode == "valid" and kept > 1:  # stops where the original does
+            return [_build(layer, config)]
         padding = WindowPadding2D(
             window,
             **self._window_arguments(grid, stride, mode),
@@ -217,20 +262,20 @@ class Rewriter:
             "keep_size": self.keep_size,
         }
 
-    def _pooling(self, layer, grid, kernel_size, stride, lose):
+    def _pooling(self, layer, grid, kernel_size, stride, kept):
         mode = self._padding_mode(layer, grid)
-        if not lose and grid.rate == 1 and mode == layer.padding:
+        if kept == stride and grid.rate == 1 and mode == layer.padding:
             return [_copy(layer)]
-        if not lose and kernel_size == (2, 2) == layer.strides and mode == "centered":
+        if kept == stride and kernel_size == (2, 2) == layer.strides and mode == "centered":
             # "same" pads a 2x2 window after its end, and leaves the padding out of an average.
             return [type(layer).from_config({**layer.get_config(), "padding": "same"})]
         kind = "max" if isinstance(layer, keras.layers.MaxPooling2D) else "average"
         arguments = self._window_arguments(grid, stride, mode)
-        if lose or stride == 1:
+        if kept == 1:
             return [AtrousPooling2D(kind, kernel_size, **arguments, name=layer.name)]
-        # A centered window that keeps its stride: pool at every cell, then take every stride-th.
+        # A window that keeps a part of its stride: pool at every cell, then take every kept-th.
         pooling = AtrousPooling2D(kind, kernel_size, **arguments, name=f"{layer.name}_window")
-        return [pooling, keras.layers.MaxPooling2D(1, strides=stride, name=layer.name)]
+        return [pooling, keras.layers.MaxPooling2D(1, strides=kept, name=layer.name)]
 
     def _zero_padding(self, layer, grid):
         (top, bottom), (left, right) = layer.padding

@@ -46,7 +46,8 @@ def build_deeplab(
       output_stride: pixels per score cell; 8 in the papers.
       weights: "imagenet" (downloaded), None (random), or the path of a file: a backbone's or a
         whole DeepLab's `.h5`, `.weights.h5` or `.keras`. VGG-16's fc6 and fc7 are made from the
-        ImageNet classifier if the file has it.
+        ImageNet classifier if the file has it. The dilation rates of a whole network that was
+        trained at a coarser output stride grow, see `with_output_stride`.
       scales: input scales whose scores are fused by their maximum; (1.0,): no fusion.
       input_shape: `(H, W, 3)`, None for sizes that vary.
       fc_channels: VGG-16's filters in fc6 and fc7; None: 4,096 for the larger kernels, else 1,024.
@@ -73,6 +74,7 @@ def build_deeplab(
       >>> model.predict(numpy.zeros((1, 321, 321, 3))).shape
       (1, 41, 41, 21)
     """
+    arguments = dict(locals())
     backbone = find_backbone(backbone).name
     is_vgg16 = backbone == "vgg16"
     vgg16_options = pool_size != 2 or use_multi_scale_features or average_pool5
@@ -96,7 +98,13 @@ def build_deeplab(
     if found.classifier and is_vgg16:
         _fill_branches(model, subsample_classifier(found.classifier, branches))
     if found.whole:
-        load_whole(model, found.whole, backbone)
+        other = {**arguments, "weights": None, "scales": (1.0,)}
+        model = load_whole(
+            model,
+            found.whole,
+            backbone,
+            build_at=lambda stride: build_deeplab(**{**other, "output_stride": stride}),
+        )
     return fuse_scales(model, scales, output_stride) if tuple(scales) != (1.0,) else model
 
 

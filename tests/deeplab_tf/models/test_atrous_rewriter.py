@@ -53,6 +53,23 @@ def test_every_window_at_every_size(size, kernel_size, padding):
         np.testing.assert_allclose(sampled, np.array(model(image)), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [12, 13, 15])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("kind", ["conv", "pool"])
+def test_a_stride_that_is_lost_in_part(kind, padding, size):
+    """A stride of 4, of which 2 remain."""
+    window = (
+        keras.layers.Conv2D(3, 5, strides=4, padding=padding)
+        if kind == "conv"
+        else keras.layers.AveragePooling2D(3, strides=4, padding=padding)
+    )
+    model = conv_network(window, keras.layers.Conv2D(2, 2, padding="same"), size=size)
+    image = np.random.default_rng(0).normal(size=(2, size, size, 2))
+    for keep_size in (True, False):
+        sampled = np.array(to_atrous(model, 2, keep_size)(image))[:, ::2, ::2]
+        np.testing.assert_allclose(sampled, np.array(model(image)), rtol=1e-5, atol=1e-5)
+
+
 def test_keep_size_keeps_the_size():
     model = conv_network(keras.layers.Conv2D(1, 3, strides=2), size=9)
     assert to_atrous(model, 1).compute_output_shape((1, 9, 9, 2)) == (1, 8, 8, 1)
@@ -187,17 +204,17 @@ def test_centered_windows(kernel_size, size):
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ([keras.layers.Flatten()], "Flatten"),
+        ([keras.layers.Flatten(), keras.layers.Reshape((16, 16, 2))], "Flatten"),
         ([keras.layers.Conv2D(1, 3, strides=(2, 1))], "different strides"),
         ([keras.layers.Cropping2D(1)], "Cropping2D"),
-        ([keras.layers.Conv2D(1, 4, strides=4)], "skips output stride 2"),
+        ([keras.layers.Conv2D(1, 3, strides=3)], "skips output stride 2"),
         ([keras.layers.PReLU()], r"slope for every cell .* shared_axes=\[1, 2\]"),
         ([keras.layers.LayerNormalization(axis=(1, 2))], r"along axis \[1, 2\], across the cells"),
         ([keras.layers.UnitNormalization(axis=1)], "along axis 1, across the cells"),
         ([keras.layers.GroupNormalization(1, axis=1)], "along axis 1, across the cells"),
         ([keras.layers.Conv2DTranspose(1, 2, strides=2)], "Conv2DTranspose.* upsamples"),
         ([keras.layers.UpSampling2D()], r"keras.Model\(model.input, model.get_layer"),
-        ([keras.layers.Conv2D(1, 3, data_format="channels_first")], "not channels_last"),
+        ([keras.layers.Conv2D(1, 1, data_format="channels_first")], "not channels_last"),
     ],
 )
 def test_layers_that_cannot_be_rewritten(layers, message):
