@@ -42,12 +42,11 @@ def test_preprocessing_is_that_of_the_family(name):
 MEAN, DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # of ImageNet, at 0..1
 
 
-@pytest.mark.parametrize("stored", [DEVIATION, np.square(DEVIATION)])
-def test_efficientnet_normalizes_images_as_it_was_trained(tmp_path, stored):
-    """Files of keras.applications store the deviations, files of this package the variances."""
+def test_efficientnet_normalizes_images_as_it_was_trained(tmp_path):
+    """Files of keras.applications store the deviations where variances belong."""
     network = keras.applications.EfficientNetB0(weights=None, include_top=False)
     weights = network.get_weights()
-    network.set_weights([np.array(MEAN), np.array(stored), *weights[2:]])
+    network.set_weights([np.array(MEAN), np.array(DEVIATION), *weights[2:]])
     network.save_weights(tmp_path / "b0.weights.h5")
     found = read_weights("efficientnetb0", tmp_path / "b0.weights.h5")
     dense = build_backbone("efficientnetb0", 16, found.backbone)

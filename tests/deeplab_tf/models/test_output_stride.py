@@ -154,11 +154,10 @@ def test_weights_of_another_output_stride(vgg16, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["w.keras", "w.weights.h5"])
-def test_weights_of_a_finer_output_stride_are_refused(vgg16, tmp_path, name):
-    path = tmp_path / name
-    vgg16.save_weights(path) if name.endswith(".h5") else vgg16.save(path)
-    with pytest.raises(InputError, match="network with output stride 16") as error:
-        deeplab_tf.build_deeplab(
-            "vgg16", "large_fov", 2, output_stride=32, weights=path, fc_channels=8
-        )
-    assert f"build_deeplab(..., output_stride=16, weights={str(path)!r})" in str(error.value)
+def test_weights_of_a_finer_output_stride_are_refused(tmp_path, name):
+    path, options = tmp_path / name, {"head": "large_fov", "num_classes": 2, "fc_channels": 8}
+    finer = deeplab_tf.build_deeplab("vgg16", weights=None, **options)
+    finer.save_weights(path) if name.endswith(".h5") else finer.save(path)
+    with pytest.raises(InputError, match="network with output stride 8, which cannot") as error:
+        deeplab_tf.build_deeplab("vgg16", output_stride=16, weights=path, **options)
+    assert f"build_deeplab(..., output_stride=8, weights={str(path)!r})" in str(error.value)
