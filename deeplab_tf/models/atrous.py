@@ -1,23 +1,10 @@
 """Rewrites any keras.applications network to give a denser map with the same weights."""
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.models.atrous_layers import (
-    AtrousConv2D,
-    AtrousPooling2D,
-    SampledGlobalAveragePooling2D,
-    SampledGlobalMaxPooling2D,
-    WindowPadding2D,
-)
-from deeplab_tf.models.atrous_rewriter import functional, rewrite
-from deeplab_tf.models.normalization import SampledGroupNormalization
-from deeplab_tf.models.walk import leaf_layers
+from deeplab_tf.models.atrous_checks import check_ends_in_map, check_not_atrous, functional
+from deeplab_tf.models.atrous_rewriter import rewrite
 
 OUTPUT_STRIDES = (1, 2, 4, 8, 16, 32)
-# A network with one of these was dense before.
-_ATROUS = (
-    *(AtrousConv2D, AtrousPooling2D, WindowPadding2D),
-    *(SampledGlobalAveragePooling2D, SampledGlobalMaxPooling2D, SampledGroupNormalization),
-)
 
 
 def to_atrous(model, output_stride, keep_size=True, *, centered=False):
@@ -53,26 +40,6 @@ def to_atrous(model, output_stride, keep_size=True, *, centered=False):
     if output_stride not in OUTPUT_STRIDES:
         raise InputError(f"output_stride must be one of {OUTPUT_STRIDES}, got {output_stride!r}")
     model = functional(model)
-    _check_ends_in_map(model)
-    _check_not_atrous(model, output_stride)
+    check_ends_in_map(model)
+    check_not_atrous(model, output_stride)
     return rewrite(model, output_stride, keep_size, centered)
-
-
-def _check_ends_in_map(model):
-    if len(model.outputs[0].shape) != 4:
-        raise InputError(
-            f"to_atrous: {model.name!r} ends in one result for the whole image, of shape "
-            f"{model.outputs[0].shape}, not in a map; build it without its classifier: "
-            "include_top=False and no pooling"
-        )
-
-
-def _check_not_atrous(model, output_stride):
-    for layer in leaf_layers(model):
-        if isinstance(layer, _ATROUS):
-            raise InputError(
-                f"to_atrous: {model.name!r} is already atrous (layer {layer.name!r} is "
-                f"{type(layer).__name__}); build it with another output stride instead: "
-                f"to_atrous(ORIGINAL_NETWORK, {output_stride}) or "
-                f"build_deeplab(..., output_stride={output_stride}, weights=FILE)"
-            )

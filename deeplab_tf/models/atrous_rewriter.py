@@ -10,6 +10,12 @@ import dataclasses
 import keras
 
 from deeplab_tf.errors import InputError, one_line
+from deeplab_tf.models.atrous_checks import (
+    ATROUS,
+    check_ends_in_map,
+    functional,
+    unsupported,
+)
 from deeplab_tf.models.atrous_layers import (
     AtrousConv2D,
     AtrousPooling2D,
@@ -19,11 +25,6 @@ from deeplab_tf.models.atrous_layers import (
 )
 from deeplab_tf.models.cellwise import along_channels, is_cellwise, is_for_vectors, why_not
 from deeplab_tf.models.normalization import SampledGroupNormalization, VariableNormalization
-
-_SUPPORTED = (
-    "supported are the networks of deeplab_tf.models.backbone_names(), built with "
-    "include_top=False, and networks of the same kinds of layers"
-)
 
 _CONVOLUTIONS = (
     keras.layers.Conv2D,
@@ -35,13 +36,6 @@ _GLOBAL_POOLINGS = {
     keras.layers.GlobalAveragePooling2D: SampledGlobalAveragePooling2D,
     keras.layers.GlobalMaxPooling2D: SampledGlobalMaxPooling2D,
 }
-
-
-# Layers of a network that was dense before; their rates grow with that of the grid.
-_ATROUS = (
-    *(AtrousPooling2D, WindowPadding2D),
-    *(SampledGlobalAveragePooling2D, SampledGlobalMaxPooling2D, SampledGroupNormalization),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,25 +57,6 @@ class _Grid:
     channels_only: bool = False
 
 
-def functional(model):
-    """The model itself, or the functional form of a Sequential; one input, one output."""
-    if isinstance(model, keras.Sequential):
-        if not getattr(model, "inputs", None):
-            raise InputError(
-                f"to_atrous: Sequential {model.name!r} does not know its input's shape; begin it "
-                "with keras.Input((None, None, 3))"
-            )
-        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-    # A subclassed model has no graph and no `inputs`.
-    ends = [getattr(model, name, None) or () for name in ("inputs", "outputs")]
-    if not isinstance(model, keras.Model) or any(len(tensors) != 1 for tensors in ends):
-        raise InputError(
-            f"to_atrous takes a functional or Sequential keras.Model with one input and one "
-            f"output, got {type(model).__name__}; {_SUPPORTED}"
-        )
-    return model
-
-
 def rewrite(model, output_stride, keep_size, centered):
     """The dense form of a model with one input and one output.
 
@@ -101,6 +76,7 @@ def rewrite(model, output_stride, keep_size, centered):
     images = keras.Input(batch_shape=entry.batch_shape, dtype=entry.dtype, name=entry.name)
     dense = _clone(model, images, rewriter)
     rewriter.copy_weights()
+    check_ends_in_map(model, rewriter.is_map(dense.outputs[0]))
     reached = rewriter.pixels_per_cell(dense.outputs[0])
     if reached != output_stride:
         raise InputError(
@@ -146,14 +122,14 @@ class _Rewriter:
             self._clones[id(layer)] = (layer, grid, *new)
         _, first_grid, layers, out_grid = self._clones[id(layer)]
         if grid != first_grid:
-            raise _unsupported(layer, "is called on maps of different strides")
+            raise unsupported(layer, "is called on maps of different strides")
         try:
             y = layers[0](*args, **kwargs)
             for follower in layers[1:]:
                 y = follower(y)
         except ValueError as error:  # such as a constant array of the original map's size
             reason = f"cannot take the denser map ({one_line(error, 150)})"
-            raise _unsupported(layer, reason) from error
+            raise unsupported(layer, reason) from error
         (output,) = keras.tree.flatten(y)
         self._grids[id(output)] = (output, out_grid)
         return y
@@ -169,6 +145,10 @@ class _Rewriter:
         grid = self._grid(tensor)
         return grid.stride // grid.rate
 
+    def is_map(self, tensor):
+        """Whether a rewritten tensor has a grid."""
+        return not self._grid(tensor).channels_only
+
     def _grid(self, tensor):
         return self._grids.get(id(tensor), (None, _Grid()))[1]
 
@@ -183,13 +163,13 @@ class _Rewriter:
     def _rewrite(self, layer, grid):
         """The layers to call in place of `layer`, and the grid they lead to."""
         if getattr(layer, "data_format", "channels_last") != "channels_last":
-            raise _unsupported(layer, "is not channels_last")
+            raise unsupported(layer, "is not channels_last")
         if isinstance(layer, _CONVOLUTIONS):
             return self._window(layer, grid, layer.kernel_size, self._convolution)
         if isinstance(layer, _POOLINGS):
             return self._window(layer, grid, layer.pool_size, self._pooling)
         after = dataclasses.replace(grid, extra=(0, 0), padded=False)
-        if isinstance(layer, _ATROUS):
+        if isinstance(layer, ATROUS):  # of a network that is dense already
             config = layer.get_config()
             config["dilation_rate"] *= 1 if grid.channels_only else grid.rate
             padded = isinstance(layer, WindowPadding2D)
@@ -207,7 +187,7 @@ class _Rewriter:
             return [VariableNormalization.from_config(layer.get_config())], after
         if is_cellwise(layer) or (grid.channels_only and is_for_vectors(layer)):
             return [_copy(layer) if isinstance(layer, keras.Layer) else layer], after
-        raise _unsupported(layer, why_not(layer))
+        raise unsupported(layer, why_not(layer))
 
     def _window(self, layer, grid, kernel_size, build):
         """Rewrite a convolution or pooling with `build`, and decide whether it loses its stride."""
@@ -215,14 +195,14 @@ class _Rewriter:
             return [_copy(layer)], grid
         stride, other = layer.strides if isinstance(layer.strides, tuple) else (layer.strides,) * 2
         if stride != other:
-            raise _unsupported(layer, "has different strides for rows and columns")
+            raise unsupported(layer, "has different strides for rows and columns")
         present = grid.stride // grid.rate  # pixels per dense cell
         kept = stride
         if stride > 1 and present * stride > self.output_stride:
             kept = self.output_stride // present
             if stride % kept:
                 reason = f"has a stride that skips output stride {self.output_stride}"
-                raise _unsupported(layer, reason)
+                raise unsupported(layer, reason)
         layers = build(layer, grid, tuple(kernel_size), stride, kept)
         return layers, _Grid(stride=grid.stride * stride, rate=grid.rate * stride // kept)
 
@@ -294,7 +274,7 @@ def _common_grid(layer, grids):
     """The one grid that all inputs of a layer lie on; global means match any grid."""
     spatial = {(grid.stride, grid.rate) for grid in grids if not grid.channels_only}
     if len(spatial) > 1:
-        raise _unsupported(layer, "joins maps of different strides")
+        raise unsupported(layer, "joins maps of different strides")
     return next((grid for grid in grids if not grid.channels_only), grids[0])
 
 
@@ -313,9 +293,3 @@ def _sampled(layer, kind, grid):
 
 def _copy(layer):
     return type(layer).from_config(layer.get_config())
-
-
-def _unsupported(layer, reason):
-    return InputError(
-        f"to_atrous: layer {layer.name!r} ({type(layer).__name__}) {reason}; {_SUPPORTED}"
-    )

@@ -12,7 +12,8 @@ from deeplab_tf.models.heads import (
     multi_scale_features,
 )
 from deeplab_tf.models.multiscale import fuse_scales
-from deeplab_tf.models.weights import load_whole, read_weights, subsample_classifier
+from deeplab_tf.models.weights import read_weights, subsample_classifier
+from deeplab_tf.models.whole_weights import load_whole
 
 
 def build_deeplab(

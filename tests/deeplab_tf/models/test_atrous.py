@@ -126,6 +126,12 @@ def test_a_network_with_classifier_is_refused(classifier):
     assert str(model.output_shape) in str(error.value)
 
 
+def test_a_global_mean_is_no_map():
+    layers = keras.layers.Conv2D(1, 3), keras.layers.GlobalAveragePooling2D(keepdims=True)
+    with pytest.raises(InputError, match="not in a map"):
+        to_atrous(conv_network(*layers), 1)
+
+
 def test_an_atrous_network_is_refused():
     model = conv_network(
         keras.layers.Conv2D(2, 3, strides=2, padding="same"), keras.layers.Conv2D(2, 3), size=9
