@@ -173,7 +173,9 @@ class _Rewriter:
             config = layer.get_config()
             config["dilation_rate"] *= 1 if grid.channels_only else grid.rate
             padded = isinstance(layer, WindowPadding2D)
-            return [type(layer).from_config(config)], dataclasses.replace(after, padded=padded)
+            vector = grid.channels_only or isinstance(layer, tuple(_GLOBAL_POOLINGS.values()))
+            after = dataclasses.replace(after, padded=padded, channels_only=vector)
+            return [type(layer).from_config(config)], after
         if isinstance(layer, keras.layers.ZeroPadding2D):
             return self._zero_padding(layer, grid)
         if type(layer) in _GLOBAL_POOLINGS:

@@ -100,11 +100,12 @@ def test_a_dense_network_with_a_head_of_its_own():
     """A bare `to_atrous` network with a classifier behind it."""
     backbone = conv_network(
         *(keras.layers.Conv2D(4, 3, strides=2, padding="same") for _ in range(3)),
-        keras.layers.GlobalAveragePooling2D(keepdims=True),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Reshape((1, 1, 4)),
         size=None,
         channels=3,
     )
-    x = backbone.layers[-2].output
+    x = backbone.layers[-3].output
     gated = keras.Model(backbone.input, keras.layers.Multiply()([x, backbone.output]))
     dense = to_atrous(gated, 4)
     model = keras.Model(dense.input, keras.layers.Conv2D(3, 1)(dense.output))
