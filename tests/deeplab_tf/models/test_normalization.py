@@ -12,7 +12,7 @@ def test_the_variables_decide(invert):
     layer = VariableNormalization(invert=invert)
     x = np.array([[1.0, 2.0]], "float32")
     np.testing.assert_array_equal(layer(x), x)
-    layer.set_weights([np.array([3.0, 4.0]), np.array([4.0, 16.0]), 0])
+    layer.set_weights([np.array([3.0, 4.0]), np.array([4.0, 16.0]), np.array(0)])
     expected = [[5, 12]] if invert else [[-1, -0.5]]
     np.testing.assert_array_equal(layer(x), expected)
 
