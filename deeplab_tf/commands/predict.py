@@ -28,7 +28,7 @@ from deeplab_tf.commands.outputs import (
     print_next,
     print_written,
 )
-from deeplab_tf.commands.recall import not_remembered, recall_for_model
+from deeplab_tf.commands.recall import SETTING_FLAGS, not_remembered, recall_for_model
 from deeplab_tf.data.checks.findings import some
 from deeplab_tf.data.checks.image_inspection import inspect_image
 from deeplab_tf.data.examples import read_file
@@ -142,7 +142,8 @@ def print_export(flags):
     """Print the command that exports the network as it was used here; none for an export."""
     if is_saved_model(flags.model):
         return
-    same = not_remembered(flags, ("scales", "flip", "precision", "pad_to", "crf", *PARAMETER_FLAGS))
+    settings = [name for name in SETTING_FLAGS if name != "tile"]
+    same = not_remembered(flags, (*settings, "crf", *PARAMETER_FLAGS))
     out = f"--out={beside_model(flags, 'saved_model')}"
     print_next("export", f"--model={flags.model}", *same, out)
 
@@ -181,7 +182,7 @@ def open_labeler(flags):
       InputError: if it cannot be opened, or a flag would change what an export has fixed.
     """
     if is_saved_model(flags.model):
-        fixed = ("crf", *PARAMETER_FLAGS, "scales", "flip", "precision", "pad_to")
+        fixed = ("crf", *PARAMETER_FLAGS, "scales", "flip", "precision", "pad_to", "output_stride")
         refuse_given(
             flags,
             fixed,

@@ -25,7 +25,7 @@ FIXED = ("dataset", "train_split", "weights", "init_from", "optimizer", "objecti
 # What the next command with the same --model has to be given, too: the images, and how the network
 # is applied to them.
 DATA_FLAGS = ("dataset", "data_dir", "split")
-SETTING_FLAGS = ("scales", "flip", "tile", "pad_to", "precision")
+SETTING_FLAGS = ("output_stride", "scales", "flip", "tile", "pad_to", "precision")
 
 
 def has_checkpoint(model_dir):

@@ -112,6 +112,8 @@ def main(flags):
         "model": hashlib.sha256(find_model(flags.model).read_bytes()).hexdigest(),
         "settings": {**settings, "precision": flags.precision},
     }
+    if flags.output_stride:
+        network["settings"]["output_stride"] = flags.output_stride
     identity = {**network, "images": identity_of_pairs(pairs)}
     record = SearchRecord(out_dir / "search.json", identity)
 

@@ -1,5 +1,6 @@
 """The keras.applications networks that can be backbones: preprocessing, and their dense form."""
 
+import re
 from typing import NamedTuple
 
 import keras
@@ -23,6 +24,11 @@ class Backbone(NamedTuple):
     preprocessing: str | None
 
     @property
+    def name(self):
+        """Its name in this package: that of the constructor in lower case."""
+        return self.class_name.lower()
+
+    @property
     def constructor(self):
         """The function of keras.applications that builds it."""
         return getattr(keras.applications, self.class_name)
@@ -33,7 +39,7 @@ _NAMES = {
     "caffe": ("VGG16", "VGG19", "ResNet50", "ResNet101", "ResNet152"),
     "tf": (
         *("ResNet50V2", "ResNet101V2", "ResNet152V2"),
-        *("MobileNet", "MobileNetV2", "Xception"),
+        *("MobileNet", "MobileNetV2", "Xception", "InceptionV3", "InceptionResNetV2"),
     ),
     "torch": ("DenseNet121", "DenseNet169", "DenseNet201"),
     None: (
@@ -41,7 +47,7 @@ _NAMES = {
         *(f"EfficientNetB{i}" for i in range(8)),
         *(f"EfficientNetV2B{i}" for i in range(4)),
         *("EfficientNetV2S", "EfficientNetV2M", "EfficientNetV2L"),
-        *("ConvNeXtTiny", "ConvNeXtSmall", "ConvNeXtBase", "ConvNeXtLarge"),
+        *("ConvNeXtTiny", "ConvNeXtSmall", "ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtXLarge"),
     ),
 }
 _BACKBONES = {
@@ -57,14 +63,24 @@ def backbone_names():
 
 
 def find_backbone(name):
-    """The `Backbone` of a lower-case name.
+    """The `Backbone` of a name.
+
+    Args:
+      name: see `backbone_names`; also in keras.applications' spellings, such as "MobileNetV2",
+        "mobilenet_v2" and "efficientnetv2-b0".
 
     Raises:
       InputError: for an unknown name.
     """
-    if name not in _BACKBONES:
-        raise InputError(f"unknown backbone {name!r}; available: {', '.join(_BACKBONES)}")
-    return _BACKBONES[name]
+    short = re.sub(r"[-_ ]", "", str(name)).lower()
+    if short in _BACKBONES:
+        return _BACKBONES[short]
+    if short.startswith("nasnet"):
+        raise InputError(
+            f"backbone {name!r}: NASNet has no atrous form, because it shifts maps against each "
+            f"other by fractions of a cell; available: {', '.join(_BACKBONES)}"
+        )
+    raise InputError(f"unknown backbone {name!r}; available: {', '.join(_BACKBONES)}")
 
 
 def build_backbone(
@@ -73,7 +89,7 @@ def build_backbone(
     """A keras.applications network with one cell per `output_stride` pixels, centered on them.
 
     Args:
-      name: lower-case name, see `backbone_names`.
+      name: see `find_backbone`.
       output_stride: pixels per cell of the last map: 1, 2, 4, 8, 16 or 32.
       weights: list of arrays in Keras's order, or None for random ones.
       input_shape: `(H, W, 3)`, None for sizes that vary.
@@ -92,7 +108,7 @@ def build_backbone(
     if pool_size != 2:
         original = _with_pool_size(original, pool_size)
     dense = to_atrous(original, output_stride, centered=True)
-    return keras.Model(dense.inputs[0], dense.output, name=name)
+    return keras.Model(dense.inputs[0], dense.output, name=find_backbone(name).name)
 
 
 def original_backbone(name, images, weights, preprocessing=None):

@@ -48,6 +48,7 @@ def build_fcn(
     Example:
       >>> build_fcn(stride=16, weights="fcn32s/best.keras")
     """
+    backbone = str(backbone).lower()
     if backbone not in ("vgg16", "vgg19"):
         raise InputError(f"no FCN on backbone {backbone!r}; available: vgg16, vgg19")
     if stride not in (8, 16, 32):

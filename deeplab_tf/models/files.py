@@ -48,6 +48,11 @@ def load_model(path):
       InputError: if there is none, or the file is damaged or not a Keras model.
     """
     file = find_model(path)
+    if file.suffix == ".h5":
+        raise InputError(
+            f"{file} holds weights without their network; make a model of it with build_deeplab("
+            f"BACKBONE, HEAD, NUM_CLASSES, weights={str(file)!r}).save('model.keras')"
+        )
     try:
         return keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # a damaged archive raises whatever its reader raises

@@ -6,14 +6,22 @@ from deeplab_tf.commands.runs import RUN_FILE, Run
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import check_settings
 from deeplab_tf.labels import LabelSet
-from deeplab_tf.models import find_model, load_model
+from deeplab_tf.models import find_model, load_model, with_output_stride
 from deeplab_tf.models.precision import PRECISIONS, with_precision
 
 
 def define_model_flags(values):
-    """Define --model, --scales, --flip and --precision."""
+    """Define --model, --output_stride, --scales, --flip and --precision."""
     define = heading(values, "Model")
     define.string("model", None, "A .keras file, or the --model_dir of a training.", required=True)
+    define.integer(
+        "output_stride",
+        None,
+        "Pixels between two positions of the scores, if finer than in training; 8 for a network "
+        "trained at 16. Its dilation rates grow, so that it sees the pixels that it was trained "
+        "on. Default: as trained.",
+        lower_bound=1,
+    )
     define.list(
         "scales",
         ["1"],
@@ -69,9 +77,15 @@ def open_model(flags):
       (Keras model, `LabelSet`); without these files the classes are "class 0", "class 1", ...
 
     Raises:
-      InputError: if the model cannot be loaded, or labels.json has another number of classes.
+      InputError: if the model cannot be loaded or have --output_stride, or labels.json has
+        another number of classes.
     """
     model = load_model(flags.model)
+    if flags.output_stride:
+        try:
+            model = with_output_stride(model, flags.output_stride)
+        except InputError as error:
+            raise InputError(f"--output_stride={flags.output_stride}: {error}") from None
     if flags.precision:
         model = with_precision(model, flags.precision)
     num_classes = model.output_shape[-1]

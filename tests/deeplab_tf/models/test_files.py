@@ -26,3 +26,11 @@ def test_a_missing_or_damaged_model_gives_a_one_line_error(tmp_path, name):
     with pytest.raises(InputError) as error:
         load_model(tmp_path / name if name else tmp_path)
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_file_of_weights_alone_says_how_to_use_it(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.save_weights(tmp_path / "w.weights.h5")
+    with pytest.raises(InputError, match="weights without their network") as error:
+        load_model(tmp_path / "w.weights.h5")
+    assert f"weights={str(tmp_path / 'w.weights.h5')!r}).save('model.keras')" in str(error.value)

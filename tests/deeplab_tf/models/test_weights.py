@@ -65,6 +65,16 @@ def test_a_whole_deeplab(deeplab, tmp_path, name):
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_whole_deeplab_is_not_taken_for_its_backbone(tmp_path):
+    """At output stride 16 the layers of VGG-16 have the classes of the plain backbone's."""
+    model = deeplab_tf.build_deeplab(
+        "vgg16", "large_fov", 2, output_stride=16, weights=None, fc_channels=8
+    )
+    model.save_weights(tmp_path / "whole.weights.h5")
+    found = read_weights("vgg16", tmp_path / "whole.weights.h5")
+    assert found.backbone is None and found.whole == tmp_path / "whole.weights.h5"
+
+
 def test_fc6_and_fc7_from_the_classifier():
     rng = np.random.default_rng(0)
     kernel6 = rng.normal(size=(7, 7, 16, 4096)).astype("float32")
