@@ -12,7 +12,7 @@ from deeplab_tf.commands.flags.data import define_data_flags
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.outputs import check_output_files
 from deeplab_tf.data.checks import accepted_kinds, check_dataset, offenders_picture, open_lists
-from deeplab_tf.data.datasets import label_colors
+from deeplab_tf.data.datasets import label_encoding
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import write_file
 from deeplab_tf.visualize import encode_picture
@@ -68,7 +68,7 @@ def check(flags):
     return check_dataset(
         splits,
         label_set,
-        label_colors(*place),
+        label_encoding(*place),
         sample=flags.sample,
         allow=[*accepted_kinds(flags.dataset), *flags.allow_data],
         known=found,

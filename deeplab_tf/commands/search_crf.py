@@ -135,11 +135,11 @@ def open_pairs(flags, num_classes):
     Raises:
       InputError: if the data set has other classes, or fewer images than --limit.
     """
-    examples, label_set, colors = open_split(flags, flags.split)
+    examples, label_set, encoding = open_split(flags, flags.split)
     check_same_classes(flags, num_classes, label_set)
     if flags.limit and flags.limit > len(examples):
         raise InputError(f"--limit={flags.limit}: {flags.split} lists {len(examples)} images")
-    return [load_pair(example, num_classes, colors) for example in examples[: flags.limit]]
+    return [load_pair(example, num_classes, encoding) for example in examples[: flags.limit]]
 
 
 def write_results(flags, grid, trials, before, num_images):

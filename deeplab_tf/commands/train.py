@@ -138,12 +138,12 @@ def keep_freed_memory():
 
 def make_trainer(flags, settings, strategy):
     """Open the data and build everything that is trained."""
-    splits, label_set, colors = open_splits(flags)
+    splits, label_set, encoding = open_splits(flags)
     num_classes = label_set.num_classes
     validation, save = None, save_model
     if flags.eval_images:
         examples = splits[flags.val_split]
-        validation = Validation(examples, label_set, flags.eval_images, colors=colors)
+        validation = Validation(examples, label_set, flags.eval_images, encoding=encoding)
     if flags.crf_train:
         objective = ProbabilityObjective()
         joint = CRFTraining(given_params(flags, num_classes).iterations, validation)
@@ -153,7 +153,7 @@ def make_trainer(flags, settings, strategy):
     model, kept = build(flags, num_classes, strategy)
     if isinstance(objective, MultiScaleObjective):
         model = with_branches(model)
-    batches = batches_from(flags, splits[flags.train_split], num_classes, colors, worker(strategy))
+    batches = batches_from(flags, splits[flags.train_split], num_classes, encoding, worker(strategy))
     with strategy.scope():
         optimizer = make_optimizer(flags, crf_rules(flags.crf_rate))
 
@@ -178,13 +178,13 @@ def open_splits(flags):
     """Open the lists to train and to validate on, and check them together.
 
     Returns:
-      (dict from the name of each list to its examples, label set, colors of RGB labels).
+      (dict from the name of each list to its examples, `LabelSet`, `LabelEncoding` or None).
     """
     names = [flags.train_split, *([flags.val_split] if flags.eval_images else [])]
-    splits, label_set, colors = open_checked(flags, names)
+    splits, label_set, encoding = open_checked(flags, names)
     if flags.tile_size:
         check_tile_sizes(splits[flags.train_split], tile_size(flags), flags.tile_overlap)
-    return splits, label_set, colors
+    return splits, label_set, encoding
 
 
 def build(flags, num_classes, strategy):

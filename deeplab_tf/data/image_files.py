@@ -11,9 +11,8 @@ from deeplab_tf.data.image_header import (
     PNG_START,
     open_image,
 )
-from deeplab_tf.data.label_png import decode_label, has_unknown_value
+from deeplab_tf.data.label_png import decode_classes
 from deeplab_tf.errors import InputError
-from deeplab_tf.labels import VOID
 
 JPEG_END = b"\xff\xd9"
 
@@ -41,13 +40,14 @@ def load_image(path):
     return _image_from(read_file(path), path)
 
 
-def load_label(path, num_classes, colors=None):
+def load_label(path, num_classes, encoding=None):
     """Read a label file.
 
     Args:
       path: PNG file.
-      num_classes: number of classes; only the values 0..num_classes-1 and 255 are accepted.
-      colors: RGB colors of the classes, to read RGB labels; see `decode_label`.
+      num_classes: number of classes.
+      encoding: `LabelEncoding` of the file; None: it holds the class indices 0..num_classes-1, and
+        255 for void.
 
     Returns:
       (H, W) uint8 array of class indices, 255 = void.
@@ -56,16 +56,31 @@ def load_label(path, num_classes, colors=None):
       InputError: naming the file, if it is missing, is not a PNG of class indices, or holds an
         index that no class has.
     """
-    return _label_from(read_file(path), path, num_classes, colors)
+    return _label_from(read_file(path), path, num_classes, encoding)
 
 
-def load_pair(example, num_classes, colors=None):
+def load_classes(example, num_classes, encoding=None):
+    """Read only the label of an example.
+
+    Args:
+      example: `Example` or `RecordExample`, with a label.
+      num_classes, encoding: see `load_label`.
+
+    Returns:
+      (H, W) uint8 array of class indices, 255 = void.
+
+    Raises:
+      InputError: as `load_label`.
+    """
+    return _label_from(example.read()[1], example.label, num_classes, encoding)
+
+
+def load_pair(example, num_classes, encoding=None):
     """Read the image and the label of an example.
 
     Args:
       example: `Example` or `RecordExample`.
-      num_classes: number of classes; see `load_label`.
-      colors: RGB colors of the classes, to read RGB labels; see `decode_label`.
+      num_classes, encoding: see `load_label`.
 
     Returns:
       image (H, W, 3) and label (H, W), both uint8.
@@ -75,7 +90,7 @@ def load_pair(example, num_classes, colors=None):
     """
     image_contents, label_contents = example.read()
     image = _image_from(image_contents, example.image)
-    label = _label_from(label_contents, example.label, num_classes, colors)
+    label = _label_from(label_contents, example.label, num_classes, encoding)
     if image.shape[:2] != label.shape:
         sizes = [f"{array.shape[1]}x{array.shape[0]}" for array in (label, image)]
         raise InputError(
@@ -176,15 +191,8 @@ def _image_from(contents, place):
         raise InputError(f"{place}: {error}") from None
 
 
-def _label_from(contents, place, num_classes, colors):
+def _label_from(contents, place, num_classes, encoding):
     try:
-        label = decode_label(contents, colors)
+        return decode_classes(contents, num_classes, encoding)
     except InputError as error:
         raise InputError(f"{place}: {error}") from None
-    if has_unknown_value(label, num_classes):
-        highest = label[label != VOID].max()
-        raise InputError(
-            f"{place}: label value {highest} but only {num_classes} classes"
-            f" (0..{num_classes - 1}, {VOID} = void); fix the label or the list of classes"
-        )
-    return label

@@ -68,8 +68,8 @@ class Folder(Builder):
 
     def read_label(self, example):
         """The label, whose class indices may be drawn in the colors of the classes."""
-        label_set, colors = self._classes
-        return load_label(example.label, label_set.num_classes, colors)
+        label_set, encoding = self._classes
+        return load_label(example.label, label_set.num_classes, encoding)
 
     @property
     def label_set(self):
