@@ -1,12 +1,14 @@
 """The user's own images and labels, in two folders or in VOC layout.
 
---images_dir --labels_dir --classes    NAME.jpg (or .jpeg, .png) and NAME.png, and a file that
-                                       lists the classes; split by --train_list and --val_list,
-                                       or by --val_fraction
+--images_dir --labels_dir --classes    NAME.jpg (or .jpeg, .png) and NAME.png, or with
+                                       --label_suffix=_mask NAME_mask.png, and a file that lists
+                                       the classes as classes.txt does (see voc.py); split by
+                                       --train_list and --val_list, or by --val_fraction
 --voc_dir                              a folder in VOC layout, with its own lists and classes
 """
 
 import functools
+from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
@@ -27,13 +29,16 @@ class Folder(Builder):
     OPTIONS: ClassVar = {
         "images_dir": None,
         "labels_dir": None,
+        "label_suffix": None,
         "classes": None,
         "train_list": None,
         "val_list": None,
         "val_fraction": None,
         "voc_dir": None,
     }
-    PATHS: ClassVar = tuple(name for name in OPTIONS if name != "val_fraction")
+    PATHS: ClassVar = tuple(
+        name for name in OPTIONS if name not in ("label_suffix", "val_fraction")
+    )
 
     def check_options(self):
         """Check that the data and the way to split it are each given in exactly one way."""
@@ -67,7 +72,7 @@ class Folder(Builder):
         return self._splits
 
     def read_label(self, example):
-        """The label, whose class indices may be drawn in the colors of the classes."""
+        """The label's class indices; the file may have their colors, or values to ignore."""
         label_set, encoding = self._classes
         return load_label(example.label, label_set.num_classes, encoding)
 
@@ -83,7 +88,7 @@ class Folder(Builder):
 
     @functools.cached_property
     def _classes(self):
-        # The `LabelSet` and its colors, or None for the colors.
+        # The `LabelSet` and the `LabelEncoding`, or None for class indices.
         if self.options["voc_dir"] and not self._classes_path.is_file():
             return VOC, None
         return read_classes(self._classes_path)
@@ -93,12 +98,11 @@ class Folder(Builder):
         if voc_dir := self.options["voc_dir"]:
             found = ["train", *(["val"] if list_path(voc_dir, "val").is_file() else [])]
             return {split: read_split(voc_dir, split) for split in found}
-        images = _by_stem(Path(self.options["images_dir"]), IMAGE_EXTENSIONS)
-        labels = _by_stem(Path(self.options["labels_dir"]), (".png",))
+        images, labels = self._images_and_labels()
         if self.options["train_list"]:
             paths = {split: self.options[f"{split}_list"] for split in SPLITS}
             return {
-                split: [_example(entry, images, labels) for entry in read_entries(path)]
+                split: [self._example(entry, images, labels) for entry in read_entries(path)]
                 for split, path in paths.items()
                 if path
             }
@@ -108,8 +112,38 @@ class Folder(Builder):
                 f" {self.options['images_dir']}; add it, or name the images to use by"
                 " --train_list and --val_list"
             )
-        examples = [_example(Entry(name), images, labels) for name in sorted(images)]
+        examples = [self._example(Entry(name), images, labels) for name in sorted(images)]
         return _divide(examples, self.options["val_fraction"] or 0)
+
+    def _images_and_labels(self):
+        # {name: path} of all images, and of all labels without --label_suffix.
+        folders = Path(self.options["images_dir"]), Path(self.options["labels_dir"])
+        suffix = self.options["label_suffix"] or ""
+        images, labels = _by_stem(folders[0], IMAGE_EXTENSIONS), _by_stem(folders[1], (".png",))
+        is_shared = folders[0] == folders[1]
+        if not suffix:
+            _suggest_suffix(images, labels, is_shared)
+            return images, labels
+        if is_shared:
+            images = {name: path for name, path in images.items() if not name.endswith(suffix)}
+        labels = {
+            name.removesuffix(suffix): path
+            for name, path in labels.items()
+            if name.endswith(suffix)
+        }
+        if not labels:
+            raise InputError(f"{folders[1]}: no file there ends with {suffix}.png")
+        return images, labels
+
+    def _example(self, entry, images, labels):
+        if entry.image:
+            paths = (PurePosixPath(path) for path in (entry.image, entry.label))
+            image, label = (path.with_suffix("") for path in paths)
+            label = label.with_name(label.name.removesuffix(self.options["label_suffix"] or ""))
+        else:
+            image = PurePosixPath(entry.name)
+            label = PurePosixPath(image.name)
+        return Example(image.name, _find("image", image, images), _find("label", label, labels))
 
 
 def _divide(examples, fraction):
@@ -149,13 +183,23 @@ def _by_stem(folder, extensions):
     return found
 
 
-def _example(entry, images, labels):
-    if entry.image:
-        image, label = (PurePosixPath(path).with_suffix("") for path in (entry.image, entry.label))
-    else:
-        image = PurePosixPath(entry.name)
-        label = PurePosixPath(image.name)
-    return Example(image.name, _find("image", image, images), _find("label", label, labels))
+def _suggest_suffix(images, labels, is_shared):
+    # Raises an error if the labels' names have the same addition to those of their images.
+    added = Counter(
+        name[length:]
+        for name in labels
+        for length in range(1, len(name))
+        if name[:length] in images
+    )
+    suffix, count = max(added.items(), key=lambda item: (item[1], item[0]), default=("", 0))
+    # In a folder of both, every PNG is found as an image and as a label.
+    same = 0 if is_shared else len(images.keys() & labels.keys())
+    if count > same and 2 * count >= len(labels):
+        label = next(path for name, path in labels.items() if name.endswith(suffix))
+        raise InputError(
+            f"{label}: labels are named like their image with {suffix!r} added; give"
+            f" --label_suffix={suffix}"
+        )
 
 
 def _find(kind, wanted, found):
