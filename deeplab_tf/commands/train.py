@@ -32,7 +32,11 @@ from deeplab_tf.commands.flags.network import (
     output_stride,
     start,
 )
-from deeplab_tf.commands.flags.objective import define_objective_flags, make_objective
+from deeplab_tf.commands.flags.objective import (
+    class_weights,
+    define_objective_flags,
+    make_objective,
+)
 from deeplab_tf.commands.flags.optimizer import define_optimizer_flags, make_optimizer
 from deeplab_tf.commands.flags.scales import read_scales
 from deeplab_tf.data.checks import check_tile_sizes
@@ -144,16 +148,21 @@ def make_trainer(flags, settings, strategy):
     if flags.eval_images:
         examples = splits[flags.val_split]
         validation = Validation(examples, label_set, flags.eval_images, encoding=encoding)
+    weights = class_weights(flags, splits[flags.train_split], num_classes, encoding)
+    if weights and is_chief(strategy):
+        pairs = zip(label_set.names, weights, strict=True)
+        print("class weights:", ", ".join(f"{name} {weight:.4g}" for name, weight in pairs))
     if flags.crf_train:
-        objective = ProbabilityObjective()
+        objective = ProbabilityObjective(weights)
         joint = CRFTraining(given_params(flags, num_classes).iterations, validation)
         validation, save = validation and joint, joint.save
     else:
-        objective = make_objective(flags, output_stride(flags), read_scales(flags))
+        objective = make_objective(flags, output_stride(flags), read_scales(flags), weights)
     model, kept = build(flags, num_classes, strategy)
     if isinstance(objective, MultiScaleObjective):
         model = with_branches(model)
-    batches = batches_from(flags, splits[flags.train_split], num_classes, encoding, worker(strategy))
+    examples = splits[flags.train_split]
+    batches = batches_from(flags, examples, num_classes, encoding, worker(strategy))
     with strategy.scope():
         optimizer = make_optimizer(flags, crf_rules(flags.crf_rate))
 

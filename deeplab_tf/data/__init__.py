@@ -1,5 +1,6 @@
 """Data sets: reading, writing, augmenting and batching labeled images."""
 
+from deeplab_tf.data.class_weights import balanced_weights
 from deeplab_tf.data.datasets import DATASETS, open_dataset
 from deeplab_tf.data.examples import Example, RecordExample
 from deeplab_tf.data.image_files import load_image, load_label, load_pair
@@ -17,6 +18,7 @@ __all__ = [
     "LabelEncoding",
     "LabelSet",
     "RecordExample",
+    "balanced_weights",
     "decode_label",
     "encode_label",
     "ensure_synthetic",
