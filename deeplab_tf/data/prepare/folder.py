@@ -101,11 +101,14 @@ class Folder(Builder):
         images, labels = self._images_and_labels()
         if self.options["train_list"]:
             paths = {split: self.options[f"{split}_list"] for split in SPLITS}
+            lists = {split: read_entries(path) for split, path in paths.items() if path}
+            if not all(entry.label for entries in lists.values() for entry in entries):
+                self._check_suffix(images, labels)
             return {
-                split: [self._example(entry, images, labels) for entry in read_entries(path)]
-                for split, path in paths.items()
-                if path
+                split: [self._example(entry, images, labels) for entry in entries]
+                for split, entries in lists.items()
             }
+        self._check_suffix(images, labels)
         if without_image := sorted(labels.keys() - images.keys()):
             raise InputError(
                 f"{labels[without_image[0]]}: no image of this name in"
@@ -120,11 +123,9 @@ class Folder(Builder):
         folders = Path(self.options["images_dir"]), Path(self.options["labels_dir"])
         suffix = self.options["label_suffix"] or ""
         images, labels = _by_stem(folders[0], IMAGE_EXTENSIONS), _by_stem(folders[1], (".png",))
-        is_shared = folders[0] == folders[1]
         if not suffix:
-            _suggest_suffix(images, labels, is_shared)
             return images, labels
-        if is_shared:
+        if folders[0] == folders[1]:
             images = {name: path for name, path in images.items() if not name.endswith(suffix)}
         labels = {
             name.removesuffix(suffix): path
@@ -134,6 +135,27 @@ class Folder(Builder):
         if not labels:
             raise InputError(f"{folders[1]}: no file there ends with {suffix}.png")
         return images, labels
+
+    def _check_suffix(self, images, labels):
+        # Without --label_suffix, labels should not all have the same addition to the images' names.
+        if self.options["label_suffix"]:
+            return
+        added = Counter(
+            name[length:]
+            for name in labels
+            for length in range(1, len(name))
+            if name[:length] in images
+        )
+        suffix, count = max(added.items(), key=lambda item: (item[1], item[0]), default=("", 0))
+        # In a folder of both, every PNG is found as an image and as a label.
+        is_shared = self.options["images_dir"] == self.options["labels_dir"]
+        same = 0 if is_shared else len(images.keys() & labels.keys())
+        if count > same and 2 * count >= len(labels):
+            label = next(path for name, path in labels.items() if name.endswith(suffix))
+            raise InputError(
+                f"{label}: labels are named like their image with {suffix!r} added; give"
+                f" --label_suffix={suffix}"
+            )
 
     def _example(self, entry, images, labels):
         if entry.image:
@@ -181,25 +203,6 @@ def _by_stem(folder, extensions):
     if not found:
         raise InputError(f"{folder}: no file there ends with {' or '.join(extensions)}")
     return found
-
-
-def _suggest_suffix(images, labels, is_shared):
-    # Raises an error if the labels' names have the same addition to those of their images.
-    added = Counter(
-        name[length:]
-        for name in labels
-        for length in range(1, len(name))
-        if name[:length] in images
-    )
-    suffix, count = max(added.items(), key=lambda item: (item[1], item[0]), default=("", 0))
-    # In a folder of both, every PNG is found as an image and as a label.
-    same = 0 if is_shared else len(images.keys() & labels.keys())
-    if count > same and 2 * count >= len(labels):
-        label = next(path for name, path in labels.items() if name.endswith(suffix))
-        raise InputError(
-            f"{label}: labels are named like their image with {suffix!r} added; give"
-            f" --label_suffix={suffix}"
-        )
 
 
 def _find(kind, wanted, found):

@@ -211,6 +211,11 @@ def test_lists_of_labels_with_a_suffix(tmp_path):
     write_files(tmp_path, {**with_suffix(FILES, "_mask"), "list.txt": lines})
     given = options(tmp_path, label_suffix="_mask", train_list=str(tmp_path / "list.txt"))
     assert list(read(given)["train"]) == ["img_4", "img_1"]
+    # A list of paths names the labels, so it needs no suffix; names alone do.
+    del given["label_suffix"]
+    assert "give --label_suffix=_mask" in error_of(given)
+    write_files(tmp_path, {"list.txt": lines.splitlines()[0]})
+    assert list(read(given)["train"]) == ["img_4"]
 
 
 def test_a_suffix_that_no_label_has(tmp_path, source):
