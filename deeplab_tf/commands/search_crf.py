@@ -164,11 +164,11 @@ def open_pairs(flags, num_classes):
     Raises:
       InputError: if the data set has other classes.
     """
-    examples, label_set, colors = open_split(flags, flags.split)
+    examples, label_set, encoding = open_split(flags, flags.split)
     check_same_classes(flags, num_classes, label_set)
     if flags.limit and flags.limit > len(examples):
         print(f"--limit={flags.limit}: {flags.split} lists {len(examples)} images; all are used")
-    pairs = [load_pair(example, num_classes, colors) for example in examples[: flags.limit]]
+    pairs = [load_pair(example, num_classes, encoding) for example in examples[: flags.limit]]
     if len(pairs) < FEW_IMAGES:
         print(
             f"warning: the best of many points on {len(pairs)} images may fit only these images; "

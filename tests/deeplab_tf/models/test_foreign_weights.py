@@ -9,7 +9,7 @@ import deeplab_tf
 from deeplab_tf.errors import InputError
 from deeplab_tf.models import foreign_weights
 from deeplab_tf.models.foreign_weights import find_owner
-from deeplab_tf.models.weights import load_whole
+from deeplab_tf.models.whole_weights import load_whole
 
 
 @pytest.fixture(scope="module")
