@@ -1,5 +1,7 @@
 """The fully connected CRF as one function on batches, with a choice of engine."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -19,7 +21,7 @@ from crf.image_checks import warn_of_zeros_and_ones
 from crf.lattice import lattice_filter
 from crf.mean_field import mean_field
 from crf.memory import check_memory, inference_bytes
-from crf.params import CRFParams
+from crf.params import SIGMAS_TOO_SMALL, CRFParams
 
 # The Gaussian filters of the engines that consist of TensorFlow operations.
 _FILTERS = {"lattice": lattice_filter, "exact": ExactFilter}
@@ -116,7 +118,7 @@ def resolve_engine(engine, prune_below=0.0):
                 "dense_crf: to prune labels in a graph, give engine='numba', which cannot be "
                 "exported; or give prune_below=0"
             )
-        in_tensorflow = not tf.executing_eagerly() or tf.config.list_physical_devices("GPU")
+        in_tensorflow = not tf.executing_eagerly() or _has_gpu()
         engine = "lattice" if in_tensorflow and not prune_below else "numba"
     if engine not in ENGINES:
         raise ValueError(
@@ -142,9 +144,43 @@ def _refine_with_filter(
     build_filter, probabilities, images, params, weights=None, compatibility=None
 ):
     """Refine every image of the batch with TensorFlow operations."""
-    if tf.executing_eagerly():
-        check_memory(inference_bytes(*probabilities.shape[1:]), "the lattices of an image")
+    if not tf.executing_eagerly():
+        return _refine_each(build_filter, probabilities, images, params, weights, compatibility)
+    check_memory(inference_bytes(*probabilities.shape[1:]), "the lattices of an image")
+    if not _has_gpu():
+        return _refine_each(build_filter, probabilities, images, params, weights, compatibility)
+    given = weights is not None, compatibility is not None
+    run = _graph_of(build_filter, params, probabilities.shape[3], given)
+    try:
+        return run(probabilities, images, weights, compatibility)
+    except tf.errors.InvalidArgumentError as error:
+        if SIGMAS_TOO_SMALL in str(error):
+            raise ValueError(SIGMAS_TOO_SMALL) from None
+        raise
 
+
+def _has_gpu():
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+@functools.lru_cache(maxsize=64)
+def _graph_of(build_filter, params, num_labels, given):
+    """The graph that eager calls run on a GPU, for images of any size.
+
+    Each number of labels, and each choice of the tensors that are given, has a graph of its own.
+
+    If several Python threads run single operations on a GPU, these take one another's results
+    (TensorFlow 2.21). A graph is safe, and several times as fast there.
+    """
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def run(probabilities, images, weights, compatibility):
+        return _refine_each(build_filter, probabilities, images, params, weights, compatibility)
+
+    return run
+
+
+def _refine_each(build_filter, probabilities, images, params, weights=None, compatibility=None):
     # AutoGraph would surround one-line error messages with its own stack trace.
     @tf.autograph.experimental.do_not_convert
     def refine_image(pair):

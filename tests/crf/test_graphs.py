@@ -1,5 +1,7 @@
 """The engines inside tf.function, their choice, and the numba engine's gradient."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -56,6 +58,36 @@ def test_auto_is_numba_only_eagerly_and_without_a_gpu(monkeypatch):
     assert resolve_engine("auto") == "lattice"
     # The other engines cannot prune.
     assert resolve_engine("auto", prune_below=0.1) == "numba"
+
+
+STACK = tf.stack
+
+
+def stack_in_a_graph(*args, **kwargs):
+    """`tf.stack`, which the lattice calls, but only for graphs."""
+    assert not tf.executing_eagerly(), "an operation ran outside of a graph"
+    return STACK(*args, **kwargs)
+
+
+def test_with_a_gpu_eager_calls_run_in_a_graph(monkeypatch):
+    sizes = ((6, 7, 3), (5, 9, 3), (8, 4, 2), (6, 7, 3))
+    data = [scene(*size) for size in sizes]
+    alone = [dense_crf(*pair, PARAMS, "lattice") for pair in data]
+    costs = 2.0 - 2 * np.eye(3, dtype=np.float32)
+    options = {"weights": (tf.constant(2.0), tf.constant(1.0)), "compatibility": costs}
+    learned = dense_crf(*data[0], PARAMS, "lattice", **options)
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [kind])
+    monkeypatch.setattr(tf, "stack", stack_in_a_graph)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda pair: dense_crf(*pair, PARAMS, "lattice"), data))
+    for expected, result in zip(alone, found, strict=True):
+        np.testing.assert_allclose(result, expected, atol=1e-5)
+    found = dense_crf(*data[0], PARAMS, "lattice", **options)
+    np.testing.assert_allclose(found, learned, atol=1e-5)
+    tiny = CRFParams(sigma_alpha=1e-9, sigma_beta=1e-9)
+    with pytest.raises(ValueError, match="sigmas are too small"):
+        dense_crf(*data[0], tiny, "lattice")
 
 
 @pytest.mark.parametrize(

@@ -256,9 +256,7 @@ def test_lists_of_labels_with_a_suffix(tmp_path):
 
 
 def test_a_suffix_that_no_label_has(tmp_path, source):
-    assert "labels: no label there ends with _seg" in error_of(
-        options(source, label_suffix="_seg")
-    )
+    assert "labels: no label there ends with _seg" in error_of(options(source, label_suffix="_seg"))
     # Names of which one is longer than another are no reason to suggest a suffix.
     names = [str(number) for number in range(1, 13)]
     files = {f"images/{name}.jpg": jpeg(gradient(0)) for name in names}
