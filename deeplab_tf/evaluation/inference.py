@@ -32,7 +32,7 @@ def segment(
 
     Args:
       model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores.
-      image: (H, W, 3) uint8 RGB.
+      image: (H, W, 3) uint8 RGB; (H, W, C) for a model of images with C channels.
       crf: `crf.CRFParams` of the fully connected CRF that refines the probabilities; None: no
         CRF.
       scales, flip, tile, pad_to: see `predict_probabilities`.
@@ -59,7 +59,7 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
     Args:
       model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores. It may be
         trained between calls.
-      image: (H, W, 3) uint8 RGB.
+      image: (H, W, 3) uint8 RGB; (H, W, C) for a model of images with C channels.
       scales: the image is scored at each of these scales, and the maximum of the scores is kept
         (DeepLab v2, section 4.1.2: 0.5, 0.75, 1).
       flip: whether to average the scores with those of the mirrored image.
@@ -72,16 +72,18 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
       (H, W, C) float32, summing to one over the classes.
 
     Raises:
-      InputError: if the image is not uint8 RGB, a setting is out of its range, or the model is
-        not a segmentation network for images of any size.
+      InputError: if the image is not uint8 with the model's channels, a setting is out of its
+        range, or the model is not a segmentation network for images of any size.
     """
-    shape, dtype = np.shape(image), getattr(image, "dtype", None)
-    if len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype != np.uint8:
-        raise InputError(f"image is {dtype} {shape}; give uint8 RGB of shape (H, W, 3)")
     check_settings(scales, flip, tile, pad_to)
     if model not in _networks:
         _networks[model] = _CompiledNetwork(model)
     network = _networks[model]
+    shape, dtype = np.shape(image), getattr(image, "dtype", None)
+    channels = network.channels
+    if len(shape) != 3 or shape[2] != channels or 0 in shape or dtype != np.uint8:
+        kind = "RGB" if channels == 3 else "as the model was trained on,"
+        raise InputError(f"image is {dtype} {shape}; give uint8 {kind} of shape (H, W, {channels})")
     minimum = 2 * network.output_stride + 1
     if tile is not None and tile < minimum:
         raise InputError(f"tile {tile}; this model needs at least {minimum} pixels")
@@ -102,7 +104,7 @@ def apply_crf(probabilities, image, params, **options):
 
     Args:
       probabilities: (H, W, C) float32.
-      image: (H, W, 3) uint8 RGB.
+      image: (H, W, 3) uint8 RGB; of images with more channels, the CRF uses the first three.
       params: `crf.CRFParams`.
       options: `engine` and `num_threads` as in `crf.dense_crf`.
 
@@ -113,7 +115,7 @@ def apply_crf(probabilities, image, params, **options):
       InputError: if the CRF refuses its parameters or the image.
     """
     try:
-        refined = dense_crf(probabilities[None], image[None], params, **options)
+        refined = dense_crf(probabilities[None], image[None, ..., :3], params, **options)
     except ValueError as error:
         raise InputError(f"CRF: {error}") from error
     return np.asarray(refined)[0]
@@ -174,14 +176,15 @@ class _CompiledNetwork:
         self._model = weakref.ref(model) if fused is model else lambda: fused
         self._graphs = {}
         self.output_stride = find_output_stride(model)
+        self.channels = model.input_shape[-1]
 
     def scores(self, images, flip, pad_to):
-        """`upsampled_scores` of images (B, H, W, 3) float32."""
+        """`upsampled_scores` of images (B, H, W, channels) float32."""
         key = flip, pad_to
         if key not in self._graphs:
             self._graphs[key] = tf.function(
                 lambda images: upsampled_scores(self._model(), images, self.output_stride, *key),
-                input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
+                input_signature=[tf.TensorSpec([None, None, None, self.channels], tf.float32)],
             )
         return self._graphs[key](images)
 

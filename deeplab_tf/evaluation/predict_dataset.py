@@ -30,7 +30,7 @@ class Prediction(NamedTuple):
 
     Args:
       example: `Example` or `RecordExample`.
-      image: (H, W, 3) uint8 RGB.
+      image: (H, W, 3) uint8 RGB; the first three channels if it has more.
       truth: (H, W) uint8 true classes, or None.
       labels: tuple of (H, W) uint8 classes: the network's, and with a CRF also those after it.
     """
@@ -145,4 +145,4 @@ def _label(scored, params, num_threads):
         except InputError as error:
             raise InputError(f"{scored.example.image}: {error}") from None
         labels.append(most_probable(refined))
-    return Prediction(scored.example, scored.image, scored.truth, tuple(labels))
+    return Prediction(scored.example, scored.image[..., :3], scored.truth, tuple(labels))

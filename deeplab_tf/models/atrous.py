@@ -16,6 +16,7 @@ from deeplab_tf.models.atrous_layers import (
     SampledGlobalAveragePooling2D,
     WindowPadding2D,
 )
+from deeplab_tf.models.walk import assign_weights
 
 OUTPUT_STRIDES = (1, 2, 4, 8, 16, 32)
 _SUPPORTED = (
@@ -41,7 +42,10 @@ _CELLWISE = (
     keras.layers.Rescaling,
 )
 _ARITHMETIC = ("Add", "Subtract", "Multiply", "Divide")  # bare keras.ops, as in MobileNetV3
-_CELLWISE_NAMES = ("LayerScale", "StochasticDepth", "ImagePreprocessing")
+_CELLWISE_NAMES = (
+    *("LayerScale", "StochasticDepth"),
+    *("ImagePreprocessing", "ColorChannels", "FurtherChannels"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +155,7 @@ class _Rewriter:
         """Copy every original layer's weights; by layer, since padding layers were added."""
         for original, _, layers, _ in self._clones.values():
             if getattr(original, "weights", None):
-                layers[-1].set_weights(original.get_weights())
+                assign_weights(layers[-1], original.get_weights())
 
     def pixels_per_cell(self, tensor):
         """The output stride of a rewritten tensor."""

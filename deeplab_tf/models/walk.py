@@ -1,4 +1,4 @@
-"""Visits every layer of a model, including those of nested models."""
+"""Visits every layer of a model, including those of nested models, and sets their weights."""
 
 import keras
 
@@ -17,3 +17,19 @@ def leaf_layers(model):
             yield from leaf_layers(layer)
         else:
             yield layer
+
+
+def assign_weights(layer, arrays):
+    """Set the weights of a layer or model, as its `set_weights`, so that all of them have effect.
+
+    Keras's `Normalization`, as in EfficientNet, goes on computing with the mean and variance that
+    it had before, until it is told.
+
+    Args:
+      layer: `keras.Layer` or `keras.Model`.
+      arrays: as `layer.get_weights()` returns them.
+    """
+    layer.set_weights(arrays)
+    for inner in leaf_layers(layer) if isinstance(layer, keras.Model) else [layer]:
+        if isinstance(inner, keras.layers.Normalization) and inner.weights:
+            inner.finalize_state()
