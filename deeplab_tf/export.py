@@ -33,7 +33,8 @@ def export_saved_model(
 
         serving_default   images: float32 (B, H, W, 3) RGB, values 0..255
         uint8             images: uint8 (B, H, W, 3) RGB
-        encoded           image_bytes: strings (B,), the contents of JPEG or PNG files
+        encoded           image_bytes: strings (B,), the contents of JPEG or PNG files, which are
+                          turned by their EXIF orientation, as viewers show them
 
     and each gives `labels`, uint8 (B, H, W), and `probabilities`, float32 (B, H, W, C), as
     `segment` computes them. `assets/labels.json` holds the classes' names and colors. What cannot

@@ -36,7 +36,7 @@ from deeplab_tf.visualize import (
     panel,
 )
 
-ARGUMENTS = "IMAGE..."
+ARGUMENTS = "IMAGE_OR_FOLDER..."
 
 # Without --values_NAME, these multiples of a parameter's value are shown.
 WEIGHT_FACTORS, RANGE_FACTORS = (0, 0.5, 1, 4, 16), (0.25, 0.5, 1, 4, 16)

@@ -22,8 +22,8 @@ class Example(NamedTuple):
 
     Args:
       name: its name in the list, for messages and output files.
-      image: path of the JPEG or PNG image.
-      label: path of the label PNG; "" if there is none.
+      image: path of the image; see `load_image`.
+      label: path of the label; see `load_label`; "" if there is none.
     """
 
     name: str

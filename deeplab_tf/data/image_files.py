@@ -1,4 +1,9 @@
-"""Reading images from JPEG and PNG files, and label maps from PNG files."""
+"""Reading images, and label maps, from files.
+
+Images are JPEG, PNG, TIFF, BMP or WebP files, or arrays in .npy files; labels are PNG, TIFF, BMP or
+WebP files. Whatever the file, an image is upright as viewers show it, has 8 bits per channel, and
+3 channels, red, green and blue, unless another number of channels is asked for.
+"""
 
 import cv2
 import numpy as np
@@ -7,11 +12,17 @@ import tensorflow as tf
 from deeplab_tf.data.examples import read_file
 from deeplab_tf.data.image_header import (
     DAMAGED,
+    FORMATS,
     JPEG_START,
-    PNG_START,
+    find_format,
     open_image,
+    orientation_of,
+    png_depth_and_color,
 )
 from deeplab_tf.data.label_png import decode_label, has_unknown_value
+from deeplab_tf.data.orientation import read_orientation, stored_box, turn, turned_size
+from deeplab_tf.data.samples import has_plain_samples, read_samples, to_8_bits, to_channels, to_rgb
+from deeplab_tf.data.tiff_tags import TiffPage
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
 
@@ -26,26 +37,32 @@ PART_MARGIN = 2
 _RGB_AS_STORED = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
 
-def load_image(path):
+def load_image(path, channels=3):
     """Read an image file.
 
     Args:
-      path: JPEG or PNG file.
+      path: JPEG, PNG, TIFF, BMP, WebP or .npy file; see `decode_image`.
+      channels: number of channels that the image should have.
 
     Returns:
-      (H, W, 3) uint8 RGB array.
+      (H, W, channels) uint8 array, RGB if there are 3 channels.
 
     Raises:
-      InputError: naming the file, if it is missing, damaged, or neither JPEG nor PNG.
+      InputError: naming the file, if it is missing, damaged, of another format, or has another
+        number of channels.
+
+    Example:
+      >>> load_image("scene.npy", channels=6).shape
+      (360, 480, 6)
     """
-    return _image_from(read_file(path), path)
+    return image_from(read_file(path), path, channels)
 
 
 def load_label(path, num_classes, colors=None):
     """Read a label file.
 
     Args:
-      path: PNG file.
+      path: PNG, TIFF, BMP or WebP file.
       num_classes: number of classes; only the values 0..num_classes-1 and 255 are accepted.
       colors: RGB colors of the classes, to read RGB labels; see `decode_label`.
 
@@ -53,28 +70,29 @@ def load_label(path, num_classes, colors=None):
       (H, W) uint8 array of class indices, 255 = void.
 
     Raises:
-      InputError: naming the file, if it is missing, is not a PNG of class indices, or holds an
+      InputError: naming the file, if it is missing, is not a picture of class indices, or holds an
         index that no class has.
     """
     return _label_from(read_file(path), path, num_classes, colors)
 
 
-def load_pair(example, num_classes, colors=None):
+def load_pair(example, num_classes, colors=None, channels=3):
     """Read the image and the label of an example.
 
     Args:
       example: `Example` or `RecordExample`.
       num_classes: number of classes; see `load_label`.
       colors: RGB colors of the classes, to read RGB labels; see `decode_label`.
+      channels: number of channels of the image; see `load_image`.
 
     Returns:
-      image (H, W, 3) and label (H, W), both uint8.
+      image (H, W, channels) and label (H, W), both uint8.
 
     Raises:
       InputError: as `load_image` and `load_label`, and if the sizes differ.
     """
     image_contents, label_contents = example.read()
-    image = _image_from(image_contents, example.image)
+    image = image_from(image_contents, example.image, channels)
     label = _label_from(label_contents, example.label, num_classes, colors)
     if image.shape[:2] != label.shape:
         sizes = [f"{array.shape[1]}x{array.shape[0]}" for array in (label, image)]
@@ -85,80 +103,110 @@ def load_pair(example, num_classes, colors=None):
     return image, label
 
 
-def decode_image(contents):
-    """Decode an image.
+def decode_image(contents, channels=3):
+    """Decode an image, and turn it as its EXIF orientation says.
 
     Args:
-      contents: bytes of a JPEG or PNG file.
+      contents: bytes of a JPEG, PNG, TIFF, BMP, WebP or .npy file.
+      channels: number of channels that the image should have. With 3, alpha is dropped, and gray
+        becomes RGB; otherwise the file must have this number of channels. TIFF and .npy files can
+        have any number.
 
     Returns:
-      (H, W, 3) uint8 RGB array. Alpha is dropped, only the upper 8 of 16 bits are kept, and EXIF
-      orientation is ignored.
+      (H, W, channels) uint8 array. Of more than 8 bits the upper 8 are kept; if no value of an
+      image of 16 bits needs more than 8, 10 or 12 bits, it counts as one of 8, 10 or 12 bits.
 
     Raises:
-      InputError: if the bytes are damaged, cut off, or of another format.
+      InputError: if the bytes are damaged, cut off, of another format, or have another number of
+        channels.
     """
-    if contents and not contents.startswith((JPEG_START, PNG_START[:2])):
-        raise InputError("cannot be read: neither JPEG nor PNG, whatever its name says; convert it")
+    kind = find_format(contents)
+    if not kind:
+        what = f"not a {FORMATS} file, whatever its name says; convert it"
+        raise InputError(f"cannot be read: {what if contents else 'empty file; replace it'}")
     try:
-        image = open_image(contents, verify=True)
-        if image.format == "JPEG" and image.mode != "CMYK" and contents.endswith(JPEG_END):
-            # OpenCV gives the same pixels in two thirds of Pillow's time. But it would fill up a
-            # file that is cut off with gray, so files without an end mark are left to Pillow.
-            pixels = cv2.imdecode(np.frombuffer(contents, np.uint8), _RGB_AS_STORED)
-            if pixels is not None:
-                return pixels
-        return _to_rgb(image)
+        return _decode(contents, kind, channels)
     except InputError:
         raise
     except DAMAGED:
         raise InputError(
-            "cannot be read as JPEG or PNG image (damaged or cut off?); replace it"
+            f"cannot be read as {kind} image (damaged or cut off?); replace it"
         ) from None
 
 
-def decode_part(contents, size, box):
+def image_from(contents, place, channels=3):
+    """Decode an image as `decode_image` does; an `InputError` begins with `place`, its name."""
+    try:
+        return decode_image(contents, channels)
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from None
+
+
+def decode_part(contents, size, box, channels=3):
     """Decode at least a part of an image; of a large JPEG this is faster than all of it.
 
     Args:
-      contents: bytes of a JPEG or PNG file.
+      contents: bytes of an image file; see `decode_image`.
       size: (height, width) that the image should have.
       box: (top, left, bottom, right) of the part in pixels; bottom and right are not included.
+      channels: number of channels that the image should have.
 
     Returns:
-      (h, w, 3) uint8 RGB array, and the (row, column) of the image at which it starts.
+      (h, w, channels) uint8 array, and the (row, column) of the image at which it starts.
 
     Raises:
       InputError: as `decode_image`, and if the image has another size.
       tf.errors.InvalidArgumentError: if the part cannot be decoded.
     """
     top, left, bottom, right = box
-    is_small = (bottom - top) * (right - left) <= PART_SHARE * size[0] * size[1]
+    is_small = (bottom - top) * (right - left) <= PART_SHARE * size[0] * size[1] and channels == 3
     if is_small and contents.startswith(JPEG_START) and contents.endswith(JPEG_END):
-        found = open_image(contents).size[::-1]
+        stored = open_image(contents)
+        orientation = orientation_of(contents, stored)
+        found = turned_size(stored.size[::-1], orientation)
         top, left = max(top - PART_MARGIN, 0), max(left - PART_MARGIN, 0)
         bottom, right = min(bottom + PART_MARGIN, size[0]), min(right + PART_MARGIN, size[1])
-        window = [top, left, bottom - top, right - left]
-        image = _decode_window(contents, window) if found == size else None
+        if found == size:
+            first, start, last, end = stored_box((top, left, bottom, right), size, orientation)
+            window = [first, start, last - first, end - start]
+            image = turn(_decode_window(contents, window), orientation)
     else:
-        image, top, left = decode_image(contents), 0, 0
+        image, top, left = decode_image(contents, channels), 0, 0
         found = image.shape[:2]
     if found != size:
         raise InputError(f"size {found[1]}x{found[0]} is not {size[1]}x{size[0]}; make them equal")
     return image, (top, left)
 
 
-def _to_rgb(image):
-    if image.mode == "I;16":
-        return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
-    if image.mode == "CMYK":
-        # Pillow inverts the inks of all CMYK files, but only Adobe's programs store them inverted.
-        pixels = np.asarray(image)
-        inks = pixels if "adobe" in image.info else 255 - pixels
-        light = 255 - inks.astype(np.uint16)
-        return (light[..., :3] * light[..., 3:] // 255).astype(np.uint8)
-    image.info.pop("transparency", None)  # Pillow would warn that it is lost
-    return np.array(image.convert("RGB"))
+def _decode(contents, kind, channels):
+    if channels != 3 or _needs_samples(contents, kind):
+        pixels = to_8_bits(to_channels(read_samples(contents), channels))
+        if kind == ".npy":
+            return pixels
+        return turn(pixels, _orientation(contents, kind))
+    image = open_image(contents, verify=True)
+    orientation = orientation_of(contents, image)
+    if kind == "JPEG" and image.mode != "CMYK" and contents.endswith(JPEG_END):
+        # OpenCV gives the same pixels in two thirds of Pillow's time. But it would fill up a
+        # file that is cut off with gray, so files without an end mark are left to Pillow.
+        pixels = cv2.imdecode(np.frombuffer(contents, np.uint8), _RGB_AS_STORED)
+        if pixels is not None:
+            return turn(pixels, orientation)
+    return turn(to_rgb(image), orientation)
+
+
+def _needs_samples(contents, kind):
+    # Whether Pillow would lose bits or channels.
+    if kind == "TIFF":
+        page = TiffPage(contents)
+        return has_plain_samples(page) and (page.bits > 8 or page.color.endswith("channels"))
+    return kind == ".npy" or (kind == "PNG" and png_depth_and_color(contents)[0] == 16)
+
+
+def _orientation(contents, kind):
+    if kind == "TIFF":  # Pillow cannot open one of many channels
+        return read_orientation(contents)
+    return orientation_of(contents, open_image(contents))
 
 
 def _decode_window(contents, window):
@@ -167,13 +215,6 @@ def _decode_window(contents, window):
     return tf.raw_ops.DecodeAndCropJpeg(
         contents=contents, crop_window=window, channels=3, dct_method="INTEGER_ACCURATE"
     ).numpy()
-
-
-def _image_from(contents, place):
-    try:
-        return decode_image(contents)
-    except InputError as error:
-        raise InputError(f"{place}: {error}") from None
 
 
 def _label_from(contents, place, num_classes, colors):

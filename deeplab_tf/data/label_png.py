@@ -1,4 +1,4 @@
-"""Decoding and encoding label maps as PNG files of class indices."""
+"""Decoding label maps from files of class indices, and encoding them as PNG files."""
 
 import struct
 import zlib
@@ -9,11 +9,17 @@ from deeplab_tf.data.image_header import (
     DAMAGED,
     PNG_END,
     PNG_START,
+    find_format,
     open_image,
+    orientation_of,
     png_depth_and_color,
+    read_header,
 )
+from deeplab_tf.data.orientation import turn
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID, VOID_COLOR
+
+LABEL_FORMATS = ("PNG", "TIFF", "BMP", "WebP")  # of `Header`; JPEG would change the values
 
 # Turns an RGB color into one number.
 _COLOR_WEIGHTS = np.array([65536, 256, 1], np.int32)
@@ -22,38 +28,30 @@ _COLOR_WEIGHTS = np.array([65536, 256, 1], np.int32)
 def decode_label(contents, colors=None):
     """Decode a label map.
 
-    Gray PNGs hold the class indices as gray levels, palette PNGs as palette indices (the palette
-    itself is ignored); both have 1, 2, 4 or 8 bits. RGB PNGs are read only with `colors`.
+    Gray pictures hold the class indices as gray levels, palette pictures as palette indices (the
+    palette itself is ignored); both have 1, 2, 4 or 8 bits. RGB pictures are read only with
+    `colors`, except that WebP files, which cannot be gray, may hold gray levels as RGB.
 
     Args:
-      contents: bytes of a PNG file.
+      contents: bytes of a PNG, TIFF, BMP or lossless WebP file.
       colors: (num_classes, 3) RGB colors 0..255 of the classes; (224, 224, 192) is void unless a
         class has it. If classes have the same color, the first one counts.
 
     Returns:
-      (H, W) uint8 array of class indices, 255 = void.
+      (H, W) uint8 array of class indices, 255 = void, turned as the file's orientation says.
 
     Raises:
-      InputError: if the bytes are not a readable PNG of class indices.
+      InputError: if the bytes are not a readable picture of class indices.
     """
-    if not contents.startswith(PNG_START):
-        raise InputError("not a PNG file; labels are PNGs of class indices")
+    kind = find_format(contents)
+    if kind not in LABEL_FORMATS:
+        raise InputError("not a PNG, TIFF, BMP or WebP file; labels are PNGs of class indices")
     try:
-        image, (depth, color) = open_image(contents), png_depth_and_color(contents)
-        _check_label_kind(depth, color, colors)
-        pixels = _unfiltered_pixels(image, contents) if depth == 8 and color != "rgb" else None
-        if pixels is None:
-            pixels = np.array(open_image(contents, verify=True))
+        return _decode_png(contents, colors) if kind == "PNG" else _decode_other(contents, colors)
     except InputError:
         raise
     except DAMAGED:
-        raise InputError("not a readable PNG (damaged or cut off?); replace it") from None
-    if color == "rgb":
-        return _match_colors(pixels, colors)
-    if color == "gray" and depth < 8:
-        # Pillow stretches gray levels of 2 and 4 bits to 0..255; those of 1 bit are booleans.
-        return pixels.astype(np.uint8) if depth == 1 else pixels // (255 // (2**depth - 1))
-    return pixels
+        raise InputError(f"not a readable {kind} (damaged or cut off?); replace it") from None
 
 
 def has_unknown_value(label, num_classes):
@@ -91,6 +89,47 @@ def encode_label(label, color_table=None):
     return PNG_START + b"".join(chunks) + _png_chunk(b"IEND", b"")
 
 
+def _decode_png(contents, colors):
+    image, (depth, color) = open_image(contents), png_depth_and_color(contents)
+    _check_label_kind("PNG", depth, color, colors)
+    pixels = _unfiltered_pixels(image, contents) if depth == 8 and color != "rgb" else None
+    if pixels is None:
+        pixels = np.array(open_image(contents, verify=True))
+    return turn(_indices(pixels, depth, color, colors), orientation_of(contents, image))
+
+
+def _decode_other(contents, colors):
+    header = read_header(contents)
+    kind, color = header.format, header.color
+    if header.lossy:
+        raise InputError(f"{kind} of lossy compression, which changes the values; use PNG")
+    if kind == "BMP" and color != "rgb":
+        contents, color = _with_palette(contents), "palette"
+    if kind == "WebP" and color == "rgb" and colors is None:
+        pixels = np.array(open_image(contents))
+        if (pixels[..., :1] == pixels).all():
+            return turn(pixels[..., 0].copy(), header.orientation)
+    _check_label_kind(kind, header.depth, color, colors)
+    pixels = np.array(open_image(contents))
+    return turn(_indices(pixels, header.depth, color, colors), header.orientation)
+
+
+def _with_palette(contents):
+    # A BMP with a color in its palette: of one that has only gray levels Pillow gives the levels,
+    # which need not be the indices.
+    first = 14 + struct.unpack_from("<I", contents, 14)[0]
+    return contents[:first] + bytes([1, 2, 3]) + contents[first + 3 :]
+
+
+def _indices(pixels, depth, color, colors):
+    if color == "rgb":
+        return _match_colors(pixels, colors)
+    if color == "gray" and depth < 8:
+        # Pillow stretches gray levels of 2 and 4 bits to 0..255; those of 1 bit are booleans.
+        return pixels.astype(np.uint8) if depth == 1 else pixels // (255 // (2**depth - 1))
+    return pixels
+
+
 def _unfiltered_pixels(image, contents):
     # The pixels of a PNG of one byte per pixel if it is stored as one chunk of unfiltered rows, as
     # label maps usually are; None for others. Decompressing all rows at once takes half the time
@@ -111,13 +150,12 @@ def _unfiltered_pixels(image, contents):
     )  # the first byte of each row is its filter, 0 = none
 
 
-def _check_label_kind(depth, color, colors):
-    if color.endswith("alpha"):
-        raise InputError(
-            "PNG with an alpha channel; labels are palette or gray PNGs of class indices"
-        )
+def _check_label_kind(kind, depth, color, colors):
+    what = "an alpha channel" if color.endswith("alpha") else color
+    if color not in ("gray", "palette", "rgb"):
+        raise InputError(f"{kind} with {what}; labels are palette or gray PNGs of class indices")
     if depth > 8:
-        raise InputError("PNG of 16 bits; labels hold class indices of at most 8 bits")
+        raise InputError(f"{kind} of {depth} bits; labels hold class indices of at most 8 bits")
     if color == "rgb" and colors is None:
         raise InputError(
             "RGB label but no colors are given; give each class its color, or write class"

@@ -15,11 +15,12 @@ from typing import NamedTuple
 from deeplab_tf.data.examples import read_file
 from deeplab_tf.errors import InputError
 
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png")
+LABEL_EXTENSIONS = (".png", ".tif", ".tiff", ".bmp", ".webp")
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", *LABEL_EXTENSIONS, ".npy")
 IMAGES_FOLDER = "JPEGImages"
 
 # Names may contain spaces, so the first path ends at its file extension.
-_PATH = r"(.+?\.(?:jpg|jpeg|png))"
+_PATH = rf"(.+?(?:{'|'.join(map(re.escape, IMAGE_EXTENSIONS))}))"
 _PAIR = re.compile(rf"{_PATH}\s+{_PATH}", re.IGNORECASE)
 
 

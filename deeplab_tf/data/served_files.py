@@ -1,13 +1,15 @@
-"""Decoding image files in TensorFlow operations, which a SavedModel keeps."""
+"""Decoding a batch of image files for a server, which names the files that it cannot decode."""
 
 import tensorflow as tf
+
+from deeplab_tf.data.decode_in_graph import decode_in_graph
 
 
 def decode_files(image_bytes):
     """Decode a batch of image files of one size, in a graph.
 
     Args:
-      image_bytes: strings (B,), the contents of JPEG or PNG files.
+      image_bytes: strings (B,), the contents of JPEG or PNG files; see `decode_in_graph`.
 
     Returns:
       (B, H, W, 3) uint8 RGB.
@@ -32,7 +34,7 @@ def _decoded(image_bytes):
     """Index, size and pixels of every file that can be decoded; smaller images are padded."""
 
     def decode(index, contents):
-        image = _decode_file(contents)
+        image = decode_in_graph(contents)
         return index, tf.shape(image)[:2], image
 
     # Only a data set can go on after an operation that fails. The first element, which is cut off
@@ -78,13 +80,3 @@ def _item(index):
 def _pixels(size):
     height, width = tf.unstack(tf.strings.as_string(size))
     return tf.strings.join([width, "x", height, " pixels"])
-
-
-def _decode_file(contents):
-    # As `deeplab_tf.data.image_files.decode_image`.
-    # The op can decode PNG as well as JPEG; GIF and WebP, which it also takes, are refused.
-    start = tf.strings.substr(contents, 0, 2)
-    is_known = (start == b"\xff\xd8") | (start == b"\x89P")
-    with tf.control_dependencies([tf.debugging.Assert(is_known, ["neither JPEG nor PNG"])]):
-        contents = tf.identity(contents)
-    return tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")

@@ -2,8 +2,9 @@
 
 A data set is a folder with
 
-    JPEGImages/NAME.jpg                       (or .jpeg or .png, or .JPG and so on)
+    JPEGImages/NAME.jpg                       (or .png, .tif, .JPG and so on; see lists.py)
     SegmentationClass/NAME.png                palette or gray PNG of class indices, 255 = void
+                                              (or .tif, .bmp, or lossless .webp)
     ImageSets/Segmentation/{train,val}.txt    one NAME per line, or two paths; see lists.py
     classes.txt                               one class per line, in index order; optional
 
@@ -20,6 +21,7 @@ from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.lists import (
     IMAGE_EXTENSIONS,
     IMAGES_FOLDER,
+    LABEL_EXTENSIONS,
     read_entries,
     read_lines,
 )
@@ -74,7 +76,7 @@ def find_files(data_dir, entry):
     images, labels = Path(data_dir) / IMAGES_FOLDER, Path(data_dir) / LABELS_FOLDER
     if not entry.image:
         image = _with_extension(images / entry.name, IMAGE_EXTENSIONS)
-        return image, _with_extension(labels / entry.name, (".png",))
+        return image, _with_extension(labels / entry.name, LABEL_EXTENSIONS)
     # A file name without a folder is in the folder of its kind.
     paths = ((images, entry.image), (labels, entry.label))
     return tuple(Path(data_dir) / path if "/" in path else folder / path for folder, path in paths)

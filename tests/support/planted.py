@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from handmade_png import chunk
 
 from deeplab_tf.data.examples import Example
 from deeplab_tf.data.image_files import load_image, load_label
@@ -95,12 +96,24 @@ def png(array):
     return cv2.imencode(".png", np.ascontiguousarray(array))[1].tobytes()
 
 
+def exif(orientation, order=">"):
+    """EXIF data that gives an orientation, after the name of a camera."""
+    name = struct.pack(order + "HHI4s", 0x010F, 2, 4, b"cam\0")
+    entry = struct.pack(order + "HHIHH", 0x0112, 3, 1, orientation, 0)
+    head = {">": b"MM\0*", "<": b"II*\0"}[order] + struct.pack(order + "IH", 8, 2)
+    return head + name + entry + bytes(4)
+
+
 def with_orientation(jpeg, orientation, order=">"):
     """A JPEG with an EXIF segment that gives its orientation."""
-    entry = struct.pack(order + "HHIHH", 0x0112, 3, 1, orientation, 0)
-    head = {">": b"MM\0*", "<": b"II*\0"}[order] + struct.pack(order + "IH", 8, 1)
-    exif = b"Exif\0\0" + head + entry + bytes(4)
-    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
+    data = b"Exif\0\0" + exif(orientation, order)
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(data) + 2) + data + jpeg[2:]
+
+
+def png_with_orientation(contents, orientation, order=">", at_the_end=False):
+    """A PNG with an EXIF chunk that gives its orientation, before or after the pixels."""
+    place = len(contents) - 12 if at_the_end else 33
+    return contents[:place] + chunk(b"eXIf", exif(orientation, order)) + contents[place:]
 
 
 def cmyk_jpeg(gray):
@@ -209,7 +222,7 @@ def _other_palette(folder):
 
 def _png_of_16_bits(folder):
     path = image_path(folder)
-    image = load_image(path).astype(np.uint16) * 257
+    image = load_image(path).astype(np.uint16) * 16  # of 12 bits
     path.unlink()
     path.with_suffix(".png").write_bytes(png(image))
     return path.with_suffix(".png")

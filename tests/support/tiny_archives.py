@@ -160,7 +160,8 @@ def read_all(builder, folders=None):
         for example in examples:
             label = builder.read_label(example)
             if label is not None:
-                check_label(example, label, builder.label_set.num_classes)
+                image = builder.read_image(example)
+                check_label(example, image, label, builder.label_set.num_classes)
                 found[split][example.name] = label
     return found
 

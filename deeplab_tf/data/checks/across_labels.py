@@ -155,6 +155,24 @@ def mixed_palettes(labels):
     return findings
 
 
+def rotated_like_others(findings):
+    """Turn what is unknown of single labels of rotated images into warnings, if others show it.
+
+    The size of a label does not show whether it was drawn on the image as stored or as viewers
+    turn it, if the image is turned upside down or is a square. Other rotated images do.
+
+    Args:
+      findings: list of `Finding`.
+
+    Returns:
+      A list of `Finding`.
+    """
+    fitting = any(f.kind == "image_rotated" and f.severity == WARNING for f in findings)
+    if not fitting or any(f.kind == "label_size" for f in findings):
+        return findings
+    return [f._replace(severity=WARNING) if f.kind == "image_rotated" else f for f in findings]
+
+
 def class_shares(labels, place, label_set):
     """Find classes that never occur, and a class that fills nearly all pixels.
 

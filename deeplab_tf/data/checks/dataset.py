@@ -51,6 +51,7 @@ def check_dataset(
     is_complete = read == listed and not any(map(_hides_labels, findings))
     findings += _set_findings(labels, label_set, is_complete)
     findings = across_labels.explain_values(findings, _together(labels), label_set)
+    findings = across_labels.rotated_like_others(findings)
     counts = {split: SplitCounts.of(len(listed[split]), part) for split, part in labels.items()}
     by_file = {file: e for e in inspections for file in (label_file(e), e.image)}
     return Report(tuple(accept(dict.fromkeys(findings), allow)), label_set, counts, by_file)

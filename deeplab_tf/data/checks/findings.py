@@ -18,8 +18,8 @@ KINDS = {
     "image_missing": ERROR,
     "image_unreadable": ERROR,
     "image_cmyk": ERROR,
-    "image_16bit": ERROR,
-    "image_rotated": ERROR,  # by its EXIF tag, which decoders ignore
+    "image_16bit": ERROR,  # and it is a guess how many of the bits are used
+    "image_rotated": ERROR,  # by its EXIF tag, and the size does not show whether the label is, too
     "image_gray": WARNING,
     "image_alpha": WARNING,
     "label_missing": ERROR,
@@ -41,7 +41,7 @@ KINDS = {
 }
 
 # Accepted in published data sets, which published networks were trained on as they are.
-PUBLISHED = ("image_rotated", "void_only", "void_object")
+PUBLISHED = ("void_only", "void_object")
 
 
 class Finding(NamedTuple):

@@ -5,9 +5,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from deeplab_tf.data.checks.findings import Finding, problem, some
-from deeplab_tf.data.image_files import JPEG_END, decode_image
-from deeplab_tf.data.image_header import DAMAGED, open_image, read_header
+from deeplab_tf.data.checks.findings import WARNING, Finding, problem, some
+from deeplab_tf.data.checks.image_inspection import inspect_image
+from deeplab_tf.data.image_files import decode_image
+from deeplab_tf.data.image_header import read_header
 from deeplab_tf.data.label_png import decode_label
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID, VOID_COLOR
@@ -17,10 +18,6 @@ MASK_VALUES = {0, 128, 255}
 # Void that is left after erosion with this square is an area and not a border: the borders that
 # VOC draws around its objects are 5 pixels wide.
 SOLID = np.ones((11, 11), np.uint8)
-
-# The level that decoders silently give pixels whose data is missing in a JPEG.
-_MISSING_LEVEL = 128
-_APPENDED = 512  # bytes; see `_ends_early`
 
 _WRITE_INDICES = "write class indices as a palette or gray PNG"
 
@@ -59,7 +56,7 @@ def inspect_example(example, num_classes, colors=None):
         image_contents, label_contents = example.read()
     except InputError as error:
         return _without_label([_missing_file(example, str(error))])
-    image, findings = _inspect_image(example, image_contents)
+    image, findings = inspect_image(image_contents, example.image)
 
     def add(kind, what, remedy):
         findings.append(problem(kind, label_file(example), what, remedy))
@@ -73,8 +70,8 @@ def inspect_example(example, num_classes, colors=None):
     except InputError as error:
         add("label_unreadable", str(error), "replace it")
         return _without_label(findings)
-    if not _sizes_match(image, header):
-        add("label_size", f"size {header.size} but the image is {image.size}", "make them equal")
+    if image is not None:
+        _compare_sizes(image, header, label_file(example), findings)
     label, refusal = _read_label(header, label_contents, colors)
     if refusal:
         add(*refusal)
@@ -143,91 +140,37 @@ def _missing_file(example, message):
     return problem("label_missing" if is_label else "image_missing", file, what, remedy)
 
 
-def _inspect_image(example, contents):
-    # The header, None if it cannot be read, and a list of findings.
-    try:
-        header = read_header(contents)
-    except InputError as error:
-        remedy = "replace it with a JPEG or PNG"
-        return None, [problem("image_unreadable", example.image, str(error), remedy)]
-    findings = [problem(kind, example.image, *text) for kind, *text in _image_oddities(header)]
-    if not findings and not _can_decode_image(header, contents):
-        what = f"{header.format} of {header.size} damaged or cut off"
-        findings = [problem("image_unreadable", example.image, what, "replace it")]
-    return header, findings
-
-
-def _image_oddities(header):
-    if header.color == "cmyk":
-        yield "image_cmyk", "CMYK image; networks take RGB", "convert it to RGB"
-    if header.depth > 8:
-        what = f"{header.depth} bits per channel; only the upper 8 are used"
-        yield "image_16bit", what, "convert it to 8 bits"
-    if header.orientation != 1:
-        what = (
-            f"EXIF orientation {header.orientation}: viewers rotate it, training uses its pixels"
-            f" as stored ({header.size})"
-        )
-        remedy = "rotate the pixels, remove the EXIF tag, and check that the label fits"
-        yield "image_rotated", what, remedy
-    if header.color.startswith("gray"):
-        yield (
-            "image_gray",
-            "gray image",
-            "restore the colors if they were lost, or leave it as it is",
-        )
-    if header.color.endswith("alpha"):
-        yield "image_alpha", "alpha channel, which is dropped", "blend it in, or leave it as it is"
-
-
-def _can_decode_image(header, contents):
-    try:
-        if header.format == "PNG":
-            decode_image(contents)
-            return True
-        pixels = _small_jpeg(contents)
-        return (pixels[-1, -1] != _MISSING_LEVEL).any() or not _ends_early(contents, pixels)
-    except DAMAGED:  # one of which is ValueError, and so InputError
-        return False
-
-
-def _small_jpeg(contents):
-    # Decoding at an eighth of the size reads the whole file, but takes half the time.
-    image = open_image(contents)
-    image.draft(None, (1, 1))
-    return np.asarray(image)
-
-
-def _ends_early(contents, pixels):
-    # Whether the compressed data ends before the last pixel, although the file has an end mark.
-    # The test inserts a copy of the last bytes before the mark: a decoder that already has all
-    # pixels ignores them, otherwise the pixels change.
-    end = contents.rfind(JPEG_END)
-    more = contents[max(0, end - _APPENDED) : end].replace(b"\xff", b"\x7f")
-    return not np.array_equal(pixels, _small_jpeg(contents[:end] + more + contents[end:]))
-
-
-def _sizes_match(image, label):
-    # The label of an image that EXIF rotates may be rotated already. The EXIF tag is a finding of
-    # its own.
-    if image is None:
-        return True
-    sizes = [(image.width, image.height)]
-    if image.orientation >= 5:
-        sizes.append((image.height, image.width))
-    return (label.width, label.height) in sizes
+def _compare_sizes(image, label, file, findings):
+    # What the sizes say about the orientation of the label, in place of the image's finding.
+    rotated = [finding for finding in findings if finding.kind == "image_rotated"]
+    stored = image.height, image.width
+    if (label.width, label.height) != (image.width, image.height):
+        what, remedy = f"size {label.size} but the image is {image.size}", "make them equal"
+        if rotated and (label.width, label.height) == stored:
+            findings.remove(rotated[0])
+            what = (
+                f"size {label.size} but the image, turned by its EXIF tag (orientation"
+                f" {image.orientation}) as viewers show it, is {image.size}"
+            )
+            remedy = "turn the label too, or remove the tag from the image"
+        findings.append(problem("label_size", file, what, remedy))
+    elif rotated and image.orientation >= 5 and image.width != image.height:
+        place = findings.index(rotated[0])
+        remedy = "nothing to do, its label has the size of the turned image"
+        findings[place] = rotated[0]._replace(severity=WARNING, remedy=remedy)
 
 
 def _read_label(header, contents, colors):
     # (label (H, W) uint8, None) or (None, (kind, what, remedy)).
-    if header.format == "JPEG":
+    if header.lossy:
+        kind = "JPEG" if header.format == "JPEG" else f"{header.format} of lossy compression"
         remedy = f"{_WRITE_INDICES} from the source"
-        return None, ("label_jpeg", "JPEG, which changes the values", remedy)
+        return None, ("label_jpeg", f"{kind}, which changes the values", remedy)
     if header.color.endswith("alpha"):
-        return None, ("label_alpha", "PNG with an alpha channel", _WRITE_INDICES)
+        return None, ("label_alpha", f"{header.format} with an alpha channel", _WRITE_INDICES)
     if header.depth > 8:
-        return None, ("label_16bit", f"PNG of {header.depth} bits", _WRITE_INDICES)
-    if header.color == "rgb" and colors is None:
+        return None, ("label_16bit", f"{header.format} of {header.depth} bits", _WRITE_INDICES)
+    if header.color == "rgb" and colors is None and header.format != "WebP":
         remedy = f"give each class its color in classes.txt, or {_WRITE_INDICES}"
         return None, ("label_rgb", "RGB label but no colors of the classes are known", remedy)
     try:
@@ -239,7 +182,7 @@ def _read_label(header, contents, colors):
             return None, _unknown_colors(decode_image(contents), colors)
     except InputError:
         pass
-    what = f"PNG of {header.size} damaged or cut off"
+    what = f"{header.format} of {header.size} damaged or cut off"
     return None, ("label_unreadable", what, "replace it")
 
 

@@ -121,7 +121,7 @@ def _missing_label(path):
 
 def _instead(path):
     # A file of the same name with another ending shows what to fix.
-    endings = (".jpg", ".jpeg", ".JPG", ".JPEG", ".PNG", ".bmp", ".tif", ".tiff")
+    endings = (".jpg", ".jpeg", ".JPG", ".JPEG", ".PNG", ".gif", ".heic", ".HEIC", ".npz", ".mat")
     siblings = (path.with_name(path.stem + ending) for ending in endings)
     found = next((sibling for sibling in siblings if sibling.is_file()), None)
     return f", only {found.name}" if found else ""

@@ -65,7 +65,7 @@ def _label(contents, colors):
     # Class indices are drawn in the classes' colors; other files are shown as they are.
     try:
         header = read_header(contents)
-        if header.format == "JPEG" or header.depth > 8 or header.color not in ("gray", "palette"):
+        if header.lossy or header.depth > 8 or header.color not in ("gray", "palette"):
             return _image(contents)
         return colorize(decode_label(contents), colors)
     except InputError:

@@ -38,7 +38,7 @@ def check_tile_sizes(examples, tile_size, tile_overlap, *, progress=True):
 
 
 def _size(example):
-    # (height, width) as stored, which is how the training reads it.
+    # (height, width) as the training reads it.
     contents, _ = example.read()
     try:
         header = read_header(contents)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from deeplab_tf.data.datasets import DATASETS
+from deeplab_tf.data.examples import read_file
 from deeplab_tf.data.image_files import load_label
+from deeplab_tf.data.image_header import without_turn
 from deeplab_tf.errors import InputError
 
 VERSION = "1.0.0"  # of the prepared data: the name of its folder
@@ -80,6 +82,23 @@ class Builder:
           InputError: if a file is missing or damaged.
         """
         raise NotImplementedError
+
+    def read_image(self, example):
+        """Read the image file of one example; called from several threads at once.
+
+        Authors draw labels on the pixels as they are stored. So the image must not be turned when
+        it is read, and an EXIF orientation, if there is one, is taken out.
+
+        Args:
+          example: one of those that `splits` gave.
+
+        Returns:
+          The bytes of a JPEG or PNG file.
+
+        Raises:
+          InputError: if the file is missing.
+        """
+        return without_turn(read_file(example.image))
 
     def read_label(self, example):
         """Read the label map of one example; called from several threads at once.

@@ -1,8 +1,9 @@
 """The user's own images and labels, in two folders or in VOC layout.
 
---images_dir --labels_dir --classes    NAME.jpg (or .jpeg, .png) and NAME.png, and a file that
-                                       lists the classes; split by --train_list and --val_list,
-                                       or by --val_fraction
+--images_dir --labels_dir --classes    NAME.jpg (or .jpeg, .png, .tif, .bmp, .webp) and NAME.png
+                                       (or .tif, .bmp, lossless .webp), and a file that lists the
+                                       classes; split by --train_list and --val_list, or by
+                                       --val_fraction
 --voc_dir                              a folder in VOC layout, with its own lists and classes
 """
 
@@ -10,13 +11,15 @@ import functools
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
-from deeplab_tf.data.examples import Example
-from deeplab_tf.data.image_files import load_label
+from deeplab_tf.data.examples import Example, read_file
+from deeplab_tf.data.image_files import load_image, load_label
+from deeplab_tf.data.image_header import find_format
 from deeplab_tf.data.label_sets import VOC
-from deeplab_tf.data.lists import IMAGE_EXTENSIONS, Entry, read_entries
+from deeplab_tf.data.lists import IMAGE_EXTENSIONS, LABEL_EXTENSIONS, Entry, read_entries
 from deeplab_tf.data.prepare.builder import Builder
 from deeplab_tf.data.voc import list_path, read_classes, read_split
 from deeplab_tf.errors import InputError
+from deeplab_tf.visualize import encode_picture
 
 SPLITS = ("train", "val")
 
@@ -66,6 +69,17 @@ class Folder(Builder):
         """The examples of the lists, or all, with evenly spaced ones for validation."""
         return self._splits
 
+    def read_image(self, example):
+        """The image file; as PNG, already turned, if it is neither JPEG nor PNG.
+
+        A JPEG or PNG keeps its EXIF orientation: it is turned when it is read, because people draw
+        labels on what viewers show.
+        """
+        contents = read_file(example.image)
+        if find_format(contents) in ("JPEG", "PNG"):
+            return contents
+        return encode_picture(load_image(example.image))
+
     def read_label(self, example):
         """The label, whose class indices may be drawn in the colors of the classes."""
         label_set, colors = self._classes
@@ -94,7 +108,7 @@ class Folder(Builder):
             found = ["train", *(["val"] if list_path(voc_dir, "val").is_file() else [])]
             return {split: read_split(voc_dir, split) for split in found}
         images = _by_stem(Path(self.options["images_dir"]), IMAGE_EXTENSIONS)
-        labels = _by_stem(Path(self.options["labels_dir"]), (".png",))
+        labels = _by_stem(Path(self.options["labels_dir"]), LABEL_EXTENSIONS)
         if self.options["train_list"]:
             paths = {split: self.options[f"{split}_list"] for split in SPLITS}
             return {

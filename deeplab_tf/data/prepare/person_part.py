@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from deeplab_tf.data.image_files import load_image
+from deeplab_tf.data.image_files import image_from
 from deeplab_tf.data.label_sets import PERSON_PART
 from deeplab_tf.data.prepare import voc2010
 from deeplab_tf.data.prepare.archives import Archive
@@ -67,7 +67,8 @@ class PersonPart(Builder):
         parts = read_parts(example.label)
         if not self.options["train_list"] and not any(mask.any() for _, mask in parts):
             return None
-        return draw(parts, load_image(example.image).shape[:2], example.label)
+        image = image_from(self.read_image(example), example.image)
+        return draw(parts, image.shape[:2], example.label)
 
 
 def read_parts(path):

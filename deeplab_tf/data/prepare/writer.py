@@ -7,8 +7,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from deeplab_tf.data.examples import read_file
-from deeplab_tf.data.image_files import load_image
+from deeplab_tf.data.image_files import image_from
 from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.data.prepare.builder import VERSION
@@ -45,18 +44,19 @@ def write_records(builder, folders, origin, data_dir):
             )
 
 
-def check_label(example, label, num_classes):
+def check_label(example, image, label, num_classes):
     """Check that a label map has the size of its image and no unknown class.
 
     Args:
-      example: the `Example`, for its image and for messages.
+      example: the `Example`, for messages.
+      image: bytes of its image file.
       label: its label map.
       num_classes: number of classes.
 
     Raises:
       InputError: naming the file if the label is wrong or the image cannot be read.
     """
-    height, width = load_image(example.image).shape[:2]
+    height, width = image_from(image, example.image).shape[:2]
     if label.dtype != np.uint8 or label.shape != (height, width):
         raise InputError(
             f"{example.label}: label {label.dtype} {label.shape} but the image {example.image} is"
@@ -136,8 +136,8 @@ class _Writer(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         label = self._builder.read_label(example)
         if label is None:
             return None
-        check_label(example, label, self._builder.label_set.num_classes)
-        image = read_file(example.image)
+        image = self._builder.read_image(example)
+        check_label(example, image, label, self._builder.label_set.num_classes)
         return {"name": example.name, "image": image, "label": encode_label(label)}
 
     def _check_count(self, split, count):

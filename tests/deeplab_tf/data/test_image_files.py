@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from handmade_png import chunk, made_png, palette
-from PIL import Image
-from planted import cmyk_jpeg, png
+from handmade_tiff import made_tiff
+from PIL import Image, ImageOps
+from planted import cmyk_jpeg, exif, png, png_with_orientation, with_orientation
 
 from deeplab_tf.data.examples import Example
 from deeplab_tf.data.image_files import decode_image, decode_part, load_image, load_label, load_pair
+from deeplab_tf.data.image_header import JPEG_START, read_header, without_turn
 from deeplab_tf.data.label_png import decode_label, encode_label
+from deeplab_tf.data.orientation import turn
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import voc_colors
 
@@ -91,8 +94,141 @@ def tmp_jpeg(image):
 def test_a_jpeg_cut_off_anywhere_is_refused():
     contents = encoded(".jpg", NOISE)
     for keep in (0, 2, 10, 200, len(contents) // 2, len(contents) - 30, len(contents) - 2):
-        with pytest.raises(InputError, match="cannot be read as JPEG or PNG image"):
+        with pytest.raises(InputError, match=r"cannot be read(: empty| as JPEG image \(damaged)"):
             decode_image(contents[:keep])
+
+
+def by_pillow(image, kind, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def few_bits(bits, rows):
+    """A gray TIFF of three columns of 2 or 4 bits, from its bytes."""
+    return made_tiff(np.uint8(rows), bits=bits, more=[(256, 3, [3])])
+
+
+GRAY, RGB = Image.fromarray(IMAGE[..., 0]), Image.fromarray(IMAGE)
+BILEVEL = Image.fromarray(IMAGE[..., 0] > 127)
+PALETTE = RGB.quantize(32)
+ALPHA = Image.fromarray(np.dstack([IMAGE, NOISE[..., 0]]), "RGBA")
+GRAY_ALPHA = Image.fromarray(np.dstack([IMAGE[..., 0], NOISE[..., 0]]), "LA")
+INKS = Image.fromarray(np.dstack([255 - IMAGE, np.zeros_like(IMAGE[..., 0])]), "CMYK")
+IN_GRAY = IMAGE[..., :1].repeat(3, 2)
+IN_TWO = np.where(IMAGE[..., :1] > 127, 255, 0).repeat(3, 2)
+IN_PALETTE = np.asarray(PALETTE.convert("RGB"))
+LZW = {"compression": "tiff_lzw"}
+
+# Of each kind: the file, and its pixels.
+MORE_FORMATS = {
+    "tiff 1 bit": (by_pillow(BILEVEL, "TIFF"), IN_TWO),
+    "tiff 1 bit, fax": (by_pillow(BILEVEL, "TIFF", compression="group4"), IN_TWO),
+    "tiff 2 bits": (
+        few_bits(2, [[0b00011000], [0b11000000]]),
+        np.uint8([[0, 85, 170], [255, 0, 0]])[..., None].repeat(3, 2),
+    ),
+    "tiff 4 bits": (
+        few_bits(4, [[0x01, 0x70], [0xFE, 0x90]]),
+        np.uint8([[0, 17, 119], [255, 238, 153]])[..., None].repeat(3, 2),
+    ),
+    "tiff gray": (by_pillow(GRAY, "TIFF"), IN_GRAY),
+    "tiff palette": (by_pillow(PALETTE, "TIFF", **LZW), IN_PALETTE),
+    "tiff rgb": (by_pillow(RGB, "TIFF", **LZW), IMAGE),
+    "tiff rgba": (by_pillow(ALPHA, "TIFF", **LZW), IMAGE),
+    "tiff gray alpha": (by_pillow(GRAY_ALPHA, "TIFF"), IN_GRAY),
+    "tiff cmyk": (by_pillow(INKS, "TIFF", **LZW), IMAGE),
+    "bmp 1 bit": (by_pillow(BILEVEL, "BMP"), IN_TWO),
+    "bmp gray": (by_pillow(GRAY, "BMP"), IN_GRAY),
+    "bmp palette": (by_pillow(PALETTE, "BMP"), IN_PALETTE),
+    "bmp rgb": (by_pillow(RGB, "BMP"), IMAGE),
+    "bmp rgba": (by_pillow(ALPHA, "BMP"), IMAGE),
+    "webp rgb": (by_pillow(RGB, "WEBP", lossless=True), IMAGE),
+    "webp rgba": (by_pillow(ALPHA, "WEBP", lossless=True, exact=True), IMAGE),
+}
+
+
+@pytest.mark.parametrize("kind", MORE_FORMATS)
+def test_tiff_bmp_and_webp_of_every_kind(kind):
+    contents, want = MORE_FORMATS[kind]
+    image = decode_image(contents)
+    assert image.dtype == np.uint8 and image.flags.writeable
+    np.testing.assert_array_equal(image, want)
+    with pytest.raises(InputError, match=r"cannot be read as .* \(damaged or cut off"):
+        decode_image(contents[: len(contents) // 2])
+
+
+def test_lossy_webp_and_tiff_are_nearly_the_image():
+    for contents in (
+        by_pillow(RGB, "WEBP", quality=95),
+        by_pillow(RGB, "TIFF", compression="jpeg", quality=95),
+    ):
+        assert np.abs(decode_image(contents).astype(int) - IMAGE).mean() < 6
+
+
+def test_an_animation_is_refused():
+    contents = by_pillow(RGB, "WEBP", save_all=True, append_images=[GRAY.convert("RGB")])
+    with pytest.raises(InputError, match="WebP of 2 frames; save the frame"):
+        decode_image(contents)
+
+
+EXIF_OF = {
+    "jpeg": lambda tag: with_orientation(encoded(".jpg", IMAGE), tag),
+    "jpeg, Intel": lambda tag: with_orientation(encoded(".jpg", IMAGE), tag, "<"),
+    "jpeg with more bytes": lambda tag: with_orientation(encoded(".jpg", IMAGE), tag) + b"more",
+    "gray jpeg": lambda tag: with_orientation(encoded(".jpg", IMAGE[..., 0]), tag),
+    "cmyk jpeg": lambda tag: with_orientation(cmyk_jpeg(IMAGE[..., 0]), tag),
+    "png": lambda tag: png_with_orientation(png(IMAGE), tag),
+    "png, at its end": lambda tag: png_with_orientation(png(IMAGE), tag, "<", at_the_end=True),
+    "png of 16 bits": lambda tag: png_with_orientation(png(IMAGE.astype(np.uint16) * 257), tag),
+    "webp": lambda tag: by_pillow(RGB, "WEBP", lossless=True, exif=exif(tag)),
+    "tiff": lambda tag: by_pillow(RGB, "TIFF", tiffinfo={274: tag}, **LZW),
+}
+SHOWN_BY_PILLOW = ("jpeg", "gray jpeg", "png", "webp", "tiff")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", EXIF_OF)
+def test_images_are_turned_by_their_exif_orientation(kind, orientation):
+    upright, contents = decode_image(EXIF_OF[kind](1)), EXIF_OF[kind](orientation)
+    image = decode_image(contents)
+    np.testing.assert_array_equal(image, turn(upright, orientation))
+    if kind in SHOWN_BY_PILLOW:
+        shown = ImageOps.exif_transpose(Image.open(io.BytesIO(contents)))
+        np.testing.assert_array_equal(image, np.asarray(shown.convert("RGB")))
+    header = read_header(contents)
+    assert (header.height, header.width, header.orientation) == (*image.shape[:2], orientation)
+
+
+@pytest.mark.parametrize("kind", EXIF_OF)
+def test_without_turn_the_image_is_as_stored(kind):
+    contents = without_turn(EXIF_OF[kind](6))
+    assert read_header(contents).orientation == 1
+    np.testing.assert_array_equal(decode_image(contents), decode_image(EXIF_OF[kind](1)))
+    assert without_turn(contents) is contents
+
+
+def test_without_turn_leaves_damaged_files_alone():
+    for contents in (b"", b"GIF89a", JPEG_START, b"II*\0", b"\x93NUMPY"):
+        assert without_turn(contents) == contents
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("sampling", ["420", "444"])
+def test_a_part_of_a_turned_jpeg_has_the_pixels_of_the_whole(sampling, orientation):
+    factor = getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{sampling}")
+    contents = encoded(".jpg", IMAGE, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor)
+    contents = with_orientation(contents, orientation)
+    whole = decode_image(contents)
+    size = whole.shape[:2]
+    for box in ((0, 0, 9, 9), (20, 20, 36, 30), (11, 13, 12, 14), (28, 28, 37, 37)):
+        part, (top, left) = decode_part(contents, size, box)
+        assert part.size < whole.size / 2
+        shown = part[box[0] - top : box[2] - top, box[1] - left : box[3] - left]
+        np.testing.assert_array_equal(shown, whole[box[0] : box[2], box[1] : box[3]])
+    if size != (37, 51):
+        with pytest.raises(InputError, match="size 37x51 is not 51x37"):
+            decode_part(contents, (37, 51), (0, 0, 2, 2))
 
 
 def test_too_many_pixels_are_refused_before_they_are_decoded(monkeypatch):
@@ -134,8 +270,7 @@ def test_large_parts_and_pngs_are_decoded_whole(ending):
 OTHER_FORMATS = {
     # One pixel: header, palette of two, picture, its compressed pixels, end.
     "gif": b"GIF89a\1\0\1\0\x80\0\0" + bytes(6) + b",\0\0\0\0\1\0\1\0\0\2\2D\1\0;",
-    "webp": encoded(".webp", IMAGE),
-    "bmp": encoded(".bmp", IMAGE),
+    "heic": b"\0\0\0\x18ftypheic" + bytes(40),
     "text": b"hello",
 }
 
@@ -144,7 +279,7 @@ OTHER_FORMATS = {
 def test_other_formats_are_refused_whatever_their_name(tmp_path, kind):
     contents = OTHER_FORMATS[kind]
     (tmp_path / "a.jpg").write_bytes(contents)
-    problem = r"a\.jpg: cannot be read: neither JPEG nor PNG, .*; convert it"
+    problem = r"a\.jpg: cannot be read: not a JPEG, PNG, .* \.npy file, whatever .*; convert it"
     with pytest.raises(InputError, match=problem):
         load_image(tmp_path / "a.jpg")
 

@@ -76,12 +76,30 @@ def test_gray_and_alpha_images_are_warnings(make):
     assert kinds(findings(make("a", PLAIN, alpha), 3)) == [("warning", "image_alpha")]
 
 
-def test_an_image_that_exif_turns_is_not_reported_for_its_size_as_well(make):
+def test_the_size_of_a_label_shows_whether_it_is_turned_as_its_image(make):
     tall = cv2.imencode(".jpg", np.zeros((2 * SIDE, SIDE, 3), np.uint8))[1].tobytes()
     wide = np.zeros((SIDE, 2 * SIDE), np.uint8)
-    turned = make("a", wide, planted.with_orientation(tall, 6))
-    assert kinds(findings(turned, 3)) == [("error", "image_rotated")]
-    assert kinds(findings(make("b", wide, tall), 3)) == [("error", "label_size")]
+    turned = planted.with_orientation(tall, 6)
+    (fits,) = findings(make("a", wide, turned), 3)
+    assert kinds([fits]) == [("warning", "image_rotated")]
+    assert fits.what == "turned by its EXIF tag (orientation 6) to 64x32"
+    assert "nothing to do" in fits.remedy
+    (as_stored,) = findings(make("b", wide.T, turned), 3)
+    assert kinds([as_stored]) == [("error", "label_size")]
+    assert "size 32x64 but the image, turned by its EXIF tag (orient" in as_stored.what
+    assert "turn the label too, or remove the tag" in as_stored.remedy
+    both = findings(make("c", wide[1:], turned), 3)
+    assert kinds(both) == [("error", "image_rotated"), ("error", "label_size")]
+    assert kinds(findings(make("d", wide, tall), 3)) == [("error", "label_size")]
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_nothing_shows_whether_the_label_of_a_square_is_turned(make, orientation):
+    square = cv2.imencode(".jpg", np.zeros((SIDE, SIDE, 3), np.uint8))[1].tobytes()
+    example = make("a", PLAIN, planted.with_orientation(square, orientation))
+    (finding,) = findings(example, 3)
+    assert kinds([finding]) == [("error", "image_rotated")]
+    assert "check that its label shows the turned image" in finding.remedy
 
 
 JPEG_KINDS = {

@@ -41,7 +41,7 @@ def test_images_that_cannot_be_read_are_named_once(make):
     examples = [make("a", 20, 32), make("b", 20, 32, write_image=lambda _: b"GIF89a")]
     with pytest.raises(InputError) as error:
         check_tile_sizes(examples, (12, 12), 2)
-    assert str(error.value) == f"{examples[1].image}: neither JPEG nor PNG"
+    assert str(error.value) == f"{examples[1].image}: not a JPEG, PNG, TIFF, BMP, WebP or .npy file"
     with pytest.raises(InputError) as error:
         check_tile_sizes([examples[0]._replace(image="absent.jpg")], (12, 12), 2)
     assert str(error.value) == "absent.jpg: No such file or directory; check the path"

@@ -312,7 +312,7 @@ def test_wrong_options(source, more, message):
         ({"images/img_3.jpg": jpeg(gradient(3))[:200]}, "img_3.jpg: cannot be read"),
         ({"classes.txt": ""}, "classes.txt: lists no class"),
         ({"classes.txt": "a 1 1 1\nb 1 1 1\nc 2 2 2"}, "classes.txt: 'a' and 'b' have the same"),
-        ({"images/img_3.jpg": b"GIF89a"}, "img_3.jpg: cannot be read: neither JPEG nor PNG"),
+        ({"images/img_3.jpg": b"GIF89a"}, "img_3.jpg: cannot be read: not a JPEG, PNG"),
     ],
 )
 def test_wrong_files(tmp_path, changes, message):
