@@ -54,19 +54,22 @@ def define_flags(values):
 def main(flags, images):
     """Label the images."""
     plan = plan_image_outputs(images, flags.out_dir, ("", "_overlay"))
-    label_of, label_set = open_labeler(flags)
+    label_of, label_set, channels = open_labeler(flags)
     colors = label_set.color_table()
     damaged = []
     for path, label_path, overlay_path in tqdm(plan, unit="image"):
         try:
-            image = read_checked(path)
+            image = read_checked(path, channels)
         except InputError as error:
             damaged.append(error)
             tqdm.write(f"left out: {error}")
             continue
-        label = label_of(image)
+        try:
+            label = label_of(image)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
         write_file(label_path, encode_label(label, colors))
-        tinted = overlay(image, label, colors, flags.overlay_alpha)
+        tinted = overlay(image[..., :3], label, colors, flags.overlay_alpha)
         write_file(overlay_path, encode_picture(tinted))
     if len(damaged) == 1:
         raise damaged[0]
@@ -77,15 +80,15 @@ def main(flags, images):
         )
 
 
-def read_checked(path):
+def read_checked(path, channels):
     """Read an image, and print what was done to it if it is not plain RGB of 8 bits.
 
     Raises:
       InputError: naming the file, if it is missing, damaged or no image.
     """
     contents = read_file(path)
-    _, findings = inspect_image(contents, str(path))
-    image = image_from(contents, path)
+    _, findings = inspect_image(contents, str(path), channels)
+    image = image_from(contents, path, channels)
     unreadable = [finding for finding in findings if finding.kind == "image_unreadable"]
     if unreadable:
         raise InputError(unreadable[0].line)
@@ -98,7 +101,8 @@ def open_labeler(flags):
     """Open the model of --model.
 
     Returns:
-      (function from an image (H, W, 3) uint8 to its labels (H, W) uint8, `LabelSet`).
+      (function from an image (H, W, channels) uint8 to its labels (H, W) uint8, `LabelSet`,
+      number of channels).
 
     Raises:
       InputError: if it cannot be opened, or a flag would change what an export has fixed.
@@ -111,8 +115,10 @@ def open_labeler(flags):
             f"has no effect: {flags.model} is a SavedModel, whose settings were fixed by its "
             "export; export it again with this flag, or give a .keras model",
         )
-        return open_saved_model(flags.model)
+        served, label_set = open_saved_model(flags.model)
+        return served, label_set, served.channels
     model, label_set = open_model(flags)
     params = crf_params(flags, label_set.num_classes)
     settings = segment_settings(flags)
-    return lambda image: segment(model, image, params, **settings), label_set
+    channels = model.input_shape[-1]
+    return lambda image: segment(model, image, params, **settings), label_set, channels

@@ -78,7 +78,7 @@ def main(flags):
     model, _ = open_model(flags)
     num_classes = model.output_shape[-1]
     params = given_params(flags, num_classes)
-    pairs, out_dir = open_pairs(flags, num_classes), Path(flags.out_dir)
+    pairs, out_dir = open_pairs(flags, num_classes, model.input_shape[-1]), Path(flags.out_dir)
     settings = segment_settings(flags)
     # Everything that the probabilities depend on, except the images.
     network = {
@@ -129,7 +129,7 @@ def search_grid(flags):
         raise InputError(f"--grid_*: {error}") from None
 
 
-def open_pairs(flags, num_classes):
+def open_pairs(flags, num_classes, channels):
     """Load the images and labels.
 
     Raises:
@@ -139,7 +139,9 @@ def open_pairs(flags, num_classes):
     check_same_classes(flags, num_classes, label_set)
     if flags.limit and flags.limit > len(examples):
         raise InputError(f"--limit={flags.limit}: {flags.split} lists {len(examples)} images")
-    return [load_pair(example, num_classes, colors) for example in examples[: flags.limit]]
+    return [
+        load_pair(example, num_classes, colors, channels) for example in examples[: flags.limit]
+    ]
 
 
 def write_results(flags, grid, trials, before, num_images):

@@ -76,6 +76,7 @@ def predict_examples(model, examples, params=None, colors=None, **settings):
       ...     confusion.add(truth, after)
     """
     num_classes, num_threads = model.output_shape[-1], available_threads()
+    channels = model.input_shape[-1]
     memory = available_memory()
 
     def crf_threads(scored):
@@ -88,7 +89,10 @@ def predict_examples(model, examples, params=None, colors=None, **settings):
             # If the caller stops early, closing the stages cancels what has not begun.
             return stages.enter_context(contextlib.closing(results))
 
-        loaded = stage(lambda example: _load(example, num_classes, colors), examples, MAX_READERS)
+        def load(example):
+            return _load(example, num_classes, colors, channels)
+
+        loaded = stage(load, examples, MAX_READERS)
         scored = stage(lambda loaded: _score(model, *loaded, settings), loaded, 1)
         yield from stage(
             lambda scored: _label(scored, params, crf_threads(scored)),
@@ -117,10 +121,10 @@ def _threads_per_image(shape, num_images, num_threads, memory):
     return -(-num_threads // images_at_once)
 
 
-def _load(example, num_classes, colors):
+def _load(example, num_classes, colors, channels):
     if example.label:
-        return example, *load_pair(example, num_classes, colors)
-    return example, load_image(example.image), None
+        return example, *load_pair(example, num_classes, colors, channels)
+    return example, load_image(example.image, channels), None
 
 
 def _score(model, example, image, truth, settings):

@@ -82,6 +82,7 @@ def batches_from(flags, examples, num_classes, colors, shard):
             start=start,
             shard=shard,
             colors=colors,
+            channels=flags.channels,
         )
 
     return batches

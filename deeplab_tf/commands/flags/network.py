@@ -72,6 +72,13 @@ def _define_architecture(define):
         "fcn_stride", 8, "FCN: pixels between two positions of its finest scores; 32, 16 or 8."
     )
     define.integer(
+        "channels",
+        3,
+        "Channels of the images: 3 for RGB; more for TIFF and .npy files with further channels, "
+        "such as depth, after red, green and blue.",
+        lower_bound=3,
+    )
+    define.integer(
         "output_stride", 8, "Pixels between two positions of the scores; paper: 8.", lower_bound=1
     )
     define.list(
@@ -121,9 +128,10 @@ def output_stride(flags):
 def build_network(flags, num_classes):
     """Build the network of the flags, with its batch normalization set."""
     weights = None if flags.weights == "none" or flags.init_from else flags.weights
+    input_shape = None, None, flags.channels
     if flags.network == "fcn":
         refuse_given(flags, _OF_DEEPLAB, "has no effect on --network=fcn; leave it out")
-        model = build_fcn(flags.backbone, flags.fcn_stride, num_classes, weights)
+        model = build_fcn(flags.backbone, flags.fcn_stride, num_classes, weights, input_shape)
     else:
         model = build_deeplab(
             flags.backbone,
@@ -132,6 +140,7 @@ def build_network(flags, num_classes):
             output_stride=flags.output_stride,
             weights=weights,
             scales=read_scales(flags),
+            input_shape=input_shape,
             fc_channels=flags.fc_channels,
             pool_size=flags.pool_size,
             use_multi_scale_features=flags.multi_scale_features,

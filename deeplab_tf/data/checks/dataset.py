@@ -14,7 +14,7 @@ from deeplab_tf.data.examples import evenly_spaced
 
 
 def check_dataset(
-    splits, label_set, colors=None, *, sample=None, allow=(), known=(), progress=True
+    splits, label_set, colors=None, *, channels=3, sample=None, allow=(), known=(), progress=True
 ):
     """Find what would spoil a training.
 
@@ -23,6 +23,7 @@ def check_dataset(
         first list is the one that is trained on.
       label_set: `LabelSet`.
       colors: RGB colors of the classes, to read RGB labels; see `decode_label`.
+      channels: that images should have.
       sample: how many examples of each list to read, evenly spaced; None or 0 reads all. A sample
         does not show that a class never occurs, so that is not checked then.
       allow: kinds of findings that are only warnings; see `KINDS`.
@@ -41,7 +42,7 @@ def check_dataset(
     accept((), allow)  # reports a misspelled name before the long check
     listed = {split: list(dict.fromkeys(examples)) for split, examples in splits.items()}
     read = {split: evenly_spaced(examples, sample) for split, examples in listed.items()}
-    inspections = _inspect_all(read, label_set.num_classes, colors, progress)
+    inspections = _inspect_all(read, (label_set.num_classes, colors, channels), progress)
     labels = {
         split: [(label_file(example), inspections[example]) for example in examples]
         for split, examples in read.items()
@@ -63,14 +64,12 @@ def _hides_labels(finding):
     return finding.severity == ERROR and (is_about_label(finding) or finding.kind in missing)
 
 
-def _inspect_all(read, num_classes, colors, progress):
+def _inspect_all(read, expected, progress):
     # {example: its Inspection}. Threads suffice, because decoders release Python's global lock.
     examples = list(dict.fromkeys(example for part in read.values() for example in part))
     bar = {"total": len(examples), "unit": "image", "desc": "checking", "delay": 1}
     with ThreadPool(available_threads()) as pool:
-        found = pool.imap(
-            lambda example: inspect_example(example, num_classes, colors), examples, 4
-        )
+        found = pool.imap(lambda example: inspect_example(example, *expected), examples, 4)
         return dict(zip(examples, tqdm(found, **bar, disable=not progress), strict=True))
 
 

@@ -41,13 +41,14 @@ class Inspection(NamedTuple):
     palette: dict[bytes, int]
 
 
-def inspect_example(example, num_classes, colors=None):
+def inspect_example(example, num_classes, colors=None, channels=3):
     """Find the problems that one example shows by itself.
 
     Args:
       example: `Example` or `RecordExample`.
       num_classes: number of classes; label values are below this, or 255.
       colors: RGB colors of the classes, to read RGB labels; see `decode_label`.
+      channels: that images should have.
 
     Returns:
       `Inspection`.
@@ -56,7 +57,7 @@ def inspect_example(example, num_classes, colors=None):
         image_contents, label_contents = example.read()
     except InputError as error:
         return _without_label([_missing_file(example, str(error))])
-    image, findings = inspect_image(image_contents, example.image)
+    image, findings = inspect_image(image_contents, example.image, channels)
 
     def add(kind, what, remedy):
         findings.append(problem(kind, label_file(example), what, remedy))
