@@ -129,20 +129,15 @@ def _mix(above, below, weight, row):
 def _spread(row, lefts, rights, weights, out):
     # Interpolate between the columns of a row. The indices are unsigned, because a signed one
     # may count from the end, which costs a comparison for each access.
-    if out.shape[1] == 3:  # the compiler unrolls loops of a constant length
-        for j in range(len(weights)):
-            for c in range(3):
-                _blend(row, lefts[j], rights[j], weights[j], c, out[j])
-    else:
-        for j in range(len(weights)):
-            for c in range(out.shape[1]):
-                _blend(row, lefts[j], rights[j], weights[j], c, out[j])
-
-
-@kernel
-def _blend(row, left, right, weight, c, out):
-    value = row[left + np.uint32(c)]
-    out[c] = value + (row[right + np.uint32(c)] - value) * weight
+    channels = out.shape[1]
+    for j in range(len(weights)):
+        left, right, weight = lefts[j], rights[j], weights[j]
+        for c in range(3):  # the compiler unrolls a loop of constant length
+            value = row[left + np.uint32(c)]
+            out[j, c] = value + (row[right + np.uint32(c)] - value) * weight
+        for c in range(3, channels):
+            value = row[left + np.uint32(c)]
+            out[j, c] = value + (row[right + np.uint32(c)] - value) * weight
 
 
 @kernel
