@@ -71,9 +71,12 @@ def _define_options(define):
         "camvid: the authors' 960x720 images with 32 colors, or the SegNet tutorial's 480x360 "
         "images with 12 indices.",
     )
-    define.string("images_dir", None, "folder: folder of the images, JPEG or PNG.")
+    define.string("images_dir", None, "folder: folder of the images: JPEG, PNG, TIFF, BMP or WebP.")
     define.string(
-        "labels_dir", None, "folder: folder of the labels, PNGs with the names of their images."
+        "labels_dir",
+        None,
+        "folder: folder of the labels, with the names of their images: PNG, TIFF, BMP or lossless "
+        "WebP.",
     )
     define.string(
         "classes",

@@ -39,13 +39,7 @@ def decode_in_graph(contents):
             lambda: _upper_bits(tf.io.decode_png(contents, channels=3, dtype=tf.uint16)),
             lambda: tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE"),
         )
-        exif = tf.case(
-            [
-                (is_jpeg, lambda: _exif_of_jpeg(file)),
-                (file.has(b"eXIf"), lambda: _exif_of_png(file)),
-            ],
-            default=lambda: file.size,
-        )
+        exif = tf.cond(is_jpeg, lambda: _exif_of_jpeg(file), lambda: _exif_of_png(file))
         return _turn(pixels, _orientation(file, exif))
 
 
@@ -103,8 +97,8 @@ def _exif_of_jpeg(file):
 
 
 def _exif_of_png(file):
-    # As `_exif_of_jpeg`. The chunks of a PNG, of which a large one has thousands, are length, kind,
-    # contents and checksum.
+    # As `_exif_of_jpeg`. The chunks of a PNG are length, kind, contents and checksum. A large file
+    # has thousands of them, so they are only looked at if there seems to be one.
     def goes_on(place, found):
         return tf.equal(found, file.size) & (place < file.size)
 
@@ -112,7 +106,11 @@ def _exif_of_png(file):
         found = tf.where(file.is_at(place + 4, b"eXIf"), place + 8, found)
         return place + 12 + file.number(place, 4), found
 
-    return tf.while_loop(goes_on, step, [tf.constant(8, tf.int64), file.size])[1]
+    return tf.cond(
+        file.has(b"eXIf"),
+        lambda: tf.while_loop(goes_on, step, [tf.constant(8, tf.int64), file.size])[1],
+        lambda: file.size,
+    )
 
 
 def _orientation(file, exif):

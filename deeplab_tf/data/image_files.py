@@ -18,6 +18,7 @@ from deeplab_tf.data.image_header import (
     open_image,
     orientation_of,
     png_depth_and_color,
+    read_header,
 )
 from deeplab_tf.data.label_png import decode_label, has_unknown_value
 from deeplab_tf.data.orientation import read_orientation, stored_box, turn, turned_size
@@ -185,6 +186,9 @@ def _decode(contents, kind, channels):
             return pixels
         return turn(pixels, _orientation(contents, kind))
     image = open_image(contents, verify=True)
+    if kind == "BMP" and image.mode == "L" and read_header(contents).depth < 8:
+        # Pillow takes their bytes for pixels.
+        raise InputError("BMP of 4 bits for a gray level, which is not read; convert it to PNG")
     orientation = orientation_of(contents, image)
     if kind == "JPEG" and image.mode != "CMYK" and contents.endswith(JPEG_END):
         # OpenCV gives the same pixels in two thirds of Pillow's time. But it would fill up a

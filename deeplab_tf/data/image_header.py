@@ -5,7 +5,9 @@ and whether viewers turn the image.
 """
 
 import io
+import math
 import struct
+import tokenize
 import warnings
 import zlib
 from typing import NamedTuple
@@ -35,10 +37,10 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
-# What Pillow raises for damaged files.
+# What Pillow, and NumPy for .npy, raise for damaged files.
 DAMAGED = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error,
-    zlib.error,
+    zlib.error, tokenize.TokenError,
 )  # fmt: skip
 
 _PNG_COLORS = {0: "gray", 2: "rgb", 3: "palette", 4: "gray+alpha", 6: "rgb+alpha"}
@@ -225,13 +227,16 @@ def load_array(contents):
       InputError: if the array has another type or shape.
       ValueError: if the file is damaged.
     """
-    array = np.load(io.BytesIO(contents), allow_pickle=False)
-    if array.ndim not in (2, 3) or array.dtype != np.uint8 or array.size == 0:
-        raise InputError(
-            f".npy file of {array.dtype} {array.shape}; save an image as uint8 (H, W, C)"
-        )
-    check_pixels(*array.shape[1::-1])
-    return np.ascontiguousarray(array if array.ndim == 3 else array[..., None])
+    layout, file = np.lib.format, io.BytesIO(contents)
+    is_first_version = layout.read_magic(file) == (1, 0)
+    read = layout.read_array_header_1_0 if is_first_version else layout.read_array_header_2_0
+    shape, is_fortran, dtype = read(file)
+    if len(shape) not in (2, 3) or dtype != np.uint8 or 0 in shape:
+        raise InputError(f".npy file of {dtype} {shape}; save an image as uint8 (H, W, C)")
+    check_pixels(*shape[1::-1])
+    values = np.frombuffer(contents, np.uint8, math.prod(shape), file.tell())
+    array = values.reshape(shape, order="F" if is_fortran else "C")
+    return np.array(array if array.ndim == 3 else array[..., None], order="C")
 
 
 def color_of_channels(channels):

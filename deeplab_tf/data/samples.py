@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from deeplab_tf.data.image_header import (
-    check_pixels,
+    MAX_PIXELS,
     color_of_channels,
     find_format,
     load_array,
@@ -175,8 +175,13 @@ def _deep_png(contents):
 def _tiff_values(contents, page):
     # The rows of an image of C channels are, sample by sample, those of a gray image C times as
     # wide, and Pillow decodes these with any compression. Separate channels are gray images.
-    check_pixels(page.width, page.height)
-    if page.get(PLANAR, (1,))[0] == 2:
+    is_planar = page.get(PLANAR, (1,))[0] == 2
+    count = page.width * page.height * (1 if is_planar else page.channels)
+    if count > MAX_PIXELS:
+        raise InputError(
+            f"{count} values in a TIFF; at most {MAX_PIXELS} are read; make it smaller"
+        )
+    if is_planar:
         values = np.dstack([_gray(contents, page, 1, c) for c in range(page.channels)])
     else:
         values = _gray(contents, page, page.channels, None)

@@ -109,8 +109,10 @@ def _only_page(contents, order):
         seen.add(offset)
         found = entries(contents, order, offset)
         tags = {tag: struct.unpack_from(form, contents, place) for tag, form, place in found}
-        if not pages or not tags.get(PAGE_KIND, (0,))[0] & _NO_PAGE:
+        if not tags.get(PAGE_KIND, (0,))[0] & _NO_PAGE:
             pages.append(tags)
+        elif not pages:
+            raise InputError("begins with a small copy, as raw files of cameras do; convert it")
         (count,) = struct.unpack_from(order + "H", contents, offset)
         (offset,) = struct.unpack_from(order + "I", contents, offset + 2 + 12 * count)
     if len(pages) != 1:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from planted import with_orientation
 from tensorflow.core.protobuf import saved_model_pb2
 from tiny_model import blocks, random_model
 
@@ -41,7 +42,8 @@ SERVER = """
             results[f"{name}/uint8/{key}"] = serve["uint8"](images=tf.constant(inputs[key]))
             images = tf.constant(inputs[key].astype("float32"))
             results[f"{name}/float/{key}"] = serve["serving_default"](images=images)
-        contents = [open(path, "rb").read() for path in ("photo.jpg", "photo.png")]
+        files = ("photo.jpg", "photo.png", "turned.jpg", "deep.png")
+        contents = [open(path, "rb").read() for path in files]
         results[f"{name}/encoded"] = serve["encoded"](image_bytes=tf.constant(contents))
     assert "deeplab_tf" not in sys.modules and "crf" not in sys.modules
     np.savez("results.npz", **{
@@ -69,6 +71,9 @@ def inputs(folder):
     photo = blocks(100, 130, seed=4)[..., ::-1]
     for name in ("photo.jpg", "photo.png"):
         cv2.imwrite(str(folder / name), photo)
+    lying = cv2.imencode(".jpg", np.rot90(photo))[1].tobytes()  # as a phone stores it
+    (folder / "turned.jpg").write_bytes(with_orientation(lying, 6))
+    cv2.imwrite(str(folder / "deep.png"), photo.astype(np.uint16) * 16)  # of 12 bits
     return images
 
 
@@ -115,9 +120,9 @@ def test_served_images_equal_segment(model, inputs, results, key, name, crf, sig
 @pytest.mark.parametrize(("name", "crf"), [("plain", None), ("with_crf", PARAMS)])
 def test_served_files_equal_segment(model, folder, results, name, crf):
     labels, probabilities = (results[f"{name}/encoded/{x}"] for x in ("labels", "probabilities"))
-    assert len(labels) == 2
-    for index, file in enumerate(("photo.jpg", "photo.png")):
-        image = cv2.imread(str(folder / file))[..., ::-1]
+    assert len(labels) == 4
+    for index, file in enumerate(("photo.jpg", "photo.png", "turned.jpg", "photo.png")):
+        image = cv2.imread(str(folder / file))[..., ::-1]  # turned, as viewers show it
         assert_same(model, image, crf, labels[index], probabilities[index])
 
 

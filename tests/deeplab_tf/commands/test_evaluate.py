@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from planted import png, png_with_orientation
 from tiny_model import random_model
 from tool_runner import TOOLS, run_tool
 from worker_processes import ended, running
@@ -71,6 +72,22 @@ def test_scores_before_and_after_the_crf(model, model_dir, data_dir, tmp_path):
     picture = cv2.imread(str(panel_out))
     assert picture.shape[1] == 6 + 4 * (150 + 6)
     assert picture.shape[0] > 2 * (128 + 6)
+
+
+def test_photos_that_are_stored_lying(model, model_dir, data_dir, tmp_path):
+    # As phones store them: the EXIF tag says how viewers turn them, and the labels fit that.
+    folder, json_out = shutil.copytree(data_dir, tmp_path / "data"), tmp_path / "scores.json"
+    for example, orientation in zip(read_split(folder, "val"), (6, 8, 3), strict=True):
+        turns = {6: 1, 8: -1, 3: 2}[orientation]
+        lying = np.ascontiguousarray(np.rot90(load_image(example.image), turns))
+        Path(example.image).unlink()
+        contents = png_with_orientation(png(lying), orientation)
+        Path(example.image).with_suffix(".png").write_bytes(contents)
+    done = run_tool(
+        "evaluate", f"--model={model_dir}", f"--data_dir={folder}", f"--json_out={json_out}"
+    )
+    assert done.status == 0, done.err
+    assert_scores(json.loads(json_out.read_text()), expected_scores(model, data_dir))
 
 
 def test_settings_reach_the_network(model, model_dir, data_dir, tmp_path):

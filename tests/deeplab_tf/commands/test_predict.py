@@ -2,6 +2,7 @@ import shutil
 
 import cv2
 import numpy as np
+import planted
 import pytest
 import tensorflow as tf
 from tiny_model import blocks, random_model
@@ -133,6 +134,75 @@ def test_damaged_images_leave_no_files(model_dir, photos, tmp_path):
         done = predict(model_dir, out_dir, path)
         assert f"error: {path}: cannot be read" in done.error
         assert not out_dir.exists() or not list(out_dir.iterdir())
+
+
+def test_damaged_images_do_not_stop_the_others(model_dir, photos, tmp_path):
+    cut, gray_end = tmp_path / "cut.jpg", tmp_path / "gray_end.jpg"
+    jpeg = photos[0].read_bytes()
+    cut.write_bytes(jpeg[:600])
+    gray_end.write_bytes(jpeg[: len(jpeg) * 3 // 4] + jpeg[-2:])  # what is missing would be gray
+    done = predict(model_dir, tmp_path / "out", cut, photos[0], gray_end, photos[1])
+    assert done.error == (
+        f"error: 2 of 4 images cannot be read: {cut}, {gray_end}; the others are labeled"
+    )
+    assert f"left out: {cut}: cannot be read as JPEG image (damaged" in done.out
+    assert f"left out: {gray_end}: JPEG of 61x40 damaged or cut off; replace it" in done.out
+    names = ["one.png", "one_overlay.png", "two.v2.png", "two.v2_overlay.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+
+
+def test_the_images_of_a_folder_are_labeled(model_dir, photos, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index, ending in enumerate((".JPG", ".png", ".tif", ".bmp", ".webp")):
+        cv2.imwrite(f"{folder}/{index}{ending}", blocks(30, 41, seed=index))
+    (folder / "notes.txt").write_text("no image")
+    (folder / ".hidden.jpg").write_text("no image")
+    (folder / "more").mkdir()
+    done = predict(model_dir, tmp_path / "out", folder, photos[0])
+    assert done.status == 0, done.err
+    names = [path.name for path in (tmp_path / "out").glob("*_overlay.png")]
+    assert sorted(names) == [*(f"{index}_overlay.png" for index in range(5)), "one_overlay.png"]
+    assert f"{folder / 'more'}: no image there ends with .jpg" in (
+        predict(model_dir, tmp_path / "out", folder / "more").error
+    )
+    assert f"{folder}: results would be among the images" in (
+        predict(model_dir, folder, folder).error
+    )
+
+
+def test_a_line_says_what_was_done_to_an_image(model, model_dir, tmp_path):
+    image, folder = blocks(40, 61), tmp_path / "photos"
+    folder.mkdir()
+    jpeg = cv2.imencode(".jpg", image[..., ::-1])[1].tobytes()
+    files = {
+        "12 bits.png": planted.png(image.astype(np.uint16) * 16),
+        "alpha.png": planted.png(np.dstack([image, image[..., 0]])),
+        "cmyk.jpg": planted.cmyk_jpeg(image[..., 0]),
+        "gray.png": planted.png(image[..., 0]),
+        "plain.jpg": jpeg,
+        "turned.jpg": planted.with_orientation(jpeg, 6),
+    }
+    for name, contents in files.items():
+        (folder / name).write_bytes(contents)
+    done = predict(model_dir, tmp_path / "out", folder)
+    assert done.status == 0, done.err
+    highest = 16 * int(image.max())
+    assert done.out.splitlines() == [
+        f"{folder / '12 bits.png'}: 16 bits per channel, read as 12 because no value is above"
+        f" {highest}",
+        f"{folder / 'alpha.png'}: alpha channel, which is dropped",
+        f"{folder / 'cmyk.jpg'}: CMYK, converted to RGB without its color profile",
+        f"{folder / 'gray.png'}: gray image",
+        f"{folder / 'turned.jpg'}: turned by its EXIF tag (orientation 6) to 40x61",
+    ]
+    # Labels fit what viewers and cv2.imread show.
+    shown = read_rgb(folder / "turned.jpg")
+    assert shown.shape == (61, 40, 3)
+    found = load_label(tmp_path / "out" / "turned.png", 4)
+    np.testing.assert_array_equal(found, segment(model, shown))
+    found = load_label(tmp_path / "out" / "12 bits.png", 4)
+    np.testing.assert_array_equal(found, segment(model, image))
 
 
 def test_images_of_one_name_are_refused(model_dir, photos, tmp_path):

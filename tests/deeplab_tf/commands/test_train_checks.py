@@ -81,11 +81,11 @@ def test_one_list_to_train_and_to_validate_on(train):
 
 
 def test_kinds_that_are_known_of_published_data_are_warnings(monkeypatch, train, folder):
-    planted.DEFECTS["EXIF"].plant(folder)
-    assert "EXIF orientation 6" in train(STOP_LATER).error
+    planted.DEFECTS["nothing but void"].plant(folder)
+    assert "nothing but void (255)" in train(STOP_LATER).error
     monkeypatch.setattr("deeplab_tf.data.checks.findings.PREPARED", ("voc",))
     done = train(STOP_LATER)
-    assert "vgg61" in done.error and "warning: image_rotated: " in done.out
+    assert "vgg61" in done.error and "warning: void_only: " in done.out
 
 
 def test_tiles_that_do_not_suit_all_images(train, folder, tmp_path):

@@ -6,12 +6,14 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from planted import with_orientation
 
 from deeplab_tf.data import image_files
 from deeplab_tf.data.augment import draw_change
 from deeplab_tf.data.examples import Example
-from deeplab_tf.data.image_files import load_pair
+from deeplab_tf.data.image_files import load_label, load_pair
 from deeplab_tf.data.label_png import encode_label
+from deeplab_tf.data.orientation import turn
 from deeplab_tf.data.pipeline import input_error_from, training_batches
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import MEAN_RGB
@@ -108,6 +110,20 @@ def test_crops_are_what_tensorflow_makes_of_whole_images(
     for position, batch in enumerate(_batches(photographs, 12, crop_size, **options)):
         pair = by_name[batch["name"][0]]
         image, label = _change(*pair, (0, position), crop_size, **options)
+        np.testing.assert_array_equal(batch["label"][0], label)
+        np.testing.assert_allclose(batch["image"][0], image, atol=1e-3)
+
+
+def test_crops_of_photos_that_are_turned(photographs):
+    # The labels are those of the turned images; small crops are decoded by themselves.
+    for example, orientation in zip(photographs, (6, 8, 3, 5), strict=True):
+        path, label = Path(example.image), load_label(example.label, 20)
+        path.write_bytes(with_orientation(path.read_bytes(), orientation))
+        Path(example.label).write_bytes(encode_label(turn(label, orientation)))
+    by_name = {example.name.encode(): load_pair(example, 20) for example in photographs}
+    for position, batch in enumerate(_batches(photographs, 12, 12, scale_range=(0.9, 2))):
+        pair = by_name[batch["name"][0]]
+        image, label = _change(*pair, (0, position), 12, (0.9, 2))
         np.testing.assert_array_equal(batch["label"][0], label)
         np.testing.assert_allclose(batch["image"][0], image, atol=1e-3)
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from handmade_bmp import made_bmp
 from handmade_png import chunk, made_png, palette
 from handmade_tiff import made_tiff
 from PIL import Image, ImageOps
@@ -164,6 +165,11 @@ def test_lossy_webp_and_tiff_are_nearly_the_image():
         by_pillow(RGB, "TIFF", compression="jpeg", quality=95),
     ):
         assert np.abs(decode_image(contents).astype(int) - IMAGE).mean() < 6
+
+
+def test_a_bmp_of_gray_levels_of_4_bits_is_refused():
+    with pytest.raises(InputError, match="BMP of 4 bits for a gray level, which is not read"):
+        decode_image(made_bmp(4, [[0x01, 0x70], [0xFE, 0x90]], 3))
 
 
 def test_an_animation_is_refused():

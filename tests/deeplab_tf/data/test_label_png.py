@@ -1,16 +1,22 @@
 """Label maps: every kind of PNG, bad and damaged files, and encoding."""
 
+import io
 import struct
 import zlib
 
 import cv2
 import numpy as np
 import pytest
+from handmade_bmp import made_bmp
 from handmade_png import chunk, made_png, palette
+from handmade_tiff import made_tiff
+from PIL import Image
+from planted import png_with_orientation
 
 from deeplab_tf.data import label_png
 from deeplab_tf.data.image_files import decode_image
 from deeplab_tf.data.label_png import decode_label, encode_label, has_unknown_value
+from deeplab_tf.data.orientation import turn
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import voc_colors
 
@@ -96,6 +102,96 @@ def test_filters_hand_checked():
         [7, 0, 3],  # of left + above - corner, nearest are: above, above, left
     ]
     np.testing.assert_array_equal(decode_label(contents), want)
+
+
+def by_pillow(image, kind, **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def indexed(label, colors=TABLE):
+    """A palette image of Pillow."""
+    image = Image.fromarray(label, "P")
+    image.putpalette(colors.tobytes())
+    return image
+
+
+GRAY_TABLE = np.arange(256, dtype=np.uint8)[:, None].repeat(3, 1)
+FEW = np.array([[0, 1, 1], [1, 0, 0]], np.uint8)
+OTHER_FORMATS = {
+    "tiff gray": (by_pillow(Image.fromarray(LABEL), "TIFF"), LABEL),
+    "tiff palette": (by_pillow(indexed(LABEL), "TIFF", compression="tiff_lzw"), LABEL),
+    "tiff 1 bit": (by_pillow(Image.fromarray(FEW > 0), "TIFF", compression="group4"), FEW),
+    "tiff 2 bits": (
+        made_tiff(np.uint8([[0b00011000], [0b11000000]]), bits=2, more=[(256, 3, [3])]),
+        [[0, 1, 2], [3, 0, 0]],
+    ),
+    "tiff 4 bits": (
+        made_tiff(np.uint8([[0x01, 0x70], [0xFE, 0x90]]), bits=4, more=[(256, 3, [3])]),
+        [[0, 1, 7], [15, 14, 9]],
+    ),
+    "bmp gray": (by_pillow(Image.fromarray(LABEL), "BMP"), LABEL),
+    "bmp palette": (by_pillow(indexed(LABEL), "BMP"), LABEL),
+    "bmp gray palette": (by_pillow(indexed(LABEL, GRAY_TABLE), "BMP"), LABEL),
+    # A palette of gray levels that are not the indices.
+    "bmp gray levels": (by_pillow(indexed(LABEL, GRAY_TABLE[::-1].copy()), "BMP"), LABEL),
+    "bmp 1 bit": (by_pillow(Image.fromarray(FEW > 0), "BMP"), FEW),
+    "bmp 4 bits": (made_bmp(4, [[0x01, 0x70], [0xFE, 0x90]], 3), [[0, 1, 7], [15, 14, 9]]),
+    "webp gray": (by_pillow(Image.fromarray(LABEL).convert("RGB"), "WEBP", lossless=True), LABEL),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_FORMATS)
+def test_labels_of_other_formats(kind):
+    contents, want = OTHER_FORMATS[kind]
+    found = decode_label(contents)
+    np.testing.assert_array_equal(found, want)
+    assert found.dtype == np.uint8 and found.flags.c_contiguous
+    with pytest.raises(InputError, match=r"not a readable|damaged"):
+        decode_label(contents[: len(contents) // 2])
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "BMP", "WEBP"])
+def test_rgb_labels_of_other_formats(kind):
+    label = np.array([[0, 1, 2, 255]], np.uint8)
+    pixels = np.uint8([*COLORS, (224, 224, 192)])[label.clip(0, 3)]
+    contents = by_pillow(Image.fromarray(pixels), kind, lossless=True)
+    np.testing.assert_array_equal(decode_label(contents, COLORS), label)
+    with pytest.raises(InputError, match="RGB label but no colors"):
+        decode_label(contents)
+
+
+REFUSED = {
+    "lossy WebP": (by_pillow(indexed(LABEL).convert("RGB"), "WEBP"), "WebP of lossy compression"),
+    "TIFF of JPEG": (
+        by_pillow(Image.fromarray(LABEL), "TIFF", compression="jpeg"),
+        "TIFF of lossy compression, which changes the values; use PNG",
+    ),
+    "TIFF of 16 bits": (made_tiff(LABEL.astype(np.uint16)), "TIFF of 16 bits; labels hold"),
+    "TIFF with alpha": (made_tiff(np.dstack([LABEL] * 2), extra=[2]), "TIFF with an alpha channel"),
+    "TIFF of 6 channels": (made_tiff(np.dstack([LABEL] * 6)), "TIFF with 6 channels; labels are"),
+    "TIFF of two pages": (made_tiff(LABEL, pages=2), "TIFF of 2 pages; save the page to use"),
+    "CMYK": (made_tiff(np.dstack([LABEL] * 4), photometric=5), "TIFF with cmyk; labels are"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_labels_of_other_formats_that_hold_no_indices(case):
+    contents, message = REFUSED[case]
+    with pytest.raises(InputError, match=message):
+        decode_label(contents)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_labels_are_turned_by_their_own_tag(orientation):
+    want = turn(LABEL, orientation)
+    for contents in (
+        png_with_orientation(encode_label(LABEL, TABLE), orientation),
+        png_with_orientation(encode_label(LABEL), orientation, "<", at_the_end=True),
+        made_tiff(LABEL, more=[(274, 3, [orientation])]),
+    ):
+        np.testing.assert_array_equal(decode_label(contents), want)
 
 
 BAD = {

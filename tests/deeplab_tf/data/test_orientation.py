@@ -28,17 +28,21 @@ SHOWN = {
 
 @pytest.mark.parametrize("orientation", SHOWN)
 def test_turn_is_what_viewers_show(orientation):
+    want = np.uint8(SHOWN[orientation])
     turned = turn(STORED, orientation)
-    np.testing.assert_array_equal(turned, SHOWN[orientation])
+    np.testing.assert_array_equal(turned, want)
     assert turned.flags.c_contiguous and turned.dtype == np.uint8
-    channels = turn(np.stack([STORED, STORED + 10], 2), orientation)
-    np.testing.assert_array_equal(channels[..., 1], np.add(SHOWN[orientation], 10))
-    assert turned_size(STORED.shape, orientation) == turned.shape
+    assert turned_size(STORED.shape, orientation) == want.shape
+    for channels in (1, 2, 3, 4, 5, 6):
+        added = np.arange(channels, dtype=np.uint8)
+        turned = turn(STORED[..., None] + added, orientation)
+        np.testing.assert_array_equal(turned, want[..., None] + added)
+        assert turned.flags.c_contiguous
 
 
 @pytest.mark.parametrize("orientation", TURNS)
 def test_the_part_of_a_turned_image_is_that_part_of_the_stored_one(orientation):
-    stored = np.arange(5 * 7).reshape(5, 7)
+    stored = np.arange(5 * 7, dtype=np.uint8).reshape(5, 7)
     turned = turn(stored, orientation)
     for top, left, bottom, right in ((0, 0, 1, 1), (1, 2, 4, 5), (2, 0, 5, 3), (0, 4, 2, 5)):
         first, start, last, end = stored_box((top, left, bottom, right), turned.shape, orientation)

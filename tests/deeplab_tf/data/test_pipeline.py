@@ -253,7 +253,7 @@ def _damage(example, kind):
 @pytest.mark.parametrize(
     ("kind", "file", "problem"),
     [
-        ("image", "image", "cannot be read as JPEG image"),
+        ("image", "image", "cannot be read as PNG image"),
         ("no image", "image", "No such file or directory"),
         ("label", "label", "RGB label but no colors are given"),
         ("cut label", "label", "not a readable PNG"),

@@ -1,15 +1,19 @@
 """Files of more than 8 bits or of any number of channels, made by hand and by other libraries."""
 
 import io
+import struct
 
 import cv2
 import numpy as np
 import pytest
 from handmade_tiff import made_tiff
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from planted import png
 
 from deeplab_tf.data.image_files import decode_image
 from deeplab_tf.data.image_header import read_header
+from deeplab_tf.data.label_png import decode_label
 from deeplab_tf.data.orientation import turn
 from deeplab_tf.errors import InputError
 
@@ -174,7 +178,7 @@ BAD = {
     "array cut off": (npy(samples(3))[:-1], r"cannot be read as \.npy image \(damaged"),
     "objects": (
         npy(samples(3)).replace(b"'|u1'", b"'|O8'"),
-        r"cannot be read as \.npy image \(damaged",
+        r"\.npy file of object \(21, 35, 3\); save an image as uint8",
     ),
 }
 
@@ -192,4 +196,43 @@ def test_smaller_copies_and_masks_are_no_pages():
     # As in the files of programs that show maps.
     array = samples(3)
     contents = made_tiff(array, pages=2, more=[(254, 4, [1])])
+    kinds = [struct.pack("<HHII", 254, 4, 1, kind) for kind in (1, 0)]
+    contents = contents.replace(*kinds, 1)  # of the first page
     np.testing.assert_array_equal(decode_image(contents), array)
+
+
+def test_raw_files_of_cameras_are_refused():
+    # They are TIFF files whose first page is a small copy.
+    contents = made_tiff(samples(3), pages=2, more=[(254, 4, [1])])
+    with pytest.raises(InputError, match="begins with a small copy, as raw files of cameras do"):
+        decode_image(contents)
+
+
+def test_too_many_values_are_refused_before_they_are_decoded():
+    for contents in (
+        made_tiff(samples(6), more=[(256, 4, [10_000]), (257, 4, [10_000])]),
+        made_tiff(samples(1), more=[(256, 4, [100_000]), (257, 4, [10_000])]),
+        npy(samples(3)).replace(b"(21, 35, 3)", b"(90000,70000,3)").replace(b"3)    ", b"3)"),
+    ):
+        with pytest.raises(InputError, match="at most 178956970 are read; make it smaller"):
+            decode_image(contents)
+
+
+STARTS = [made_tiff(samples(3)), made_tiff(samples(3)[:3, :3], order=">")[:90], b"BM", b"II*\0"]
+STARTS += [b"MM\0*", b"RIFF\x20\0\0\0WEBPVP8L", npy(samples(2))[:128], npy(samples(3))]
+STARTS += [
+    cv2.imencode(kind, samples(3)[:5, :5])[1].tobytes() for kind in (".bmp", ".webp", ".tif")
+]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(STARTS), st.binary(max_size=99), st.integers(0, 400), st.integers(0, 255))
+def test_any_bytes_give_an_image_or_an_input_error(start, rest, place, change):
+    contents = bytearray(start + rest)
+    contents[place % len(contents)] ^= change
+    for read in (decode_image, lambda c: decode_image(c, 4), decode_label, read_header):
+        try:
+            read(bytes(contents))
+        except InputError as error:
+            assert "\n" not in str(error)

@@ -1,6 +1,7 @@
 import functools
 import shutil
 
+import cv2
 import numpy as np
 import planted
 import pytest
@@ -97,6 +98,25 @@ def test_palettes_that_differ_in_colors_only_are_no_problem(make):
     assert check([make("a", blocks(0, 1, 2, 1)), make("b", other)]).findings == ()
     no_colors = encode_label(blocks(0, 1, 2, 2), np.zeros((3, 3), np.uint8))
     assert check([make("a", blocks(0, 1, 2, 1)), make("b", no_colors)]).findings == ()
+
+
+def photo(width, height, orientation):
+    image = np.zeros((height, width, 3), np.uint8)
+    contents = cv2.imencode(".jpg", image)[1].tobytes()
+    return planted.with_orientation(contents, orientation)
+
+
+def test_one_turned_image_shows_how_the_labels_of_all_were_drawn(make):
+    upside_down = make("a", blocks(0, 1, 2, 2), photo(SIDE, SIDE, 3))
+    assert kinds(check([upside_down]).findings) == [("error", "image_rotated")]
+    lying = make(
+        "b", blocks(0, 1, 2, 2)[:8], photo(8, SIDE, 8)
+    )  # and its label, as viewers show it
+    report = check([upside_down, lying])
+    assert kinds(report.findings) == [("warning", "image_rotated")] * 2
+    as_stored = make("c", blocks(0, 1, 2, 2)[:8].T, photo(8, SIDE, 8))
+    report = check([upside_down, lying, as_stored])
+    assert kinds(report.errors) == [("error", "image_rotated"), ("error", "label_size")]
 
 
 def test_classes_that_never_occur_or_are_all_there_is(make):

@@ -3,8 +3,11 @@ import os
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
+from planted import with_orientation
 from tiny_archives import (
     gradient,
     jpeg,
@@ -18,6 +21,8 @@ from tiny_archives import (
     write_files,
 )
 
+from deeplab_tf.data.datasets import open_dataset
+from deeplab_tf.data.image_files import load_pair
 from deeplab_tf.data.prepare import prepare
 from deeplab_tf.data.prepare.folder import Folder
 from deeplab_tf.data.prepare.origin import fingerprint
@@ -36,6 +41,8 @@ FILES = {
     "classes.txt": "ground\nhouse\ntree\n",
 }
 LABELS = {name: stripes([0, i % 3, VOID]) for i, name in enumerate(NAMES)}
+
+LOSSLESS = [cv2.IMWRITE_WEBP_QUALITY, 101]
 
 VOC_NAMES = {"train": {"b": stripes([0, 2]), "a": stripes([1])}, "val": {"c": stripes([255, 1])}}
 
@@ -96,6 +103,36 @@ def test_images_and_labels_are_matched_by_name(tmp_path, source):
         np.testing.assert_array_equal(label_of(record), LABELS[name])
     metadata = json.loads((done.folder / "metadata.json").read_text())
     assert metadata["classes"] == ["ground", "house", "tree"]
+
+
+def test_images_and_labels_of_other_formats(tmp_path):
+    formats = {"a": (".tif", ".tiff"), "b": (".bmp", ".bmp"), "c": (".WEBP", ".tif")}
+    for seed, (name, (image, label)) in enumerate(formats.items()):
+        contents = cv2.imencode(image.lower(), gradient(seed)[..., ::-1], LOSSLESS)[1].tobytes()
+        write_files(tmp_path / "images", {name + image: contents})
+        contents = cv2.imencode(label, LABELS[f"img_{seed}"])[1].tobytes()
+        write_files(tmp_path / "labels", {name + label: contents})
+    write_files(tmp_path, {"classes.txt": FILES["classes.txt"]})
+    records = read_back(run(tmp_path, options(tmp_path)).folder, "train")
+    assert [record["name"] for record in records] == [b"a", b"b", b"c"]
+    for seed, record in enumerate(records):
+        # As PNG, which every reader of TFRecord files knows.
+        np.testing.assert_array_equal(tf.io.decode_png(record["image"]), gradient(seed))
+        np.testing.assert_array_equal(label_of(record), LABELS[f"img_{seed}"])
+
+
+def test_labels_fit_the_images_as_viewers_show_them(tmp_path):
+    image, label = with_orientation(FILES["images/img_0.jpg"], 6), stripes([0, 1], (32, 24))
+    files = {"images/a.jpg": image, "labels/a.png": png(label), "classes.txt": "a\nb\n"}
+    write_files(tmp_path, files)
+    folder = run(tmp_path, options(tmp_path)).folder
+    (example,), _ = open_dataset("folder", tmp_path / "data", "train")
+    shown, read = load_pair(example, 2)
+    np.testing.assert_array_equal(shown, cv2.imread(str(tmp_path / "images/a.jpg"))[..., ::-1])
+    np.testing.assert_array_equal(read, label)
+    assert read_back(folder, "train")[0]["image"] == image
+    write_files(tmp_path, {"labels/a.png": png(stripes([0, 1]))})  # drawn on what is stored
+    assert "a.png: label uint8 (24, 32) but the image" in error_of(options(tmp_path))
 
 
 @pytest.mark.parametrize(

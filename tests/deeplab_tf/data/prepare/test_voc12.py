@@ -3,6 +3,7 @@ import json
 import shutil
 
 import numpy as np
+import planted
 import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import shuffle
@@ -20,7 +21,7 @@ from tiny_archives import (
 )
 
 from deeplab_tf.data.datasets import open_dataset
-from deeplab_tf.data.image_files import load_pair
+from deeplab_tf.data.image_files import decode_image, load_pair
 from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.prepare import prepare
 from deeplab_tf.data.prepare.archives import Archive
@@ -85,6 +86,21 @@ def test_records_hold_the_original_images_and_class_indices(done):
         for record, (name, label) in zip(records, examples.items(), strict=True):
             assert record["image"] == images[name]
             np.testing.assert_array_equal(label_of(record), label)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_labels_of_authors_fit_the_pixels_as_stored(tmp_path, orientation):
+    # So no reader may turn the image.
+    files, images = voc_files({"train": {"a": stripes([0, 1])}, "val": {"b": stripes([2])}})
+    turned = planted.with_orientation(images["a"], orientation)
+    files["VOCdevkit/VOC2012/JPEGImages/a.jpg"] = turned
+    pack(tmp_path / "manual" / ARCHIVE, files)
+    run(tmp_path)
+    (example,), _ = open_dataset("voc12", tmp_path / "data", "train")
+    image, label = load_pair(example, 21)
+    np.testing.assert_array_equal(image, decode_image(images["a"]))
+    np.testing.assert_array_equal(label, stripes([0, 1]))
+    assert example.read()[0] == planted.with_orientation(images["a"], 1)
 
 
 def test_only_the_files_of_the_data_set_are_there(done):
