@@ -117,22 +117,20 @@ def _orientation(file, exif):
     # As `read_orientation`, of EXIF data that begins at a place; 1 if that is the end of the file.
     little = file.is_at(exif, b"II*\0")
     first = exif + file.number(exif + 4, 4, little)
-    count = tf.where(
-        little | file.is_at(exif, b"MM\0*"), file.number(first, 2, little), tf.constant(0, tf.int64)
-    )
+    zero, is_known = tf.constant(0, tf.int64), little | file.is_at(exif, b"MM\0*")
+    count = tf.where(is_known, file.number(first, 2, little), zero)
 
     def goes_on(entry, found):
         return tf.equal(found, 0) & (entry < count) & (first + 12 * entry < file.size)
 
     def step(entry, found):
-        place, value = first + 2 + 12 * entry, tf.constant(0, tf.int64)
+        place, value = first + 2 + 12 * entry, zero
         for number, length in _TIFF_TYPES:
             is_type = tf.equal(file.number(place + 2, 2, little), number)
             value = tf.where(is_type, file.number(place + 8, length, little), value)
         is_it = tf.equal(file.number(place, 2, little), ORIENTATION)
         return entry + 1, tf.where(is_it, value, found)
 
-    zero = tf.constant(0, tf.int64)
     found = tf.while_loop(goes_on, step, [zero, zero])[1]
     return tf.where((found >= 1) & (found <= len(TURNS)), found, zero + 1)
 
@@ -143,6 +141,11 @@ def _turn(pixels, orientation):
         for part in range(3)
     )
     pixels = tf.cond(exchange, lambda: tf.transpose(pixels, [1, 0, 2]), lambda: pixels)
-    # An axis that is not to be reversed has a step of 1.
-    rows, columns = (tf.where(is_reversed, -1, 1) for is_reversed in reverse)
-    return pixels[::rows, ::columns]
+    for axis, is_reversed in enumerate(reverse):
+        pixels = _reversed_if(is_reversed, pixels, axis)
+    return pixels
+
+
+def _reversed_if(condition, pixels, axis):
+    # A slice with a step of -1 takes ten times as long.
+    return tf.cond(condition, lambda: tf.reverse(pixels, [axis]), lambda: pixels)

@@ -40,7 +40,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # What Pillow, and NumPy for .npy, raise for damaged files.
 DAMAGED = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error,
-    zlib.error, tokenize.TokenError,
+    ZeroDivisionError, zlib.error, tokenize.TokenError, Image.DecompressionBombError,
 )  # fmt: skip
 
 _PNG_COLORS = {0: "gray", 2: "rgb", 3: "palette", 4: "gray+alpha", 6: "rgb+alpha"}

@@ -62,6 +62,8 @@ def turn(pixels, orientation):
     Returns:
       Array of the same type, of size (H, W) or (W, H); the same one if there is nothing to do.
     """
+    if orientation == 1:
+        return pixels
     exchange, *reverse = TURNS[orientation]
     if pixels.ndim == 3 and pixels.shape[2] > MAX_CHANNELS:
         turned = pixels.swapaxes(0, 1) if exchange else pixels
