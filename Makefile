@@ -19,8 +19,7 @@ demo: $(READY)  ## draw a data set, train, score with and without the CRF, expor
 	$(BIN)/python tools/train.py --flagfile=configs/demo.flags \
 	    --data_dir=$(RUNS)/synthetic --model_dir=$(DEMO)
 	$(BIN)/python tools/evaluate.py --flagfile=configs/demo_crf.flags --model=$(DEMO) \
-	    --dataset=synthetic --data_dir=$(RUNS)/synthetic --split=val --crf \
-	    --json_out=$(DEMO)/scores.json --panel_out=$(DEMO)/panel.png
+	    --crf --json_out=$(DEMO)/scores.json --panel_out=$(DEMO)/panel.png
 	$(BIN)/python tools/export.py --flagfile=configs/demo_crf.flags --model=$(DEMO) \
 	    --out=$(DEMO)/saved_model --crf --overwrite
 	$(BIN)/python tools/predict.py --model=$(DEMO)/saved_model --out_dir=$(DEMO)/predictions \

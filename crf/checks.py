@@ -1,17 +1,25 @@
 """Checks of what the CRF is given; each error is one line that names the remedy."""
 
 import operator
+import warnings
 
 import numpy as np
 import tensorflow as tf
 
 from crf.compile import kernel, read_only
+from crf.image_checks import channel_remedy, type_remedy
 from crf.threads import ThreadTeam
 
 # Machine epsilon of the 16-bit types; in wider types it is far below the tolerance.
 _EPSILONS = {tf.float16: 2.0**-10, tf.bfloat16: 2.0**-7}
 
 _SCORES = "scores need a softmax first"
+_SIGMOIDS = f"{_SCORES}, sigmoids of several classes a division by their sum"
+# A softmax over a single channel would make every pixel class 0.
+_ONE_SIGMOID = (
+    "there is a single channel; for a sigmoid p: give [1 - p, p], tf.concat([1 - p, p], axis=-1)"
+)
+_ONE_SCORE = f"{_ONE_SIGMOID} with p = tf.sigmoid(scores)"
 
 
 def check_prune_below(prune_below):
@@ -51,14 +59,15 @@ def check_types_and_shapes(probabilities, images):
         )
     if images.dtype != tf.uint8:
         raise ValueError(
-            f"dense_crf: images must be uint8 RGB with values 0 to 255, not "
-            f"{images.dtype.name}; convert them with tf.cast(images, tf.uint8)"
+            f"dense_crf: images must be uint8 RGB with values 0 to 255, not {images.dtype.name}: "
+            f"{type_remedy(images)}"
         )
     shapes = f"probabilities are {probabilities.shape} and images {images.shape}"
     if probabilities.shape.rank != 4 or images.shape.rank != 4:
         raise ValueError(f"dense_crf: needs (B, H, W, C) and (B, H, W, 3), but {shapes}")
     if images.shape[3] != 3:
-        raise ValueError(f"dense_crf: images must have 3 channels, but {shapes}")
+        remedy = channel_remedy(images.shape[3])
+        raise ValueError(f"dense_crf: images must have 3 channels, but {shapes}{remedy}")
     if not probabilities.shape[:3].is_compatible_with(images.shape[:3]):
         raise ValueError(f"dense_crf: batch, height and width must agree, but {shapes}")
     if 0 in [*probabilities.shape, *images.shape]:
@@ -152,8 +161,13 @@ def check_probabilities(probabilities, images):
     probabilities = tf.cast(probabilities, tf.float32)
     if tf.executing_eagerly():
         _check_values(np.asarray(probabilities), tolerance)
-        return probabilities
-    with tf.control_dependencies(_graph_checks(probabilities, images, tolerance)):
+        checks = []
+    else:
+        checks = _graph_checks(probabilities, images, tolerance)
+    if probabilities.shape[-1] == 1:
+        # Not an error: a single label is a valid model, although nothing can be refined.
+        warnings.warn(f"dense_crf: every pixel gets label 0: {_ONE_SIGMOID}", stacklevel=3)
+    with tf.control_dependencies(checks):
         return tf.identity(probabilities)
 
 
@@ -172,14 +186,25 @@ def _check_values(probabilities, tolerance):
     if values.min() < 0:
         raise ValueError(
             f"dense_crf: probabilities must not be negative, the smallest is {values.min():g}; "
-            f"{_SCORES}"
+            f"{_ONE_SCORE if num_labels == 1 else _SCORES}"
         )
     sums = probabilities.sum(axis=-1, dtype=np.float64)
     furthest = sums.flat[np.abs(sums - 1).argmax()]
     raise ValueError(
         f"dense_crf: probabilities must sum to one over the last axis, one pixel's sum is "
-        f"{furthest:g}; {_SCORES}"
+        f"{furthest:g}; {_remedy_for_sums(num_labels, values.max(), sums)}"
     )
+
+
+def _remedy_for_sums(num_labels, largest, sums):
+    """What to do about values of at least 0 that do not sum to one."""
+    if num_labels == 1:
+        return _ONE_SIGMOID if largest <= 1 else _ONE_SCORE
+    if largest <= 1:
+        return _SIGMOIDS
+    if np.ptp(sums) < 0.02 * sums.mean():
+        return f"all pixels' sums are about {sums.mean():.0f}: divide by them"
+    return _SCORES
 
 
 # The compiler may reorder the sums, so that it can use vectors; NaN must remain NaN.
@@ -200,6 +225,7 @@ def _graph_checks(probabilities, images, tolerance):
     """Assertions on sizes and values that are known only when the graph runs."""
     least = tf.reduce_min(probabilities)
     error = tf.reduce_max(tf.abs(tf.reduce_sum(probabilities, axis=-1) - 1))
+    remedy = _ONE_SCORE if probabilities.shape[-1] == 1 else _SIGMOIDS
     # Comparisons with NaN are False, so NaN fails.
     good = tf.logical_and(least >= 0, error <= tolerance)
     return [
@@ -216,7 +242,7 @@ def _graph_checks(probabilities, images, tolerance):
             good,
             [
                 "dense_crf: probabilities must be finite, not negative, and sum to one over "
-                f"the last axis; {_SCORES}. Smallest value and largest |sum - 1|:",
+                f"the last axis; {remedy}. Smallest value and largest |sum - 1|:",
                 least,
                 error,
             ],

@@ -15,6 +15,7 @@ from crf.checks import (
 )
 from crf.cpu.mean_field import numba_mean_field
 from crf.exact import ExactFilter
+from crf.image_checks import warn_of_zeros_and_ones
 from crf.lattice import lattice_filter
 from crf.mean_field import mean_field
 from crf.memory import check_memory, inference_bytes
@@ -44,7 +45,7 @@ def dense_crf(
 
     Args:
       probabilities: (B, H, W, C) floating, not negative, summing to one over C.
-      images: (B, H, W, 3) uint8, RGB.
+      images: (B, H, W, 3) uint8, RGB, 0 to 255; gray images with their channel repeated.
       params: `CRFParams`; None uses the defaults.
       engine: "numba" (compiled for the CPU, uses all its cores; cannot be exported), "lattice"
         (only TensorFlow operations: for graphs, GPUs and SavedModels), "exact" (all pairs of
@@ -86,6 +87,9 @@ def dense_crf(
     if compatibility is not None:
         compatibility = check_compatibility(compatibility, probabilities, prune_below)
     probabilities = check_probabilities(probabilities, images)
+    # XLA cannot print a warning; the exact engine is the one that it can compile.
+    if engine != "exact" or tf.executing_eagerly():
+        images = warn_of_zeros_and_ones(images)
     if engine == "numba":
         options = {"num_threads": num_threads, "prune_below": prune_below}
         return _refine_with_numba(probabilities, images, params, weights, compatibility, options)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from crf.elevation import elevation_scales
 from crf.params import SIGMAS_TOO_SMALL
 
 # Largest range of one lattice coordinate; `_check_extent` says why.
@@ -140,14 +141,14 @@ def lattice_filter(features):
 def _elevate(features):
     """Map points (N, d) to coordinates (d + 1, N) that sum to zero."""
     d = features.shape[1]
-    # Standard deviation of splat, blur and slice together, in lattice units.
-    deviation = math.sqrt(2 / 3) * (d + 1)
-    scale = [deviation / math.sqrt((i + 1) * (i + 2)) for i in range(d)]
-    scaled = tf.transpose(features * tf.constant(scale, features.dtype))
-    zero = tf.zeros_like(scaled[:1])
-    later = tf.concat([tf.cumsum(scaled, axis=0, reverse=True), zero], axis=0)
-    factor = tf.range(1, d + 1, dtype=features.dtype)[:, None]
-    return later - tf.concat([zero, factor * scaled], axis=0)
+    scales = tf.constant(elevation_scales(d), features.dtype)
+    scaled = tf.unstack(tf.transpose(features * scales))
+    # A sum from the last feature to the first, in the order that crf/elevation.py promises.
+    later, elevated = tf.zeros_like(scaled[0]), []
+    for i in range(d, 0, -1):
+        elevated.append(later - i * scaled[i - 1])
+        later += scaled[i - 1]
+    return tf.stack([later, *reversed(elevated)])
 
 
 def _enclosing_simplex(elevated):
@@ -161,7 +162,8 @@ def _enclosing_simplex(elevated):
         vertex are sorted in descending order. Vertex and rank determine all corners.
     """
     axes = elevated.shape[0]
-    quotient = tf.round(elevated / axes)
+    # The product with the rounded reciprocal, not the quotient, as in the numba engine.
+    quotient = tf.round(elevated * tf.constant(1 / axes, elevated.dtype))
     excess = tf.cast(tf.reduce_sum(quotient, axis=0), tf.int32)
     offset = elevated - quotient * axes
     rank = tf.stack([_rank(offset, axis) for axis in range(axes)]) + excess
@@ -181,7 +183,7 @@ def _rank(offset, axis):
 def _barycentric(elevated, vertex, rank):
     """Barycentric weights (d + 1, N) of each point's corners; row k is for remainder k."""
     axes = elevated.shape[0]
-    offset = (elevated - vertex) / axes
+    offset = (elevated - vertex) * tf.constant(1 / axes, elevated.dtype)
     ordered = [tf.reduce_sum(tf.where(rank == r, offset, 0.0), axis=0) for r in range(axes)]
     first = 1 + ordered[-1] - ordered[0]
     return tf.stack([first] + [ordered[r] - ordered[r + 1] for r in reversed(range(axes - 1))])

@@ -14,7 +14,8 @@ class DenseCRF(keras.layers.Layer):
     """Layer that refines `[probabilities, images]` as `crf.dense_crf` does.
 
     Inputs are (B, H, W, C) floating probabilities and (B, H, W, 3) uint8 RGB images of any
-    size; the output is (B, H, W, C) float32. It computes in float32 under every dtype policy.
+    size, so their `keras.Input` needs dtype="uint8"; the output is (B, H, W, C) float32. It
+    computes in float32 under every dtype policy.
 
     A trainable layer starts from the params and has three variables: the kernels' weights `w1`
     and `w2`, which stay at least 0, and the `compatibility` (C, C). The sigmas are fixed. The

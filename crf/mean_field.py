@@ -57,12 +57,20 @@ def _pixel_features(image, params, dtype=tf.float32):
       Two tensors of that type, one row per pixel in row-major order: bilateral features (H W, 5)
       in the order x, y, red, green, blue, and spatial features (H W, 2) in the order x, y.
     """
+
+    def divide(values, sigma):
+        # In float32 the optimizer of graphs would multiply by 1 / sigma instead, which gives
+        # another last bit, and that may be another simplex (see crf/elevation.py). In float64 both
+        # give the same after rounding.
+        sigma = tf.cast(tf.constant(sigma, dtype), tf.float64)
+        return tf.cast(tf.cast(values, tf.float64) / sigma, dtype)
+
     height, width = tf.unstack(tf.shape(image)[:2])
     y, x = tf.meshgrid(tf.range(height), tf.range(width), indexing="ij")
-    position = tf.cast(tf.reshape(tf.stack([x, y], axis=-1), [-1, 2]), dtype)
-    color = tf.cast(tf.reshape(image, [-1, 3]), dtype)
-    bilateral = tf.concat([position / params.sigma_alpha, color / params.sigma_beta], axis=1)
-    return bilateral, position / params.sigma_gamma
+    position = tf.reshape(tf.stack([x, y], axis=-1), [-1, 2])
+    color = divide(tf.reshape(image, [-1, 3]), params.sigma_beta)
+    bilateral = tf.concat([divide(position, params.sigma_alpha), color], axis=1)
+    return bilateral, divide(position, params.sigma_gamma)
 
 
 def _normalized_filter(run, ones, normalization):

@@ -33,7 +33,8 @@ class CRFParams:
     Args:
       w1: weight of the bilateral (appearance) kernel, at least 0.
       sigma_alpha: its standard deviation over positions, in pixels, above 0.
-      sigma_beta: its standard deviation over colors, in intensity levels, above 0.
+      sigma_beta: its standard deviation over colors, in intensity levels, above 0. Gray levels g
+        apart are, as colors of three equal channels, sqrt(3) g apart.
       w2: weight of the spatial (smoothness) kernel, at least 0.
       sigma_gamma: its standard deviation in pixels, above 0.
       iterations: number of mean field iterations, at least 0.

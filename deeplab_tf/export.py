@@ -8,12 +8,12 @@ import tensorflow as tf
 from crf import dense_crf
 from deeplab_tf.data.served_files import decode_files
 from deeplab_tf.errors import InputError, one_line
-from deeplab_tf.evaluation.inference import check_settings, upsampled_scores
+from deeplab_tf.evaluation.inference import check_settings, most_probable, upsampled_scores
+from deeplab_tf.evaluation.photographs import shrink
 from deeplab_tf.files import new_folder
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.fast.fuse import fuse
 from deeplab_tf.models.files import is_saved_model
-from deeplab_tf.models.multiscale import maximum_over_scales
 from deeplab_tf.models.resize import find_output_stride
 
 
@@ -25,6 +25,7 @@ def export_saved_model(
     scales=(1.0,),
     flip=False,
     overwrite=False,
+    pad_to=None,
     image_size=None,
 ):
     """Write a network, and optionally the CRF, as a SavedModel.
@@ -52,7 +53,7 @@ def export_saved_model(
       path: folder to write; it appears only when it is complete.
       label_set: `LabelSet` of the model's classes.
       crf: `crf.CRFParams` of the fully connected CRF to apply after the network; None: no CRF.
-      scales, flip: as in `deeplab_tf.evaluation.inference.predict_probabilities`.
+      scales, flip, pad_to: as in `deeplab_tf.evaluation.inference.predict_probabilities`.
       overwrite: whether to replace an existing folder.
       image_size: (height, width) in pixels of the one image in each call; None: any batch and size.
 
@@ -65,7 +66,7 @@ def export_saved_model(
       >>> serve = tf.saved_model.load("served").signatures["uint8"]
       >>> serve(images=image[None])["labels"]
     """
-    check_settings(scales, flip)
+    check_settings(scales, flip, pad_to=pad_to)
     if image_size is not None and (len(image_size) != 2 or min(image_size) < 1):
         raise InputError(f"image_size {image_size!r}; give (height, width) in pixels, or None")
     num_classes = model.output_shape[-1]
@@ -81,7 +82,7 @@ def export_saved_model(
         served.labels = tf.saved_model.Asset(str(labels_path))
         # Track only the variables: for a tracked model, Keras would add its own graphs to the file.
         served.weights = [variable.value for variable in model.variables]
-        signatures = _signatures(model, crf, scales, flip, image_size)
+        signatures = _signatures(model, crf, (scales, flip, pad_to), image_size)
         tf.saved_model.save(served, str(folder), signatures)
 
 
@@ -130,22 +131,27 @@ class ServedModel:
         self._shape = self._signature.structured_input_signature[1]["images"].shape
         self.channels = self._shape[-1]
 
-    def __call__(self, image):
+    def __call__(self, image, max_side=None):
         """The labels (H, W) uint8 of an image (H, W, channels) uint8.
+
+        Args:
+          image: the image.
+          max_side: see `deeplab_tf.segment`.
 
         Raises:
           InputError: if the image has other channels, or another size than that of the export.
         """
-        batch = tf.constant(image[None])
+        batch = tf.constant(shrink(image, max_side)[None])
         if not self._shape.is_compatible_with(batch.shape):
             raise InputError(
-                f"image of shape {image.shape}, but {self._path} takes {self._shape[1:]}; give "
+                f"image of shape {batch.shape[1:]}, but {self._path} takes {self._shape[1:]}; give "
                 "such images, or export without --image_size for images of any size"
             )
-        return self._signature(images=batch)["labels"][0].numpy()
+        result = self._signature(images=batch)
+        return most_probable(result["probabilities"][0].numpy(), image.shape[:2])
 
 
-def _signatures(model, crf, scales, flip, image_size):
+def _signatures(model, crf, settings, image_size):
     """The functions to save, by the names that servers call them by."""
     stride, channels = find_output_stride(model), model.input_shape[-1]
     batch = [None, None, None, channels] if image_size is None else [1, *image_size, channels]
@@ -155,10 +161,7 @@ def _signatures(model, crf, scales, flip, image_size):
     # One graph that all signatures call, so that the network is in the file only once.
     @tf.function(input_signature=[tf.TensorSpec(batch, tf.float32, "images")])
     def predict(images):
-        def score(resized):
-            return upsampled_scores(network, resized, stride, flip)
-
-        probabilities = tf.nn.softmax(maximum_over_scales(score, images, scales))
+        probabilities = tf.nn.softmax(upsampled_scores(network, images, stride, *settings))
         if crf is not None:
             levels = tf.saturate_cast(tf.round(images[..., :3]), tf.uint8)
             probabilities = dense_crf(probabilities, levels, crf, engine="lattice")

@@ -4,8 +4,13 @@ import cv2
 import numpy as np
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.labels import VOID
+from deeplab_tf.labels import VOID, voc_colors
 
+# What a class is called that covers the pixels of no other class; it may be black in overlays.
+BACKGROUND_NAMES = ("background", "bg", "unlabeled", "unlabelled", "void")
+
+_LEGEND_WIDTH = 320  # least pixels of the legend of an overlay
+_LEGEND_SIDE = 800  # pixels of an image's longer side up to which its legend has the normal size
 _GAP = 6  # pixels between the cells of a panel
 _TEXT_HEIGHT = 22  # pixels of a line of text
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
@@ -55,6 +60,56 @@ def overlay(image, label, color_table, alpha=0.6):
     return np.where((label == VOID)[..., None], image, tinted)
 
 
+def overlay_with_legend(image, label, label_set, alpha=0.6):
+    """`overlay`, and below it the names and colors of the classes that occur in the label.
+
+    The legend grows with the image, so that it can be read when a large picture is reduced to the
+    screen; a picture narrower than its legend is widened with white.
+
+    Args:
+      image: (H, W, 3) uint8 RGB.
+      label: (H, W) uint8 class indices, 255 = void.
+      label_set: `LabelSet` of the classes, shown in `overlay_colors`.
+      alpha: opacity of the colors, 0 (only the image) to 1 (only the colors).
+
+    Returns:
+      (more than H, W or more, 3) uint8 RGB; the overlay is at the top left.
+
+    Raises:
+      InputError: if the label or the image has another shape or dtype.
+    """
+    colors = overlay_colors(label_set)
+    tinted = overlay(image, label, colors, alpha)
+    counts = np.bincount(label.ravel(), minlength=256)
+    classes = np.flatnonzero(counts[: label_set.num_classes])
+    entries = [(label_set.names[index], colors[index].tolist()) for index in classes]
+    height, width = label.shape
+    size = max(1, max(height, width) / _LEGEND_SIDE)
+    legend = _legend(entries, max(width, _LEGEND_WIDTH), size)
+    return np.concatenate([_widened(tinted, legend.shape[1]), legend])
+
+
+def overlay_colors(label_set):
+    """Colors of the classes for overlays, in which black would look like a shadow.
+
+    Args:
+      label_set: `LabelSet` of the classes.
+
+    Returns:
+      (256, 3) uint8: `label_set.color_table()`, but a black class gets a color of the VOC palette
+      that differs most from those of the other classes, unless it is the background by its name
+      (`BACKGROUND_NAMES`).
+    """
+    table, palette = label_set.color_table(), voc_colors(VOID)
+    for index, name in enumerate(label_set.names):
+        is_background = name.strip(" _").lower() in BACKGROUND_NAMES
+        if not is_background and not table[index].any():
+            used = np.concatenate([table[: label_set.num_classes], table[VOID:]]).astype(int)
+            distances = np.square(palette[:, None] - used).sum(axis=2)
+            table[index] = palette[distances.min(axis=1).argmax()]
+    return table
+
+
 def colorize_probabilities(probabilities, color_table):
     """Color every pixel by its most probable class, paler the less probable it is.
 
@@ -90,9 +145,7 @@ def captioned(picture, caption):
     """
     band = _blank(_TEXT_HEIGHT, max(picture.shape[1], _text_width(caption)))
     _write(band, caption, 0, _TEXT_HEIGHT)
-    widened = _blank(picture.shape[0], band.shape[1])
-    widened[:, : picture.shape[1]] = picture
-    return np.concatenate([band, widened])
+    return np.concatenate([band, _widened(picture, band.shape[1])])
 
 
 def panel(rows, captions=(), legend=None):
@@ -119,7 +172,8 @@ def panel(rows, captions=(), legend=None):
     if captions:
         bands.insert(0, _captions(captions, widths, width))
     if legend is not None:
-        bands.append(_legend(legend, width))
+        entries = list(zip(legend.names, legend.colors, strict=True))
+        bands.append(_legend(entries, width)[:, :width])
     return np.concatenate([*bands, _blank(_GAP, width)])
 
 
@@ -143,21 +197,40 @@ def _captions(captions, widths, width):
     return band
 
 
-def _legend(label_set, width):
+def _legend(entries, width, size=1):
+    """Names and colors in as many lines as are needed.
+
+    Args:
+      entries: list of (name, (r, g, b)).
+      width: of the picture in pixels; it is wider if a name needs it.
+      size: factor on the size of text and squares.
+
+    Returns:
+      (H, width or more, 3) uint8 RGB.
+    """
+    gap, line_height = round(_GAP * size), round(_TEXT_HEIGHT * size)
     # Every entry is as wide as the longest name; a line has as many entries as fit.
-    text_width = max(_text_width(name) for name in label_set.names)
-    cell = text_width + _TEXT_HEIGHT + 2 * _GAP
-    to_line = max((width - _GAP) // cell, 1)
-    lines = -(-label_set.num_classes // to_line)
-    band = _blank(lines * _TEXT_HEIGHT + _GAP, width)
-    for index, (name, color) in enumerate(zip(label_set.names, label_set.colors, strict=True)):
-        left, line = _GAP + index % to_line * cell, index // to_line
-        bottom = _GAP + (line + 1) * _TEXT_HEIGHT
-        corners = (left, bottom - _TEXT_HEIGHT + 4), (left + _TEXT_HEIGHT - 6, bottom - 4)
+    text_width = max((_text_width(name, size) for name, _ in entries), default=0)
+    cell = text_width + line_height + 2 * gap
+    to_line = max((width - gap) // cell, 1)
+    lines = -(-len(entries) // to_line)
+    band = _blank(lines * line_height + gap, max(width, gap + cell))
+    margin = round(4 * size)
+    for index, (name, color) in enumerate(entries):
+        left, bottom = gap + index % to_line * cell, gap + (index // to_line + 1) * line_height
+        square = line_height - round(6 * size)
+        corners = (left, bottom - line_height + margin), (left + square, bottom - margin)
         cv2.rectangle(band, *corners, color, cv2.FILLED)
-        cv2.rectangle(band, *corners, _BLACK, 1)
-        _write(band, name, left + _TEXT_HEIGHT, bottom)
+        cv2.rectangle(band, *corners, _BLACK, round(size))
+        _write(band, name, left + line_height, bottom, size)
     return band
+
+
+def _widened(picture, width):
+    """The picture with white on its right, `width` pixels in all."""
+    widened = _blank(picture.shape[0], width)
+    widened[:, : picture.shape[1]] = picture
+    return widened
 
 
 def _lefts(widths):
@@ -168,9 +241,11 @@ def _blank(height, width):
     return np.full((height, width, 3), _WHITE, np.uint8)
 
 
-def _write(band, text, left, bottom):
-    cv2.putText(band, text, (left, bottom - 7), _FONT, _FONT_SIZE, _BLACK, 1, cv2.LINE_AA)
+def _write(band, text, left, bottom, size=1):
+    position, thickness = (left, bottom - round(7 * size)), round(size)
+    font_size = _FONT_SIZE * size
+    cv2.putText(band, text, position, _FONT, font_size, _BLACK, thickness, cv2.LINE_AA)
 
 
-def _text_width(text):
-    return cv2.getTextSize(text, _FONT, _FONT_SIZE, 1)[0][0]
+def _text_width(text, size=1):
+    return cv2.getTextSize(text, _FONT, _FONT_SIZE * size, round(size))[0][0]

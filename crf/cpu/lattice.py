@@ -67,10 +67,8 @@ def bilateral_lattice(image, params, team, workspace):
     Raises:
       ValueError: if the sigmas are too small for vertices to be numbered in 63 bits.
     """
-    height, width = image.shape[:2]
     sigmas = [params.sigma_alpha] * 2 + [params.sigma_beta] * 3
-    extents = np.array([width - 1, height - 1, 255, 255, 255])
-    return _build(image, sigmas, extents, params.normalization, team, workspace)
+    return _build(image, sigmas, params.normalization, team, workspace)
 
 
 def spatial_lattice(height, width, params, team):
@@ -96,10 +94,9 @@ def spatial_lattice(height, width, params, team):
 @lru_cache(maxsize=4)
 def _kept_spatial(height, width, sigma, normalization, num_threads):
     no_channels = np.zeros((height, width, 0), np.uint8)
-    extents = np.array([width - 1, height - 1])
     with ThreadTeam(num_threads) as team:
         # A workspace of its own, because the lattice outlives the image.
-        return _build(no_channels, [sigma] * 2, extents, normalization, team, Workspace())
+        return _build(no_channels, [sigma] * 2, normalization, team, Workspace())
 
 
 def empty_lattice(num_points, d):
@@ -112,16 +109,18 @@ def empty_lattice(num_points, d):
     return Lattice(*slicing, *splat, chains, 1.0)
 
 
-def _build(image, sigmas, extents, normalization, team, workspace):
+def _build(image, sigmas, normalization, team, workspace):
     """The lattice of the features x, y and the image's channels, each divided by its sigma."""
     height, width, channels = image.shape
     num_corners = channels + 3
     size = height * width * num_corners
     corners = workspace.array("corners", size, np.int32)
     weights = workspace.array("weights", size, np.float32)
-    scales, lows, strides = lattice_geometry(np.asarray(sigmas), extents)
+    counts = [width, height] + [256] * channels
+    (columns, rows, *levels), lows, strides = lattice_geometry(sigmas, counts)
+    levels = np.array(levels, np.float32).reshape(channels, 256)
+    features = np.array(image).reshape(-1), columns, rows, levels, lows, strides
     parts = team.split(height * width)
-    features = np.array(image).reshape(-1), width, scales, lows, strides
     found = team.run(simplex_kernel(num_corners - 1), parts, *features, corners, weights)
     keys, numbers = _number_vertices(found, team)
 

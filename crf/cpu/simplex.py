@@ -4,12 +4,12 @@ Notation of Adams, Baek and Davis 2010: a point with d features is elevated to d
 that sum to zero; it lies in a simplex of d + 1 vertices.
 """
 
-import math
 from functools import lru_cache
 
 import numpy as np
 
 from crf.compile import kernel
+from crf.elevation import elevation_scales, scaled_values
 from crf.params import SIGMAS_TOO_SMALL
 
 # Multiplicative hashing: the golden ratio as a fraction of 2^64.
@@ -18,15 +18,15 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _LARGEST_EXTENT = 2**22
 
 
-def lattice_geometry(sigmas, extents):
-    """Constants that turn features into lattice coordinates, and those into keys of vertices.
+def lattice_geometry(sigmas, counts):
+    """Tables that turn features into lattice coordinates, and constants that make keys of those.
 
     Args:
       sigmas: (d,) standard deviations of the kernel.
-      extents: (d,) largest value of each feature; the smallest is 0.
+      counts: (d,) how many values each feature has: 0, 1, ..., count - 1.
 
     Returns:
-      scales: float32 (d,), factors of the features.
+      tables: for each feature float32 (count,), its values as `scaled_values` gives them.
       lows: int64 (d,), the smallest value of the first d coordinates of any vertex.
       strides: int64 (d + 1,), factors of the coordinates in the key; the last one is 0.
 
@@ -34,11 +34,8 @@ def lattice_geometry(sigmas, extents):
       ValueError: if the features spread too far for vertices to be numbered in 63 bits.
     """
     d = len(sigmas)
-    # Standard deviation of splat, blur and slice together, in lattice units.
-    deviation = math.sqrt(2 / 3) * (d + 1)
-    index = np.arange(d)
-    scales = deviation / np.sqrt((index + 1) * (index + 2)) / sigmas
-    reach = np.append(scales * extents, 0)
+    index, scales = np.arange(d), elevation_scales(d)
+    reach = np.append(scales.astype(np.float64) / sigmas * (np.asarray(counts) - 1), 0)
     # Coordinate i is the sum of the scaled features from i on, minus i times the one before. A
     # corner, or its neighbor, is at most 2 d away from the simplex's first vertex, which is at
     # most another d away from the point.
@@ -49,7 +46,8 @@ def lattice_geometry(sigmas, extents):
     if not (np.prod(sizes) < 2.0**62 and np.max(sizes) < _LARGEST_EXTENT):
         raise ValueError(SIGMAS_TOO_SMALL)
     strides = np.append(np.cumprod(np.append(1, sizes[:-1].astype(np.int64))), 0)
-    return scales.astype(np.float32), lows.astype(np.int64), strides
+    tables = [scaled_values(*each) for each in zip(counts, sigmas, scales, strict=True)]
+    return tables, lows.astype(np.int64), strides
 
 
 @lru_cache
@@ -62,7 +60,7 @@ def simplex_kernel(d):
     share = np.float32(1 / axes)
 
     @kernel(error_model="numpy")
-    def find_simplices(low, high, image, width, scales, lows, strides, corners, weights):
+    def find_simplices(low, high, image, columns, rows, levels, lows, strides, corners, weights):
         """Number the corners of points low to high, and compute their barycentric weights.
 
         Numbers follow the order in which vertices first appear.
@@ -70,8 +68,9 @@ def simplex_kernel(d):
         Args:
           low, high: range of points.
           image: uint8 (H W (d - 2),), the features after x and y.
-          width: W.
-          scales, lows, strides: as `lattice_geometry` gives them.
+          columns, rows: float32 (W,) and (H,), the tables of x and of y.
+          levels: float32 (d - 2, 256), the tables of the features after x and y.
+          lows, strides: as `lattice_geometry` gives them.
           corners: int32 (H W (d + 1),), receives the numbers.
           weights: float32 (H W (d + 1),), receives the barycentric weights.
 
@@ -87,7 +86,7 @@ def simplex_kernel(d):
         slots = np.full(4096, -1, np.int32)
         found = np.empty(2048, np.int64)
         num_found = 0
-        total = strides.sum()
+        total, width = strides.sum(), len(columns)
         last_key = np.int64(-1)
         last_order = np.int64(-1)
         for point in range(low, high):
@@ -95,19 +94,18 @@ def simplex_kernel(d):
             later = np.float32(0)
             for i in range(d, 0, -1):
                 if i == 1:
-                    feature = np.float32(point % width)
+                    feature = columns[point % width]
                 elif i == 2:
-                    feature = np.float32(point // width)
+                    feature = rows[point // width]
                 else:
-                    feature = np.float32(image[(d - 2) * point + i - 3])
-                feature *= scales[i - 1]
+                    feature = levels[i - 3, image[(d - 2) * point + i - 3]]
                 offset[i] = later - np.float32(i) * feature
                 later += feature
             offset[0] = later
             # The nearest vertex of remainder 0. Rounding may make its sum nonzero.
             excess = 0
             for i in range(axes):
-                quotient = np.int64(math.floor(offset[i] * share + np.float32(0.5)))
+                quotient = round(offset[i] * share)  # halves to the nearest even
                 excess += quotient
                 vertex[i] = quotient * axes
                 offset[i] -= np.float32(vertex[i])

@@ -18,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.commands.outputs import print_written
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import write_file
 
@@ -57,6 +58,7 @@ def main(flags):
     text = table({row: np.array(scores) for row, scores in found.items()})
     write_file(flags.out, text.encode())
     print(text)
+    print_written(flags.out)
 
 
 def score(flags, row, seed):
@@ -86,6 +88,7 @@ def run_command(log, name, *arguments):
       InputError: with the last line of the output, if it fails or was stopped.
     """
     with log.open("a") as file:
+        start = file.tell()  # behind the output of earlier runs
         done = subprocess.run(
             [sys.executable, "-m", "deeplab_tf.commands", name, *arguments],
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
@@ -93,9 +96,11 @@ def run_command(log, name, *arguments):
             stderr=subprocess.STDOUT,
             check=False,
         )
-    last = (log.read_text(errors="replace").strip().splitlines() or [""])[-1]
+    lines = log.read_bytes()[start:].decode(errors="replace").strip().splitlines()
     # A training that was stopped by a signal ends with status 0 before its last step.
-    if done.returncode or last.startswith("stopped by "):
+    stopped = [line for line in lines if line.startswith("stopped by ")]
+    if done.returncode or stopped:
+        last = (stopped or lines or [""])[-1]
         raise InputError(f"{name}: {last.removeprefix('error: ')} (full output: {log})")
 
 

@@ -55,6 +55,11 @@ def run(arguments):
         print(help_text(name, module, values))
         return
     positional = parse_flags(values, rest)
+    if hasattr(module, "recall") and (remembered := module.recall(values)):
+        # What a training remembers comes first, so that what is given here replaces it.
+        values = flags.FlagValues()
+        module.define_flags(values)
+        positional = parse_flags(values, [*remembered, *rest])
     if hasattr(module, "ARGUMENTS"):
         module.main(values, positional)
     elif positional:

@@ -10,7 +10,12 @@ import json
 
 from deeplab_tf.commands.flags.data import define_data_flags
 from deeplab_tf.commands.flags.heading import heading
-from deeplab_tf.commands.outputs import check_output_files
+from deeplab_tf.commands.outputs import (
+    check_output_files,
+    print_next,
+    print_written,
+    training_flags,
+)
 from deeplab_tf.data.checks import accepted_kinds, check_dataset, offenders_picture, open_lists
 from deeplab_tf.data.datasets import label_colors
 from deeplab_tf.errors import InputError
@@ -56,7 +61,10 @@ def main(flags):
         else:
             write_file(flags.picture_out, encode_picture(picture))
             print(f"\npicture: {flags.picture_out}")
+    print_written(flags.json_out)
     report.raise_for_errors(advice="all are listed above")
+    val_split = next((split for split in flags.splits[1:] if split in report.counts), None)
+    print_next("train", *training_flags(flags.dataset, flags.data_dir, flags.splits[0], val_split))
 
 
 def check(flags):

@@ -17,7 +17,7 @@ from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.errors import InputError
 
 ARGUMENTS = "[NAME]"
-COLUMNS = ("configuration", "data", "network", "parameters", "mean IoU", "with the CRF")
+COLUMNS = ("configuration", "data", "network", "parameters", "mean IoU", "with the CRF", "test")
 
 
 def define_flags(values):
@@ -95,8 +95,13 @@ def count_parameters(backbone, head, num_classes, use_multi_scale_features=False
 
 
 def published(text):
-    """The published figures before and after the CRF, "" for one that does not exist."""
+    """The published figures: on val, on val after the CRF, on test; "" for one that does not exist.
+
+    The figure on test is as the flagfile has it, such as "70.3 with the CRF".
+    """
     figure = r"(\d+\.\d+)"
-    line = rf"^# Published mean IoU, val: {figure}(?:; with the CRF: {figure})?\.$"
-    found = re.search(line, text, re.MULTILINE)
-    return (found[1], found[2] or "") if found else ("", "")
+    val = re.search(
+        rf"^# Published mean IoU, val: {figure}(?:; with the CRF: {figure})?\.$", text, re.MULTILINE
+    )
+    test = re.search(r"^# Published mean IoU, test: (.+)\.$", text, re.MULTILINE)
+    return (*(val.groups("") if val else ("", "")), test[1] if test else "")

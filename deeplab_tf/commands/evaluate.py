@@ -1,9 +1,10 @@
 """Score a trained network on a data set, before and after the CRF in one pass.
 
-    deeplab-tf evaluate --model=M --dataset=voc --data_dir=D --split=val --crf
+    deeplab-tf evaluate --model=M --crf
 
-prints the IoU of every class and the mean scores; --json_out writes them to a file, --panel_out
-writes a picture of some images with truth and results.
+prints the IoU of every class and the mean scores on the validation images that M was trained with;
+--dataset, --data_dir and --split name others. --json_out writes the scores to a file, --panel_out
+a picture of some images with truth and results.
 
     deeplab-tf evaluate --model=M --data_dir=D --split=test --crf --predictions_out=P --server=voc
 
@@ -15,10 +16,12 @@ processes its part of the images, and the first one prints and writes the result
 
 import contextlib
 import json
+import shlex
+from pathlib import Path
 
 from tqdm import tqdm
 
-from deeplab_tf.commands.flags.crf import crf_params, define_crf_flags
+from deeplab_tf.commands.flags.crf import PARAMETER_FLAGS, crf_params, define_crf_flags
 from deeplab_tf.commands.flags.data import check_same_classes, define_data_flags, open_split
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.model import (
@@ -27,7 +30,18 @@ from deeplab_tf.commands.flags.model import (
     open_model,
     segment_settings,
 )
-from deeplab_tf.commands.outputs import check_output_files
+from deeplab_tf.commands.outputs import (
+    beside_model,
+    check_output_files,
+    print_next,
+    print_written,
+)
+from deeplab_tf.commands.recall import (
+    DATA_FLAGS,
+    SETTING_FLAGS,
+    not_remembered,
+    recall_for_model,
+)
 from deeplab_tf.distribute.strategy import (
     is_chief,
     lost_worker_is_error,
@@ -49,9 +63,11 @@ def define_flags(values):
     """Define the flags of an evaluation."""
     define_model_flags(values)
     define_size_flags(values)
-    define_data_flags(values)
+    define_data_flags(values, remembered_by="--model")
     define = heading(values, "Data set")
-    define.string("split", "val", "List of the images to score.")
+    define.string(
+        "split", "val", "List of the images to score; a training remembers its --val_split."
+    )
     define.integer("skip", 0, "Leave out this many images at the beginning.", lower_bound=0)
     define.integer(
         "limit", None, "Score only this many images, after those of --skip.", lower_bound=1
@@ -86,6 +102,11 @@ def define_flags(values):
     )
 
 
+def recall(flags):
+    """The flags that the run of --model remembers, see `recall_for_model`."""
+    return recall_for_model(flags)
+
+
 def main(flags):
     """Evaluate as the flags say."""
     strategy = make_strategy(flags.strategy)
@@ -118,6 +139,7 @@ def main(flags):
         print(f"predictions: {flags.predictions_out}")
     if examples[0].label:
         write_results(flags, label_set, confusions, shown)
+    print_following(flags, examples)
 
 
 def open_examples(flags, num_classes):
@@ -210,3 +232,25 @@ def write_results(flags, label_set, confusions, shown):
         scores = json.dumps(score_dict(label_set, *confusions), indent=1, allow_nan=False)
         write_file(flags.json_out, f"{scores}\n".encode())
     print(score_table(label_set, *confusions))
+    print_written(flags.json_out, flags.panel_out)
+
+
+def print_following(flags, examples):
+    """Print the next command: a search of CRF parameters, or with --crf a prediction."""
+    if flags.server:
+        if flags.server != "cityscapes":  # VOC's server takes an archive of the folder "results"
+            pack = ["tar", "czf", "results.tgz", "-C", flags.predictions_out, "results"]
+            print(f"next: {shlex.join(pack)}")
+        return
+    model, settings = f"--model={flags.model}", not_remembered(flags, SETTING_FLAGS)
+    if not flags.crf and examples[0].label:
+        data = not_remembered(flags, DATA_FLAGS)
+        # Half of the images at most, so that others are left to score the result on.
+        limit = f"--limit={max(1, min(100, len(examples) // 2))}"
+        out = f"--out_dir={beside_model(flags, 'crf_search')}"
+        print_next("search-crf", model, *data, *settings, limit, out)
+        return
+    crf = not_remembered(flags, ("crf", *PARAMETER_FLAGS))
+    image = examples[0].image if Path(examples[0].image).is_file() else "IMAGE"
+    out = f"--out_dir={beside_model(flags, 'predictions')}"
+    print_next("predict", model, *settings, *crf, out, image)

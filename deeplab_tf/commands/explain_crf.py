@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from crf.search import SearchGrid
-from deeplab_tf.commands.flags.crf import define_crf_flags, given_params
+from deeplab_tf.commands.flags.crf import PARAMETER_FLAGS, define_crf_flags, given_params
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.flags.model import (
     define_model_flags,
@@ -23,7 +23,13 @@ from deeplab_tf.commands.flags.model import (
     open_model,
     segment_settings,
 )
-from deeplab_tf.commands.outputs import plan_image_outputs
+from deeplab_tf.commands.outputs import (
+    beside_model,
+    plan_image_outputs,
+    print_next,
+    print_written,
+)
+from deeplab_tf.commands.recall import SETTING_FLAGS, not_remembered, recall_for_model
 from deeplab_tf.data.image_files import load_image
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import apply_crf, most_probable, predict_probabilities
@@ -50,11 +56,18 @@ def define_flags(values):
     define_crf_flags(values)
     define = heading(values, "Pictures")
     define.string("out_dir", None, "Folder for the pictures.", required=True)
-    define.list("belief_after", ["1", "2", "5", "10"], "Numbers of mean field iterations to show.")
+    define.list(
+        "probabilities_after", ["1", "2", "5", "10"], "Numbers of mean field iterations to show."
+    )
     for name in SearchGrid.names():
         define.list(
             f"values_{name}", None, f"Values of {name} to show. Default: multiples of its value."
         )
+
+
+def recall(flags):
+    """The flags that the run of --model remembers, see `recall_for_model`."""
+    return recall_for_model(flags)
 
 
 def main(flags, images):
@@ -72,19 +85,24 @@ def main(flags, images):
         pictures = iterations_picture(*shared, counts), parameters_picture(*shared, trials)
         for output, picture in zip(outputs, pictures, strict=True):
             write_file(output, encode_picture(picture))
+    print_written(*(output for _, *outputs in plan for output in outputs))
+    same = not_remembered(flags, (*SETTING_FLAGS, *PARAMETER_FLAGS))
+    out = f"--out_dir={beside_model(flags, 'predictions')}"
+    print_next("predict", f"--model={flags.model}", *same, "--crf", out, *images)
 
 
 def iterations_shown(flags, params):
-    """`CRFParams` with each number of iterations of --belief_after, by their captions.
+    """`CRFParams` with each number of iterations of --probabilities_after, by their captions.
 
     Raises:
       InputError: if a value is not a number of iterations.
     """
+    texts = flags.probabilities_after
     try:
-        counts = [int(text) for text in flags.belief_after]
+        counts = [int(text) for text in texts]
         return {f"after {count}": replace(params, iterations=count) for count in counts}
     except ValueError as error:
-        raise InputError(f"--belief_after={','.join(flags.belief_after)}: {error}") from None
+        raise InputError(f"--probabilities_after={','.join(texts)}: {error}") from None
 
 
 def values_shown(flags, name, params):

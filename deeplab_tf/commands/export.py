@@ -16,7 +16,14 @@ import re
 
 from deeplab_tf.commands.flags.crf import crf_params, define_crf_flags
 from deeplab_tf.commands.flags.heading import heading
-from deeplab_tf.commands.flags.model import checked_scales, define_model_flags, open_model
+from deeplab_tf.commands.flags.model import (
+    checked_scales,
+    define_model_flags,
+    define_pad_flag,
+    open_model,
+)
+from deeplab_tf.commands.outputs import print_next
+from deeplab_tf.commands.recall import recall_for_model
 from deeplab_tf.errors import InputError
 from deeplab_tf.export import export_saved_model
 from deeplab_tf.files import check_new_folder
@@ -25,6 +32,7 @@ from deeplab_tf.files import check_new_folder
 def define_flags(values):
     """Define the flags of an export."""
     define_model_flags(values)
+    define_pad_flag(values)
     define_crf_flags(values)
     define = heading(values, "Output")
     define.string("out", None, "Folder for the SavedModel.", required=True)
@@ -37,6 +45,11 @@ def define_flags(values):
     )
 
 
+def recall(flags):
+    """The flags that the run of --model remembers, see `recall_for_model`."""
+    return recall_for_model(flags)
+
+
 def main(flags):
     """Export as the flags say."""
     check_new_folder(flags.out, flags.overwrite)
@@ -44,7 +57,15 @@ def main(flags):
     model, label_set = open_model(flags)
     params = crf_params(flags, label_set.num_classes)
     export_saved_model(
-        model, flags.out, label_set, params, scales, flags.flip, flags.overwrite, image_size
+        model,
+        flags.out,
+        label_set,
+        params,
+        scales,
+        flags.flip,
+        flags.overwrite,
+        flags.pad_to,
+        image_size,
     )
     print(f"SavedModel: {flags.out}")
     if image_size and params:
@@ -52,6 +73,8 @@ def main(flags):
             "it holds the CRF, which converters to TensorFlow Lite and ONNX refuse; for them, "
             "export without --crf and call crf.dense_crf on the probabilities"
         )
+    print(f"in TensorFlow: tf.saved_model.load({flags.out!r}).signatures['uint8'](images=images)")
+    print_next("predict", f"--model={flags.out}", f"--out_dir={flags.out}_predictions", "IMAGE")
 
 
 def read_image_size(flags):

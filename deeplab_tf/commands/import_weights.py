@@ -12,6 +12,7 @@ training on other classes (`deeplab-tf train --init_from`).
 from pathlib import Path
 
 from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.commands.outputs import print_next, print_written
 from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import LabelSet
@@ -38,7 +39,8 @@ def define_flags(values):
     define.bool(
         "drop_classes",
         False,
-        "Leave out the file's last layer; the new one has --num_classes classes and is untrained.",
+        "Leave out the file's last layer; the new one has --num_classes classes and is untrained. "
+        "Also for the ImageNet ResNet-101 that the authors started from.",
     )
     define.enum(
         "labels",
@@ -74,6 +76,17 @@ def main(flags):
     save_model(imported.model, out)
     names = ", ".join(label_set.names[:3])
     print(f"model: {out}, {label_set.num_classes} classes: {names}, ...")
+    print_written(out, out.parent / "labels.json")
+    if flags.drop_classes:
+        network = [f"--backbone={flags.backbone}", f"--head={flags.head}"]
+        network += ["--preprocessing=deeplab", f"--init_from={out}"]
+        if flags.backbone == "vgg16":
+            network.append(f"--pool_size={flags.pool_size or 3}")
+        print_next("train", *network, "--data_dir=DATA_DIR", f"--model_dir={out.parent / 'run'}")
+    else:
+        place = [f"--dataset={flags.labels or 'voc'}", "--data_dir=DATA_DIR", "--pad_to=513"]
+        scales = ["--scales=1,0.75,0.5"] if flags.backbone == "resnet101" else []
+        print_next("evaluate", f"--model={out}", *place, *scales, "--crf")
 
 
 def print_layers(imported):

@@ -1,9 +1,76 @@
-"""Checks that a command can write its output files, before it does the work."""
+"""Before a command works: checks of its output files. After it: their names and what comes next."""
 
+import shlex
+import sys
 from pathlib import Path
 
 from deeplab_tf.data.lists import IMAGE_EXTENSIONS
 from deeplab_tf.errors import InputError
+from deeplab_tf.models import find_model
+
+SHOWN_FILES = 6  # of a longer list, only the first ones are named
+
+
+def command_line(name, *arguments):
+    """A command as it is written in the shell.
+
+    Args:
+      name: of the command, such as "search-crf".
+      *arguments: its flags and other arguments, str or paths.
+
+    Returns:
+      str, in the form in which this program was started: with `deeplab-tf`, or with a script of
+      a checkout.
+
+    Example:
+      >>> command_line("evaluate", "--model=my run")
+      "deeplab-tf evaluate '--model=my run'"
+    """
+    script = Path(sys.argv[0])
+    words = ["deeplab-tf", name]
+    if script.parent.name == "tools" and script.suffix == ".py":
+        words = ["python", str(script.with_name(f"{name.replace('-', '_')}.py"))]
+    return shlex.join([*words, *map(str, arguments)])
+
+
+def print_next(name, *arguments):
+    """Print the command that usually follows; the arguments are those of `command_line`."""
+    print(f"next: {command_line(name, *arguments)}", flush=True)
+
+
+def print_written(*paths):
+    """Print the names of the files that were written; None and "" are skipped."""
+    paths = [str(path) for path in paths if path]
+    more = f" and {len(paths) - SHOWN_FILES} more" if len(paths) > SHOWN_FILES else ""
+    if paths:
+        print(f"wrote {', '.join(paths[:SHOWN_FILES])}{more}", flush=True)
+
+
+def beside_model(flags, name):
+    """Path of an output folder of this name in the folder of --model."""
+    return find_model(flags.model).parent / name
+
+
+def training_flags(dataset, data_dir, train_split, val_split):
+    """Flags that train on a data set.
+
+    Args:
+      dataset, data_dir: the data set.
+      train_split: name of the list to train on.
+      val_split: name of the list to validate on; None: no validation.
+
+    Returns:
+      A list of str.
+    """
+    given = {"dataset": dataset, "data_dir": data_dir, "train_split": train_split}
+    if val_split not in (None, "val"):
+        given["val_split"] = val_split
+    # Folders in VOC layout all have the same name of a data set.
+    folder = Path(data_dir).absolute().name if dataset == "voc" else dataset
+    given["model_dir"] = f"runs/{folder}"
+    if val_split is None:
+        given["eval_images"] = 0
+    return [f"--{name}={value}" for name, value in given.items()]
 
 
 def check_output_files(*paths):

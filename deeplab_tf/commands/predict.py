@@ -4,10 +4,13 @@
     deeplab-tf predict --model=SAVED_MODEL --out_dir=O FOLDER
 
 writes for each image O/NAME.png, a palette PNG of class indices, and O/NAME_overlay.png, the
-image tinted with the classes' colors. Of a folder it labels all images. A line says what was done
-to an image that is not plain RGB of 8 bits, such as turning it by its EXIF orientation. Images
-that cannot be read are left out and named at the end, and the exit status is 1.
+image tinted with the classes' colors above their names. Photographs larger than --max_side are
+scored at that size. Of a folder it labels all images. A line says what was done to an image that is
+not plain RGB of 8 bits, such as turning it by its EXIF orientation. Images that cannot be read are
+left out and named at the end, and the exit status is 1.
 """
+
+import functools
 
 from tqdm import tqdm
 
@@ -19,7 +22,13 @@ from deeplab_tf.commands.flags.model import (
     open_model,
     segment_settings,
 )
-from deeplab_tf.commands.outputs import plan_image_outputs
+from deeplab_tf.commands.outputs import (
+    beside_model,
+    plan_image_outputs,
+    print_next,
+    print_written,
+)
+from deeplab_tf.commands.recall import SETTING_FLAGS, not_remembered, recall_for_model
 from deeplab_tf.data.checks.findings import some
 from deeplab_tf.data.checks.image_inspection import inspect_image
 from deeplab_tf.data.examples import read_file
@@ -27,12 +36,16 @@ from deeplab_tf.data.image_files import image_from
 from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import segment
+from deeplab_tf.evaluation.photographs import limited_size
 from deeplab_tf.export import is_saved_model, open_saved_model
 from deeplab_tf.files import write_file
-from deeplab_tf.visualize import encode_picture, overlay
+from deeplab_tf.visualize import encode_picture, overlay_with_legend
 
 ARGUMENTS = "IMAGE_OR_FOLDER..."
 NAMED_AT_THE_END = 20  # damaged images in the last message; all are named when they are met
+
+# Longer side, in pixels, at which photographs are scored unless --max_side says otherwise.
+MAX_SIDE = 1500
 
 
 def define_flags(values):
@@ -40,6 +53,14 @@ def define_flags(values):
     define_model_flags(values)
     define_size_flags(values)
     define_crf_flags(values)
+    heading(values, "Model").integer(
+        "max_side",
+        None,
+        "Reduce images whose longer side has more pixels to this length, for the network and the "
+        f"CRF; the labels have the image's size. 0: no limit. Default: {MAX_SIDE}, and no limit "
+        "with --tile.",
+        lower_bound=0,
+    )
     define = heading(values, "Output")
     define.string("out_dir", None, "Folder for the results.", required=True)
     define.float(
@@ -51,12 +72,18 @@ def define_flags(values):
     )
 
 
+def recall(flags):
+    """The flags that the run of --model remembers, see `recall_for_model`."""
+    return recall_for_model(flags)
+
+
 def main(flags, images):
     """Label the images."""
     plan = plan_image_outputs(images, flags.out_dir, ("", "_overlay"))
     label_of, label_set, channels = open_labeler(flags)
     colors = label_set.color_table()
-    damaged = []
+    max_side, reduced = side_limit(flags), []
+    written, damaged = [], []
     for path, label_path, overlay_path in tqdm(plan, unit="image"):
         try:
             image = read_checked(path, channels)
@@ -65,18 +92,35 @@ def main(flags, images):
             tqdm.write(f"left out: {error}")
             continue
         try:
-            label = label_of(image)
+            label = label_of(image, max_side=max_side)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
+        if max_side and max(label.shape) > max_side:
+            reduced.append((path, label.shape))
         write_file(label_path, encode_label(label, colors))
-        tinted = overlay(image[..., :3], label, colors, flags.overlay_alpha)
+        tinted = overlay_with_legend(image[..., :3], label, label_set, flags.overlay_alpha)
         write_file(overlay_path, encode_picture(tinted))
-    if len(damaged) == 1:
-        raise damaged[0]
-    if damaged:
-        names = some((str(error).partition(": ")[0] for error in damaged), NAMED_AT_THE_END)
+        written += [label_path, overlay_path]
+    if reduced:
+        print(reduction_line(reduced, max_side))
+    print_written(*written)
+    refuse_damaged(damaged, len(plan))
+    print_export(flags)
+
+
+def refuse_damaged(errors, total):
+    """Raise `InputError` if there are errors.
+
+    Args:
+      errors: list of `InputError`, one for each image that could not be read.
+      total: number of all images.
+    """
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        names = some((str(error).partition(": ")[0] for error in errors), NAMED_AT_THE_END)
         raise InputError(
-            f"{len(damaged)} of {len(plan)} images cannot be read: {names}; the others are labeled"
+            f"{len(errors)} of {total} images cannot be read: {names}; the others are labeled"
         )
 
 
@@ -97,28 +141,62 @@ def read_checked(path, channels):
     return image
 
 
+def print_export(flags):
+    """Print the command that exports the network as it was used here; none for an export."""
+    if is_saved_model(flags.model):
+        return
+    settings = [name for name in SETTING_FLAGS if name != "tile"]
+    same = not_remembered(flags, (*settings, "crf", *PARAMETER_FLAGS))
+    out = f"--out={beside_model(flags, 'saved_model')}"
+    print_next("export", f"--model={flags.model}", *same, out)
+
+
+def side_limit(flags):
+    """The longer side, in pixels, at which images are scored; None: no limit."""
+    if flags.max_side is None:
+        return None if flags.tile else MAX_SIDE
+    return flags.max_side or None
+
+
+def reduction_line(reduced, max_side):
+    """One line about the images that were scored smaller.
+
+    Args:
+      reduced: list of (path, (height, width) of the image).
+      max_side: the limit, in pixels.
+    """
+    (path, (height, width)), *others = reduced
+    small_height, small_width = limited_size(height, width, max_side)
+    more = f", and {len(others)} more images likewise" if others else ""
+    return (
+        f"{path}: scored at {small_width}x{small_height} instead of {width}x{height} pixels, "
+        f"labels at full size{more} (--max_side={max_side}; 0: no limit)"
+    )
+
+
 def open_labeler(flags):
     """Open the model of --model.
 
     Returns:
-      (function from an image (H, W, channels) uint8 to its labels (H, W) uint8, `LabelSet`,
-      number of channels).
+      (function from an image (H, W, channels) uint8 and `max_side` to its labels (H, W) uint8,
+      `LabelSet`, number of channels).
 
     Raises:
       InputError: if it cannot be opened, or a flag would change what an export has fixed.
     """
     if is_saved_model(flags.model):
-        fixed = ("crf", *PARAMETER_FLAGS, "scales", "flip", "precision", "tile", "pad_to")
+        fixed = ("crf", *PARAMETER_FLAGS, "scales", "flip", "precision", "pad_to", "output_stride")
         refuse_given(
             flags,
             fixed,
             f"has no effect: {flags.model} is a SavedModel, whose settings were fixed by its "
             "export; export it again with this flag, or give a .keras model",
         )
+        reason = "has no effect on a SavedModel, which scores whole images; give a .keras model"
+        refuse_given(flags, ["tile"], reason)
         served, label_set = open_saved_model(flags.model)
         return served, label_set, served.channels
     model, label_set = open_model(flags)
     params = crf_params(flags, label_set.num_classes)
-    settings = segment_settings(flags)
-    channels = model.input_shape[-1]
-    return lambda image: segment(model, image, params, **settings), label_set, channels
+    label_of = functools.partial(segment, model, crf=params, **segment_settings(flags))
+    return label_of, label_set, model.input_shape[-1]

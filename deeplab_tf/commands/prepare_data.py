@@ -9,10 +9,9 @@ the data set is prepared already, the command only checks that its files are com
 with the same options; --overwrite makes them again.
 """
 
-import shlex
-
 from deeplab_tf.commands.flagfiles import CONFIGS
 from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.commands.outputs import print_next, training_flags
 from deeplab_tf.data.checks import accepted_kinds, check_dataset, open_lists
 from deeplab_tf.data.datasets import PREPARED
 from deeplab_tf.data.prepare import prepare
@@ -55,8 +54,8 @@ def _define_options(define):
     define.integer(
         "sbd_void_border",
         0,
-        "voc12_aug: width of the void on each side of every border in SBD's labels, in pixels; 2 "
-        "is about the width in VOC's labels. Paper: 0.",
+        "voc12_aug, voc11_sbd: width of the void on each side of every border in SBD's labels, in "
+        "pixels; 2 is about the width in VOC's labels. Paper: 0.",
     )
     define.integer(
         "min_pixels",
@@ -120,7 +119,10 @@ def main(flags):
         print(f"  {name:{width}}  {count:6d} images")
     if has_published_systems(flags.dataset):
         print("`deeplab-tf configs` lists the published systems; to train with your own settings:")
-    print(training_command(flags.dataset, flags.data_dir, prepared.counts))
+    lists = prepared.counts
+    train_split = "train_aug" if "train_aug" in lists else "train"
+    val_split = "val" if "val" in lists else None
+    print_next("train", *training_flags(flags.dataset, flags.data_dir, train_split, val_split))
 
 
 def verify(flags, data_dir):
@@ -149,16 +151,3 @@ def has_published_systems(dataset):
     """Whether one of the published flagfiles is for this data set."""
     line = f"--dataset={dataset}"
     return any(line in path.read_text().splitlines() for path in CONFIGS.glob("*.flags"))
-
-
-def training_command(dataset, data_dir, lists):
-    """The command that trains on a prepared data set with these lists, quoted for the shell."""
-    given = {
-        "dataset": dataset,
-        "data_dir": data_dir,
-        "train_split": "train_aug" if "train_aug" in lists else "train",
-        "model_dir": f"runs/{dataset}",
-    }
-    if "val" not in lists:
-        given["eval_images"] = 0  # there are no validation images
-    return shlex.join(["deeplab-tf", "train", *(f"--{k}={v}" for k, v in given.items())])

@@ -1,7 +1,7 @@
 """Search for the CRF parameters with the best mean IoU, on images of a data set.
 
-    deeplab-tf search-crf --model=M --data_dir=D --limit=100 --out_dir=R
-    deeplab-tf evaluate --model=M --data_dir=D --skip=100 --flagfile=R/best_crf.flags
+    deeplab-tf search-crf --model=M --limit=100 --out_dir=R
+    deeplab-tf evaluate --model=M --skip=100 --flagfile=R/best_crf.flags
 
 The network runs once for each image; its probabilities are kept in R/probabilities. A coarse grid
 is tried first, then finer steps around the best point. R/search.json holds the scores: if a search
@@ -10,7 +10,6 @@ for --flagfile of evaluate, predict and export, and R/search.png is a picture of
 """
 
 import hashlib
-import shlex
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,14 @@ from deeplab_tf.commands.flags.model import (
     open_model,
     segment_settings,
 )
+from deeplab_tf.commands.outputs import command_line, print_next, print_written
 from deeplab_tf.commands.parsing import given_flags
+from deeplab_tf.commands.recall import (
+    DATA_FLAGS,
+    SETTING_FLAGS,
+    not_remembered,
+    recall_for_model,
+)
 from deeplab_tf.data.image_files import load_pair
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.crf_search import (
@@ -45,23 +51,38 @@ from deeplab_tf.visualize import encode_picture
 
 PICTURE, FLAGFILE = "search.png", "best_crf.flags"
 
+# With fewer images, the best of many points may fit just these by chance; the papers used 100.
+FEW_IMAGES = 50
+
 
 def define_flags(values):
     """Define the flags of a search."""
     define_model_flags(values)
     define_size_flags(values)
-    define_data_flags(values)
+    define_data_flags(values, remembered_by="--model")
     define = heading(values, "Data set")
-    define.string("split", "val", "List of the images to search on.")
+    define.string(
+        "split", "val", "List of the images to search on; a training remembers its --val_split."
+    )
     define.integer("limit", None, "Use only this many images; papers: 100.", lower_bound=1)
     define_crf_flags(values)
     define = heading(values, "Search")
     define.string("out_dir", None, "Folder for the results.", required=True)
-    define.enum("grid", "v2", sorted(GRIDS), "The coarse grid of DeepLab v1 or v2.")
+    define.enum(
+        "grid",
+        None,
+        sorted(GRIDS),
+        "The coarse grid of DeepLab v1 or v2. Default: v2, and every second value of it if there "
+        f"are fewer than {FEW_IMAGES} images.",
+    )
     for name in SearchGrid.names():
         define.list(f"grid_{name}", None, f"Values of {name}. Default: those of --grid.")
     define.integer(
-        "rounds", 2, "Number of finer rounds, each with half the step of the one before.", 0
+        "rounds",
+        None,
+        "Number of finer rounds, each with half the step of the one before. Default: 2, and 1 if "
+        f"there are fewer than {FEW_IMAGES} images.",
+        lower_bound=0,
     )
     define.integer(
         "threads",
@@ -72,6 +93,11 @@ def define_flags(values):
     )
 
 
+def recall(flags):
+    """The flags that the run of --model remembers, see `recall_for_model`."""
+    return recall_for_model(flags)
+
+
 def main(flags):
     """Search as the flags say."""
     grid = search_grid(flags)
@@ -79,12 +105,15 @@ def main(flags):
     num_classes = model.output_shape[-1]
     params = given_params(flags, num_classes)
     pairs, out_dir = open_pairs(flags, num_classes, model.input_shape[-1]), Path(flags.out_dir)
+    tried, rounds = search_effort(flags, grid, len(pairs))
     settings = segment_settings(flags)
     # Everything that the probabilities depend on, except the images.
     network = {
         "model": hashlib.sha256(find_model(flags.model).read_bytes()).hexdigest(),
         "settings": {**settings, "precision": flags.precision},
     }
+    if flags.output_stride:
+        network["settings"]["output_stride"] = flags.output_stride
     identity = {**network, "images": identity_of_pairs(pairs)}
     record = SearchRecord(out_dir / "search.json", identity)
 
@@ -104,7 +133,7 @@ def main(flags):
             record.add(point, miou)
             yield miou
 
-    trials = coarse_to_fine(score, grid, params, flags.rounds, record.scores)
+    trials = coarse_to_fine(score, tried, params, rounds, record.scores)
     write_results(flags, grid, trials, before, len(pairs))
 
 
@@ -124,24 +153,40 @@ def search_grid(flags):
     given = {name: flags[f"grid_{name}"].value for name in SearchGrid.names()}
     try:
         axes = {name: tuple(map(float, values)) for name, values in given.items() if values}
-        return replace(GRIDS[flags.grid], **axes)
+        return replace(GRIDS[flags.grid or "v2"], **axes)
     except ValueError as error:
         raise InputError(f"--grid_*: {error}") from None
 
 
 def open_pairs(flags, num_classes, channels):
-    """Load the images and labels.
+    """Load the images and labels: all, or the first --limit of them, and tell if they are few.
 
     Raises:
-      InputError: if the data set has other classes, or fewer images than --limit.
+      InputError: if the data set has other classes.
     """
     examples, label_set, colors = open_split(flags, flags.split)
     check_same_classes(flags, num_classes, label_set)
     if flags.limit and flags.limit > len(examples):
-        raise InputError(f"--limit={flags.limit}: {flags.split} lists {len(examples)} images")
-    return [
-        load_pair(example, num_classes, colors, channels) for example in examples[: flags.limit]
-    ]
+        print(f"--limit={flags.limit}: {flags.split} lists {len(examples)} images; all are used")
+    examples = examples[: flags.limit]
+    pairs = [load_pair(example, num_classes, colors, channels) for example in examples]
+    if len(pairs) < FEW_IMAGES:
+        print(
+            f"warning: the best of many points on {len(pairs)} images may fit only these images; "
+            "the papers used 100. Compare it with the defaults on images of another list."
+        )
+    return pairs
+
+
+def search_effort(flags, grid, num_images):
+    """The grid and the number of finer rounds: by default fewer points for few images."""
+    few = num_images < FEW_IMAGES
+    rounds = flags.rounds if flags.rounds is not None else 1 if few else 2
+    chosen = any(flags[name].present for name in flags if name.startswith("grid"))
+    if few and not chosen:
+        grid = grid.thinned()
+        print(f"few images: {len(grid.points())} coarse points; --grid=v2 tries all of DeepLab v2")
+    return grid, rounds
 
 
 def write_results(flags, grid, trials, before, num_images):
@@ -149,11 +194,17 @@ def write_results(flags, grid, trials, before, num_images):
     out_dir, (params, after, _) = Path(flags.out_dir), best_trial(trials)
     change = f"{before:.4f} without the CRF, {after:.4f} with it ({after - before:+.4f})"
     found = f"mean IoU on {num_images} images of {flags.split}: {change}"
-    command = shlex.join(["deeplab-tf", "search-crf", *given_flags(flags)])
+    command = command_line("search-crf", *given_flags(flags))
     comments = ["CRF parameters found by", f"  {command}", found]
     write_file(out_dir / PICTURE, encode_picture(search_picture(trials)))
     write_file(out_dir / FLAGFILE, params_flagfile(params, comments).encode())
     print(trial_table(trials, before), found, sep="\n\n")
     for name in grid.ends_met(params):
         print(f"The best {name} is at an end of its grid; widen the grid with --grid_{name}=...")
-    print(f"flags: {out_dir / FLAGFILE}\npicture: {out_dir / PICTURE}")
+    print_written(out_dir / FLAGFILE, out_dir / PICTURE, out_dir / "search.json")
+    # The images of the search are left out of the score, unless they are all that there are.
+    examples, *_ = open_split(flags, flags.split)
+    skip = [f"--skip={num_images}"] if num_images < len(examples) else []
+    same = not_remembered(flags, DATA_FLAGS + SETTING_FLAGS)
+    found = f"--flagfile={out_dir / FLAGFILE}"
+    print_next("evaluate", f"--model={flags.model}", *same, *skip, found)

@@ -1,8 +1,9 @@
-"""Train a segmentation network; after an interruption, the same command continues.
+"""Train a segmentation network; after an interruption, `deeplab-tf train --model_dir=M` continues.
 
     deeplab-tf train --flagfile=demo --data_dir=D --model_dir=M
 
-M receives best.keras (best validation score), last.keras, labels.json, checkpoints/ and train/
+M receives best.keras (best mean IoU on the validation images), last.keras, labels.json, run.json
+(data set, network and flags, which the commands after it take from there), checkpoints/ and train/
 (for `tensorboard --logdir=M`). With --crf_train the fully connected CRF is trained together with
 the network; best_crf.json and last_crf.json then hold its parameters, for --crf_params of the
 other commands.
@@ -10,7 +11,10 @@ other commands.
 
 import contextlib
 import ctypes
+import shlex
 import signal
+from dataclasses import replace
+from pathlib import Path
 
 import keras
 import tensorflow as tf
@@ -18,7 +22,7 @@ import tensorflow as tf
 from deeplab_tf.commands.flags.batches import batches_from, define_batch_flags, tile_size
 from deeplab_tf.commands.flags.check import define_check_flags, open_checked
 from deeplab_tf.commands.flags.crf import define_crf_flags, given_params
-from deeplab_tf.commands.flags.data import define_data_flags
+from deeplab_tf.commands.flags.data import define_data_flags, open_split
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.flags.joint_crf import (
     check_joint_crf_flags,
@@ -26,15 +30,20 @@ from deeplab_tf.commands.flags.joint_crf import (
     with_trained_crf,
 )
 from deeplab_tf.commands.flags.loop import define_loop_flags, loop_settings
+from deeplab_tf.commands.flags.model import define_testing_flags
 from deeplab_tf.commands.flags.network import (
     build_network,
     define_network_flags,
+    describe_network,
     output_stride,
     start,
 )
 from deeplab_tf.commands.flags.objective import define_objective_flags, make_objective
 from deeplab_tf.commands.flags.optimizer import define_optimizer_flags, make_optimizer
 from deeplab_tf.commands.flags.scales import read_scales
+from deeplab_tf.commands.outputs import print_next, print_written
+from deeplab_tf.commands.recall import check_same_data, has_checkpoint, recall_training
+from deeplab_tf.commands.runs import RUN_FILE, Run
 from deeplab_tf.data.checks import check_tile_sizes
 from deeplab_tf.distribute.strategy import (
     STRATEGIES,
@@ -58,13 +67,14 @@ from deeplab_tf.training.validation import Validation
 
 def define_flags(values):
     """Define the flags of a training, in the order in which --help shows them."""
-    define_data_flags(values)
+    define_data_flags(values, remembered_by="--model_dir")
     define_check_flags(values)
     define_batch_flags(values)
     define_network_flags(values)
     define_objective_flags(values)
     define_optimizer_flags(values)
     define_loop_flags(values)
+    define_testing_flags(values)
     define_joint_crf_flags(values)
     define_crf_flags(values)
     define = heading(values, "Machine")
@@ -84,6 +94,11 @@ def define_flags(values):
     define.integer("num_threads", 0, "Number of CPU threads; 0: all.", lower_bound=0)
 
 
+def recall(flags):
+    """The flags that the run in --model_dir remembers, see `recall_training`."""
+    return recall_training(flags, define_flags)
+
+
 def main(flags):
     """Train as the flags say; SIGTERM and Ctrl-C end it with status 0."""
     with StopSignals() as stop:
@@ -100,11 +115,34 @@ def main(flags):
             )
             return
         trainer.run(stop)
+        if trainer.is_chief:
+            print_results(flags, stop.requested)
+
+
+def print_results(flags, stopped):
+    """Print which files there are, and the next command; `stopped`: whether a signal came."""
+    folder = Path(flags.model_dir)
+    if stopped:
+        print_next("train", f"--model_dir={folder}")
+        return
+    names = "best.keras", "last.keras", "labels.json", RUN_FILE, "best_crf.json", "last_crf.json"
+    print_written(*(folder / name for name in names if (folder / name).is_file()))
+    print(f"curves: tensorboard --logdir={shlex.quote(str(folder))}")
+    crf = ["--crf", f"--crf_params={folder / 'best_crf.json'}"] if flags.crf_train else []
+    try:
+        open_split(flags, flags.val_split)
+    except InputError:  # without images to score, the network can be looked at
+        results = f"--out_dir={folder / 'predictions'}"
+        print_next("predict", f"--model={folder}", *crf, results, "IMAGE")
+    else:
+        print_next("evaluate", f"--model={folder}", *crf)
 
 
 def set_up(flags):
     """Do everything that comes before the first step; returns the `Trainer`."""
     check_joint_crf_flags(flags)
+    if flags.test_scales is not None:
+        read_scales(flags, "test_scales")  # a mistake would only be found after the training
     keep_freed_memory()
     keras.utils.set_random_seed(flags.seed)
     if flags.num_threads:  # tests leave it out: TensorFlow refuses it once it is in use
@@ -139,11 +177,14 @@ def keep_freed_memory():
 def make_trainer(flags, settings, strategy):
     """Open the data and build everything that is trained."""
     splits, label_set, colors = open_splits(flags)
+    check_same_data(flags, splits, label_set)
     num_classes = label_set.num_classes
+    run = Run.of_training(flags, describe_network(flags, num_classes), splits, label_set)
     validation, save = None, save_model
     if flags.eval_images:
         examples = splits[flags.val_split]
         validation = Validation(examples, label_set, flags.eval_images, colors=colors)
+        settings = replace(settings, score_name=score_name(flags, len(examples)))
     if flags.crf_train:
         objective = ProbabilityObjective()
         joint = CRFTraining(given_params(flags, num_classes).iterations, validation)
@@ -170,8 +211,15 @@ def make_trainer(flags, settings, strategy):
         validate=validation and validation.score,
         float32_model=kept,
         save=save_with_labels,
+        begin=lambda: run.save(flags.model_dir),
         strategy=strategy,
     )
+
+
+def score_name(flags, count):
+    """What the score of a validation is, for messages; `count`: how many images are listed."""
+    what = "mean IoU after the CRF" if flags.crf_train else "mean IoU"
+    return f"{what} on {min(flags.eval_images, count)} of the {count} images of {flags.val_split}"
 
 
 def open_splits(flags):
@@ -194,15 +242,17 @@ def build(flags, num_classes, strategy):
     first, so that its initial weights are those of a training without a strategy.
     """
 
+    goes_on = has_checkpoint(flags.model_dir)  # its weights replace those to start from
+
     def build_model():
-        network = build_network(flags, num_classes)
+        network = build_network(flags, num_classes, read_weights=not goes_on)
         return with_trained_crf(flags, network, num_classes) if flags.crf_train else network
 
     with strategy.scope():
         model, kept = build_with_precision(build_model, flags.precision)
     if strategy is not tf.distribute.get_strategy():
         _, kept = build_with_precision(build_model, "float32")
-    start(flags, model)
+    start(flags, model, copy=not goes_on)
     if strategy.num_replicas_in_sync > 1 and learns_bn(model):
         if flags.accumulate > 1:
             raise InputError(

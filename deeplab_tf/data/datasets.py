@@ -59,6 +59,7 @@ DATASETS = {
         Dataset("synthetic", None, _open_synthetic),
         Dataset("voc12", VOC, _open_records, "Voc12"),
         Dataset("voc12_aug", VOC, _open_records, "Voc12Aug"),
+        Dataset("voc11_sbd", VOC, _open_records, "Voc11Sbd"),
         Dataset("pascal_context", PASCAL_CONTEXT, _open_records, "PascalContext"),
         Dataset("person_part", PERSON_PART, _open_records, "PersonPart"),
         Dataset("cityscapes", CITYSCAPES, _open_records, "Cityscapes"),

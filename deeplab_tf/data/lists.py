@@ -5,7 +5,8 @@ the paths of the image and the label, as in many lists of VOC with SBD's labels:
 
     /JPEGImages/2007_000032.jpg /SegmentationClassAug/2007_000032.png
 
-Paths are relative to the data set's folder, even if they begin with a slash.
+Paths are relative to the data set's folder, even if they begin with a slash. Absolute paths of
+files in this folder are understood, too.
 """
 
 import re
@@ -52,8 +53,12 @@ def read_lines(path):
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def parse_entry(line):
+def parse_entry(line, data_dir=None):
     """Parse a line of a list into an `Entry`.
+
+    Args:
+      line: the text.
+      data_dir: the data set's folder, for absolute paths; None: there are none.
 
     Raises:
       InputError: if it leads out of the data set's folder.
@@ -65,7 +70,7 @@ def parse_entry(line):
       Entry(name='a', image='JPEGImages/a.jpg', label='masks/a.png')
     """
     pair = _PAIR.fullmatch(line)
-    paths = [path.lstrip("/") for path in (pair.groups() if pair else [line])]
+    paths = [_relative(path, data_dir) for path in (pair.groups() if pair else [line])]
     if any(".." in PurePosixPath(path).parts for path in paths):
         raise InputError(f"{line!r} leads out of the data set's folder; give a path inside it")
     name = paths[0].removeprefix(f"{IMAGES_FOLDER}/")
@@ -74,11 +79,31 @@ def parse_entry(line):
     return Entry(name, *paths) if pair else Entry(name)
 
 
-def read_entries(path):
+def _relative(path, data_dir):
+    """A path of a list, relative to the data set's folder; see the top of this file."""
+    if data_dir is not None and path.startswith("/"):
+        file, folder = Path(path), Path(data_dir)
+        # The folder or the path may contain links.
+        for absolute, base in (
+            (file, folder.absolute()),
+            (file.parent.resolve() / file.name, folder.resolve()),
+        ):
+            if absolute.is_relative_to(base):
+                return str(absolute.relative_to(base))
+        if file.is_file() and not (folder / path.lstrip("/")).exists():
+            raise InputError(
+                f"{path!r} is outside of the data set's folder {data_dir}; move it there, and "
+                "write its path relative to that folder"
+            )
+    return path.lstrip("/")
+
+
+def read_entries(path, data_dir=None):
     """Read the entries of a list, in their order.
 
     Args:
       path: the file.
+      data_dir: see `parse_entry`.
 
     Returns:
       A list of `Entry`.
@@ -93,7 +118,7 @@ def read_entries(path):
     entries = {}
     for line in lines:
         try:
-            entry = parse_entry(line)
+            entry = parse_entry(line, data_dir)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
         if entry.name in entries:

@@ -55,7 +55,7 @@ def read_split(data_dir, split, need_labels=True):
         raise InputError(f"{data_dir}: no such folder; give a data set in VOC layout")
     if not path.is_file():
         raise InputError(f"{path}: no such list; write the names of the split's examples there")
-    return [_find_example(data_dir, entry, need_labels) for entry in read_entries(path)]
+    return [_find_example(data_dir, entry, need_labels) for entry in read_entries(path, data_dir)]
 
 
 def list_path(data_dir, split):

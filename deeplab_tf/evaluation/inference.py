@@ -1,7 +1,7 @@
 """From an image of any size to the class of every pixel, with the papers' test-time settings.
 
-`upsampled_scores` runs the network and `maximum_over_scales` repeats it at several scales. Both
-are made of TensorFlow operations only, so that an exported model computes the same.
+`upsampled_scores` runs the network, at several scales if wanted, and interpolates its scores. It is
+made of TensorFlow operations only, so that an exported model computes the same.
 """
 
 import math
@@ -9,13 +9,15 @@ import weakref
 
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from crf import dense_crf
 from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation.photographs import enlarge, enlarged_planes, shrink
 from deeplab_tf.models.fast.fuse import fuse
 from deeplab_tf.models.multiscale import maximum_over_scales
 from deeplab_tf.models.padding import pad_to_cells
-from deeplab_tf.models.resize import find_output_stride, upsample_scores
+from deeplab_tf.models.resize import crop_to_images, find_output_stride, resize_aligned
 
 
 def segment(
@@ -27,6 +29,7 @@ def segment(
     tile=None,
     return_probabilities=False,
     pad_to=None,
+    max_side=None,
 ):
     """Predict the class of every pixel of one image.
 
@@ -37,6 +40,9 @@ def segment(
         CRF.
       scales, flip, tile, pad_to: see `predict_probabilities`.
       return_probabilities: whether to return the probabilities instead of the labels.
+      max_side: for large photographs: an image with a longer side is reduced to this many pixels
+        there, network and CRF see the small image, and the probabilities are interpolated to the
+        size of `image`; None: no limit.
 
     Returns:
       Labels (H, W) uint8, or probabilities (H, W, C) float32.
@@ -47,10 +53,13 @@ def segment(
     Example:
       >>> label = segment(model, image, crf=CRFParams(w1=4, sigma_alpha=67, sigma_beta=3))
     """
-    probabilities = predict_probabilities(model, image, scales, flip, tile, pad_to)
+    check_image(image, model.input_shape[-1])
+    seen = shrink(image, max_side)
+    probabilities = predict_probabilities(model, seen, scales, flip, tile, pad_to)
     if crf is not None:
-        probabilities = apply_crf(probabilities, image, crf)
-    return probabilities if return_probabilities else most_probable(probabilities)
+        probabilities = apply_crf(probabilities, seen, crf)
+    size = image.shape[:2]
+    return (enlarge if return_probabilities else most_probable)(probabilities, size)
 
 
 def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pad_to=None):
@@ -60,13 +69,15 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
       model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores. It may be
         trained between calls.
       image: (H, W, 3) uint8 RGB; (H, W, C) for a model of images with C channels.
-      scales: the image is scored at each of these scales, and the maximum of the scores is kept
-        (DeepLab v2, section 4.1.2: 0.5, 0.75, 1).
+      scales: the padded image is scored at each of these scales, and the maximum of the scores is
+        kept. Scales up to 1 give what a network built with these scales gives (DeepLab v2, section
+        4.1.2: 1, 0.75, 0.5).
       flip: whether to average the scores with those of the mirrored image.
       tile: side in pixels of overlapping tiles, for images too large to be scored at once;
         None: no tiles. Where tiles overlap, their scores are averaged with weights that fall
         from a tile's center to its border.
-      pad_to: minimum height and width that the network sees, in pixels; 513 in the papers.
+      pad_to: minimum height and width, in pixels, that the network sees at scale 1; 513 in the
+        papers.
 
     Returns:
       (H, W, C) float32, summing to one over the classes.
@@ -79,23 +90,16 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
     if model not in _networks:
         _networks[model] = _CompiledNetwork(model)
     network = _networks[model]
-    shape, dtype = np.shape(image), getattr(image, "dtype", None)
-    channels = network.channels
-    if len(shape) != 3 or shape[2] != channels or 0 in shape or dtype != np.uint8:
-        kind = "RGB" if channels == 3 else "as the model was trained on,"
-        raise InputError(f"image is {dtype} {shape}; give uint8 {kind} of shape (H, W, {channels})")
+    check_image(image, network.channels)
     minimum = 2 * network.output_stride + 1
     if tile is not None and tile < minimum:
         raise InputError(f"tile {tile}; this model needs at least {minimum} pixels")
 
     def score(images):
-        if tile is None:
-            return network.scores(images, flip, pad_to)
-        return _tiled(
-            lambda part: network.scores(part, flip, pad_to), images, tile, network.output_stride
-        )
+        return network.scores(images, tuple(scales), flip, pad_to)
 
-    scores = maximum_over_scales(score, tf.cast(image[None], tf.float32), scales)
+    images = tf.cast(image[None], tf.float32)
+    scores = score(images) if tile is None else _tiled(score, images, tile, network.output_stride)
     return tf.nn.softmax(scores)[0].numpy()
 
 
@@ -121,18 +125,37 @@ def apply_crf(probabilities, image, params, **options):
     return np.asarray(refined)[0]
 
 
-def most_probable(probabilities):
-    """The most probable class of every pixel, (H, W) uint8, of probabilities (H, W, C)."""
-    return np.argmax(probabilities, axis=-1).astype(np.uint8)
+def most_probable(probabilities, size=None):
+    """The most probable class of every pixel.
+
+    Args:
+      probabilities: (h, w, C) floats.
+      size: (height, width) to interpolate them to, see `enlarge`; None: (h, w).
+
+    Returns:
+      (height, width) uint8, or (h, w).
+    """
+    if size is None or probabilities.shape[:2] == tuple(size):
+        return np.argmax(probabilities, axis=-1).astype(np.uint8)
+    labels, highest = np.zeros(size, np.uint8), np.full(size, -1, np.float32)
+    for index, plane in enumerate(enlarged_planes(probabilities, size)):
+        labels[plane > highest] = index
+        np.maximum(highest, plane, out=highest)
+    return labels
 
 
-def upsampled_scores(model, images, output_stride, flip=False, pad_to=None):
+def upsampled_scores(model, images, output_stride, scales=(1.0,), flip=False, pad_to=None):
     """Scores of every pixel, interpolated from a network's coarse map.
+
+    The order is that of the DeepLab authors: the image is padded, the padded image is resized to
+    each scale, the maximum is taken at the cells of the largest scale, or of scale 1 if none is
+    larger, and the result is interpolated and cropped.
 
     Args:
       model: Keras model from RGB images, values 0..255, to scores.
       images: (B, H, W, 3) float32.
       output_stride: pixels between two cells of the scores.
+      scales: see `predict_probabilities`.
       flip: whether to average the scores with those of the mirrored images.
       pad_to: minimum height and width that the network sees, in pixels; None: no minimum.
 
@@ -140,12 +163,35 @@ def upsampled_scores(model, images, output_stride, flip=False, pad_to=None):
       (B, H, W, C) float32.
     """
     if flip:
-        mirrored = upsampled_scores(model, images[:, :, ::-1], output_stride, pad_to=pad_to)
-        plain = upsampled_scores(model, images, output_stride, pad_to=pad_to)
+        settings = output_stride, scales, False, pad_to
+        plain = upsampled_scores(model, images, *settings)
+        with tf.control_dependencies([plain]):  # to save memory, as `maximum_over_scales`
+            mirrored = upsampled_scores(model, images[:, :, ::-1], *settings)
         return (plain + mirrored[:, :, ::-1]) / 2
-    scores = model(pad_to_cells(images, output_stride, pad_to), training=False)
-    # Models in mixed precision may give 16-bit scores.
-    return upsample_scores(tf.cast(scores, tf.float32), images, output_stride)
+
+    def score(resized):
+        # Models in mixed precision may give 16-bit scores.
+        return tf.cast(model(resized, training=False), tf.float32)
+
+    padded = pad_to_cells(images, output_stride, pad_to)
+    scores = maximum_over_scales(score, padded, scales, output_stride)
+    height, width = ops.shape(padded)[1:3]
+    return crop_to_images(resize_aligned(scores, height, width), images)
+
+
+def check_image(image, channels=3):
+    """Raise `InputError` unless the image is uint8 of shape (H, W, channels)."""
+    remedy = f"uint8{' RGB' if channels == 3 else ''} of shape (H, W, {channels})"
+    if image is None:
+        raise InputError(
+            "image is None, which cv2.imread returns for a file that it cannot read; check the "
+            f"path, and give {remedy}"
+        )
+    if not hasattr(image, "dtype"):
+        raise InputError(f"image is a {type(image).__name__}; give an array, {remedy}")
+    shape, dtype = np.shape(image), image.dtype
+    if len(shape) != 3 or shape[2] != channels or 0 in shape or dtype != np.uint8:
+        raise InputError(f"image is {dtype} {shape}; give {remedy}")
 
 
 def check_settings(scales, flip, tile=None, pad_to=None):
@@ -167,7 +213,7 @@ def check_settings(scales, flip, tile=None, pad_to=None):
 
 
 class _CompiledNetwork:
-    """A fused network compiled once for each flip and padding, for images of all sizes."""
+    """A fused network compiled once for each combination of settings, for images of all sizes."""
 
     def __init__(self, model):
         fused = fuse(model)
@@ -178,15 +224,16 @@ class _CompiledNetwork:
         self.output_stride = find_output_stride(model)
         self.channels = model.input_shape[-1]
 
-    def scores(self, images, flip, pad_to):
-        """`upsampled_scores` of images (B, H, W, channels) float32."""
-        key = flip, pad_to
-        if key not in self._graphs:
-            self._graphs[key] = tf.function(
-                lambda images: upsampled_scores(self._model(), images, self.output_stride, *key),
+    def scores(self, images, *settings):
+        """`upsampled_scores` of images (B, H, W, channels) with (scales, flip, pad_to)."""
+        if settings not in self._graphs:
+            self._graphs[settings] = tf.function(
+                lambda images: upsampled_scores(
+                    self._model(), images, self.output_stride, *settings
+                ),
                 input_signature=[tf.TensorSpec([None, None, None, self.channels], tf.float32)],
             )
-        return self._graphs[key](images)
+        return self._graphs[settings](images)
 
 
 # Model -> `_CompiledNetwork`; an entry ends with its model.

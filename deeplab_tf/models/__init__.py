@@ -6,6 +6,7 @@ from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.fcn import build_fcn
 from deeplab_tf.models.files import find_model, load_model
 from deeplab_tf.models.heads import head_names
+from deeplab_tf.models.output_stride import with_output_stride
 from deeplab_tf.models.released.caffe import import_caffemodel
 from deeplab_tf.models.weights import start_from
 from deeplab_tf.models.with_crf import network_and_crf, with_crf
@@ -22,4 +23,5 @@ __all__ = [
     "start_from",
     "to_atrous",
     "with_crf",
+    "with_output_stride",
 ]

@@ -219,8 +219,24 @@ class AtrousPooling2D(_Window):
         return {**super().get_config(), "pool": self.pool}
 
 
+class _SampledCells:
+    """The base of the global poolings below: they see only every `dilation_rate`-th cell."""
+
+    def __init__(self, dilation_rate=1, **kwargs):
+        super().__init__(**kwargs)
+        self.dilation_rate = dilation_rate
+
+    def call(self, x):
+        """Pool `(B, H, W, C)` to `(B, C)`, or `(B, 1, 1, C)` with `keepdims`."""
+        return super().call(x[:, :: self.dilation_rate, :: self.dilation_rate])
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "dilation_rate": self.dilation_rate}
+
+
 @keras.saving.register_keras_serializable(package="deeplab_tf")
-class SampledGlobalAveragePooling2D(keras.layers.GlobalAveragePooling2D):
+class SampledGlobalAveragePooling2D(_SampledCells, keras.layers.GlobalAveragePooling2D):
     """Global mean over every `dilation_rate`-th cell, which are the original network's.
 
     A squeeze-and-excite block of a network made dense needs the mean that it was trained with.
@@ -229,14 +245,11 @@ class SampledGlobalAveragePooling2D(keras.layers.GlobalAveragePooling2D):
       dilation_rate: dense cells per original cell.
     """
 
-    def __init__(self, dilation_rate=1, **kwargs):
-        super().__init__(**kwargs)
-        self.dilation_rate = dilation_rate
 
-    def call(self, x):
-        """Average `(B, H, W, C)` to `(B, C)`, or `(B, 1, 1, C)` with `keepdims`."""
-        return super().call(x[:, :: self.dilation_rate, :: self.dilation_rate])
+@keras.saving.register_keras_serializable(package="deeplab_tf")
+class SampledGlobalMaxPooling2D(_SampledCells, keras.layers.GlobalMaxPooling2D):
+    """Global maximum over every `dilation_rate`-th cell, which are the original network's.
 
-    def get_config(self):
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "dilation_rate": self.dilation_rate}
+    Args:
+      dilation_rate: dense cells per original cell.
+    """

@@ -1,5 +1,6 @@
 """The keras.applications networks that can be backbones: preprocessing, and their dense form."""
 
+import re
 from typing import NamedTuple
 
 import keras
@@ -10,7 +11,6 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.labels import MEAN_FURTHER, MEAN_RGB
 from deeplab_tf.models.atrous import to_atrous
 from deeplab_tf.models.channels import with_channels
-from deeplab_tf.models.walk import assign_weights
 
 
 class Backbone(NamedTuple):
@@ -25,6 +25,11 @@ class Backbone(NamedTuple):
     preprocessing: str | None
 
     @property
+    def name(self):
+        """Its name in this package: that of the constructor in lower case."""
+        return self.class_name.lower()
+
+    @property
     def constructor(self):
         """The function of keras.applications that builds it."""
         return getattr(keras.applications, self.class_name)
@@ -35,7 +40,7 @@ _NAMES = {
     "caffe": ("VGG16", "VGG19", "ResNet50", "ResNet101", "ResNet152"),
     "tf": (
         *("ResNet50V2", "ResNet101V2", "ResNet152V2"),
-        *("MobileNet", "MobileNetV2", "Xception"),
+        *("MobileNet", "MobileNetV2", "Xception", "InceptionV3", "InceptionResNetV2"),
     ),
     "torch": ("DenseNet121", "DenseNet169", "DenseNet201"),
     None: (
@@ -43,7 +48,7 @@ _NAMES = {
         *(f"EfficientNetB{i}" for i in range(8)),
         *(f"EfficientNetV2B{i}" for i in range(4)),
         *("EfficientNetV2S", "EfficientNetV2M", "EfficientNetV2L"),
-        *("ConvNeXtTiny", "ConvNeXtSmall", "ConvNeXtBase", "ConvNeXtLarge"),
+        *("ConvNeXtTiny", "ConvNeXtSmall", "ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtXLarge"),
     ),
 }
 _BACKBONES = {
@@ -59,14 +64,24 @@ def backbone_names():
 
 
 def find_backbone(name):
-    """The `Backbone` of a lower-case name.
+    """The `Backbone` of a name.
+
+    Args:
+      name: see `backbone_names`; also in keras.applications' spellings, such as "MobileNetV2",
+        "mobilenet_v2" and "efficientnetv2-b0".
 
     Raises:
       InputError: for an unknown name.
     """
-    if name not in _BACKBONES:
-        raise InputError(f"unknown backbone {name!r}; available: {', '.join(_BACKBONES)}")
-    return _BACKBONES[name]
+    short = re.sub(r"[-_ ]", "", str(name)).lower()
+    if short in _BACKBONES:
+        return _BACKBONES[short]
+    if short.startswith("nasnet"):
+        raise InputError(
+            f"backbone {name!r}: NASNet has no atrous form, because it shifts maps against each "
+            f"other by fractions of a cell; available: {', '.join(_BACKBONES)}"
+        )
+    raise InputError(f"unknown backbone {name!r}; available: {', '.join(_BACKBONES)}")
 
 
 def build_backbone(
@@ -75,7 +90,7 @@ def build_backbone(
     """A keras.applications network with one cell per `output_stride` pixels, centered on them.
 
     Args:
-      name: lower-case name, see `backbone_names`.
+      name: see `find_backbone`.
       output_stride: pixels per cell of the last map: 1, 2, 4, 8, 16 or 32.
       weights: list of arrays in Keras's order, or None for random ones.
       input_shape: `(H, W, C)`, H and W None for sizes that vary; see `with_channels` for C > 3.
@@ -99,7 +114,7 @@ def build_backbone(
     # As the colors: as levels, or about -1..1.
     scale = 1.0 if mode in ("caffe", "deeplab") else 1 / MEAN_FURTHER
     wide = with_channels(dense, channels, scale)
-    return keras.Model(wide.inputs[0], wide.output, name=name)
+    return keras.Model(wide.inputs[0], wide.output, name=find_backbone(name).name)
 
 
 def original_backbone(name, images, weights, preprocessing=None):
@@ -117,7 +132,7 @@ def original_backbone(name, images, weights, preprocessing=None):
     x = ImagePreprocessing(mode, name="preprocessing")(images) if mode else images
     network = backbone.constructor(weights=None, include_top=False, input_tensor=x)
     if weights is not None:
-        assign_weights(network, weights)
+        network.set_weights(weights)
     return network
 
 

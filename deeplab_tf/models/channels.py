@@ -7,10 +7,9 @@ from keras import ops
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import MEAN_FURTHER
 from deeplab_tf.models.padding import Float32Layer
-from deeplab_tf.models.walk import assign_weights
 
 # Layers of keras.applications networks that come before the first convolution and suit RGB only.
-_PREPROCESSING = ("ImagePreprocessing", "Normalization", "Rescaling")
+_PREPROCESSING = ("ImagePreprocessing", "Normalization", "VariableNormalization", "Rescaling")
 
 
 def check_input_shape(input_shape):
@@ -136,7 +135,7 @@ class _Widener:
             weights = layer.get_weights()
             if layer is self._convolution:
                 weights[0] = widen_kernel(weights[0], self._channels)
-            assign_weights(copy, weights)
+            copy.set_weights(weights)
 
     def _split_or_join(self, layer, x):
         is_preprocessing = type(layer).__name__ in _PREPROCESSING

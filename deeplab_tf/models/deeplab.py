@@ -13,7 +13,8 @@ from deeplab_tf.models.heads import (
     multi_scale_features,
 )
 from deeplab_tf.models.multiscale import fuse_scales
-from deeplab_tf.models.weights import load_whole, read_weights, subsample_classifier
+from deeplab_tf.models.weights import read_weights, subsample_classifier
+from deeplab_tf.models.whole_weights import load_whole
 
 
 def build_deeplab(
@@ -38,8 +39,8 @@ def build_deeplab(
     each rate. Branches are summed.
 
     Args:
-      backbone: lower-case name of a keras.applications network, such as "vgg16", "resnet101" or
-        "mobilenetv2"; see `deeplab_tf.models.backbone_names`.
+      backbone: name of a keras.applications network, such as "vgg16", "resnet101" or
+        "mobilenetv2"; see `deeplab_tf.models.backbone_names`. Its capitals do not matter.
       head: "large_fov", "aspp_s" or "aspp_l"; for VGG-16 also the larger kernels of DeepLab v1,
         "7x7" and "4x4" (rate 4) and "4x4_fov" (rate 8), with 4,096 filters; for the others also
         "plain", a single 1x1 convolution.
@@ -47,7 +48,8 @@ def build_deeplab(
       output_stride: pixels per score cell; 8 in the papers.
       weights: "imagenet" (downloaded), None (random), or the path of a file: a backbone's or a
         whole DeepLab's `.h5`, `.weights.h5` or `.keras`. VGG-16's fc6 and fc7 are made from the
-        ImageNet classifier if the file has it.
+        ImageNet classifier if the file has it. The dilation rates of a whole network that was
+        trained at a coarser output stride grow, see `with_output_stride`.
       scales: input scales whose scores are fused by their maximum; (1.0,): no fusion.
       input_shape: `(H, W, C)`, H and W None for sizes that vary. C is 3 for RGB. Channels after
         the third, such as depth, are also 0..255; they are centered on 127.5, and start with the
@@ -76,6 +78,8 @@ def build_deeplab(
       >>> model.predict(numpy.zeros((1, 321, 321, 3))).shape
       (1, 41, 41, 21)
     """
+    arguments = dict(locals())
+    backbone = find_backbone(backbone).name
     is_vgg16 = backbone == "vgg16"
     vgg16_options = pool_size != 2 or use_multi_scale_features or average_pool5
     _check_options(backbone, pool_size, vgg16_options, preprocessing)
@@ -99,7 +103,13 @@ def build_deeplab(
     if found.classifier and is_vgg16:
         _fill_branches(model, subsample_classifier(found.classifier, branches))
     if found.whole:
-        load_whole(model, found.whole, backbone)
+        other = {**arguments, "weights": None, "scales": (1.0,)}
+        model = load_whole(
+            model,
+            found.whole,
+            backbone,
+            build_at=lambda stride: build_deeplab(**{**other, "output_stride": stride}),
+        )
     return fuse_scales(model, scales, output_stride) if tuple(scales) != (1.0,) else model
 
 

@@ -2,7 +2,8 @@
 
 The convolutional VGG scores the classes once per 32 pixels. Transposed convolutions, which start
 as bilinear interpolation, upsample the scores to 16 and 8 pixels per cell, where 1x1 scores of
-pool4 and pool3 are added; a last one, which stays bilinear, upsamples them to the image's size.
+pool4 and pool3 are added; a last one, which stays bilinear, upsamples them to the image's size. In
+the paper the first ones are learned; in the networks that its authors released, none is.
 """
 
 import keras
@@ -21,7 +22,13 @@ _FC = Head((1,), 7, 4096)  # fc6 and fc7 at the size of the ImageNet classifier
 
 
 def build_fcn(
-    backbone="vgg16", stride=8, num_classes=21, weights="imagenet", input_shape=(None, None, 3)
+    backbone="vgg16",
+    stride=8,
+    num_classes=21,
+    weights="imagenet",
+    input_shape=(None, None, 3),
+    *,
+    fixed_upsampling=False,
 ):
     """An FCN-32s, FCN-16s or FCN-8s, from images to class scores at the image's size.
 
@@ -36,6 +43,9 @@ def build_fcn(
         were trained (32s starts 16s, which starts 8s).
       input_shape: as in `build_deeplab`; more than 3 channels are the authors' early fusion of
         color and depth.
+      fixed_upsampling: whether no upsampling is learned, as in the authors' released networks: it
+        stays bilinear, or as it is in `weights`. False: all but the last is learned, as in the
+        paper.
 
     Returns:
       keras.Model: images `(B, H, W, C)`, values 0..255, preprocessing included, to float32
@@ -47,6 +57,7 @@ def build_fcn(
     Example:
       >>> build_fcn(stride=16, weights="fcn32s/best.keras")
     """
+    backbone = str(backbone).lower()
     if backbone not in ("vgg16", "vgg19"):
         raise InputError(f"no FCN on backbone {backbone!r}; available: vgg16, vgg19")
     if stride not in (8, 16, 32):
@@ -60,7 +71,7 @@ def build_fcn(
     network = keras.Model(images, original_backbone(backbone, padded, found.backbone).output)
     network = with_channels(network, channels)
     scores = _fully_connected(network.output, num_classes)
-    scores = _add_skips(network, scores, stride, num_classes)
+    scores = _add_skips(network, scores, stride, num_classes, not fixed_upsampling)
     scores = _upsampling(num_classes, stride, trainable=False, name=f"upscore{stride}")(scores)
     scores = CropToImages(name="scores")([scores, network.input])
     model = keras.Model(network.input, scores, name=f"fcn{stride}s_{backbone}")
@@ -90,13 +101,13 @@ class Bilinear(keras.initializers.Initializer):
         return ops.convert_to_tensor(kernel, dtype or "float32")
 
 
-def _upsampling(num_classes, factor, trainable=True, name=None):
+def _upsampling(num_classes, factor, trainable, name=None):
     """A transposed convolution that starts as bilinear interpolation of each class's scores.
 
     Args:
       num_classes: channels.
       factor: output cells per input cell along each axis, even.
-      trainable: whether it is learned; in the paper, all but the last are.
+      trainable: whether it is learned.
       name: the layer's name.
 
     Returns:
@@ -123,14 +134,14 @@ def _fully_connected(x, num_classes):
     return _score(num_classes, "score_fc7")(x)
 
 
-def _add_skips(network, scores, stride, num_classes):
+def _add_skips(network, scores, stride, num_classes, learn_upsampling):
     """Scores at `stride` pixels per cell, with those of pool4 and pool3 added."""
     pixels = 32
     for pool in ("pool4", "pool3"):
         if pixels == stride:
             break
         pixels //= 2
-        finer = _upsampling(num_classes, 2, name=f"upscore2_{pool}")(scores)
+        finer = _upsampling(num_classes, 2, learn_upsampling, f"upscore2_{pool}")(scores)
         tap = network.get_layer(f"block{pool[-1]}_pool").output
         skip = _score(num_classes, f"score_{pool}")(tap)
         scores = layers.Add(dtype="float32", name=f"fuse_{pool}")([finer, skip])

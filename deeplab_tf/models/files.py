@@ -110,8 +110,8 @@ def _explain(error, file):
     text = str(error)
     if "No model config found" in text:
         return (
-            "it holds weights without a network; give it to the function that built the network: "
-            f"build_deeplab(..., weights={str(file)!r}), or --weights={file} of train"
+            "it holds weights without their network; make a model of it with build_deeplab("
+            f"BACKBONE, HEAD, NUM_CLASSES, weights={str(file)!r}).save('model.keras')"
         )
     if "Lambda" in text and "safe_mode" in text:
         return (

@@ -163,8 +163,9 @@ def multi_scale_features(network, output_stride):
     """640 channels from the image and four poolings of VGG-16 (DeepLab v1, section 4.3).
 
     The image and each of the first four poolings feed two layers, 3x3 and 1x1 with 128 filters
-    each. As published, the network is first trained without them, then only these layers, whose
-    names start with "msf_", and fc8 are trained: `--train_layers='^(msf_|fc8)'`.
+    each; dropout 0.5 follows both. As published, the network is first trained without them, then
+    only these layers, whose names start with "msf_", and fc8 are trained:
+    `--train_layers='^(msf_|fc8)'`.
 
     Args:
       network: keras.Model, as `build_backbone("vgg16", ...)` makes it.
@@ -188,4 +189,5 @@ def _feature_branch(x, name, stride):
     for number, (size, step) in enumerate(((3, stride), (1, 1)), 1):
         conv = layers.Conv2D(128, size, strides=step, name=f"msf_{name}_conv{number}")
         x = layers.ReLU(name=f"msf_{name}_relu{number}")(conv(x))
+        x = layers.Dropout(0.5, name=f"msf_{name}_drop{number}")(x)
     return x

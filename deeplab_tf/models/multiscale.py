@@ -1,34 +1,48 @@
 """One network at several input scales, fused by the maximum (DeepLab v2, section 4.1.2)."""
 
+import functools
+
 import keras
+import tensorflow as tf
 from keras import ops
 
-from deeplab_tf.models.resize import resize_aligned, scale_aligned
+from deeplab_tf.models.resize import resize_aligned, scale_aligned, scaled_size
 
 
-def maximum_over_scales(score, images, scales):
-    """The maximum, over input scales, of the scores of every pixel.
+def maximum_over_scales(score, images, scales, output_stride):
+    """The maximum, over input scales, of a network's scores.
+
+    Scales up to 1 are fused as by `fuse_scales`, at the cells of the images' own size; with larger
+    ones the maximum is taken at the finer cells of the largest, so that none is sampled down.
 
     Args:
-      score: function from images `(B, H, W, 3)` to scores `(B, H, W, C)`, both float32.
-      images: `(B, H, W, 3)` float32.
+      score: function from images `(B, H, W, 3)` to scores
+        `(B, (H-1)//output_stride+1, (W-1)//output_stride+1, C)`, both float32.
+      images: `(B, H, W, 3)` float32, padded to what the network should see at scale 1.
       scales: factors on height and width, each above 0.
+      output_stride: pixels per score cell.
 
     Returns:
-      `(B, H, W, C)` float32.
+      `(B, (H-1)//output_stride+1, (W-1)//output_stride+1, C)` float32, where (H, W) is the size
+      of the images at the largest scale, if that is above 1.
     """
-    # A generator: only the maximum so far and the latest scores are in memory.
-    maps = (score(scale_aligned(images, scale)) for scale in scales)
-    return _fuse(maps, *ops.shape(images)[1:3])
-
-
-def _fuse(maps, height, width):
-    """The maximum of maps `(B, h, w, C)`, each resized to `height` by `width`."""
+    cells = _cells(scaled_size(images, max(1, *scales)), output_stride)
     fused = None
-    for scores in maps:
-        resized = resize_aligned(scores, height, width)
-        fused = resized if fused is None else ops.maximum(fused, resized)
+    for scale in scales:
+        # One scale after the other, even in a graph: side by side they would need more memory.
+        with tf.control_dependencies([] if fused is None else [fused]):
+            fused = _maximum(fused, score(scale_aligned(images, scale)), cells)
     return fused
+
+
+def _cells(size, output_stride):
+    return tuple((length - 1) // output_stride + 1 for length in size)
+
+
+def _maximum(fused, scores, cells):
+    """The maximum of what is fused so far, or None, and scores resized to (height, width)."""
+    resized = resize_aligned(scores, *cells)
+    return resized if fused is None else ops.maximum(fused, resized)
 
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")
@@ -67,8 +81,8 @@ class MaxFusion(keras.layers.Layer):
     def call(self, inputs):
         """Fuse `[images, map, map, ...]` to one map `(B, (H-1)//s+1, (W-1)//s+1, C)`."""
         images, *maps = inputs
-        cells = ((length - 1) // self.output_stride + 1 for length in ops.shape(images)[1:3])
-        return _fuse(maps, *cells)
+        cells = _cells(ops.shape(images)[1:3], self.output_stride)
+        return functools.reduce(lambda fused, scores: _maximum(fused, scores, cells), maps, None)
 
     def get_config(self):
         """Return the constructor's arguments."""

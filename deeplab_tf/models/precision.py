@@ -2,8 +2,6 @@
 
 import keras
 
-from deeplab_tf.models.walk import assign_weights
-
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -35,7 +33,7 @@ def with_precision(model, precision):
         )
 
     clone = keras.models.clone_model(model, clone_function=copy, recursive=True)
-    assign_weights(clone, model.get_weights())
+    clone.set_weights(model.get_weights())
     return clone
 
 

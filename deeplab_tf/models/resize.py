@@ -46,14 +46,21 @@ def scale_aligned(images, scale):
     """
     if scale == 1:
         return images
+    return resize_aligned(images, *scaled_size(images, scale))
+
+
+def scaled_size(images, scale):
+    """Height and width of `scale_aligned(images, scale)`; integers if those of `images` are."""
     height, width = ops.shape(images)[1:3]
-    return resize_aligned(images, _scaled_length(height, scale), _scaled_length(width, scale))
+    return _scaled_length(height, scale), _scaled_length(width, scale)
 
 
 def _scaled_length(length, scale):
+    # Whole products such as 180 * 0.35 = 63 must not be rounded down, and all sizes known before
+    # must be the same as those found in a graph for all sizes: float32 in both.
     if isinstance(length, int):
-        return int(np.floor((length - 1) * scale)) + 1
-    return ops.cast(ops.floor(ops.cast(length - 1, "float32") * scale), "int32") + 1
+        return int(np.floor(np.float32(length - 1) * np.float32(scale) + np.float32(1e-3))) + 1
+    return ops.cast(ops.floor(ops.cast(length - 1, "float32") * scale + 1e-3), "int32") + 1
 
 
 def crop_to_images(scores, images):

@@ -1,4 +1,4 @@
-"""Visits every layer of a model, including those of nested models, and sets their weights."""
+"""Visits every layer of a model, including those of nested models."""
 
 import keras
 
@@ -12,24 +12,17 @@ def leaf_layers(model):
     Example:
       >>> frozen = [layer for layer in leaf_layers(model) if not layer.trainable]
     """
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from leaf_layers(layer)
-        else:
-            yield layer
+    return (step for step in leaf_operations(model) if isinstance(step, keras.Layer))
 
 
-def assign_weights(layer, arrays):
-    """Set the weights of a layer or model, as its `set_weights`, so that all of them have effect.
-
-    Keras's `Normalization`, as in EfficientNet, goes on computing with the mean and variance that
-    it had before, until it is told.
+def leaf_operations(model):
+    """Yield the layers that are not models, and the bare operations of `keras.ops` between them.
 
     Args:
-      layer: `keras.Layer` or `keras.Model`.
-      arrays: as `layer.get_weights()` returns them.
+      model: any `keras.Model`; the layers and operations of nested models are included.
     """
-    layer.set_weights(arrays)
-    for inner in leaf_layers(layer) if isinstance(layer, keras.Model) else [layer]:
-        if isinstance(inner, keras.layers.Normalization) and inner.weights:
-            inner.finalize_state()
+    for step in getattr(model, "operations", model.layers):
+        if isinstance(step, keras.Model):
+            yield from leaf_operations(step)
+        else:
+            yield step

@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
+import h5py
 import keras
 import numpy as np
 
@@ -11,11 +12,13 @@ from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.models.backbones import find_backbone
 from deeplab_tf.models.channels import widen_kernel
 from deeplab_tf.models.files import find_model, load_model
-from deeplab_tf.models.walk import assign_weights, leaf_layers
+from deeplab_tf.models.walk import leaf_layers
 
 # First bytes of a file, by suffix.
 _SIGNATURES = {".h5": b"\x89HDF\r\n\x1a\n", ".keras": b"PK\x03\x04"}
-_MISMATCHES = (ValueError, KeyError, UserWarning)  # how Keras reports another network's file
+# Of ImageNet's red, green and blue at 0..1.
+_STANDARD_DEVIATIONS = (0.229, 0.224, 0.225)
+MISMATCHES = (ValueError, KeyError, UserWarning)  # how Keras reports another network's file
 
 
 class BackboneWeights(NamedTuple):
@@ -45,38 +48,30 @@ def read_weights(backbone, weights):
     Raises:
       InputError: if the download fails, or the file is missing, damaged or not a Keras file.
     """
-    constructor = find_backbone(backbone).constructor
+    found = find_backbone(backbone)
     if weights is None:
         return BackboneWeights()
     if weights == "imagenet":
-        return _download(constructor, backbone)
+        return _with_variances(_download(found.constructor, found.name))
     path = Path(weights)
     _check_file(path)
     read = _read_keras if path.suffix == ".keras" else _read_h5
-    return read(constructor, path)
+    return _with_variances(read(found.constructor, path))
 
 
-def load_whole(model, path, backbone):
-    """Load a whole network's weights, as `model.save` or `model.save_weights` wrote them.
+def _with_variances(found):
+    """Correct the image normalization of EfficientNetB0 to B7's ImageNet weights.
 
-    Args:
-      model: the network to fill.
-      path: `.keras`, `.weights.h5` or `.h5` file.
-      backbone: its name, for messages.
-
-    Raises:
-      InputError: if the file belongs to another network.
+    Where its variances belong, keras.applications' files have the standard deviations. Keras
+    divides by their roots once more in a layer that it adds with `weights="imagenet"` alone.
+    Squared, the same layers suit every weights file.
     """
-    try:
-        if path.suffix == ".keras":
-            assign_weights(model, keras.saving.load_model(path).get_weights())
-        else:
-            _load_strictly(model, path)
-    except _MISMATCHES as error:
-        raise InputError(
-            f"weights {path} fit neither the backbone {backbone!r} nor the whole network "
-            f"{model.name!r}; give a file of this network ({one_line(error, 150)})"
-        ) from error
+    if found.backbone is None or found.backbone[1].shape != (3,):
+        return found
+    mean, variance, *others = found.backbone
+    if np.allclose(variance, _STANDARD_DEVIATIONS, atol=1e-3):
+        variance = variance**2
+    return found._replace(backbone=[mean, variance, *others])
 
 
 def subsample_classifier(classifier, head):
@@ -153,7 +148,7 @@ def start_from(model, path):
         if [array.shape for array in arrays] != shapes:
             start.reshaped.append(layer.name)
         else:
-            assign_weights(layer, arrays)
+            layer.set_weights(arrays)
             start.copied.append(layer.name)
     if not start.copied:
         raise InputError(
@@ -163,8 +158,8 @@ def start_from(model, path):
     return start
 
 
-def _load_strictly(network, path):
-    """Load weights; a layer that Keras would skip with a warning is an error."""
+def load_strictly(network, path):
+    """Load weights; a layer that Keras would skip with a warning is one of `MISMATCHES`."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         network.load_weights(path)
@@ -182,7 +177,8 @@ def _download(constructor, backbone):
             raise
         raise InputError(
             f"cannot download the ImageNet weights of {backbone}: {one_line(error, 150)}; check "
-            "the network connection, or give weights=None (random) or the path of a weights file"
+            "the network connection, or give --weights=none (random; in Python: weights=None) or "
+            "the path of a weights file"
         ) from error
     if has_classifier:
         return _split(constructor, network)
@@ -191,7 +187,10 @@ def _download(constructor, backbone):
 
 def _check_file(path):
     if not path.is_file():
-        raise InputError(f"no weights file {path}; give a file, 'imagenet', or None for random")
+        raise InputError(
+            f"no weights file {path}; give a file, imagenet, or none for random weights (in "
+            "Python: weights=None)"
+        )
     if path.suffix not in _SIGNATURES:
         raise InputError(f"weights {path}: unknown suffix; available: {', '.join(_SIGNATURES)}")
     with path.open("rb") as file:
@@ -201,12 +200,14 @@ def _check_file(path):
 
 
 def _read_h5(constructor, path):
-    # A file with the classifier also loads into a network without it, so the larger one is first.
+    count = _count_weights(path)
     for include_top in (True, False):
         network = constructor(weights=None, include_top=include_top)
+        if count > len(network.weights):  # Keras would leave the others out without a word
+            continue
         try:
-            _load_strictly(network, path)
-        except _MISMATCHES:
+            load_strictly(network, path)
+        except MISMATCHES:
             continue
         except OSError as error:
             raise _unreadable(path, error) from error
@@ -214,6 +215,19 @@ def _read_h5(constructor, path):
             return _split(constructor, network)
         return BackboneWeights(network.get_weights())
     return BackboneWeights(whole=path)
+
+
+def _count_weights(path):
+    """How many arrays a weights file has, without the states of random generators."""
+    names = []
+    try:
+        with h5py.File(path) as file:
+            file.visititems(
+                lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
+            )
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return sum("seed_generator" not in name and "optimizer" not in name for name in names)
 
 
 def _read_keras(constructor, path):

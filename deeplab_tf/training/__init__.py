@@ -1,1 +1,31 @@
 """Training: losses, schedules, optimizers, and the loop with its checkpoints."""
+
+from deeplab_tf.training.freezing import freeze_bn, set_bn_momentum, train_only
+from deeplab_tf.training.joint_crf import CRFTraining
+from deeplab_tf.training.loop import Trainer
+from deeplab_tf.training.losses import (
+    MultiScaleObjective,
+    ProbabilityObjective,
+    ScoreMapObjective,
+)
+from deeplab_tf.training.optimizer import LayerwiseAdam, LayerwiseSGD
+from deeplab_tf.training.schedules import Poly, StepDecay
+from deeplab_tf.training.settings import LoopSettings
+from deeplab_tf.training.validation import Validation
+
+__all__ = [
+    "CRFTraining",
+    "LayerwiseAdam",
+    "LayerwiseSGD",
+    "LoopSettings",
+    "MultiScaleObjective",
+    "Poly",
+    "ProbabilityObjective",
+    "ScoreMapObjective",
+    "StepDecay",
+    "Trainer",
+    "Validation",
+    "freeze_bn",
+    "set_bn_momentum",
+    "train_only",
+]

@@ -1,11 +1,12 @@
 """Freezing layers, and how batch normalization (BN) is trained."""
 
+import collections
 import re
 
 import keras
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.models.walk import leaf_layers
+from deeplab_tf.models.walk import leaf_layers, leaf_operations
 
 
 def train_only(model, pattern):
@@ -62,12 +63,52 @@ def set_bn_momentum(model, momentum):
 
 
 def freeze_bn(model):
-    """Freeze every BN layer: its statistics, scale and offset stay as loaded.
+    """Freeze every BN layer, with the biases that only shift its input.
 
-    The paper's ResNet-101 is trained this way, since a batch of a few crops has poor statistics.
+    Statistics, scales and offsets stay as loaded. A bias of a convolution directly before a BN
+    layer has the same effect as the offset, so it is frozen too. The authors' ResNet-101 is
+    trained this way, since a batch of a few crops has poor statistics; its convolutions have no
+    biases at all. Of ResNet-101, 104 kernels and the class layers' kernels and biases stay
+    trainable. Call it before an optimizer is built for the model.
+
+    Args:
+      model: any Keras model; layers of nested models are included.
+
+    Example:
+      >>> model = build_deeplab("resnet101", "plain")
+      >>> freeze_bn(model)
+      >>> len(model.trainable_variables)
+      106
     """
     for layer in batch_norm_layers(model):
         layer.trainable = False
+    for layer in _layers_before_bn(model):
+        layer.bias.trainable = False
+
+
+def _layers_before_bn(model):
+    """The layers with a bias whose result goes to BN layers and nowhere else."""
+    receivers = collections.defaultdict(list)  # id of a symbolic tensor -> what takes it
+    for operation in leaf_operations(model):
+        for tensor in _tensors(operation, "input"):
+            receivers[id(tensor)].append(operation)
+
+    def only_feeds_bn(layer):
+        found = [other for tensor in _tensors(layer, "output") for other in receivers[id(tensor)]]
+        return found and all(isinstance(x, keras.layers.BatchNormalization) for x in found)
+
+    return [layer for layer in leaf_layers(model) if _adds_a_bias(layer) and only_feeds_bn(layer)]
+
+
+def _adds_a_bias(layer):
+    """Whether the last thing that a layer computes is the sum with its bias."""
+    is_linear = getattr(layer, "activation", None) in (None, keras.activations.linear)
+    return is_linear and getattr(layer, "bias", None) is not None
+
+
+def _tensors(operation, side):
+    """The symbolic tensors of an operation's "input" or "output"; none if it is in no graph."""
+    return keras.tree.flatten(getattr(operation, side, []))
 
 
 def synchronize_bn(model):

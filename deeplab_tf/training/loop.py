@@ -46,6 +46,7 @@ class Trainer:
         None: `model` itself.
       save: function that writes a model to the path of a `.keras` file; files that belong to it
         must be written first.
+      begin: function that is called before the first step, once data can be read; None: nothing.
       strategy: `tf.distribute.Strategy` that the model and the optimizer were made under; None:
         the current one. Of several workers only the chief validates, writes and prints.
 
@@ -54,8 +55,7 @@ class Trainer:
 
     Example:
       >>> settings = LoopSettings("runs/demo", steps=6000, batch_size=10)
-      >>> optimizer = LayerwiseSGD(1e-3)
-      >>> Trainer(model, optimizer, ScoreMapObjective(), make_batches, settings).run()
+      >>> Trainer(model, LayerwiseSGD(1e-3), ScoreMapObjective(), make_batches, settings).run()
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Trainer:
         validate=None,
         float32_model=None,
         save=save_model,
+        begin=None,
         strategy=None,
     ):
         self.settings = settings
@@ -79,9 +80,9 @@ class Trainer:
         self._model, self._optimizer, self._make_batches = model, optimizer, make_batches
         self._validate = validate
         index, count = worker(strategy)
-        self._is_chief, self._is_alone = index == 0, count == 1
+        self.is_chief, self._is_alone = index == 0, count == 1
         self._dir = Path(settings.model_dir)
-        if not self._is_chief:  # its files are discarded, and it does not validate
+        if not self.is_chief:  # its files are discarded, and it does not validate
             self._discarded = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
             self._dir, self._validate = Path(self._discarded.name), None
         with strategy.scope():
@@ -104,9 +105,8 @@ class Trainer:
             )
         self._guards = Guards(self._checkpoints, loss_scale)
         kept_model = model if float32_model is None else float32_model
-        self._files = SavedFiles(
-            self._dir, model, kept_model, save, self._checkpoints, self._guards, self._is_chief
-        )
+        own = self._checkpoints, self._guards, self.is_chief
+        self._files = SavedFiles(self._dir, model, kept_model, save, begin, *own)
         self._batch = None
 
     def run(self, stop=None):
@@ -159,14 +159,14 @@ class Trainer:
         batches = distribute(self._strategy, self._make_batches(start))
         # The first batch is read before anything is written, since the data may be unusable.
         batch = self._next_batch(batches) if start < settings.steps else None
-        self._files.go_back(start)
+        self._files.begin(start)
         # A checkpoint may have been saved before its step was validated and logged. Both are done
         # now, and this step's points in earlier files are dropped. If only the validation is due,
         # the step's loss has already been logged and must stay.
         again = self._is_unscored() and self._checkpoints.state.loss_count > 0
         with self._guards.writing():
             self._summaries = Summaries(self._dir / "train", start if again else start + 1)
-        self._progress = Progress(start, settings.steps, settings.batch_size, self._is_chief)
+        self._progress = Progress(start, settings.steps, settings.batch_size, self.is_chief)
         with self._progress, self._summaries:
             if self._is_unfinished():
                 self._validate_and_log()
@@ -178,7 +178,7 @@ class Trainer:
                 self._validate_log_and_save()
                 self._stop_together()
         score = self._checkpoints.state.best_score
-        best = f", best validation score {score:.4f}" if np.isfinite(score) else ""
+        best = f", best {settings.score_name} {score:.4f}" if np.isfinite(score) else ""
         self._print(f"{settings.steps} steps done{best}: {self._files.last_path}")
 
     def _next_batch(self, batches):
@@ -256,7 +256,7 @@ class Trainer:
                 self._files.save_best()
         state.scored_step = state.step
         mark = " (best so far)" if best else ""
-        self._progress.print(f"step {state.step}: validation score {score:.4f}{mark}")
+        self._progress.print(f"step {state.step}: {self.settings.score_name} {score:.4f}{mark}")
 
     def _log(self):
         state = self._checkpoints.state
@@ -295,5 +295,5 @@ class Trainer:
         self._guards.check_variables(variables, self._checkpoints.state.step, self._batch)
 
     def _print(self, text):
-        if self._is_chief:
+        if self.is_chief:
             print(text, flush=True)

@@ -13,6 +13,7 @@ class SavedFiles:
       kept_model: the model that is validated and saved, after copying the weights into it; it
         may be `model` itself.
       save: function that writes a model to the path of a `.keras` file.
+      begin: function that is called before the first step; None: nothing.
       checkpoints: `deeplab_tf.training.checkpoints.Checkpoints`.
       guards: `deeplab_tf.training.guards.Guards`.
       is_chief: whether this worker writes files.
@@ -21,8 +22,9 @@ class SavedFiles:
       saved_step: the step of the newest checkpoint, or the step that the training resumed from.
     """
 
-    def __init__(self, folder, model, kept_model, save, checkpoints, guards, is_chief):
+    def __init__(self, folder, model, kept_model, save, begin, checkpoints, guards, is_chief):
         self._folder, self._save_model, self._is_chief = folder, save, is_chief
+        self._begin = begin
         self._model, self._kept_model = model, kept_model
         self._checkpoints, self._guards = checkpoints, guards
         self._best_models = BestModels(folder, folder / "checkpoints")
@@ -58,11 +60,15 @@ class SavedFiles:
                 # Only now, because older checkpoints stay if this one cannot be saved.
                 self._best_models.forget_before(self._checkpoints.oldest_step)
 
-    def go_back(self, step):
-        """Make the saved models those of the checkpoint of this step.
+    def begin(self, step):
+        """Prepare the folder for a training that goes on from this step.
 
-        A training that was killed may have left newer ones.
+        The saved models become those of its checkpoint, since a training that was killed may have
+        left newer ones.
         """
+        if self._begin and self._is_chief:
+            with self._guards.writing():
+                self._begin()
         if step:
             self.save_last()
         with self._guards.writing():

@@ -24,6 +24,7 @@ class LoopSettings:
         batch's statistics in batch normalization; False suits a frozen network whose last layers
         are trained.
       xla: whether XLA compiles the step.
+      score_name: what a validation's score is, for messages.
     """
 
     model_dir: Path
@@ -38,3 +39,4 @@ class LoopSettings:
     scale_loss: bool = False
     training_mode: bool = True
     xla: bool = False
+    score_name: str = "validation score"

@@ -48,13 +48,6 @@ def test_other_types_of_probabilities_are_named(dtype):
     assert "probabilities must be floating" in message and dtype.name in message
 
 
-@pytest.mark.parametrize("dtype", [tf.float32, tf.int32, tf.int8, tf.uint16])
-def test_other_types_of_images_are_named_with_the_remedy(dtype):
-    images = pixels(1, 2, 2, 3, dtype=dtype)
-    message = message_of(check_types_and_shapes, tf.zeros([1, 2, 2, 3]), images)
-    assert f"not {dtype.name};" in message and "tf.cast(images, tf.uint8)" in message
-
-
 @pytest.mark.parametrize("labels", [1, 2, 64])
 def test_accepts_shapes_that_agree(labels):
     check_types_and_shapes(tf.zeros([2, 4, 5, labels]), pixels(2, 4, 5, 3))
@@ -87,7 +80,7 @@ def test_wrong_shapes_are_named(probabilities, images, reason):
     assert reason in message and str(probabilities) in message and str(images) in message
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 5, 2), (1, 1, 300, 64)])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 2), (2, 3, 5, 2), (1, 1, 300, 64)])
 def test_accepts_probabilities_within_the_tolerance(shape):
     for factor in (1, 1 - 0.9 * TOLERANCE, 1 + 0.9 * TOLERANCE):
         given = uniform(*shape) * np.float32(factor)
@@ -140,6 +133,42 @@ def test_a_value_that_is_not_finite_is_found_at_any_label(labels, value):
         probabilities = uniform(1, 1, 3, labels)
         probabilities[0, 0, 1, label] = value
         assert "NaN or infinite" in message_of(check, probabilities)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        # One sigmoid, one score that may be negative or not.
+        ([[0.3], [0.8]], "for a sigmoid p: give [1 - p, p], tf.concat([1 - p, p], axis=-1)"),
+        ([[-2.0], [3.5]], "axis=-1) with p = tf.sigmoid(scores)"),
+        ([[0.5], [3.5]], "axis=-1) with p = tf.sigmoid(scores)"),
+        # Scores, sigmoids of several classes, percentages, 8-bit probabilities.
+        ([[-2.0, 3.5], [1.0, 0.0]], "the smallest is -2; scores need a softmax first"),
+        ([[0.5, 3.5], [4.0, 1.0]], "one pixel's sum is 5; scores need a softmax first"),
+        ([[0.5, 0.9], [0.1, 0.8]], "sigmoids of several classes a division by their sum"),
+        ([[25, 75], [99.5, 0.5]], "all pixels' sums are about 100: divide by them"),
+        ([[55, 200], [0, 255]], "all pixels' sums are about 255: divide by them"),
+    ],
+)
+def test_the_remedy_for_values_that_are_not_probabilities(values, reason):
+    message = message_of(check, np.float32([[values]]))
+    assert reason in message
+    # A softmax over a single channel would make every pixel class 0.
+    assert ("softmax" in message) == (len(values[0]) > 1 and "divide by them" not in message)
+
+
+def test_a_single_label_is_warned_of():
+    given = np.ones((1, 2, 3, 1), np.float32)
+    with pytest.warns(UserWarning, match=r"every pixel gets label 0: .* give \[1 - p, p\]"):
+        np.testing.assert_array_equal(check(given), given)
+    run = tf.function(lambda p: check_probabilities(p, pixels(1, 2, 3, 3)))
+    with pytest.warns(UserWarning, match="every pixel gets label 0"):
+        run(given)
+    with (
+        pytest.warns(UserWarning, match="every pixel gets label 0"),
+        pytest.raises(tf.errors.InvalidArgumentError, match=r"for a sigmoid p: give \[1 - p, p\]"),
+    ):
+        tf.function(lambda p: check_probabilities(p, pixels(1, 2, 3, 3)))(given / 2)
 
 
 @pytest.mark.parametrize(

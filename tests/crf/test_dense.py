@@ -94,7 +94,7 @@ def test_lattices_agree_with_exact(normalization):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("shape", [(1, 9, 3), (9, 1, 3), (6, 5, 40), (3, 4, 1)])
+@pytest.mark.parametrize("shape", [(1, 9, 3), (9, 1, 3), (6, 5, 40), (3, 4, 2)])
 def test_every_shape_gives_probabilities(engine, shape):
     result = dense_crf(*scene(*shape), PARAMS, engine).numpy()
     assert result.shape == (1, *shape) and result.dtype == np.float32
@@ -192,9 +192,9 @@ def golden(folder, case):
 def test_lattices_reproduce_the_reference(crf_golden, case, engine):
     *data, expected = golden(crf_golden, case)
     result = dense_crf(*data, engine=engine)[0].numpy()
-    # One pixel in 12,000 that changes completely is 1.5e-5 of the mean.
-    assert np.abs(result - expected).mean() < 2e-5
-    assert (result.argmax(-1) == expected.argmax(-1)).mean() > 0.9998
+    # Every point lies in the same simplex, so that only the rounding of sums differs.
+    assert np.abs(result - expected).max() < 5e-6
+    assert np.abs(result - expected).mean() < 1e-7
 
 
 @pytest.mark.parametrize("case", [4, 5])

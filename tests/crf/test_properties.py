@@ -15,6 +15,8 @@ from crf.exact import ExactFilter
 from crf.lattice import lattice_filter
 from crf.mean_field import mean_field
 
+pytestmark = pytest.mark.filterwarnings("ignore:dense_crf. every pixel gets label 0:UserWarning")
+
 FILTERS = {"lattice": lattice_filter, "exact": ExactFilter}
 
 # The same examples in every run, and no time limit, because the first call compiles.

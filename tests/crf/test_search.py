@@ -49,6 +49,13 @@ def test_grids_of_the_papers():
     assert SearchGrid() == GRIDS["v2"]
 
 
+def test_a_thinned_grid_has_every_second_value():
+    thinned = GRIDS["v2"].thinned()
+    assert thinned == SearchGrid(w1=(3, 5), sigma_alpha=(30, 50, 70, 90), sigma_beta=(3, 5))
+    # Fewer than three values stay, so that no searched parameter becomes a fixed one.
+    assert SMALL.thinned() == SearchGrid(w1=(4,), sigma_alpha=(30, 50), sigma_beta=(3, 5))
+
+
 def test_a_grid_sorts_its_values_and_compares_by_them():
     assert SearchGrid(w1=[6, 4.5]) == SearchGrid(w1=(4.5, 6))
 

@@ -20,6 +20,7 @@ from deeplab_tf import InputError
 from deeplab_tf.evaluation.inference import segment
 from deeplab_tf.export import export_saved_model, open_saved_model
 from deeplab_tf.labels import LabelSet
+from deeplab_tf.models.multiscale import fuse_scales
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -235,15 +236,21 @@ def test_class_names_are_saved_as_an_asset(served, folder):
     assert LabelSet.load(folder / "plain" / "assets" / "labels.json") == LABELS
 
 
-def test_scales_and_flip_are_exported(model, tmp_path):
-    settings = {"scales": (1.0, 0.75), "flip": True}
+def test_scales_flip_and_padding_are_exported(model, tmp_path):
+    settings = {"scales": (1.0, 0.75), "flip": True, "pad_to": 57}
     export_saved_model(model, tmp_path / "served", LABELS, **settings)
     serve = tf.saved_model.load(tmp_path / "served").signatures["uint8"]
     image = blocks(40, 51)
     probabilities = serve(images=tf.constant(image[None]))["probabilities"][0]
     expected = segment(model, image, return_probabilities=True, **settings)
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
-    assert np.abs(segment(model, image, return_probabilities=True) - expected).max() > 0.01
+    network = fuse_scales(model, (1.0, 0.75))
+    expected = segment(network, image, return_probabilities=True, flip=True, pad_to=57)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+    for name in settings:
+        fewer = {key: value for key, value in settings.items() if key != name}
+        other = segment(model, image, return_probabilities=True, **fewer)
+        assert np.abs(other - expected).max() > 0.01, name
 
 
 def test_one_network_serves_all_signatures(model, tmp_path):

@@ -10,6 +10,8 @@ from deeplab_tf.visualize import (
     colorize_probabilities,
     encode_picture,
     overlay,
+    overlay_colors,
+    overlay_with_legend,
     panel,
 )
 
@@ -44,6 +46,61 @@ def test_overlay_at_its_ends(alpha):
     label = rng.integers(0, 2, (5, 7)).astype(np.uint8)
     expected = colorize(label, LABELS.color_table()) if alpha else image
     np.testing.assert_array_equal(overlay(image, label, LABELS.color_table(), alpha), expected)
+
+
+def test_black_is_left_to_the_background():
+    voc = LabelSet.in_voc_colors(("background", "cat"))
+    np.testing.assert_array_equal(overlay_colors(voc), voc.color_table())
+    street = LabelSet.in_voc_colors(("sky", "road", "car"))
+    colors, table = overlay_colors(street), street.color_table()
+    np.testing.assert_array_equal(colors[1:], table[1:])
+    # Red, green and the void's pale yellow are far from it.
+    assert np.abs(colors[0].astype(int) - table[[0, 1, 2, 255]]).max(axis=1).min() > 80
+    own = LabelSet(("sky", "sea", "night"), ((0, 90, 250), (0, 0, 0), (0, 0, 0)))
+    colors = overlay_colors(own)
+    assert colors[0].tolist() == [0, 90, 250]
+    assert len({(0, 0, 0), *map(tuple, colors[:3].tolist())}) == 4
+
+
+def test_a_legend_names_the_classes_of_the_picture():
+    image, labels = flat(40, 400, 90), LabelSet(("red", "green", "blue"), (RED, GREEN, (0, 0, 90)))
+    label = np.zeros((40, 400), np.uint8)
+    label[:, 200:], label[:, 390:] = 2, 255
+    picture = overlay_with_legend(image, label, labels, alpha=0.5)
+    assert picture.shape == (40 + 22 + 6, 400, 3)
+    expected = overlay(image, label, labels.color_table(), alpha=0.5)
+    np.testing.assert_array_equal(picture[:40], expected)
+    legend = picture[40:]
+    assert has_color(legend, RED) and has_color(legend, (0, 0, 90)) and has_color(legend, 0)
+    assert not has_color(legend, GREEN) and not has_color(legend, labels.void_color)
+
+
+def test_a_legend_shows_black_classes_in_the_color_of_the_overlay():
+    labels = LabelSet.in_voc_colors(("sky", "road"))
+    picture = overlay_with_legend(flat(10, 400, 0), np.zeros((10, 400), np.uint8), labels, alpha=1)
+    assert (picture[0, 0] > 0).any() and has_color(picture[10:], picture[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "band", "shape"),
+    [(30, 50, 28, (58, 320)), (1600, 1200, 56, (1656, 1200)), (40, 4000, 140, (180, 4000))],
+)
+def test_a_legend_can_be_read_below_small_and_large_pictures(height, width, band, shape):
+    label = np.zeros((height, width), np.uint8)
+    picture = overlay_with_legend(flat(height, width, 7), label, LABELS, alpha=1)
+    assert picture.shape == (*shape, 3)
+    assert (picture[:height, :width] == RED).all()
+    assert (picture[:height, width:] == 255).all()
+    text = (picture[height:] == 0).all(axis=-1).any(axis=1).sum()
+    assert band / 3 < text < band
+
+
+def test_a_legend_widens_for_a_long_name_and_may_be_empty():
+    labels = LabelSet(("a very " * 20 + "long name", "b"), (RED, GREEN))
+    picture = overlay_with_legend(flat(9, 9, 7), np.zeros((9, 9), np.uint8), labels)
+    assert picture.shape[1] > 900
+    void = overlay_with_legend(flat(9, 9, 7), np.full((9, 9), 255, np.uint8), labels)
+    assert (void[:9, :9] == 7).all() and (void[9:] == 255).all()
 
 
 def test_wrong_shapes_are_refused():

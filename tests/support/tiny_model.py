@@ -1,4 +1,4 @@
-"""Networks of one layer, for tests of the code around a network."""
+"""Networks of few layers, for tests of the code around a network."""
 
 import keras
 import numpy as np
@@ -24,6 +24,14 @@ def color_model(output_stride=8, factor=1.0):
     images = keras.Input((None, None, 3))
     x = keras.layers.AveragePooling2D(1, strides=output_stride)(images)
     return keras.Model(images, keras.layers.Rescaling(factor)(x))
+
+
+def conv_network(*layers, size=9, channels=2):
+    """A small network from a list of layers."""
+    images = x = keras.Input((size, size, channels))
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(images, x)
 
 
 def blocks(height, width, cell=16, seed=0):

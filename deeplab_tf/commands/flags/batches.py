@@ -17,8 +17,8 @@ def define_batch_flags(values):
     define.integer(
         "crop_size", 321, "Height and width of the crops in pixels; paper: 321.", lower_bound=1
     )
-    define.float("scale_low", 0.5, "Smallest random scale; paper: 0.5.", lower_bound=0)
-    define.float("scale_high", 1.5, "Largest random scale; paper: 1.5.", lower_bound=0)
+    define.float("scale_low", 0.5, "Smallest random scale; paper (ResNet-101): 0.5.", lower_bound=0)
+    define.float("scale_high", 1.5, "Largest random scale; paper (ResNet-101): 1.5.", lower_bound=0)
     define.float(
         "scale_step",
         0.0,

@@ -3,6 +3,7 @@
 from deeplab_tf.commands.flags.data import open_split
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.data.checks import accepted_kinds, check_dataset, same_list
+from deeplab_tf.errors import InputError
 
 
 def define_check_flags(values):
@@ -35,7 +36,12 @@ def open_checked(flags, names):
     Raises:
       InputError: if a list cannot be opened, or the data would spoil the training.
     """
-    opened = {name: open_split(flags, name) for name in names}
+    opened = {names[0]: open_split(flags, names[0])}
+    for name in names[1:]:
+        try:
+            opened[name] = open_split(flags, name)
+        except InputError as error:
+            raise InputError(f"{error}; or train without validation: --eval_images=0") from None
     splits = {name: examples for name, (examples, *_) in opened.items()}
     _, label_set, colors = opened[names[0]]
     report = check_dataset(

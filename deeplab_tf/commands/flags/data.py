@@ -5,17 +5,25 @@ from deeplab_tf.data.datasets import DATASETS, label_colors, open_dataset
 from deeplab_tf.errors import InputError
 
 
-def define_data_flags(values):
-    """Define --dataset and --data_dir."""
+def define_data_flags(values, remembered_by=None):
+    """Define --dataset and --data_dir.
+
+    Args:
+      values: `absl.flags.FlagValues` that the flags are added to.
+      remembered_by: the flag that names a training, if the data set may be left out because its
+        run.json names it, such as "--model"; None: --data_dir is required.
+    """
     define = heading(values, "Data set")
+    default = f" Default: that of the training of {remembered_by}." if remembered_by else ""
     define.enum(
         "dataset",
         "voc",
         list(DATASETS),
         "voc: any folder in VOC layout. synthetic: drawn into --data_dir on first use. The others: "
-        "prepared in --data_dir by prepare-data.",
+        f"prepared in --data_dir by prepare-data.{default}",
     )
-    define.string("data_dir", None, "Folder of the data set.", required=True)
+    folder_help = f"Folder of the data set.{default}"
+    define.string("data_dir", None, folder_help, required=remembered_by is None)
 
 
 def open_split(flags, split, need_labels=True):

@@ -2,22 +2,31 @@
 
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.flags.scales import read_scales
+from deeplab_tf.commands.runs import RUN_FILE, Run
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import check_settings
 from deeplab_tf.labels import LabelSet
-from deeplab_tf.models import find_model, load_model
+from deeplab_tf.models import find_model, load_model, with_output_stride
 from deeplab_tf.models.precision import PRECISIONS, with_precision
 
 
 def define_model_flags(values):
-    """Define --model, --scales, --flip and --precision."""
+    """Define --model, --output_stride, --scales, --flip and --precision."""
     define = heading(values, "Model")
     define.string("model", None, "A .keras file, or the --model_dir of a training.", required=True)
+    define.integer(
+        "output_stride",
+        None,
+        "Pixels between two positions of the scores, if finer than in training; 8 for a network "
+        "trained at 16. Its dilation rates grow, so that it sees the pixels that it was trained "
+        "on. Default: as trained.",
+        lower_bound=1,
+    )
     define.list(
         "scales",
         ["1"],
-        "Run the network on the image at each of these scales and keep the maximum of the scores; "
-        "paper: 0.5,0.75,1.",
+        "Run the network on the padded image at each of these scales and keep the maximum of the "
+        "scores, as a network trained with these --scales does; paper: 0.5,0.75,1.",
     )
     define.bool("flip", False, "Average the scores with those of the mirrored image.")
     define.enum(
@@ -35,26 +44,58 @@ def define_size_flags(values):
     define.integer(
         "tile", None, "For very large images: height and width in pixels of overlapping tiles.", 1
     )
-    define.integer("pad_to", None, "Pad images to this height and width in pixels; paper: 513.", 1)
+    define_pad_flag(values)
+
+
+def define_pad_flag(values):
+    """Define --pad_to."""
+    heading(values, "Model").integer(
+        "pad_to",
+        None,
+        "Pad smaller images with the mean color to this height and width in pixels, before they "
+        "are resized to --scales; paper: 513.",
+        1,
+    )
+
+
+def define_testing_flags(values):
+    """Define the flags of a training that the commands with --model take from its run.json."""
+    define = heading(values, "Settings for testing")
+    define.list(
+        "test_scales",
+        None,
+        "Default of --scales in evaluate, search-crf, predict and the other commands that apply "
+        "the trained network; training itself does not use it.",
+    )
+    define.integer("test_pad_to", None, "The same for --pad_to; paper: 513.", lower_bound=1)
 
 
 def open_model(flags):
-    """Load the model of --model, and its classes from the `labels.json` next to it.
+    """Load the model of --model, and its classes from `labels.json` or `run.json` next to it.
 
     Returns:
-      (Keras model, `LabelSet`); without that file the classes are "class 0", "class 1", ...
+      (Keras model, `LabelSet`); without these files the classes are "class 0", "class 1", ...
 
     Raises:
-      InputError: if the model cannot be loaded, or labels.json has another number of classes.
+      InputError: if the model cannot be loaded or have --output_stride, or labels.json has
+        another number of classes.
     """
     model = load_model(flags.model)
+    if flags.output_stride:
+        try:
+            model = with_output_stride(model, flags.output_stride)
+        except InputError as error:
+            raise InputError(f"--output_stride={flags.output_stride}: {error}") from None
     if flags.precision:
         model = with_precision(model, flags.precision)
     num_classes = model.output_shape[-1]
     labels_path = find_model(flags.model).parent / "labels.json"
-    if not labels_path.is_file():
+    if labels_path.is_file():
+        label_set = LabelSet.load(labels_path)
+    elif run := Run.load(labels_path.parent):
+        labels_path, label_set = labels_path.with_name(RUN_FILE), run.label_set
+    else:
         return model, LabelSet.generic(num_classes)
-    label_set = LabelSet.load(labels_path)
     if label_set.num_classes != num_classes:
         raise InputError(
             f"{labels_path}: {label_set.num_classes} classes but the model {flags.model} has"

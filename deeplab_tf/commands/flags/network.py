@@ -6,7 +6,8 @@ from deeplab_tf.commands.flags.scales import read_scales
 from deeplab_tf.models import start_from
 from deeplab_tf.training.freezing import freeze_bn, set_bn_momentum, train_only
 
-# The flags that have no effect on an FCN.
+# The flags that have an effect on one of the networks only.
+_OF_FCN = ("fcn_stride", "fcn_fixed_upsampling")
 _OF_DEEPLAB = (
     "head",
     "output_stride",
@@ -19,9 +20,12 @@ _OF_DEEPLAB = (
 )
 
 
+NETWORK = "Network"  # the heading of the flags that describe the layers
+
+
 def define_network_flags(values):
     """Define the flags of the network's layers and of its initial weights."""
-    _define_architecture(heading(values, "Network"))
+    _define_architecture(heading(values, NETWORK))
     _define_start(heading(values, "Initial weights"))
 
 
@@ -71,6 +75,12 @@ def _define_architecture(define):
     define.integer(
         "fcn_stride", 8, "FCN: pixels between two positions of its finest scores; 32, 16 or 8."
     )
+    define.bool(
+        "fcn_fixed_upsampling",
+        False,
+        "FCN: keep all upsampling bilinear, as in the authors' released networks, instead of "
+        "learning all but the last, as in the paper.",
+    )
     define.integer(
         "channels",
         3,
@@ -115,8 +125,8 @@ def _define_start(define):
     define.bool(
         "freeze_bn",
         False,
-        "Batch normalization: do not train statistics, scales and offsets; paper (ResNet-101): "
-        "yes.",
+        "Batch normalization: do not train statistics, scales and offsets, nor the biases of "
+        "convolutions right before it, which are further offsets; paper (ResNet-101): yes.",
     )
 
 
@@ -125,14 +135,44 @@ def output_stride(flags):
     return 1 if flags.network == "fcn" else flags.output_stride
 
 
-def build_network(flags, num_classes):
-    """Build the network of the flags, with its batch normalization set."""
-    weights = None if flags.weights == "none" or flags.init_from else flags.weights
+def describe_network(flags, num_classes):
+    """What the flags build, as a dict for people who read run.json."""
+    fcn = flags.network == "fcn"
+    what = {"stride": flags.fcn_stride} if fcn else {"head": flags.head}
+    more = {} if fcn else {"output_stride": flags.output_stride, "scales": read_scales(flags)}
+    return {
+        "network": flags.network,
+        "backbone": flags.backbone,
+        **what,
+        "num_classes": num_classes,
+        **more,
+    }
+
+
+def build_network(flags, num_classes, read_weights=True):
+    """Build the network of the flags, with its batch normalization set.
+
+    Args:
+      flags: the parsed flags.
+      num_classes: number of classes.
+      read_weights: whether to read the weights of --weights; False if a checkpoint will replace
+        them.
+    """
+    random = flags.weights == "none" or flags.init_from or not read_weights
+    weights = None if random else flags.weights
     input_shape = None, None, flags.channels
     if flags.network == "fcn":
         refuse_given(flags, _OF_DEEPLAB, "has no effect on --network=fcn; leave it out")
-        model = build_fcn(flags.backbone, flags.fcn_stride, num_classes, weights, input_shape)
+        model = build_fcn(
+            flags.backbone,
+            flags.fcn_stride,
+            num_classes,
+            weights,
+            input_shape,
+            fixed_upsampling=flags.fcn_fixed_upsampling,
+        )
     else:
+        refuse_given(flags, _OF_FCN, "has no effect without --network=fcn; add it or leave it out")
         model = build_deeplab(
             flags.backbone,
             flags.head,
@@ -154,9 +194,15 @@ def build_network(flags, num_classes):
     return model
 
 
-def start(flags, model):
-    """Copy the weights of --init_from, print which, and freeze layers by --train_layers."""
-    if flags.init_from:
+def start(flags, model, copy=True):
+    """Copy the weights of --init_from, print which, and freeze layers by --train_layers.
+
+    Args:
+      flags: the parsed flags.
+      model: the network.
+      copy: whether to copy; False if a checkpoint will replace the weights.
+    """
+    if flags.init_from and copy:
         print(f"start from {flags.init_from}: {start_from(model, flags.init_from).summary()}")
     if flags.train_layers is not None:
         train_only(model, flags.train_layers)

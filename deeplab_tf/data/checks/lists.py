@@ -99,7 +99,7 @@ def _open_folder(data_dir, split, is_optional):
 
 def _find(data_dir, line):
     # (Example, findings); None for the example if a file is missing.
-    entry = parse_entry(line)
+    entry = parse_entry(line, data_dir)
     image, label = find_files(data_dir, entry)
     findings = []
     if not image.is_file():

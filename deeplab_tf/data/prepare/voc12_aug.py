@@ -61,12 +61,7 @@ class Voc12Aug(Voc12):
         voc, sbd = folders["voc"] / VOC_FOLDER, folders["sbd"] / FOLDER
         # SBD's lists divide the images differently: some of VOC's val are in SBD's train.
         names = {name for split in ("train", "val") for name in read_lines(sbd / f"{split}.txt")}
-        examples = []
-        for name in sorted(names - in_voc):
-            image = voc / "JPEGImages" / f"{name}.jpg"
-            if not image.is_file():
-                image = sbd / "img" / f"{name}.jpg"
-            examples.append(Example(name, image, sbd / "cls" / f"{name}.mat"))
+        examples = [sbd_example(name, voc, sbd) for name in sorted(names - in_voc)]
         return {"train": voc_splits["train"], "sbd": examples, "val": voc_splits["val"]}
 
     def read_label(self, example):
@@ -74,6 +69,20 @@ class Voc12Aug(Voc12):
         if Path(example.label).suffix != ".mat":
             return super().read_label(example)
         return void_borders(load_sbd_label(example.label), self.options["sbd_void_border"])
+
+
+def sbd_example(name, voc, sbd):
+    """The `Example` of an image that SBD has labeled.
+
+    Args:
+      name: its name.
+      voc: Path of a folder in VOC layout, whose image is used if it has one.
+      sbd: Path of SBD's folder `FOLDER`, whose image is used otherwise.
+    """
+    image = voc / "JPEGImages" / f"{name}.jpg"
+    if not image.is_file():
+        image = sbd / "img" / f"{name}.jpg"
+    return Example(name, image, sbd / "cls" / f"{name}.mat")
 
 
 def load_sbd_label(path):

@@ -38,7 +38,12 @@ _POOLINGS = {  # name in the file -> pooling of our network
         **{"pool1": _STRIDE_2, "pool2": _STRIDE_2, "pool3": _STRIDE_2},
         **{"pool4": _STRIDE_1, "pool5": _STRIDE_1, "pool5a": _STRIDE_1._replace(average=True)},
     },
-    "resnet101": {"pool1": _STRIDE_2},
+    "resnet101": {"pool1": _STRIDE_2},  # padded: 513 pixels give 65 cells, without padding 64
+}
+_POOLING_REMEDIES = {
+    "vgg16": "to import the weights anyway, for fine-tuning, give pool_size (2 or 3)",
+    "resnet101": "to start a training from its weights, without the class layers, give "
+    "drop_classes and num_classes",
 }
 
 
@@ -75,7 +80,8 @@ def import_caffemodel(path, backbone, head, num_classes=None, pool_size=None, dr
         are refused. Set it to import such a file anyway, for fine-tuning: its scores will
         differ from the authors'.
       drop_classes: whether to leave out the file's class layers, for fine-tuning on `num_classes`
-        other classes.
+        other classes. It also takes the ImageNet ResNet-101 that the authors started from, which
+        has no dilation, and no padding at pool1.
 
     Returns:
       `Imported`.
@@ -95,7 +101,10 @@ def import_caffemodel(path, backbone, head, num_classes=None, pool_size=None, dr
         raise InputError("drop_classes needs num_classes, the number of new classes")
     branches = find_head(head, backbone)
     layers = _by_name(path, read_caffemodel(path))
-    _check_poolings(path, _POOLINGS[backbone] if pool_size is None else {}, layers)
+    if drop_classes:
+        layers = {name: _without_rate(layer) for name, layer in layers.items()}
+    if not (drop_classes if backbone == "resnet101" else pool_size):
+        _check_poolings(path, backbone, layers)
     classifiers = () if drop_classes else _classifiers(path, backbone, layers, branches)
     if not drop_classes:
         num_classes = _num_classes(path, [layers[name] for name in classifiers], num_classes)
@@ -124,15 +133,19 @@ def _by_name(path, layers):
     return found
 
 
-def _check_poolings(path, expected, layers):
+def _without_rate(layer):
+    """A convolution of the backbone without its rate, so that it fits every rate."""
+    return layer._replace(rate=None) if layer.name.startswith(("conv", "res")) else layer
+
+
+def _check_poolings(path, backbone, layers):
     """Raise InputError if poolings differ from our networks'; some files do not describe them."""
-    for name, ours in expected.items():
+    for name, ours in _POOLINGS[backbone].items():
         theirs = layers[name].pooling if name in layers else None
         if theirs not in (None, ours):
             raise InputError(
                 f"{path}: {name} is {_described(theirs)} in the file but {_described(ours)} in "
-                "the network, so scores would differ; to import the weights anyway, for "
-                "fine-tuning, give pool_size"
+                f"the authors' networks, so scores would differ; {_POOLING_REMEDIES[backbone]}"
             )
 
 

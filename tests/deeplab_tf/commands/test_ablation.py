@@ -1,13 +1,15 @@
 """The ablation continues where it was stopped, and its table is right."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
 from tool_runner import run_tool
 
-from deeplab_tf.commands.ablation import table
+from deeplab_tf.commands.ablation import run_command, table
 from deeplab_tf.data.synthetic import write_synthetic
+from deeplab_tf.errors import InputError
 
 
 def test_table_by_hand():
@@ -46,6 +48,22 @@ def test_a_failed_run_is_one_line(tmp_path):
     done = run_tool("ablation", *flags, f"--out={tmp_path / 'table.md'}")
     assert "train: " in done.error and "absent" in done.error
     assert not (tmp_path / "table.md").exists()
+
+
+def test_a_stopped_training_is_an_error_although_its_status_is_0(tmp_path, monkeypatch):
+    def stop(command, stdout, **options):
+        stdout.write("stopped by SIGTERM after step 2 of 9: go on\nnext: deeplab-tf train ...\n")
+        stdout.flush()
+        return subprocess.CompletedProcess(command, 0)
+
+    def end(command, stdout, **options):
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", stop)
+    with pytest.raises(InputError, match="train: stopped by SIGTERM after step 2 of 9: go on"):
+        run_command(tmp_path / "log", "train")
+    monkeypatch.setattr(subprocess, "run", end)
+    run_command(tmp_path / "log", "train")  # what an earlier one wrote does not count
 
 
 @pytest.mark.slow

@@ -1,6 +1,10 @@
 """Running commands by name, from Python and with one-line errors."""
 
+import importlib
+import re
+
 import pytest
+from absl import flags
 from tool_runner import run_tool
 
 from deeplab_tf.commands import run
@@ -49,6 +53,20 @@ def test_help_shows_the_flags_of_the_command_alone(name):
     for foreign in ("absltest", "tpu_", "test_srcdir", "logtostderr", "helpfull"):
         assert foreign not in done.out
     assert ("--crop_size=INTEGER" in done.out) == (name == "train")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_every_flag_once_under_a_heading(name):
+    values = flags.FlagValues()
+    module = importlib.import_module(f"deeplab_tf.commands.{name.replace('-', '_')}")
+    module.define_flags(values)
+    text = run_tool(name, "--help").out
+    body = text.partition(module.__doc__.strip())[2]
+    shown = re.findall(r"^  --(?:\[no\])?(\w+)", body, re.MULTILINE)
+    assert sorted(shown) == sorted([*values, "flagfile"])
+    headings = re.findall(r"^(\w.*):$", body, re.MULTILINE)
+    assert headings == [*values.flags_by_module_dict(), "Files with flags"]
+    assert not any(heading.startswith(("absl", "__main__", "deeplab_tf")) for heading in headings)
 
 
 def test_two_commands_do_not_share_flags():

@@ -127,6 +127,17 @@ def test_lists_of_paths(folder):
     done = run_tool("check_data", f"--data_dir={folder}")
     assert done.status == 0, done.err
     assert "train: 6 of 6 examples" in done.out
+    here = "".join(
+        f"{folder}/JPEGImages/{x}.jpg {folder}/SegmentationClass/{x}.png\n" for x in lines
+    )
+    split.write_text(here)
+    done = run_tool("check_data", f"--data_dir={folder}")
+    assert done.status == 0, done.err
+    assert "train: 6 of 6 examples" in done.out
+    assert done.out.splitlines()[-1] == (
+        f"next: deeplab-tf train --dataset=voc --data_dir={folder} --train_split=train "
+        "--model_dir=runs/data"
+    )
     split.write_text("../train_0000\n")
     done = run_tool("check_data", f"--data_dir={folder}", "--splits=train")
     assert f"{split}: '../train_0000' leads out of the data set's folder" in done.error

@@ -3,14 +3,17 @@
 import shutil
 from pathlib import Path
 
+import keras
 import pytest
 from absl import flags
 from tool_runner import run_tool
 
+from deeplab_tf import build_fcn
 from deeplab_tf.commands import configs, train
 from deeplab_tf.commands.parsing import parse_flags
 from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.data.synthetic import write_synthetic
+from deeplab_tf.training.freezing import train_only
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -58,12 +61,14 @@ def test_the_table_of_the_systems_is_up_to_date():
 
 
 def test_the_table_lists_what_is_published(tmp_path):
-    for name in ("voc_vgg16_7x7", "demo"):
+    for name in ("voc_vgg16_7x7", "voc_vgg16_aspp_l", "demo"):
         shutil.copy(ROOT / "configs" / f"{name}.flags", tmp_path)
     assert configs.table(tmp_path).splitlines() == [
-        "| configuration | data | network | parameters | mean IoU | with the CRF |",
-        "| --- | --- | --- | --- | --- | --- |",
-        "| voc_vgg16_7x7 | voc12_aug | vgg16, 7x7 | 134,346,581 | 64.38 | 67.64 |",
+        "| configuration | data | network | parameters | mean IoU | with the CRF | test |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| voc_vgg16_7x7 | voc12_aug | vgg16, 7x7 | 134,346,581 | 64.38 | 67.64 |  |",
+        "| voc_vgg16_aspp_l | voc12_aug | vgg16, aspp_l | 37,877,652 | 68.96 | 71.57 "
+        "| 72.6 with the CRF |",
     ]
 
 
@@ -85,3 +90,65 @@ def test_every_file_has_its_command_and_figure(path):
     text = path.read_text()
     assert f"deeplab-tf train --flagfile={path.stem} --data_dir=D" in text
     assert "# Published mean IoU, val: none." in text or configs.published(text)[0]
+
+
+# The figures that the papers give, val before and after the CRF and test.
+FIGURES = {
+    "voc_fcn32s_fixed": ("45.4", "", ""),
+    "voc_fcn32s": ("59.4", "", ""),
+    "voc_fcn16s": ("62.4", "", ""),
+    "voc_fcn8s": ("62.7", "", "62.7 (VOC 2011), 62.2 (VOC 2012)"),
+    "voc_fcn32s_mil": ("25.05", "", "25.66 (VOC 2012)"),
+    "voc_vgg16_large_fov_v1": ("62.25", "67.64", "70.3 with the CRF"),
+    "voc_vgg16_msc_large_fov": ("", "", "71.6 with the CRF"),
+    "voc_vgg16_large_fov_coco": ("", "", "72.7 with the CRF"),
+    "voc_vgg16_aspp_l": ("68.96", "71.57", "72.6 with the CRF"),
+    "voc_resnet101_aspp_l": ("76.35", "77.69", "79.7 with the CRF"),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_published_figures(name):
+    text = (ROOT / "configs" / f"{name}.flags").read_text()
+    assert configs.published(text) == FIGURES[name]
+
+
+def test_fcn_and_mil_are_of_voc_2011():
+    for path in CONFIGS:
+        settings = configs.read_settings(path.read_text())
+        is_fcn = settings.get("network") == "fcn"
+        assert is_fcn == (settings["dataset"] == "voc11_sbd"), path
+        assert not is_fcn or "train_split" not in settings  # the list "train"
+
+
+def test_scales_are_augmented_where_the_papers_do():
+    augmented = set()
+    for path in CONFIGS:
+        text = path.read_text()
+        settings = configs.read_settings(text)
+        if settings["scale_low"] != settings["scale_high"]:
+            augmented.add(path.stem)
+        if settings["backbone"] == "vgg16" and "deeplab" in settings.get("network", "deeplab"):
+            assert "em_adapt" in path.stem or "scale augmentation is published for" in text, path
+    assert augmented == {
+        "coco_resnet101",
+        "cityscapes_resnet101_aspp_l_aug",
+        "context_resnet101_aspp_l",
+        "context_resnet101_msc_coco_aug",
+        "person_part_resnet101_aspp_l",
+        "person_part_resnet101_large_fov",
+        "person_part_resnet101_msc_coco_aug",
+        "voc_resnet101_aspp_l",
+        "voc_resnet101_large_fov",
+        "voc_resnet101_msc_coco_aug",
+    }
+
+
+def test_fcn_32s_fixed_trains_the_class_layer_alone():
+    text = (ROOT / "configs" / "voc_fcn32s_fixed.flags").read_text()
+    with keras.StatelessScope(initialize_variables=False):  # without memory for the weights
+        model = build_fcn("vgg16", 32, weights=None)
+        assert train_only(model, configs.read_settings(text)["train_layers"]) == ["score_fc7"]
+        paths = [variable.path for variable in model.trainable_variables]
+    keras.backend.clear_session()  # or Keras would allocate the variables in its next scope
+    assert paths == ["score_fc7/kernel", "score_fc7/bias"]

@@ -76,18 +76,23 @@ def assert_pictures(found, expected):
         np.testing.assert_array_equal(cell, picture, err_msg=f"cell {place}")
 
 
-def test_the_first_picture_shows_the_beliefs(model, model_dir, photos, tmp_path):
+def test_the_first_picture_shows_the_probabilities(model, model_dir, photos, tmp_path):
     done = explain(model_dir, tmp_path / "out", *GIVEN_FLAGS, *photos)
     assert done.status == 0, done.err
     assert "2/2" in done.err
     names = [f"{name}_{what}.png" for name in ("one", "two.v2") for what in KINDS]
+    *_, wrote, following = done.out.splitlines()
+    assert wrote == f"wrote {', '.join(str(tmp_path / 'out' / name) for name in names)}"
+    assert following.startswith(f"next: deeplab-tf predict --model={model_dir} --crf_w1=")
+    out_dir = f"--out_dir={model_dir / 'predictions'}"
+    assert following.endswith(f" --crf {out_dir} {photos[0]} {photos[1]}")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     for path in photos:
         image = load_image(path)
         network = predict_probabilities(model, image)
-        beliefs = [network]
-        beliefs += [apply_crf(network, image, replace(GIVEN, iterations=n)) for n in SHOWN]
-        expected = [image, *(colorize_probabilities(belief, COLORS) for belief in beliefs)]
+        maps = [network]
+        maps += [apply_crf(network, image, replace(GIVEN, iterations=n)) for n in SHOWN]
+        expected = [image, *(colorize_probabilities(shown, COLORS) for shown in maps)]
         expected += [labels_picture(network), labels_picture(apply_crf(network, image, GIVEN))]
         found = cells(tmp_path / "out" / f"{path.stem}_iterations.png", columns=4)
         assert_pictures(found, expected)
@@ -141,7 +146,7 @@ def test_a_row_shows_each_value_once(model, model_dir, photos, tmp_path, flags, 
 
 
 def test_other_numbers_of_iterations(model, model_dir, photos, tmp_path):
-    flags = ["--belief_after=0,4", *GIVEN_FLAGS, "--flip"]
+    flags = ["--probabilities_after=0,4", *GIVEN_FLAGS, "--flip"]
     done = explain(model_dir, tmp_path / "out", *flags, photos[0])
     assert done.status == 0, done.err
     image = load_image(photos[0])
@@ -157,7 +162,7 @@ def test_parameters_from_a_file(model, model_dir, photos, tmp_path):
     compatibility[:, 0] = 0
     params = replace(GIVEN, compatibility=compatibility)
     params.save(tmp_path / "crf.json")
-    flags = [f"--crf_params={tmp_path / 'crf.json'}", "--belief_after=1", "--values_w1=1"]
+    flags = [f"--crf_params={tmp_path / 'crf.json'}", "--probabilities_after=1", "--values_w1=1"]
     done = explain(model_dir, tmp_path / "out", *flags, photos[0])
     assert done.status == 0, done.err
     image = load_image(photos[0])
@@ -174,8 +179,11 @@ def test_parameters_from_a_file(model, model_dir, photos, tmp_path):
         ([], "no image is given"),
         (["gone.png"], "gone.png: no such image; check the path"),
         (["one.png", "other/one.png"], "is also that of"),
-        (["--belief_after=1,two", "one.png"], "--belief_after=1,two: "),
-        (["--belief_after=-1", "one.png"], "--belief_after=-1: CRFParams: iterations must be"),
+        (["--probabilities_after=1,two", "one.png"], "--probabilities_after=1,two: "),
+        (
+            ["--probabilities_after=-1", "one.png"],
+            "--probabilities_after=-1: CRFParams: iterations must be",
+        ),
         (["--values_w2=many", "one.png"], "--values_w2=many: "),
         (["--values_sigma_beta=3,0", "one.png"], "--values_sigma_beta=3,0: CRFParams: sigma_beta"),
         (

@@ -30,7 +30,12 @@ def test_the_export_serves_what_predict_writes(model_dir, tmp_path):
     out, photo = tmp_path / "served", tmp_path / "photo.jpg"
     done = export(model_dir, out, *FLAGS)
     assert done.status == 0, done.err
-    assert f"SavedModel: {out}" in done.out
+    load = f"tf.saved_model.load('{out}').signatures['uint8'](images=images)"
+    assert done.out.splitlines() == [
+        f"SavedModel: {out}",
+        f"in TensorFlow: {load}",
+        f"next: deeplab-tf predict --model={out} --out_dir={out}_predictions IMAGE",
+    ]
     cv2.imwrite(str(photo), blocks(90, 121))
     done = run_tool("predict", f"--model={model_dir}", f"--out_dir={tmp_path}", *FLAGS, photo)
     assert done.status == 0, done.err

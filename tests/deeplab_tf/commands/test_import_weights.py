@@ -57,9 +57,14 @@ def test_the_model_on_disk_is_the_imported_one(file, tmp_path):
     assert done.status == 0, done.err
     lines = done.out.splitlines()
     assert lines[0].split() == ["block1_conv1", "conv1_1"]
-    assert lines[-5].split() == ["fc8", "fc8_voc12"]
-    assert lines[-4:-1] == ["filled 16 layers", "not filled: none", "in the file, not used: stray"]
-    assert lines[-1] == f"model: {out}, 21 classes: background, aeroplane, bicycle, ..."
+    assert lines[-7].split() == ["fc8", "fc8_voc12"]
+    assert lines[-6:-3] == ["filled 16 layers", "not filled: none", "in the file, not used: stray"]
+    assert lines[-3:] == [
+        f"model: {out}, 21 classes: background, aeroplane, bicycle, ...",
+        f"wrote {out}, {out.parent / 'labels.json'}",
+        f"next: deeplab-tf evaluate --model={out} --dataset=voc12 --data_dir=DATA_DIR --pad_to=513 "
+        "--crf",
+    ]
     model = load_model(out.parent)
     image = np.random.default_rng(0).integers(0, 256, (1, 33, 33, 3)).astype(np.float32)
     expected = import_caffemodel(file, "vgg16", "large_fov").model(image)
@@ -75,6 +80,10 @@ def test_a_model_to_train_on_for_other_classes(file, tmp_path):
     done = run(file, out, "--drop_classes", "--num_classes=7")
     assert done.status == 0, done.err
     assert "not filled: fc8\nin the file, not used: fc8_voc12, stray\n" in done.out
+    assert done.out.splitlines()[-1] == (
+        "next: deeplab-tf train --backbone=vgg16 --head=large_fov --preprocessing=deeplab "
+        f"--init_from={out} --pool_size=3 --data_dir=DATA_DIR --model_dir={tmp_path / 'run'}"
+    )
     assert load_model(out).output_shape[-1] == 7
     assert LabelSet.load(tmp_path / "labels.json") == PERSON_PART
     LabelSet.generic(21).save(tmp_path / "labels.json")

@@ -14,7 +14,7 @@ from deeplab_tf.evaluation import segment
 from deeplab_tf.export import export_saved_model
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.precision import with_precision
-from deeplab_tf.visualize import overlay
+from deeplab_tf.visualize import overlay_with_legend
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -65,9 +65,11 @@ def test_each_image_gets_labels_and_overlay(model, model_dir, photos, tmp_path):
         np.testing.assert_array_equal(load_label(label_path, 4), expected)
         # OpenCV shows a palette PNG in its palette's colors.
         np.testing.assert_array_equal(read_rgb(label_path), LABELS.color_table()[expected])
-        tinted = overlay(image, expected, LABELS.color_table())
+        tinted = overlay_with_legend(image, expected, LABELS)
         np.testing.assert_array_equal(read_rgb(out_dir / f"{path.stem}_overlay.png"), tinted)
     assert "2/2" in done.err
+    wrote, following = done.out.splitlines()  # nothing about plain images
+    assert wrote.startswith("wrote ") and following.startswith("next: ")
 
 
 def test_flags_reach_the_network_and_the_crf(model, model_dir, photos, tmp_path):
@@ -101,6 +103,54 @@ def test_the_network_in_16_bits(model, model_dir, photos, tmp_path):
     assert done.status == 0, done.err
     expected = segment(with_precision(model, "mixed_bfloat16"), load_image(photos[0]))
     np.testing.assert_array_equal(load_label(tmp_path / "out" / "one.png", 4), expected)
+
+
+@pytest.fixture
+def panorama(tmp_path):
+    path = tmp_path / "panorama.png"
+    cv2.imwrite(str(path), blocks(20, 1610)[..., ::-1])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("flags", "settings", "report"),
+    [
+        (
+            [],
+            {"max_side": 1500},
+            "scored at 1500x19 instead of 1610x20 pixels, labels at full size",
+        ),
+        (["--max_side=800", "--tile=100"], {"max_side": 800, "tile": 100}, "scored at 800x10 "),
+        (["--max_side=1610"], {}, ""),
+        (["--max_side=0"], {}, ""),
+        (["--tile=100"], {"tile": 100}, ""),
+    ],
+)
+def test_large_images_are_scored_smaller(
+    model, model_dir, panorama, tmp_path, flags, settings, report
+):
+    done = predict(model_dir, tmp_path / "out", *flags, panorama)
+    assert done.status == 0, done.err
+    expected = segment(model, load_image(panorama), **settings)
+    np.testing.assert_array_equal(load_label(tmp_path / "out" / "panorama.png", 4), expected)
+    assert done.out.count("0: no limit") == bool(report)
+    if report:
+        assert f"{panorama}: {report}" in done.out
+
+
+def test_all_large_images_are_reported_in_one_line(model_dir, photos, panorama, tmp_path):
+    done = predict(model_dir, tmp_path / "out", "--max_side=40", "--crf", panorama, *photos)
+    (line,) = [line for line in done.out.splitlines() if "scored at" in line]
+    assert "40x1 instead of 1610x20" in line and "and 2 more images likewise" in line
+
+
+def test_a_saved_model_scores_large_images_smaller(model, panorama, tmp_path):
+    export_saved_model(model, tmp_path / "served", LABELS)
+    done = predict(tmp_path / "served", tmp_path / "out", "--max_side=400", panorama)
+    assert "scored at 400x5 " in done.out
+    expected = segment(model, load_image(panorama), max_side=400)
+    found = load_label(tmp_path / "out" / "panorama.png", LABELS.num_classes)
+    assert np.mean(found == expected) > 0.999
 
 
 def test_without_labels_json_the_palette_is_that_of_voc(model, photos, tmp_path):
@@ -188,7 +238,7 @@ def test_a_line_says_what_was_done_to_an_image(model, model_dir, tmp_path):
     done = predict(model_dir, tmp_path / "out", folder)
     assert done.status == 0, done.err
     highest = 16 * int(image.max())
-    assert done.out.splitlines() == [
+    assert done.out.splitlines()[:-2] == [  # without the files written and the next command
         f"{folder / '12 bits.png'}: 16 bits per channel, read as 12 because no value is above"
         f" {highest}",
         f"{folder / 'alpha.png'}: alpha channel, which is dropped",
@@ -248,6 +298,8 @@ def test_a_saved_model_has_its_settings_inside(model, photos, tmp_path):
     for flag in ("--crf", "--crf_params=x.json", "--crf_w1=5", "--flip", BFLOAT16):
         error = predict(tmp_path / "served", tmp_path / "out", flag, photos[0]).error
         assert f"{flag.split('=')[0]} has no effect: " in error and "export it again" in error
+    error = predict(tmp_path / "served", tmp_path / "out", "--tile=99", photos[0]).error
+    assert "--tile has no effect on a SavedModel" in error and "give a .keras model" in error
     assert not (tmp_path / "out").exists()
 
 

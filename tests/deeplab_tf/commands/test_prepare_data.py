@@ -39,7 +39,7 @@ def test_prepares_and_says_how_to_train(tmp_path, archives):
     }
     assert "deeplab-tf configs" in lines[-2]
     assert lines[-1] == (
-        f"deeplab-tf train --dataset=voc12_aug --data_dir={data_dir}"
+        f"next: deeplab-tf train --dataset=voc12_aug --data_dir={data_dir}"
         " --train_split=train_aug --model_dir=runs/voc12_aug"
     )
     assert "preparing voc12_aug: 100%" in done.err and "image/s" in done.err
@@ -79,6 +79,7 @@ def test_a_folder(tmp_path):
     done = prepare(tmp_path, "folder", given, "--allow_data=void_object")
     assert done.status == 0, done.err
     assert "--train_split=train " in done.out.splitlines()[-1]
+    assert "--eval_images" not in done.out
 
 
 def test_the_command_is_what_the_shell_takes(tmp_path):
@@ -87,7 +88,7 @@ def test_the_command_is_what_the_shell_takes(tmp_path):
     given = f"--voc_dir={tmp_path}/it's mine"
     done = run_tool("prepare_data", "--dataset=folder", given, f"--data_dir={tmp_path}/my data")
     assert done.status == 0, done.err
-    command = done.out.splitlines()[-1]
+    command = done.out.splitlines()[-1].removeprefix("next: ")
     assert "published systems" not in done.out
     assert shlex.split(command) == [
         "deeplab-tf",

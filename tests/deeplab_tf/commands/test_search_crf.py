@@ -4,10 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
+from absl.flags import FlagValues
 from tiny_model import random_model
 from tool_runner import run_tool
 
 from crf import CRFParams
+from deeplab_tf.commands import search_crf
+from deeplab_tf.commands.parsing import parse_flags
 from deeplab_tf.data.image_files import load_pair
 from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.synthetic import write_synthetic
@@ -219,6 +222,33 @@ def test_another_grid_goes_on_from_the_points_that_are_known(
     assert "--crf_w1=3\n" not in (tmp_path / "best_crf.flags").read_text()
 
 
+def test_a_limit_above_the_number_of_images_takes_them_all(model_dir, data_dir, tmp_path):
+    done = search(model_dir, data_dir, tmp_path, "--rounds=0", "--limit=50")
+    assert "--limit=50: val lists 3 images; all are used" in done.out
+    assert "warning: the best of many points on 3 images may fit only these images" in done.out
+    assert "mean IoU on 3 images of val" in done.out
+
+
+@pytest.mark.parametrize(
+    ("count", "given", "points", "rounds"),
+    [
+        (49, [], 16, 1),
+        (50, [], 128, 2),
+        (49, ["--rounds=3"], 16, 3),
+        (49, ["--grid=v2"], 128, 1),
+        (49, ["--grid_sigma_alpha=30,40,50"], 48, 1),
+        (50, ["--rounds=0", "--grid=v1"], 288, 0),
+    ],
+)
+def test_few_images_get_few_points_unless_flags_say_more(count, given, points, rounds, capsys):
+    values = FlagValues()
+    search_crf.define_flags(values)
+    parse_flags(values, ["--model=M", "--data_dir=D", "--out_dir=O", *given])
+    grid, tried = search_crf.search_effort(values, search_crf.search_grid(values), count)
+    assert (len(grid.points()), tried) == (points, rounds)
+    assert ("few images: 16 coarse points" in capsys.readouterr().out) == (points == 16)
+
+
 def test_number_of_classes_must_agree(data_dir, tmp_path):
     random_model(VOC.num_classes).save(tmp_path / "best.keras")
     done = search(tmp_path, data_dir, tmp_path / "out")
@@ -247,7 +277,6 @@ def test_truths_without_a_class(model_dir, tmp_path):
         (["--model=nowhere"], "nowhere"),
         (["--data_dir=nowhere"], "nowhere: no such folder"),
         (["--split=test"], "test.txt: no such list"),
-        (["--limit=4"], "--limit=4: val lists 3 images"),
         (["--scales=0"], "--scales=0; give numbers above 0"),
         (["--grid_w1=3,x"], "--grid_*: could not convert string to float: 'x'"),
         (["--grid_w1=3,3"], "--grid_*: SearchGrid: w1 has values [3.0, 3.0]"),

@@ -114,7 +114,7 @@ def test_killed_and_restarted_training_goes_on_to_the_end(tmp_path, data_dir):
     resumed = run(f"--flagfile={flagfile}", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert f"continuing from step {step} of {step + 2}" in resumed.stdout
-    assert f"step {step + 2}: validation score" in resumed.stdout
+    assert f"step {step + 2}: mean IoU on 1 of the 2 images of val" in resumed.stdout
     assert "Warning" not in resumed.stderr
     assert "Sharding callback" not in resumed.stderr
     assert {p.name for p in model_dir.iterdir()} >= {"best.keras", "last.keras", "labels.json"}
@@ -156,7 +156,7 @@ def test_crf_train_goes_on_from_a_network_and_feeds_the_other_tools(tmp_path, da
     flags += ["--eval_every=2", "--learning_rate=1e-5"]
     done = run(*TINY, *CRF, *flags, f"--model_dir={joint}")
     assert done.returncode == 0, done.stderr
-    said = re.search(r"step 2: validation score (\S+)", done.stdout)
+    said = re.search(r"step 2: mean IoU after the CRF on .* of val (\S+)", done.stdout)
     learned = CRFParams.load(joint / "best_crf.json")
     assert (learned.sigma_alpha, learned.sigma_beta, learned.iterations) == (20, 10, 10)
     assert np.shape(learned.compatibility) == (num_classes, num_classes)
@@ -217,9 +217,10 @@ def test_sigterm_while_validating_is_status_0_and_the_training_goes_on(
     assert done.status == 0, done.err
     checkpoints = tmp_path / "model" / "checkpoints"
     assert f"stopped by SIGTERM after step 1 of 2: checkpoint {checkpoints / 'step-1'}" in done.out
+    assert done.out.endswith(f"\nnext: deeplab-tf train --model_dir={tmp_path / 'model'}\n")
     done = run_tool("train", *flags)
     assert done.status == 0, done.err
-    said = "continuing from step 1 of 2", "step 1: validation score", "step 2: validation score"
+    said = "continuing from step 1 of 2", "step 1: mean IoU on", "step 2: mean IoU on"
     assert all(text in done.out for text in said)
     assert [path.name for path in checkpoints.glob("*.index")] == ["step-2.index"]
 

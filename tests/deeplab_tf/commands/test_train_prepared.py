@@ -43,7 +43,7 @@ def test_from_archives_to_a_score(tmp_path):
         "--batch_size=3", "--crop_size=33", "--eval_images=1",
     )  # fmt: skip
     assert done.status == 0, done.err
-    assert "step 2: validation score" in done.out
+    assert "step 2: mean IoU on 1 of the 1 images of val" in done.out
     assert LabelSet.load(model / "labels.json") == VOC
     scores = tmp_path / "scores.json"
     done = run_tool(

@@ -1,11 +1,14 @@
 """The published systems' options of tools/train.py, two steps each on a tiny data set."""
 
+import absl.flags
 import keras
 import numpy as np
 import pytest
 from tool_runner import run_tool
 
 from deeplab_tf import build_deeplab
+from deeplab_tf.commands.flags import network
+from deeplab_tf.commands.parsing import parse_flags
 from deeplab_tf.data.synthetic import CLASSES, write_synthetic
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
@@ -93,6 +96,16 @@ def test_multi_scale_features_alone_are_trained(data_dir, tmp_path):
     assert model.get_layer("fc8").kernel.shape[2] == 8 + 640
 
 
+@pytest.mark.parametrize("given", [True, False])
+def test_fixed_upsampling_reaches_the_fcn(monkeypatch, given):
+    monkeypatch.setattr(network, "build_fcn", lambda *_, **options: options)
+    values = absl.flags.FlagValues()
+    network.define_network_flags(values)
+    flag = ["--fcn_fixed_upsampling"] if given else []
+    parse_flags(values, ["--network=fcn", "--backbone=vgg16", *flag])
+    assert network.build_network(values, 3) == {"fixed_upsampling": given}
+
+
 @pytest.mark.parametrize(
     "flags, said",
     [
@@ -106,6 +119,8 @@ def test_multi_scale_features_alone_are_trained(data_dir, tmp_path):
             "--foreground_portion has no effect without --objective=em_adapt",
         ),
         (["--network=fcn"], "--head has no effect on --network=fcn"),
+        (["--fcn_stride=16"], "--fcn_stride has no effect without --network=fcn"),
+        (["--fcn_fixed_upsampling"], "--fcn_fixed_upsampling has no effect without --network=fcn"),
         (["--init_from=absent.keras"], "no model absent.keras"),
         (["--crf_train", "--objective=mil"], "--objective=mil does not train a CRF"),
     ],

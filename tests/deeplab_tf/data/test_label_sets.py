@@ -13,6 +13,7 @@ from deeplab_tf.labels import VOID
     [
         ("voc12", 21, "background", "tvmonitor"),
         ("voc12_aug", 21, "background", "tvmonitor"),
+        ("voc11_sbd", 21, "background", "tvmonitor"),
         ("coco_voc", 21, "background", "tvmonitor"),
         ("pascal_context", 60, "background", "wood"),
         ("person_part", 7, "background", "lower_legs"),

@@ -27,6 +27,32 @@ def test_a_line_is_a_name_or_two_paths(line, entry):
     assert parse_entry(line) == entry
 
 
+def test_absolute_paths_in_the_folder(tmp_path):
+    folder = tmp_path / "data"
+    (folder / "JPEGImages").mkdir(parents=True)
+    given = tmp_path / "link"
+    given.symlink_to(folder)
+    for place, data_dir in ((folder, given), (given, folder), (folder, folder)):
+        image, label = f"{place}/JPEGImages/b c.jpg", f"{place}/SegmentationClass/b c.png"
+        expected = Entry("b c", "JPEGImages/b c.jpg", "SegmentationClass/b c.png")
+        assert parse_entry(f"{image} {label}", data_dir) == expected
+        assert parse_entry(image, data_dir) == Entry("b c")
+    for data_dir in (folder, given):  # as in VOC's lists
+        assert parse_entry("/JPEGImages/a.jpg", data_dir) == Entry("a")
+    with pytest.raises(InputError, match="leads out of the data set's folder"):
+        parse_entry(f"{folder}/../a.jpg", folder)
+
+
+def test_files_outside_of_the_folder_are_named(tmp_path):
+    (tmp_path / "data").mkdir()
+    image, label = tmp_path / "a.jpg", tmp_path / "a.png"
+    image.touch()
+    (tmp_path / "list.txt").write_text(f"{image} {label}\n")
+    message = rf"list\.txt: '{image}' is outside of the data set's folder {tmp_path / 'data'}; move"
+    with pytest.raises(InputError, match=message):
+        read_entries(tmp_path / "list.txt", tmp_path / "data")
+
+
 @pytest.mark.parametrize("line", ["../a", "x/../../a.jpg", "a.jpg ../a.png", "/.."])
 def test_no_line_leads_out_of_the_folder(tmp_path, line):
     (tmp_path / "list.txt").write_text(f"fine\n{line}\n")

@@ -75,14 +75,25 @@ def test_lists_of_paths_and_of_file_names(data_dir):
     assert find_files(data_dir, parse_entry("a.jpg a.png")) == (images / "a.jpg", labels / "a.png")
 
 
+def test_lists_of_absolute_paths(data_dir, monkeypatch):
+    image, label = data_dir / "JPEGImages" / "a.jpg", data_dir / "SegmentationClass" / "a.png"
+    _write_list(data_dir, "train", f"{image} {label}\n")
+    assert read_split(data_dir, "train") == [Example("a", str(image), str(label))]
+    monkeypatch.chdir(data_dir.parent)
+    (example,) = read_split(data_dir.name, "train")
+    assert example.image == f"{data_dir.name}/JPEGImages/a.jpg"
+
+
 def test_lists_stay_in_the_folder(data_dir, tmp_path_factory):
     outside = tmp_path_factory.mktemp("outside")
     for path in data_dir.rglob("a.*"):
         (outside / path.name).write_bytes(path.read_bytes())
-    for line in (f"{outside}/a", f"{outside}/a.jpg {outside}/a.png"):
-        _write_list(data_dir, "train", line)
-        with pytest.raises(InputError, match=rf"^{data_dir}/.*a\.jpg: no such image"):
-            read_split(data_dir, "train")
+    _write_list(data_dir, "train", f"{outside}/a")
+    with pytest.raises(InputError, match=rf"^{data_dir}/.*a\.jpg: no such image"):
+        read_split(data_dir, "train")
+    _write_list(data_dir, "train", f"{outside}/a.jpg {outside}/a.png")
+    with pytest.raises(InputError, match=rf"train\.txt: '{outside}/a\.jpg' is outside of the data"):
+        read_split(data_dir, "train")
     _write_list(data_dir, "train", f"../../{outside.name}/a")
     with pytest.raises(InputError, match=r"train\.txt: .* leads out of the data set's folder"):
         read_split(data_dir, "train")

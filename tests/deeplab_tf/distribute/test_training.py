@@ -124,7 +124,7 @@ def test_two_workers_train_by_the_tool_and_leave_an_ordinary_training(tmp_path):
         chief, other = (ended(process) for process in processes)
     assert [chief.status, other.status] == [0, 0], (chief, other)
     assert "batch normalization uses the whole batch on all 2 devices" in chief.out
-    assert "step 2: validation score" in chief.out and "2 steps done" in chief.out
+    assert "step 2: mean IoU on" in chief.out and "2 steps done" in chief.out
     assert other.out == ""
     names = {path.name for path in model_dir.iterdir()}
     assert names >= {"best.keras", "last.keras", "labels.json", "checkpoints", "train"}

@@ -19,7 +19,12 @@ from deeplab_tf.evaluation.inference import (
     segment,
     upsampled_scores,
 )
+from deeplab_tf.evaluation.photographs import enlarge, shrink
 from deeplab_tf.labels import MEAN_RGB
+from deeplab_tf.models import build_deeplab
+from deeplab_tf.models.multiscale import fuse_scales
+
+THREE_SCALES = (1.0, 0.75, 0.5)  # those of DeepLab v2
 
 
 def softmax(scores):
@@ -93,6 +98,83 @@ def test_scales_of_a_model():
     np.testing.assert_allclose(probabilities, softmax(image), atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("size", "settings"),
+    [
+        ((33, 49), {}),
+        ((31, 50), {}),
+        ((5, 1), {}),
+        ((31, 50), {"pad_to": 65}),
+        ((31, 50), {"flip": True}),
+        ((31, 50), {"pad_to": 60, "flip": True}),
+        ((75, 130), {"tile": 40}),
+        ((75, 130), {"tile": 33, "pad_to": 49, "flip": True}),
+    ],
+)
+def test_scales_equal_a_network_of_several_scales(size, settings):
+    model, image = random_model(), blocks(*size)
+    expected = predict_probabilities(fuse_scales(model, THREE_SCALES), image, **settings)
+    found = predict_probabilities(model, image, THREE_SCALES, **settings)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert not np.allclose(predict_probabilities(model, image, **settings), expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("pad_to", [None, 257])
+def test_scales_equal_a_deeplab_of_several_scales(deeplab, pad_to):
+    image = blocks(187, 250)
+    (single,) = (layer for layer in deeplab.layers if isinstance(layer, keras.Model))
+    expected = predict_probabilities(deeplab, image, pad_to=pad_to)
+    found = predict_probabilities(single, image, THREE_SCALES, pad_to=pad_to)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(predict_probabilities(single, image, pad_to=pad_to) - expected).max() > 0.1
+
+
+@pytest.fixture(scope="module")
+def deeplab():
+    """A network of three scales with random weights, whose scores differ by about 1."""
+    model = build_deeplab("mobilenet", "large_fov", 4, weights=None, scales=THREE_SCALES)
+    *_, kernel, _ = model.weights
+    scores = model(tf.constant(blocks(65, 65)[None], tf.float32))
+    kernel.assign(kernel / np.std(scores))
+    return model
+
+
+def test_the_padded_image_is_resized():
+    """First padded, then resized: at scale one half a network sees half of the padded size."""
+    seen = []
+
+    def network(images, training):
+        seen.append(images)
+        return images[:, ::8, ::8]
+
+    images = tf.fill((2, 8, 17, 3), 7.0)
+    upsampled_scores(network, images, 8, (1, 0.5), pad_to=30)
+    whole, half = seen
+    assert whole.shape == (2, 33, 33, 3) and half.shape == (2, 17, 17, 3)
+    np.testing.assert_allclose(half, whole[:, ::2, ::2], rtol=1e-6)
+    np.testing.assert_allclose(half[:, 4:], np.broadcast_to(MEAN_RGB, (2, 13, 17, 3)), rtol=1e-6)
+
+
+def test_the_maximum_is_taken_before_upsampling():
+    """Cells 0, 100, 0 and 60, 60 become 60, 100, 60; at full size, pixel 4 would be 60."""
+    cells = {17: [0.0, 100.0, 0.0], 9: [60.0, 60.0]}
+
+    def network(images, training):
+        return tf.reshape(cells[images.shape[2]], (1, 1, -1, 1))
+
+    scores = upsampled_scores(network, tf.zeros((1, 1, 17, 3)), 8, (1, 0.5))[0, 0, :, 0]
+    np.testing.assert_allclose(scores[:9:4], [60, 80, 100])
+    np.testing.assert_allclose(scores[12:], [80, 75, 70, 65, 60])
+
+
+def test_large_scales_keep_their_resolution():
+    """At scale 2 a cell lies on every fourth pixel; at scale 1 the cells see only zeros."""
+    image = tf.constant([0.0, 0, 0, 0, 100, 0, 0, 0, 0])[None, None, :, None] * tf.ones(3)
+    for scales in ((2,), (1, 2)):
+        scores = upsampled_scores(color_model(), image, 8, scales)[0, 0, :, 0]
+        np.testing.assert_allclose(scores, [0, 25, 50, 75, 100, 75, 50, 25, 0])
+
+
 def test_flip_makes_mirrored_images_equal():
     model, image = random_model(), blocks(30, 43)
     for flip, equal in ((True, True), (False, False)):
@@ -110,11 +192,10 @@ def test_flip_averages_scores():
 
 
 @pytest.mark.parametrize("tile", [17, 64])
-@pytest.mark.parametrize("scales", [(1,), (1, 0.5)])
-def test_tiles_of_a_pointwise_model_join_without_seams(tile, scales):
+def test_tiles_of_a_pointwise_model_join_without_seams(tile):
     image, model = blocks(75, 130), color_model(factor=0.02)
-    whole = predict_probabilities(model, image, scales)
-    tiled = predict_probabilities(model, image, scales, tile=tile)
+    whole = predict_probabilities(model, image)
+    tiled = predict_probabilities(model, image, tile=tile)
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
 
 
@@ -148,8 +229,9 @@ def test_images_of_many_sizes_share_one_graph():
     model = random_model()
     for size in ((20, 30), (30, 20), (41, 41), (1, 7)):
         predict_probabilities(model, blocks(*size))
-    (graph,) = inference._networks[model]._graphs.values()
-    assert graph.experimental_get_tracing_count() == 1
+        predict_probabilities(model, blocks(*size), (1, 0.5), flip=True)
+    graphs = inference._networks[model]._graphs.values()
+    assert [graph.experimental_get_tracing_count() for graph in graphs] == [1, 1]
 
 
 def test_a_model_may_be_trained_between_calls():
@@ -217,6 +299,23 @@ def test_segment_with_crf():
     np.testing.assert_array_equal(segment(model, image, params), most_probable(refined))
 
 
+@pytest.mark.parametrize("crf", [None, CRFParams(sigma_alpha=10, sigma_beta=20, iterations=2)])
+def test_segment_of_a_photograph(crf):
+    """Network and CRF see the reduced image; the labels have the photograph's size."""
+    model, image = random_model(), blocks(50, 90)
+    small = shrink(image, 60)
+    assert small.shape == (33, 60, 3)
+    expected = enlarge(segment(model, small, crf, return_probabilities=True), (50, 90))
+    found = segment(model, image, crf, max_side=60, return_probabilities=True)
+    np.testing.assert_array_equal(found, expected)
+    label = segment(model, image, crf, max_side=60)
+    assert label.dtype == np.uint8
+    np.testing.assert_array_equal(label, expected.argmax(-1))
+    whole = segment(model, image, crf)
+    assert (label != whole).any()
+    np.testing.assert_array_equal(segment(model, image, crf, max_side=90), whole)
+
+
 def test_input_that_the_crf_refuses():
     probabilities = np.full((3, 4, 2), 0.9, np.float32)
     with pytest.raises(InputError, match=r"CRF: .*sum to one"):
@@ -230,7 +329,9 @@ def test_input_that_the_crf_refuses():
         (np.zeros((4, 4), np.uint8), {}, "give uint8 RGB"),
         (np.zeros((4, 0, 3), np.uint8), {}, "give uint8 RGB"),
         (np.zeros((4, 4, 4), np.uint8), {}, "give uint8 RGB"),
-        (None, {}, "image is None"),
+        (None, {}, "image is None, which cv2.imread returns for a file that it cannot read"),
+        ("a.jpg", {}, "image is a str; give an array, uint8 RGB"),
+        ([[[1, 2, 3]]], {}, "image is a list; give an array, uint8 RGB"),
         (np.zeros((4, 4, 3), np.uint8), {"scales": ()}, "scales"),
         (np.zeros((4, 4, 3), np.uint8), {"scales": (1, 0)}, "scales"),
         (np.zeros((4, 4, 3), np.uint8), {"flip": 0.5}, "flip"),

@@ -14,6 +14,7 @@ from deeplab_tf.models.atrous_layers import (
     AtrousConv2D,
     AtrousPooling2D,
     SampledGlobalAveragePooling2D,
+    SampledGlobalMaxPooling2D,
     WindowPadding2D,
 )
 
@@ -95,6 +96,7 @@ def test_pooling_by_hand():
 def test_global_mean_over_the_original_cells():
     x = np.arange(16.0).reshape(1, 4, 4, 1)
     assert SampledGlobalAveragePooling2D(2)(x)[0, 0] == np.mean([0, 2, 8, 10])
+    assert SampledGlobalMaxPooling2D(2)(x)[0, 0] == 10
 
 
 @pytest.mark.parametrize(
@@ -104,6 +106,7 @@ def test_global_mean_over_the_original_cells():
         WindowPadding2D((3, 3), (2, 2), 2, "centered", extra=(1, 0), keep_size=False),
         AtrousPooling2D("average", (2, 2), dilation_rate=3),
         SampledGlobalAveragePooling2D(2, keepdims=True),
+        SampledGlobalMaxPooling2D(2),
     ],
 )
 def test_saved_and_loaded(layer, tmp_path):

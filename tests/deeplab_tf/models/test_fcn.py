@@ -62,6 +62,15 @@ def test_a_new_network_gives_zeros_and_learns_all_but_the_last_layer(fcn8):
     assert "upscore8" not in trained
 
 
+def test_fixed_upsampling_trains_the_convolutions_alone(fcn8):
+    model = build_fcn(stride=8, num_classes=3, weights=None, fixed_upsampling=True)
+    learned, fixed = ({w.path for w in one.trainable_variables} for one in (fcn8, model))
+    assert learned - fixed == {"upscore2_pool4/kernel", "upscore2_pool3/kernel"}
+    assert fixed < learned
+    for name, factor in (("upscore2_pool4", 2), ("upscore2_pool3", 2), ("upscore8", 8)):
+        np.testing.assert_allclose(weights_of(model, name)[0], bilinear(factor, 3), atol=1e-6)
+
+
 @pytest.mark.parametrize("stride", [32, 16, 8])
 def test_scores_as_described(fcn8, stride):
     model = fcn8 if stride == 8 else build_fcn(stride=stride, num_classes=3, weights=None)
@@ -90,7 +99,7 @@ def test_scores_as_described(fcn8, stride):
 
 
 def test_bilinear_start_by_hand():
-    layer = fcn._upsampling(1, 2)
+    layer = fcn._upsampling(1, 2, trainable=False)
     line = tf.reshape(tf.constant([0.0, 4.0, 8.0]), (1, 3, 1, 1))
     rows = layer(tf.tile(line, (1, 1, 3, 1)))[0, :, 2, 0]
     # A quarter of the way from cell to cell; outside the map there are zeros.

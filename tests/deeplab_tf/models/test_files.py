@@ -95,7 +95,7 @@ def test_a_missing_or_damaged_model_gives_a_one_line_error(tmp_path, name):
         ("cut.keras", "damaged or cut off; copy or save it again"),
         ("other.pth", "a zip file but not a Keras model"),
         ("best.keras.bak", "rename it so that it ends in .keras"),
-        ("weights.weights.h5", "weights without a network; .*build_deeplab.*weights="),
+        ("weights.weights.h5", "weights without their network; .*build_deeplab.*save"),
         ("weights.keras", "HDF5 file; rename it so that it ends in .h5"),
     ],
 )

@@ -92,6 +92,17 @@ def test_dropout_after_fc6_and_fc7(vgg16):
     assert vgg16.get_layer("fc6").filters == vgg16.get_layer("fc7").filters == 8
 
 
+def test_dropout_after_both_layers_of_every_feature_branch(vgg16):
+    for name in ("image", "pool1", "pool2", "pool3", "pool4"):
+        for number in (1, 2):
+            relu, drop = (vgg16.get_layer(f"msf_{name}_{x}{number}") for x in ("relu", "drop"))
+            assert drop.rate == 0.5 and drop.input is relu.output
+        assert vgg16.get_layer(f"msf_{name}_conv2").input is (
+            vgg16.get_layer(f"msf_{name}_drop1").output
+        )
+    assert vgg16.get_layer("msf_features").input[0] is vgg16.get_layer("msf_image_drop2").output
+
+
 @pytest.mark.parametrize("size", [(33, 41), (40, 39)])
 def test_every_feature_branch_is_two_layers_centered_on_the_cells(vgg16, size):
     names = ["preprocessing", *(f"block{block}_pool" for block in (1, 2, 3, 4))]

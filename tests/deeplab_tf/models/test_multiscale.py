@@ -23,12 +23,19 @@ def test_maximum_over_scales():
 
     def score(resized):
         sizes.append(tuple(resized.shape[1:3]))
-        return resized * (-1.0 if len(sizes) == 2 else 1.0)
+        return resized[:, ::8, ::8] * (-1.0 if len(sizes) == 2 else 1.0)
 
-    fused = maximum_over_scales(score, tf.constant(IMAGE), (1, 0.75, 0.5))
+    fused = maximum_over_scales(score, tf.constant(IMAGE), (1, 0.75, 0.5), 8)
     assert sizes == [(33, 49), (25, 37), (17, 25)]
-    half = resize_aligned(IMAGE[:, ::2, ::2], 33, 49)
-    np.testing.assert_allclose(fused, np.maximum(IMAGE, half), atol=1e-6)
+    half = resize_aligned(IMAGE[:, ::16, ::16], 5, 7)
+    np.testing.assert_allclose(fused, np.maximum(IMAGE[:, ::8, ::8], half), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(33, 49), (31, 50), (1, 9)])
+def test_a_function_and_a_network_of_several_scales_agree(network, size):
+    images, scales = tf.random.uniform((1, *size, 3), seed=1), (1.0, 0.75, 0.5)
+    found = maximum_over_scales(network, images, scales, 8)
+    np.testing.assert_allclose(found, fuse_scales(network, scales)(images), atol=1e-6)
 
 
 def test_fused_network(network, tmp_path):

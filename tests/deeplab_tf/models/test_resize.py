@@ -14,6 +14,7 @@ from deeplab_tf.models.resize import (
     find_output_stride,
     resize_aligned,
     scale_aligned,
+    scaled_size,
     upsample_scores,
 )
 
@@ -22,6 +23,19 @@ def test_lengths_as_published():
     images = tf.zeros((1, 321, 41, 3))
     sizes = [scale_aligned(images, scale).shape[1:3] for scale in (1, 0.75, 0.5)]
     assert sizes == [(321, 41), (241, 31), (161, 21)]
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(0.35, 64), (0.65, 118), (0.7, 127), (1.1, 199)])
+def test_whole_lengths_are_exact_in_every_graph(scale, expected):
+    """180 times the scale is a whole number, which binary fractions miss by their rounding."""
+    images = tf.zeros((1, 181, 1, 3))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3))])
+    def scaled(images):
+        return scale_aligned(images, scale)
+
+    assert scale_aligned(images, scale).shape[1] == scaled(images).shape[1] == expected
+    assert scaled_size(images, scale) == (expected, 1)
 
 
 def test_corners_keep_their_values():

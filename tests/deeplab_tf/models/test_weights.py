@@ -65,6 +65,16 @@ def test_a_whole_deeplab(deeplab, tmp_path, name):
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_whole_deeplab_is_not_taken_for_its_backbone(tmp_path):
+    """At output stride 16 the layers of VGG-16 have the classes of the plain backbone's."""
+    model = deeplab_tf.build_deeplab(
+        "vgg16", "large_fov", 2, output_stride=16, weights=None, fc_channels=8
+    )
+    model.save_weights(tmp_path / "whole.weights.h5")
+    found = read_weights("vgg16", tmp_path / "whole.weights.h5")
+    assert found.backbone is None and found.whole == tmp_path / "whole.weights.h5"
+
+
 def test_fc6_and_fc7_from_the_classifier():
     rng = np.random.default_rng(0)
     kernel6 = rng.normal(size=(7, 7, 16, 4096)).astype("float32")
@@ -110,7 +120,7 @@ def test_bad_files(trained, tmp_path):
     def refused(name, *needles):
         one_line(lambda: read_weights("mobilenet", tmp_path / name), name, *needles)
 
-    refused("none.h5", "no weights file")
+    refused("none.h5", "no weights file", "none for random weights (in Python: weights=None)")
     (tmp_path / "text.h5").write_text("not HDF5 at all")
     refused("text.h5", "not a .h5 file, or damaged")
     (tmp_path / "w.caffemodel").write_text("x")
@@ -138,7 +148,11 @@ def test_download_without_a_network(monkeypatch):
         raise Exception("URL fetch failure on https://example.org/w.h5: None -- refused")
 
     monkeypatch.setattr(keras.applications, "ResNet50", offline)
-    one_line(lambda: read_weights("resnet50", "imagenet"), "resnet50", "weights=None")
+    one_line(
+        lambda: read_weights("resnet50", "imagenet"),
+        "resnet50",
+        "give --weights=none (random; in Python: weights=None)",
+    )
 
 
 def dense_layers(**units):

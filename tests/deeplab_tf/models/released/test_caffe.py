@@ -319,8 +319,39 @@ def test_other_poolings(tmp_path, quick):
     net.note("fc8_pascal", "Convolution", CLASSES)
     net.note("fc6", "Convolution", [np.ones((8, 512, 3, 3))])
     path = net.write(tmp_path / "v1_plain.caffemodel")
-    refused(lambda: large_fov(path), path, "a maximum of 2x2, stride 2, pad 1 in the file")
+    refused(
+        lambda: large_fov(path), path, "a maximum of 2x2, stride 2, pad 1 in the file", "pool_size"
+    )
     assert "fc8" in large_fov(path, pool_size=2).used
+
+
+@pytest.fixture
+def short_resnet(monkeypatch):
+    """Import into a network of three of ResNet-101's layers and a class layer."""
+    images = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 7, name="conv1_conv")(images)
+    x = keras.layers.BatchNormalization(name="conv1_bn")(x)
+    x = keras.layers.Conv2D(4, 3, dilation_rate=2, name="conv4_block1_2_conv")(x)
+    model = keras.Model(images, keras.layers.Conv2D(2, 1, name="fc8")(x))
+    monkeypatch.setattr(import_caffe, "build_deeplab", lambda *_, **__: model)
+
+
+def test_the_imagenet_resnet_is_a_start_and_nothing_else(tmp_path, short_resnet):
+    net = CaffeNetwork()  # as released for ImageNet: no padding at pool1, no dilation
+    x = net.conv("conv1", np.zeros((3, 9, 9)), 4, 7, pad=3, stride=2, bias=False)
+    x = net.scale("scale_conv1", net.batch_norm("bn_conv1", x))
+    net.conv("res4a_branch2b", net.pool("pool1", x, 3, 2, 0), 4, 3, pad=1, bias=False)
+    net.note("fc1000", "Convolution", CLASSES)
+    path = net.write(tmp_path / "ResNet-101-model.caffemodel")
+    refused(
+        lambda: import_caffemodel(path, "resnet101", "plain"),
+        f"{path}: pool1 is a maximum of 3x3, stride 2, pad 0 in the file but a maximum of 3x3, "
+        "stride 2, pad 1 in the authors' networks, so scores would differ; to start a training "
+        "from its weights, without the class layers, give drop_classes and num_classes",
+    )
+    done = import_caffemodel(path, "resnet101", "plain", num_classes=2, drop_classes=True)
+    assert set(done.used) == {"conv1_conv", "conv1_bn", "conv4_block1_2_conv"}
+    assert (done.missing, done.unused) == (("fc8",), ("fc1000",))
 
 
 def test_damaged_files_are_refused(tmp_path):

@@ -1,0 +1,43 @@
+"""Constants of the permutohedral lattice that every engine takes from here.
+
+A point close to the border of two simplices goes to one or the other by its last bit, and a vertex
+that only this point has changes what the blur gives. So the engines, like the authors' code,
+compute in float32, with these constants and in one order: divide a feature by its sigma, multiply
+it by its scale, elevate from the last coordinate to the first, and round to the nearest even.
+"""
+
+import math
+
+import numpy as np
+
+
+def elevation_scales(d):
+    """Factors of the features, already divided by the sigmas, before they are elevated.
+
+    Adams, Baek and Davis 2010, section 3.1: the diagonal of E, with a factor that gives splat, blur
+    and slice together a standard deviation of 1. As in the authors' code, the deviation is
+    rounded to float32 before it is multiplied.
+
+    Args:
+      d: number of features.
+
+    Returns:
+      float32 (d,).
+    """
+    deviation = np.float64(np.float32(math.sqrt(2 / 3) * (d + 1)))
+    index = np.arange(d)
+    return (1 / np.sqrt((index + 1) * (index + 2)) * deviation).astype(np.float32)
+
+
+def scaled_values(count, sigma, scale):
+    """What the values 0, 1, ..., count - 1 of a feature become before they are elevated.
+
+    Args:
+      count: number of values.
+      sigma: standard deviation of the kernel in this feature.
+      scale: the feature's entry of `elevation_scales`.
+
+    Returns:
+      float32 (count,).
+    """
+    return np.arange(count, dtype=np.float32) / np.float32(sigma) * scale

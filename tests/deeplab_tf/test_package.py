@@ -1,0 +1,38 @@
+"""What `import deeplab_tf` alone gives."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+import deeplab_tf
+
+# Names that somebody reaches for behind each module that the package's docstring names.
+USED = {
+    "data": "open_dataset",
+    "evaluation": "ConfusionMatrix",
+    "export": "export_saved_model",
+    "models": "build_deeplab",
+    "training": "Trainer",
+}
+
+
+def test_the_docstring_names_the_modules():
+    sentence = re.search("The modules (.*?) hold", deeplab_tf.__doc__, re.DOTALL)[1]
+    assert sorted(re.findall(r"`(\w+)`", sentence)) == sorted(USED)
+    assert set(USED) <= set(dir(deeplab_tf))
+
+
+def test_its_modules_are_attributes():
+    chains = [f"deeplab_tf.{module}.{name}" for module, name in USED.items()]
+    code = f"import deeplab_tf; print(*[x.__name__ for x in ({', '.join(chains)})])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.stdout.split() == list(USED.values()), done.stderr
+
+
+def test_another_name_is_no_attribute():
+    with pytest.raises(AttributeError, match="has no attribute 'trainin'"):
+        _ = deeplab_tf.trainin
