@@ -1,5 +1,6 @@
 """What label values mean: class names and colors, the void value, and the mean image color."""
 
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,11 @@ def mean_color(channels):
     return *MEAN_RGB, *[MEAN_FURTHER] * (channels - 3)
 
 
+# The remedy for a single class. Every pixel gets one of the classes, so a network with one class is
+# always right and learns nothing.
+ADD_BACKGROUND = "name a background too: 2 classes, index 0 for the background and 1 for the class"
+
+
 def voc_colors(n):
     """The first `n` colors of the PASCAL VOC palette.
 
@@ -57,7 +63,7 @@ class LabelSet:
     """The classes of a data set, in the order of their indices.
 
     Args:
-      names: the class names, one per index, all different.
+      names: the class names, one per index, at least two, all different.
       colors: one RGB color (r, g, b) per class, each value 0..255.
       void_color: the RGB color of void, label value 255.
 
@@ -78,8 +84,10 @@ class LabelSet:
         object.__setattr__(self, "names", tuple(self.names))
         object.__setattr__(self, "colors", tuple(_rgb(color) for color in self.colors))
         object.__setattr__(self, "void_color", _rgb(self.void_color))
-        if not 1 <= len(self.names) <= VOID:
-            raise InputError(f"{len(self.names)} class names; give between 1 and {VOID}")
+        if len(self.names) == 1:
+            raise InputError(f"{self.names[0]!r} is the only class; {ADD_BACKGROUND}")
+        if not 2 <= len(self.names) <= VOID:
+            raise InputError(f"{len(self.names)} class names; give between 2 and {VOID}")
         repeated = sorted({name for name in self.names if self.names.count(name) > 1})
         if repeated:
             raise InputError(f"class name {repeated[0]!r} is given twice; names must differ")
@@ -136,6 +144,50 @@ class LabelSet:
     def in_voc_colors(cls, names):
         """Classes of these names in the colors of the VOC palette."""
         return cls(names, voc_colors(len(names)).tolist())
+
+
+@dataclass(frozen=True)
+class LabelEncoding:
+    """What the values and colors in the label files of a data set mean.
+
+    Args:
+      classes: for each value of the files, from 0, its class index, or `VOID` if it is ignored;
+        the value 255 is always void.
+      colors: an RGB color for each value, to read RGB labels; None if labels hold only values.
+
+    Example:
+      >>> LabelEncoding((VOID, 0, 1)).to_classes(np.uint8([[0, 1, 2, 255]]))
+      array([[255,   0,   1, 255]], dtype=uint8)
+    """
+
+    classes: tuple[int, ...]
+    colors: tuple[tuple[int, int, int], ...] | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "classes", tuple(self.classes))
+        if self.colors is not None:
+            object.__setattr__(self, "colors", tuple(_rgb(color) for color in self.colors))
+
+    @classmethod
+    def plain(cls, num_classes):
+        """The encoding of files that hold class indices."""
+        return cls(tuple(range(num_classes)))
+
+    @property
+    def num_values(self):
+        """Number of values that files may hold, 255 not counted."""
+        return len(self.classes)
+
+    def to_classes(self, values):
+        """Turn the values of a file, uint8 of any shape, into class indices, 255 = void."""
+        is_plain = self.classes == tuple(range(self.num_values))
+        return values if is_plain else self._table[values]
+
+    @functools.cached_property
+    def _table(self):
+        table = np.full(256, VOID, np.uint8)
+        table[: self.num_values] = self.classes
+        return table
 
 
 def _rgb(color):

@@ -17,7 +17,7 @@ from deeplab_tf.commands.outputs import (
     training_flags,
 )
 from deeplab_tf.data.checks import accepted_kinds, check_dataset, offenders_picture, open_lists
-from deeplab_tf.data.datasets import label_colors
+from deeplab_tf.data.datasets import label_encoding
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import write_file
 from deeplab_tf.visualize import encode_picture
@@ -77,7 +77,7 @@ def check(flags):
     return check_dataset(
         splits,
         label_set,
-        label_colors(*place),
+        label_encoding(*place),
         channels=flags.channels,
         sample=flags.sample,
         allow=[*accepted_kinds(flags.dataset), *flags.allow_data],

@@ -113,7 +113,7 @@ def main(flags):
     index, count = worker(strategy)
     model, trained = open_model(flags)
     params = crf_params(flags, model.output_shape[-1])
-    examples, label_set, colors = open_examples(flags, model.output_shape[-1])
+    examples, label_set, encoding = open_examples(flags, model.output_shape[-1])
     files = plan_predictions(flags, examples, label_set)
     if is_chief(strategy):
         warn_of_names(flags, trained, label_set)
@@ -121,7 +121,7 @@ def main(flags):
 
     confusions = [ConfusionMatrix(label_set.num_classes) for _ in range(2 if params else 1)]
     part = examples[index::count]  # this worker's
-    found = predict_examples(model, part, params, colors, **segment_settings(flags))
+    found = predict_examples(model, part, params, encoding, **segment_settings(flags))
     bar = tqdm(found, total=len(part), unit="image", disable=not is_chief(strategy))
     # Rounded up, so that at most --panel_rows images are kept.
     shown_every = max(1, -(-len(part) // flags.panel_rows)) if flags.panel_out else None
@@ -143,8 +143,8 @@ def main(flags):
 
 
 def open_examples(flags, num_classes):
-    """Open the data set: the chosen examples, its classes, and the colors of RGB labels."""
-    examples, label_set, colors = open_split(flags, flags.split, need_labels=False)
+    """Open the data set: the chosen examples, its classes, and the encoding of its labels."""
+    examples, label_set, encoding = open_split(flags, flags.split, need_labels=False)
     labeled = [example for example in examples if example.label]
     if labeled and len(labeled) < len(examples):
         open_split(flags, flags.split)  # raises an error that names the missing label
@@ -154,7 +154,7 @@ def open_examples(flags, num_classes):
             f"--skip={flags.skip}: {flags.split} has only {len(examples)} images; give a"
             " smaller number"
         )
-    return examples[flags.skip :][: flags.limit], label_set, colors
+    return examples[flags.skip :][: flags.limit], label_set, encoding
 
 
 def warn_of_names(flags, trained, label_set):

@@ -78,9 +78,16 @@ def _define_options(define):
         "WebP.",
     )
     define.string(
+        "label_suffix",
+        None,
+        "folder: what the labels' names have in addition to those of their images, such as _mask "
+        "if X_mask.png is the label of X.jpg.",
+    )
+    define.string(
         "classes",
         None,
-        "folder: file with the name of a class on each line, with or without its color.",
+        "folder: file with the name of a class on each line, with or without its color; a line "
+        "that ends with 'void' is ignored.",
     )
     define.string(
         "train_list", None, "folder, person_part: file with the names of the training images."

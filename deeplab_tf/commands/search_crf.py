@@ -164,12 +164,12 @@ def open_pairs(flags, num_classes, channels):
     Raises:
       InputError: if the data set has other classes.
     """
-    examples, label_set, colors = open_split(flags, flags.split)
+    examples, label_set, encoding = open_split(flags, flags.split)
     check_same_classes(flags, num_classes, label_set)
     if flags.limit and flags.limit > len(examples):
         print(f"--limit={flags.limit}: {flags.split} lists {len(examples)} images; all are used")
     examples = examples[: flags.limit]
-    pairs = [load_pair(example, num_classes, colors, channels) for example in examples]
+    pairs = [load_pair(example, num_classes, encoding, channels) for example in examples]
     if len(pairs) < FEW_IMAGES:
         print(
             f"warning: the best of many points on {len(pairs)} images may fit only these images; "

@@ -38,7 +38,11 @@ from deeplab_tf.commands.flags.network import (
     output_stride,
     start,
 )
-from deeplab_tf.commands.flags.objective import define_objective_flags, make_objective
+from deeplab_tf.commands.flags.objective import (
+    class_weights,
+    define_objective_flags,
+    make_objective,
+)
 from deeplab_tf.commands.flags.optimizer import define_optimizer_flags, make_optimizer
 from deeplab_tf.commands.flags.scales import read_scales
 from deeplab_tf.commands.outputs import print_next, print_written
@@ -176,25 +180,30 @@ def keep_freed_memory():
 
 def make_trainer(flags, settings, strategy):
     """Open the data and build everything that is trained."""
-    splits, label_set, colors = open_splits(flags)
+    splits, label_set, encoding = open_splits(flags)
     check_same_data(flags, splits, label_set)
     num_classes = label_set.num_classes
     run = Run.of_training(flags, describe_network(flags, num_classes), splits, label_set)
     validation, save = None, save_model
     if flags.eval_images:
         examples = splits[flags.val_split]
-        validation = Validation(examples, label_set, flags.eval_images, colors=colors)
+        validation = Validation(examples, label_set, flags.eval_images, encoding=encoding)
         settings = replace(settings, score_name=score_name(flags, len(examples)))
+    weights = class_weights(flags, splits[flags.train_split], num_classes, encoding)
+    if weights and is_chief(strategy):
+        pairs = zip(label_set.names, weights, strict=True)
+        print("class weights:", ", ".join(f"{name} {weight:.4g}" for name, weight in pairs))
     if flags.crf_train:
-        objective = ProbabilityObjective()
+        objective = ProbabilityObjective(weights)
         joint = CRFTraining(given_params(flags, num_classes).iterations, validation)
         validation, save = validation and joint, joint.save
     else:
-        objective = make_objective(flags, output_stride(flags), read_scales(flags))
+        objective = make_objective(flags, output_stride(flags), read_scales(flags), weights)
     model, kept = build(flags, num_classes, strategy)
     if isinstance(objective, MultiScaleObjective):
         model = with_branches(model)
-    batches = batches_from(flags, splits[flags.train_split], num_classes, colors, worker(strategy))
+    examples = splits[flags.train_split]
+    batches = batches_from(flags, examples, num_classes, encoding, worker(strategy))
     with strategy.scope():
         optimizer = make_optimizer(flags, crf_rules(flags.crf_rate))
 
@@ -226,13 +235,13 @@ def open_splits(flags):
     """Open the lists to train and to validate on, and check them together.
 
     Returns:
-      (dict from the name of each list to its examples, label set, colors of RGB labels).
+      (dict from the name of each list to its examples, `LabelSet`, `LabelEncoding` or None).
     """
     names = [flags.train_split, *([flags.val_split] if flags.eval_images else [])]
-    splits, label_set, colors = open_checked(flags, names)
+    splits, label_set, encoding = open_checked(flags, names)
     if flags.tile_size:
         check_tile_sizes(splits[flags.train_split], tile_size(flags), flags.tile_overlap)
-    return splits, label_set, colors
+    return splits, label_set, encoding
 
 
 def build(flags, num_classes, strategy):

@@ -1,21 +1,24 @@
 """Data sets: reading, writing, augmenting and batching labeled images."""
 
+from deeplab_tf.data.class_weights import balanced_weights
 from deeplab_tf.data.datasets import DATASETS, open_dataset
 from deeplab_tf.data.examples import Example, RecordExample
 from deeplab_tf.data.image_files import load_image, load_label, load_pair
 from deeplab_tf.data.label_png import decode_label, encode_label
 from deeplab_tf.data.pipeline import input_error_from, training_batches
 from deeplab_tf.data.synthetic import ensure_synthetic, write_synthetic
-from deeplab_tf.data.voc import read_colors, read_label_set, read_split
-from deeplab_tf.labels import MEAN_RGB, VOID, LabelSet, voc_colors
+from deeplab_tf.data.voc import read_encoding, read_label_set, read_split
+from deeplab_tf.labels import MEAN_RGB, VOID, LabelEncoding, LabelSet, voc_colors
 
 __all__ = [
     "DATASETS",
     "MEAN_RGB",
     "VOID",
     "Example",
+    "LabelEncoding",
     "LabelSet",
     "RecordExample",
+    "balanced_weights",
     "decode_label",
     "encode_label",
     "ensure_synthetic",
@@ -24,7 +27,7 @@ __all__ = [
     "load_label",
     "load_pair",
     "open_dataset",
-    "read_colors",
+    "read_encoding",
     "read_label_set",
     "read_split",
     "training_batches",

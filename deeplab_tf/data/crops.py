@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from deeplab_tf.data.augment import crop_image, crop_label, needed_part, place_crop
 from deeplab_tf.data.image_files import decode_part, load_pair
-from deeplab_tf.data.label_png import decode_label, has_unknown_value
+from deeplab_tf.data.label_png import decode_classes
 from deeplab_tf.errors import InputError
 
 
@@ -13,13 +13,13 @@ class Cropper:
 
     Args:
       num_classes: number of classes; label values are below this, or 255.
-      colors: RGB colors of the classes, to read RGB labels; see `decode_label`.
+      encoding: `LabelEncoding` of the label files; None: they hold class indices.
       grid: `TileGrid` if crops are made of tiles; None if they are made of whole images.
       channels: of the images.
     """
 
-    def __init__(self, num_classes, colors=None, grid=None, channels=3):
-        self._num_classes, self._colors, self._grid = num_classes, colors, grid
+    def __init__(self, num_classes, encoding=None, grid=None, channels=3):
+        self._num_classes, self._encoding, self._grid = num_classes, encoding, grid
         self._channels = channels
 
     def write(self, example, tile, change, image_out, label_out):
@@ -39,16 +39,14 @@ class Cropper:
             self._write(example, tile, change, image_out, label_out)
         except (InputError, tf.errors.OpError) as error:
             # Reading the whole example raises an error that names the file at fault.
-            load_pair(example, self._num_classes, self._colors, self._channels)
+            load_pair(example, self._num_classes, self._encoding, self._channels)
             if str(error).startswith((example.image, example.label)):
                 raise
             raise InputError(f"{example.image}: cannot be used ({error}); replace it") from None
 
     def _write(self, example, tile, change, image_out, label_out):
         image_contents, label_contents = example.read()
-        label = decode_label(label_contents, self._colors)
-        if has_unknown_value(label, self._num_classes):
-            raise InputError("label value that no class has")
+        label = decode_classes(label_contents, self._num_classes, self._encoding)
         origin, size = self._tile(example, tile, label.shape)
         place = place_crop(size, change, len(label_out))
         crop_label(label, place, label_out, origin)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from deeplab_tf.data.label_sets import CAMVID, CITYSCAPES, PASCAL_CONTEXT, PERSON_PART, VOC
 from deeplab_tf.data.records import read_prepared, read_prepared_labels
 from deeplab_tf.data.synthetic import ensure_synthetic
-from deeplab_tf.data.voc import read_colors, read_label_set, read_split
+from deeplab_tf.data.voc import read_encoding, read_label_set, read_split
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import LabelSet
 
@@ -97,13 +97,13 @@ def open_dataset(dataset, data_dir, split, need_labels=True):
     return DATASETS[dataset].open(dataset, data_dir, split, need_labels)
 
 
-def label_colors(dataset, data_dir):
-    """The RGB color of each class, to read a data set's RGB labels; None if it gives no colors.
+def label_encoding(dataset, data_dir):
+    """The `LabelEncoding` of a data set's label files; None: they hold class indices.
 
     Args:
       dataset, data_dir: as for `open_dataset`.
     """
-    return None if dataset in PREPARED else read_colors(data_dir)
+    return None if dataset in PREPARED else read_encoding(data_dir)
 
 
 def find_builder(dataset):

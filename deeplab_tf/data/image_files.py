@@ -20,12 +20,11 @@ from deeplab_tf.data.image_header import (
     png_depth_and_color,
     read_header,
 )
-from deeplab_tf.data.label_png import decode_label, has_unknown_value
+from deeplab_tf.data.label_png import decode_classes
 from deeplab_tf.data.orientation import read_orientation, stored_box, turn, turned_size
 from deeplab_tf.data.samples import has_plain_samples, read_samples, to_8_bits, to_channels, to_rgb
 from deeplab_tf.data.tiff_tags import TiffPage
 from deeplab_tf.errors import InputError
-from deeplab_tf.labels import VOID
 
 JPEG_END = b"\xff\xd9"
 
@@ -59,13 +58,14 @@ def load_image(path, channels=3):
     return image_from(read_file(path), path, channels)
 
 
-def load_label(path, num_classes, colors=None):
+def load_label(path, num_classes, encoding=None):
     """Read a label file.
 
     Args:
       path: PNG, TIFF, BMP or WebP file.
-      num_classes: number of classes; only the values 0..num_classes-1 and 255 are accepted.
-      colors: RGB colors of the classes, to read RGB labels; see `decode_label`.
+      num_classes: number of classes.
+      encoding: `LabelEncoding` of the file; None: it holds the class indices 0..num_classes-1, and
+        255 for void.
 
     Returns:
       (H, W) uint8 array of class indices, 255 = void.
@@ -74,16 +74,31 @@ def load_label(path, num_classes, colors=None):
       InputError: naming the file, if it is missing, is not a picture of class indices, or holds an
         index that no class has.
     """
-    return _label_from(read_file(path), path, num_classes, colors)
+    return _label_from(read_file(path), path, num_classes, encoding)
 
 
-def load_pair(example, num_classes, colors=None, channels=3):
+def load_classes(example, num_classes, encoding=None):
+    """Read only the label of an example.
+
+    Args:
+      example: `Example` or `RecordExample`, with a label.
+      num_classes, encoding: see `load_label`.
+
+    Returns:
+      (H, W) uint8 array of class indices, 255 = void.
+
+    Raises:
+      InputError: as `load_label`.
+    """
+    return _label_from(example.read()[1], example.label, num_classes, encoding)
+
+
+def load_pair(example, num_classes, encoding=None, channels=3):
     """Read the image and the label of an example.
 
     Args:
       example: `Example` or `RecordExample`.
-      num_classes: number of classes; see `load_label`.
-      colors: RGB colors of the classes, to read RGB labels; see `decode_label`.
+      num_classes, encoding: see `load_label`.
       channels: number of channels of the image; see `load_image`.
 
     Returns:
@@ -94,7 +109,7 @@ def load_pair(example, num_classes, colors=None, channels=3):
     """
     image_contents, label_contents = example.read()
     image = image_from(image_contents, example.image, channels)
-    label = _label_from(label_contents, example.label, num_classes, colors)
+    label = _label_from(label_contents, example.label, num_classes, encoding)
     if image.shape[:2] != label.shape:
         sizes = [f"{array.shape[1]}x{array.shape[0]}" for array in (label, image)]
         raise InputError(
@@ -221,15 +236,8 @@ def _decode_window(contents, window):
     ).numpy()
 
 
-def _label_from(contents, place, num_classes, colors):
+def _label_from(contents, place, num_classes, encoding):
     try:
-        label = decode_label(contents, colors)
+        return decode_classes(contents, num_classes, encoding)
     except InputError as error:
         raise InputError(f"{place}: {error}") from None
-    if has_unknown_value(label, num_classes):
-        highest = label[label != VOID].max()
-        raise InputError(
-            f"{place}: label value {highest} but only {num_classes} classes"
-            f" (0..{num_classes - 1}, {VOID} = void); fix the label or the list of classes"
-        )
-    return label

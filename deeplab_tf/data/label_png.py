@@ -17,7 +17,7 @@ from deeplab_tf.data.image_header import (
 )
 from deeplab_tf.data.orientation import turn
 from deeplab_tf.errors import InputError
-from deeplab_tf.labels import VOID, VOID_COLOR
+from deeplab_tf.labels import VOID, VOID_COLOR, LabelEncoding
 
 LABEL_FORMATS = ("PNG", "TIFF", "BMP", "WebP")  # of `Header`; JPEG would change the values
 
@@ -25,8 +25,32 @@ LABEL_FORMATS = ("PNG", "TIFF", "BMP", "WebP")  # of `Header`; JPEG would change
 _COLOR_WEIGHTS = np.array([65536, 256, 1], np.int32)
 
 
+def decode_classes(contents, num_classes, encoding=None):
+    """Decode a label map to class indices.
+
+    Args:
+      contents: bytes of a label file, see `decode_label`.
+      num_classes: number of classes.
+      encoding: `LabelEncoding` of the file; None: it holds class indices.
+
+    Returns:
+      (H, W) uint8 array of class indices, 255 = void.
+
+    Raises:
+      InputError: as `decode_label`, and for a value that no class has.
+    """
+    encoding = encoding or LabelEncoding.plain(num_classes)
+    label = decode_label(contents, encoding.colors)
+    if has_unknown_value(label, encoding.num_values):
+        raise InputError(
+            f"label value {label[label != VOID].max()} but only {encoding.num_values} classes"
+            f" (0..{encoding.num_values - 1}, {VOID} = void); fix the label or the list of classes"
+        )
+    return encoding.to_classes(label)
+
+
 def decode_label(contents, colors=None):
-    """Decode a label map.
+    """Decode a label map to the values that the file holds.
 
     Gray pictures hold the class indices as gray levels, palette pictures as palette indices (the
     palette itself is ignored); both have 1, 2, 4 or 8 bits. RGB pictures are read only with
@@ -34,8 +58,8 @@ def decode_label(contents, colors=None):
 
     Args:
       contents: bytes of a PNG, TIFF, BMP or lossless WebP file.
-      colors: (num_classes, 3) RGB colors 0..255 of the classes; (224, 224, 192) is void unless a
-        class has it. If classes have the same color, the first one counts.
+      colors: (n, 3) RGB colors 0..255 of the values 0..n-1; (224, 224, 192) is void, 255, unless
+        it is one of them. If values have the same color, the first one counts.
 
     Returns:
       (H, W) uint8 array of class indices, 255 = void, turned as the file's orientation says.

@@ -34,7 +34,7 @@ def training_batches(
     seed=0,
     start=0,
     shard=(0, 1),
-    colors=None,
+    encoding=None,
     channels=3,
 ):
     """Endless batches of randomly scaled, cropped and mirrored examples.
@@ -65,7 +65,7 @@ def training_batches(
       start: number of batches to skip.
       shard: (index, count): this worker's number and the number of workers, each of which gets
         its own batch_size / count rows of every batch.
-      colors: RGB colors of the classes, to read RGB labels; see `decode_label`.
+      encoding: `LabelEncoding` of the label files; None: they hold class indices.
       channels: of the images; those after red, green and blue keep their values in color changes.
 
     Returns:
@@ -83,7 +83,7 @@ def training_batches(
         raise InputError(f"tile_overlap {tile_overlap} without tile_size; give both or neither")
     grid, tiles = None, 1
     if tile_size:
-        first = load_pair(examples[0], num_classes, colors, channels)[1]
+        first = load_pair(examples[0], num_classes, encoding, channels)[1]
         grid = tile_grid(first.shape, tile_size, tile_overlap)
         tiles = grid.count
     changes_at = _changes(
@@ -94,7 +94,7 @@ def training_batches(
         mirror=mirror,
         jitter=jitter,
     )
-    cropper = Cropper(num_classes, colors, grid, channels)
+    cropper = Cropper(num_classes, encoding, grid, channels)
     image_buffers = Buffers((len(rows), crop_size, crop_size, channels), np.float32)
     label_buffers = Buffers((len(rows), crop_size, crop_size), np.uint8)
 

@@ -6,15 +6,23 @@ A data set is a folder with
     SegmentationClass/NAME.png                palette or gray PNG of class indices, 255 = void
                                               (or .tif, .bmp, or lossless .webp)
     ImageSets/Segmentation/{train,val}.txt    one NAME per line, or two paths; see lists.py
-    classes.txt                               one class per line, in index order; optional
+    classes.txt                               one line for each value of the labels; optional
 
 A line of classes.txt is a class name, or a class name and its color: `road 128 64 128` or
 `road,128,64,128`. With colors, which must differ, labels may also be RGB PNGs in exactly these
 colors.
+
+A line that ends with the word void, such as `unlabelled void` or `unlabelled 0 0 0 void`, is no
+class: its value is ignored as 255 is. Line k still describes the value k of the label files, but
+the classes are numbered without these lines: after `unlabelled void`, `sky`, `road`, a network's
+class 0 is sky and class 1 road, and these are the labels that the commands write.
 """
 
+import glob
+import itertools
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from deeplab_tf.data.examples import Example
 from deeplab_tf.data.label_sets import VOC
@@ -26,12 +34,15 @@ from deeplab_tf.data.lists import (
     read_lines,
 )
 from deeplab_tf.errors import InputError
-from deeplab_tf.labels import LabelSet
+from deeplab_tf.labels import VOID, VOID_COLOR, LabelEncoding, LabelSet, voc_colors
 
 LISTS = "ImageSets/Segmentation"
 LABELS_FOLDER = "SegmentationClass"
 
-_CLASS_AND_COLOR = re.compile(r"(.+?)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\d+)")
+_VOID_WORD = r"([\s,]+void)?"
+_CLASS_LINE = re.compile(
+    rf"(.+?){_VOID_WORD}(?:[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\d+))?{_VOID_WORD}", re.IGNORECASE
+)
 
 
 def read_split(data_dir, split, need_labels=True):
@@ -82,6 +93,26 @@ def find_files(data_dir, entry):
     return tuple(Path(data_dir) / path if "/" in path else folder / path for folder, path in paths)
 
 
+def missing_label(path):
+    """What to say about a label that does not exist.
+
+    Args:
+      path: Path where the label of an example should be.
+
+    Returns:
+      What is wrong, and what to do.
+    """
+    longer = sorted(path.parent.glob(f"{glob.escape(path.stem)}[-_. ]*.png"))
+    if longer:
+        suffix = longer[0].stem.removeprefix(path.stem)
+        return (
+            f"no such label, only {longer[0].name}",
+            f"rename the labels, or let prepare-data --dataset=folder --label_suffix={suffix} read"
+            " them",
+        )
+    return "no such label", "add it or remove its name from the list"
+
+
 def read_label_set(data_dir):
     """The classes of `classes.txt`; VOC's 21 if there is no such file.
 
@@ -98,15 +129,14 @@ def read_label_set(data_dir):
     return read_classes(path)[0] if path.is_file() else VOC
 
 
-def read_colors(data_dir):
-    """The colors that `classes.txt` gives the classes, to read RGB labels.
+def read_encoding(data_dir):
+    """What the values in the label files mean, according to `classes.txt`.
 
     Args:
       data_dir: folder in VOC layout.
 
     Returns:
-      A tuple of (r, g, b), one for each class; None if the file gives none, because the colors
-      of RGB labels cannot be guessed.
+      `LabelEncoding`; None if there is no such file: labels hold the class indices of VOC.
 
     Raises:
       InputError: as `read_classes`.
@@ -122,28 +152,67 @@ def read_classes(path):
       path: the file; `classes.txt` in VOC layout.
 
     Returns:
-      (`LabelSet`, its colors); the colors are None if the file gives none, and the `LabelSet`
-      then has those of the VOC palette.
+      (`LabelSet`, `LabelEncoding`); without colors in the file, each class gets the color of its
+      value in the VOC palette.
 
     Raises:
-      InputError: if the file is missing, not text or empty, repeats a name or a color, or gives
-        only some of the classes colors.
+      InputError: if the file is missing or not text, names fewer than two classes or one class
+        twice, gives two classes one color, or gives only some of the classes colors.
     """
-    found = [(line, _CLASS_AND_COLOR.fullmatch(line)) for line in read_lines(path)]
-    names = [match[1] if match else line for line, match in found]
-    colors = [tuple(map(int, match.groups()[1:])) for _, match in found if match]
-    if not names:
+    lines = [_parse_class(line) for line in read_lines(path)]
+    if not lines:
         raise InputError(f"{path}: lists no class; write one name per line, or delete the file")
-    if colors and len(colors) < len(names):
-        raise InputError(
-            f"{path}: only {len(colors)} of {len(names)} classes have a color; give all or none"
-        )
     try:
-        _check_differ(names, colors)
-        label_set = LabelSet(names, colors) if colors else LabelSet.in_voc_colors(names)
+        return _label_set(lines), _encoding(lines)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    return label_set, label_set.colors if colors else None
+
+
+class _ClassLine(NamedTuple):
+    name: str
+    color: tuple | None
+    is_void: bool
+
+
+def _parse_class(line):
+    name, before, *color, after = _CLASS_LINE.fullmatch(line).groups()
+    is_void = bool(before or after) or name.lower() == "void"
+    return _ClassLine(name, tuple(map(int, color)) if color[0] else None, is_void)
+
+
+def _label_set(lines):
+    _check_class_lines(lines)
+    classes = [(value, line) for value, line in enumerate(lines) if not line.is_void]
+    palette = voc_colors(len(lines)).tolist()
+    colors = [line.color or palette[value] for value, line in classes]
+    void_colors = [line.color for line in lines if line.is_void and line.color]
+    return LabelSet([line.name for _, line in classes], colors, [*void_colors, VOID_COLOR][0])
+
+
+def _encoding(lines):
+    indices = itertools.count()
+    classes = tuple(VOID if line.is_void else next(indices) for line in lines)
+    return LabelEncoding(classes, [line.color for line in lines] if lines[0].color else None)
+
+
+def _check_class_lines(lines):
+    if len(lines) > VOID:
+        raise InputError(f"{len(lines)} class names; give at most {VOID}: the value {VOID} is void")
+    if all(line.is_void for line in lines):
+        raise InputError("every line is marked as void; name the classes to learn without 'void'")
+    colored = sum(line.color is not None for line in lines)
+    if 0 < colored < len(lines):
+        raise InputError(f"only {colored} of {len(lines)} classes have a color; give all or none")
+    name_of = {}
+    for line in lines:
+        # Ignored values may share their color.
+        name = "void" if line.is_void else line.name
+        other = name_of.setdefault(line.color, name) if line.color else name
+        if other != name:
+            raise InputError(
+                f"{other!r} and {name!r} have the same color {line.color}, so RGB labels cannot"
+                " tell them apart; give each class its own color, or none a color"
+            )
 
 
 def _with_extension(path, extensions):
@@ -163,16 +232,5 @@ def _find_example(data_dir, entry, need_labels):
     if label.is_file():
         return Example(entry.name, str(image), str(label))
     if need_labels:
-        raise InputError(f"{label}: no such label; add it or remove {entry.name!r} from the list")
+        raise InputError("{}: {}; {}".format(label, *missing_label(label)))
     return Example(entry.name, str(image), "")
-
-
-def _check_differ(names, colors):
-    class_of = {}
-    for name, color in zip(names, colors, strict=False):
-        other = class_of.setdefault(color, name)
-        if other != name:
-            raise InputError(
-                f"{other!r} and {name!r} have the same color {color}, so RGB labels cannot tell"
-                " them apart; give each class its own color, or none a color"
-            )

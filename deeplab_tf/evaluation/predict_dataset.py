@@ -50,7 +50,7 @@ class _Scored(NamedTuple):
     probabilities: np.ndarray
 
 
-def predict_examples(model, examples, params=None, colors=None, **settings):
+def predict_examples(model, examples, params=None, encoding=None, **settings):
     """Yield the `Prediction` for each example, in order.
 
     The CRF always runs on the processors, because the network may need all of a GPU. Each thread
@@ -61,7 +61,7 @@ def predict_examples(model, examples, params=None, colors=None, **settings):
       model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores.
       examples: list of `Example` or `RecordExample`.
       params: `crf.CRFParams` of the CRF; None: no CRF.
-      colors: the classes' colors, for RGB labels; see `load_pair`.
+      encoding: `LabelEncoding` of the label files; None: they hold class indices.
       settings: `scales`, `flip`, `tile` and `pad_to` as in `predict_probabilities`.
 
     Yields:
@@ -90,7 +90,7 @@ def predict_examples(model, examples, params=None, colors=None, **settings):
             return stages.enter_context(contextlib.closing(results))
 
         def load(example):
-            return _load(example, num_classes, colors, channels)
+            return _load(example, num_classes, encoding, channels)
 
         loaded = stage(load, examples, MAX_READERS)
         scored = stage(lambda loaded: _score(model, *loaded, settings), loaded, 1)
@@ -121,9 +121,9 @@ def _threads_per_image(shape, num_images, num_threads, memory):
     return -(-num_threads // images_at_once)
 
 
-def _load(example, num_classes, colors, channels):
+def _load(example, num_classes, encoding, channels):
     if example.label:
-        return example, *load_pair(example, num_classes, colors, channels)
+        return example, *load_pair(example, num_classes, encoding, channels)
     return example, load_image(example.image, channels), None
 
 

@@ -9,6 +9,7 @@ import keras
 from keras import layers
 
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import ADD_BACKGROUND
 from deeplab_tf.models.atrous_layers import AtrousConv2D
 
 
@@ -81,13 +82,14 @@ def find_head(name, backbone, channels=None):
 
 
 def check_num_classes(num_classes):
-    """Refuse a number of classes that 8-bit label maps cannot hold.
+    """Refuse a number of classes that cannot be learned, or that 8-bit label maps cannot hold.
 
     Raises:
-      InputError: unless it is an int from 1 to 255.
+      InputError: unless it is an int from 2 to 255.
     """
-    if not isinstance(num_classes, int) or not 1 <= num_classes <= 255:
-        raise InputError(f"num_classes must be 1 to 255 (255 is void), got {num_classes!r}")
+    if not isinstance(num_classes, int) or not 2 <= num_classes <= 255:
+        advice = f"; {ADD_BACKGROUND}" if num_classes == 1 else ""
+        raise InputError(f"num_classes must be 2 to 255, got {num_classes!r}{advice}")
 
 
 def apply_fully_connected(features, head, num_classes, extra=None):

@@ -1,4 +1,4 @@
-"""The losses: cross-entropy over the labeled pixels.
+"""The losses: cross-entropy over the labeled pixels, which weights may balance over the classes.
 
 There are Keras losses for `model.compile`, and *objectives* for the training loop. An objective has
 one or more terms, each the mean of a quantity over its pixels; the loss is the sum of the terms.
@@ -13,111 +13,32 @@ import keras
 import tensorflow as tf
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.labels import VOID
 from deeplab_tf.models.multiscale import resize_aligned
+from deeplab_tf.training.cross_entropy import (
+    count_labeled,
+    cross_entropy_sum,
+    log_likelihood_sum,
+    shrink_labels,
+)
 
 LABEL_SIZES = ("authors", "own")
 
-# Smaller probabilities count as this one: far below what the CRF returns, and far enough above
-# the smallest float32 that the gradient 1 / p stays finite.
-_TINY = 1e-30
 
-
-def shrink_labels(labels, output_stride=8):
-    """Take the label under the center of every score cell: `labels[:, ::s, ::s]`.
-
-    A crop of 321 pixels at output stride 8 gives 41x41 labels. No label is interpolated.
-
-    Args:
-      labels: `(B, H, W)` integers, class indices and 255 for void.
-      output_stride: pixels between two score cells.
-
-    Returns:
-      `(B, (H-1)//s+1, (W-1)//s+1)`, the same dtype.
-    """
-    return labels[:, ::output_stride, ::output_stride]
-
-
-def count_labeled(labels):
-    """The number of pixels that are not void, a float32 scalar, of integer labels."""
-    return tf.reduce_sum(tf.cast(tf.cast(labels, tf.int32) != VOID, tf.float32))
-
-
-def cross_entropy_sum(labels, scores):
-    """Sum the softmax cross-entropy over the labeled pixels, and count them.
-
-    Args:
-      labels: `(B, h, w)` integers of any dtype, 255 = void.
-      scores: `(B, h, w, C)` logits.
-
-    Returns:
-      The sum in nats and the number of pixels that are not void: two float32 scalars.
-
-    Raises:
-      InputError: the label map and the score map have different sizes.
-    """
-    scores = tf.cast(scores, tf.float32)
-    labels = tf.cast(labels, tf.int32)
-    if not scores.shape[:-1].is_compatible_with(labels.shape):
-        raise InputError(
-            f"labels of shape {tuple(labels.shape)} do not fit scores of shape "
-            f"{tuple(scores.shape)}; give the output stride of the network"
-        )
-    valid = labels != VOID
-    entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(
-        labels=tf.where(valid, labels, 0), logits=scores
-    )
-    return _sum_and_count(entropy, valid)
-
-
-def log_likelihood_sum(labels, probabilities):
-    """Sum -log of the labels' probabilities over the labeled pixels, and count them.
-
-    Probabilities below 1e-30 count as 1e-30.
-
-    Args:
-      labels: `(B, H, W)` integers of any dtype, 255 = void.
-      probabilities: `(B, H, W, C)`, such as those of a CRF.
-
-    Returns:
-      The sum in nats and the number of pixels that are not void: two float32 scalars.
-
-    Raises:
-      InputError: the labels and the probabilities have different sizes.
-    """
-    probabilities = tf.cast(probabilities, tf.float32)
-    labels = tf.cast(labels, tf.int32)
-    if not probabilities.shape[:-1].is_compatible_with(labels.shape):
-        raise InputError(
-            f"labels of shape {tuple(labels.shape)} do not fit probabilities of shape "
-            f"{tuple(probabilities.shape)}; both must have the size of the images"
-        )
-    # Multiplied by a one-hot label: the gradient of tf.gather would not be deterministic.
-    chosen = tf.one_hot(labels, tf.shape(probabilities)[-1]) * probabilities
-    entropy = -tf.math.log(tf.maximum(tf.reduce_sum(chosen, axis=-1), _TINY))
-    return _sum_and_count(entropy, labels != VOID)
-
-
-def _sum_and_count(entropy, valid):
-    # tf.where instead of a product: an infinite entropy under a void label times zero is NaN.
-    total = tf.reduce_sum(tf.where(valid, entropy, 0.0))
-    return total, tf.reduce_sum(tf.cast(valid, tf.float32))
-
-
-def masked_cross_entropy(labels, scores):
-    """Mean softmax cross-entropy over the pixels that are not void; 0 if all are void.
+def masked_cross_entropy(labels, scores, class_weights=None):
+    """Mean weighted softmax cross-entropy over the pixels that are not void; 0 if all are void.
 
     Args:
       labels: `(B, h, w)` integers at the size of the score map, 255 = void.
       scores: `(B, h, w, C)` logits.
+      class_weights: one number for each class, see cross_entropy.py; None: all 1.
 
     Returns:
       A float32 scalar in nats per pixel.
 
     Raises:
-      InputError: the label map and the score map have different sizes.
+      InputError: as for `cross_entropy_sum`.
     """
-    return tf.math.divide_no_nan(*cross_entropy_sum(labels, scores))
+    return tf.math.divide_no_nan(*cross_entropy_sum(labels, scores, class_weights))
 
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")
@@ -130,19 +51,22 @@ class SegmentationLoss(keras.losses.Loss):
 
     Args:
       output_stride: pixels between two score cells.
+      class_weights: one number for each class, see cross_entropy.py; None: all 1.
     """
 
-    def __init__(self, output_stride=8, name="segmentation_loss", **kwargs):
+    def __init__(self, output_stride=8, class_weights=None, name="segmentation_loss", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.output_stride = output_stride
+        self.output_stride, self.class_weights = output_stride, _as_tuple(class_weights)
 
     def call(self, y_true, y_pred):
         """Mean cross-entropy of scores `(B, h, w, C)` for labels `(B, H, W)`."""
-        return masked_cross_entropy(shrink_labels(y_true, self.output_stride), y_pred)
+        labels = shrink_labels(y_true, self.output_stride)
+        return masked_cross_entropy(labels, y_pred, self.class_weights)
 
     def get_config(self):
         """The arguments of the constructor."""
-        return {**super().get_config(), "output_stride": self.output_stride}
+        own = {"output_stride": self.output_stride, "class_weights": self.class_weights}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")
@@ -155,14 +79,27 @@ class ProbabilityLoss(keras.losses.Loss):
       >>> model = deeplab_tf.models.with_crf(network, CRFParams(iterations=5), trainable=True)
       >>> model.compile("adam", loss=ProbabilityLoss())
       >>> model.fit(images, labels)  # labels (B, H, W) uint8, 255 = void
+
+    Args:
+      class_weights: one number for each class, see cross_entropy.py; None: all 1.
     """
 
-    def __init__(self, name="probability_loss", **kwargs):
+    def __init__(self, class_weights=None, name="probability_loss", **kwargs):
         super().__init__(name=name, **kwargs)
+        self.class_weights = _as_tuple(class_weights)
 
     def call(self, y_true, y_pred):
         """Mean cross-entropy of probabilities `(B, H, W, C)` for labels `(B, H, W)`."""
-        return tf.math.divide_no_nan(*log_likelihood_sum(y_true, y_pred))
+        return tf.math.divide_no_nan(*log_likelihood_sum(y_true, y_pred, self.class_weights))
+
+    def get_config(self):
+        """The arguments of the constructor."""
+        return {**super().get_config(), "class_weights": self.class_weights}
+
+
+def _as_tuple(class_weights):
+    # Numbers that can be saved, whatever sequence they come in.
+    return None if class_weights is None else tuple(float(weight) for weight in class_weights)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,9 +108,11 @@ class ScoreMapObjective:
 
     Attributes:
       output_stride: s, pixels between two score cells.
+      class_weights: one number for each class, see cross_entropy.py; None: all 1.
     """
 
     output_stride: int = 8
+    class_weights: tuple | None = None
 
     def counts(self, labels):
         """Labeled cells, float32 `(1,)`, of labels `(B, H, W)`."""
@@ -181,7 +120,8 @@ class ScoreMapObjective:
 
     def sums(self, labels, scores):
         """Summed cross-entropy, float32 `(1,)`, of scores `(B, h, w, C)`."""
-        return cross_entropy_sum(shrink_labels(labels, self.output_stride), scores)[0][None]
+        labels = shrink_labels(labels, self.output_stride)
+        return cross_entropy_sum(labels, scores, self.class_weights)[0][None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,6 +136,7 @@ class MultiScaleObjective:
       label_sizes: "authors": the map of a scale 1/n keeps its size and takes every (n s)-th
         label; the map of any other scale, such as 0.75, is first interpolated to the size of
         the fused map. "own": every map keeps its size and takes the labels nearest to its cells.
+      class_weights: one number for each class, see cross_entropy.py; None: all 1.
 
     Raises:
       InputError: for other label sizes.
@@ -204,6 +145,7 @@ class MultiScaleObjective:
     scales: tuple = (1.0, 0.75, 0.5)
     output_stride: int = 8
     label_sizes: str = "authors"
+    class_weights: tuple | None = None
 
     def __post_init__(self):
         if self.label_sizes not in LABEL_SIZES:
@@ -224,7 +166,7 @@ class MultiScaleObjective:
                 for scale, x in zip(self.scales, maps, strict=True)
             ]
         terms = zip(self._labels(labels), [fused, *maps], strict=True)
-        return tf.stack([cross_entropy_sum(*term)[0] for term in terms])
+        return tf.stack([cross_entropy_sum(*term, self.class_weights)[0] for term in terms])
 
     def _labels(self, labels):
         return [
@@ -260,7 +202,13 @@ def _nearest_labels(labels, scale, output_stride):
 
 @dataclasses.dataclass(frozen=True)
 class ProbabilityObjective:
-    """Cross-entropy of probabilities of every pixel, such as those of a CRF."""
+    """Cross-entropy of probabilities of every pixel, such as those of a CRF.
+
+    Attributes:
+      class_weights: one number for each class, see cross_entropy.py; None: all 1.
+    """
+
+    class_weights: tuple | None = None
 
     def counts(self, labels):
         """Labeled pixels, float32 `(1,)`, of labels `(B, H, W)`."""
@@ -268,4 +216,4 @@ class ProbabilityObjective:
 
     def sums(self, labels, probabilities):
         """Summed -log of the labels' probabilities, float32 `(1,)`, of `(B, H, W, C)`."""
-        return log_likelihood_sum(labels, probabilities)[0][None]
+        return log_likelihood_sum(labels, probabilities, self.class_weights)[0][None]

@@ -17,16 +17,16 @@ class Validation:
       label_set: `deeplab_tf.labels.LabelSet` of the data.
       max_images: how many are scored, spread evenly over the list; None: all.
       num_pictures: how many of those are drawn; at least 1.
-      colors: the classes' colors if labels are RGB pictures, as `predict_examples` takes them.
+      encoding: `LabelEncoding` of the label files; None: they hold class indices.
 
     Example:
       >>> score, pictures = Validation(examples, label_set, max_images=100).score(model)
     """
 
-    def __init__(self, examples, label_set, max_images=None, num_pictures=3, colors=None):
+    def __init__(self, examples, label_set, max_images=None, num_pictures=3, encoding=None):
         self._examples = evenly_spaced(examples, max_images)
         self._drawn = evenly_spaced(range(len(self._examples)), num_pictures)
-        self._label_set, self._colors = label_set, colors
+        self._label_set, self._encoding = label_set, encoding
 
     def score(self, model, crf=None):
         """Predict the labels of all images, and compare them with the truth.
@@ -41,7 +41,7 @@ class Validation:
         """
         confusion, pictures = ConfusionMatrix(self._label_set.num_classes), []
         palette = self._label_set.color_table()
-        predicted = predict_examples(model, self._examples, crf, self._colors)
+        predicted = predict_examples(model, self._examples, crf, self._encoding)
         with contextlib.closing(predicted):
             for index, (_, image, truth, labels) in enumerate(predicted):
                 confusion.add(truth, labels[-1])

@@ -13,7 +13,7 @@ import dataclasses
 import tensorflow as tf
 
 from deeplab_tf.labels import VOID
-from deeplab_tf.training.losses import count_labeled, cross_entropy_sum, shrink_labels
+from deeplab_tf.training.cross_entropy import count_labeled, cross_entropy_sum, shrink_labels
 
 _NEVER = -1e30  # the score of a class that cannot win; finite, so that no NaN arises
 _MARGIN = 1e-5  # added to a bias, which alone would only make the scores equal

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.labels import VOID, LabelSet, voc_colors
+from deeplab_tf.labels import VOID, LabelEncoding, LabelSet, voc_colors
 
 
 def test_voc_colors_of_known_classes():
@@ -50,9 +50,9 @@ def test_save_and_load_give_the_same_back(tmp_path):
 
 
 def test_a_set_from_lists_equals_one_from_tuples():
-    made = LabelSet(["a"], np.array([[1, 2, 3]]))
-    assert made == LabelSet(("a",), ((1, 2, 3),))
-    assert hash(made) == hash(LabelSet(("a",), ((1, 2, 3),)))
+    made = LabelSet(["a", "b"], np.array([[1, 2, 3], [4, 5, 6]]))
+    assert made == LabelSet(("a", "b"), ((1, 2, 3), (4, 5, 6)))
+    assert hash(made) == hash(LabelSet(("a", "b"), ((1, 2, 3), (4, 5, 6))))
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,9 @@ def test_a_set_from_lists_equals_one_from_tuples():
         ((), (), "0 class names"),
         (("a", "b", "a"), ((0, 0, 0),) * 3, "'a' is given twice"),
         (("a", "b"), ((0, 0, 0),), "1 colors for 2 classes"),
-        (("a",), ((0, 0, 256),), "0..255"),
-        (("a",), ((0, 0),), "three whole numbers"),
+        (("car",), ((0, 0, 0),), "'car' is the only class; name a background too: 2 classes"),
+        (("a", "b"), ((0, 0, 0), (0, 0, 256)), "0..255"),
+        (("a", "b"), ((0, 0), (0, 0)), "three whole numbers"),
     ],
 )
 def test_refuses_what_makes_no_label_set(names, colors, message):
@@ -90,7 +91,7 @@ def test_load_names_a_missing_file(tmp_path):
 
 
 def test_void_color_is_saved_and_drawn(tmp_path):
-    label_set = LabelSet(("a",), ((1, 2, 3),), void_color=[4, 5, 6])
+    label_set = LabelSet(("a", "b"), ((1, 2, 3), (7, 8, 9)), void_color=[4, 5, 6])
     path = tmp_path / "labels.json"
     label_set.save(path)
     assert json.loads(path.read_text())["void"] == {"value": 255, "color": [4, 5, 6]}
@@ -100,5 +101,17 @@ def test_void_color_is_saved_and_drawn(tmp_path):
 
 def test_loads_files_from_before_they_named_void(tmp_path):
     path = tmp_path / "labels.json"
-    path.write_text('{"names": ["a"], "colors": [[1, 2, 3]]}')
-    assert LabelSet.load(path) == LabelSet(("a",), ((1, 2, 3),))
+    path.write_text('{"names": ["a", "b"], "colors": [[1, 2, 3], [4, 5, 6]]}')
+    assert LabelSet.load(path) == LabelSet(("a", "b"), ((1, 2, 3), (4, 5, 6)))
+
+
+def test_values_of_files_become_class_indices():
+    encoding = LabelEncoding((VOID, 0, VOID, 1))
+    assert encoding.num_values == 4
+    values = np.uint8([[0, 1, 2, 3, 255]])
+    np.testing.assert_array_equal(encoding.to_classes(values), [[255, 0, 255, 1, 255]])
+    plain = LabelEncoding.plain(3)
+    assert plain == LabelEncoding([0, 1, 2]) and plain.colors is None
+    np.testing.assert_array_equal(plain.to_classes(values), values)
+    with pytest.raises(InputError, match="three whole numbers"):
+        LabelEncoding((0, 1), ((0, 0, 0), (0, 0, 300)))

@@ -220,6 +220,11 @@ def _other_palette(folder):
     return path
 
 
+def _resized(label):
+    half = cv2.resize(label, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(half, label.shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
 def _png_of_16_bits(folder):
     path = image_path(folder)
     image = load_image(path).astype(np.uint16) * 16  # of 12 bits
@@ -269,6 +274,7 @@ DEFECTS = {
         "void_object", _change_labels(lambda label: np.where(label == 3, VOID, label))
     ),
     "nothing but void": Defect("void_only", _change_label(lambda label: np.full_like(label, VOID))),
+    "resized with interpolation": Defect("label_interpolated", _change_labels(_resized)),
     "gray among palette": Defect("label_mix", _shades_among_indices),
     "palette in another order": Defect("label_palette", _other_palette),
     "RGB, no colors": Defect("label_rgb", _label_contents(lambda label: png(COLORS[label]))),

@@ -17,14 +17,13 @@ from deeplab_tf.training.step import TrainStep  # noqa: E402
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
-def change(build, data, steps=1, scaled=False, **kwargs):
+def change(build, data, steps=1, scaled=False, objective=None, **kwargs):
     """What some steps add to all weights, what the last step returned, and the loss scale."""
     with strategy.scope():
         model, optimizer, scale = build(), sgd(), LossScale() if scaled else None
         optimizer.build(model.trainable_variables)
-        step = TrainStep(
-            model, optimizer, ScoreMapObjective(8), strategy, loss_scale=scale, **kwargs
-        )
+        objective = objective or ScoreMapObjective(8)
+        step = TrainStep(model, optimizer, objective, strategy, loss_scale=scale, **kwargs)
     before = flat(model)
     whole = tf.data.Dataset.from_tensors(data).unbatch().batch(len(data[0])).repeat(steps)
     for distributed in strategy.experimental_distribute_dataset(whole):
@@ -42,6 +41,10 @@ print("clipped", text(change(network, batch(), clip_norm=0.25)[0]))
 changed, (loss, *_), _ = change(frozen_bn_network, uneven_batch(), steps=3, accumulate=2)
 print("parts", text(changed))
 print("loss", float(loss))
+weighted = ScoreMapObjective(8, (0.25, 3.0))
+changed, (loss, *_), _ = change(network, uneven_batch(), objective=weighted)
+print("weighted", text(changed))
+print("weighted_loss", float(loss))
 # Finite in float16, but not the gradients, and those of the second replica alone.
 images, labels = batch()
 large = images * np.array([1, 1, 1, 3e4], np.float32)[:, None, None, None]

@@ -52,14 +52,14 @@ def tile_size(flags):
     return (flags.tile_size, flags.tile_size) if flags.tile_size else None
 
 
-def batches_from(flags, examples, num_classes, colors, shard):
+def batches_from(flags, examples, num_classes, encoding, shard):
     """Make the function that `Trainer` gets its batches from.
 
     Args:
       flags: the parsed flags.
       examples: list of examples to train on.
       num_classes: number of classes.
-      colors: the classes' colors if labels are RGB pictures, else None.
+      encoding: `LabelEncoding` of the label files; None: they hold class indices.
       shard: (index, count): this worker and the number of workers.
 
     Returns:
@@ -81,7 +81,7 @@ def batches_from(flags, examples, num_classes, colors, shard):
             seed=flags.seed,
             start=start,
             shard=shard,
-            colors=colors,
+            encoding=encoding,
             channels=flags.channels,
         )
 

@@ -30,8 +30,7 @@ def open_checked(flags, names):
       names: of the lists, the one to train on first.
 
     Returns:
-      (dict from the name of each list to its examples, `LabelSet`, the colors of RGB labels or
-      None).
+      (dict from the name of each list to its examples, `LabelSet`, `LabelEncoding` or None).
 
     Raises:
       InputError: if a list cannot be opened, or the data would spoil the training.
@@ -43,11 +42,11 @@ def open_checked(flags, names):
         except InputError as error:
             raise InputError(f"{error}; or train without validation: --eval_images=0") from None
     splits = {name: examples for name, (examples, *_) in opened.items()}
-    _, label_set, colors = opened[names[0]]
+    _, label_set, encoding = opened[names[0]]
     report = check_dataset(
         splits,
         label_set,
-        colors,
+        encoding,
         channels=flags.channels,
         sample=flags.check_images,
         allow=[*accepted_kinds(flags.dataset), *flags.allow_data],
@@ -56,4 +55,4 @@ def open_checked(flags, names):
     for line in report.warning_lines():
         print(line)
     report.raise_for_errors()
-    return splits, label_set, colors
+    return splits, label_set, encoding

@@ -1,7 +1,7 @@
 """The flags that name a data set."""
 
 from deeplab_tf.commands.flags.heading import heading
-from deeplab_tf.data.datasets import DATASETS, label_colors, open_dataset
+from deeplab_tf.data.datasets import DATASETS, label_encoding, open_dataset
 from deeplab_tf.errors import InputError
 
 
@@ -35,13 +35,13 @@ def open_split(flags, split, need_labels=True):
       need_labels: whether every example must have a label.
 
     Returns:
-      (list of `Example` or `RecordExample`, `LabelSet`, the colors of RGB labels or None).
+      (list of `Example` or `RecordExample`, `LabelSet`, `LabelEncoding` or None).
 
     Raises:
       InputError: if the data set is missing or its lists are wrong.
     """
     examples, label_set = open_dataset(flags.dataset, flags.data_dir, split, need_labels)
-    return examples, label_set, label_colors(flags.dataset, flags.data_dir)
+    return examples, label_set, label_encoding(flags.dataset, flags.data_dir)
 
 
 def check_same_classes(flags, num_classes, label_set):

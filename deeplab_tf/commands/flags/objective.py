@@ -1,6 +1,9 @@
 """The flags of the loss."""
 
 from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.data.class_weights import BALANCINGS, balanced_weights
+from deeplab_tf.errors import InputError
+from deeplab_tf.training.cross_entropy import check_class_weights
 from deeplab_tf.training.losses import LABEL_SIZES, MultiScaleObjective, ScoreMapObjective
 from deeplab_tf.training.weak_supervision import (
     ClassifierObjective,
@@ -43,15 +46,60 @@ def define_objective_flags(values):
         "With several --scales: size of the labels for each scale's own loss. authors: the sizes "
         "in the authors' network. own: the size of the scale's scores.",
     )
+    define.string(
+        "class_weights",
+        None,
+        "Weights of the classes in the loss: a number for each class, separated by commas; or "
+        "inverse_frequency or median_frequency (SegNet), which compute them from the training "
+        "labels. Default: 1 for each, as in the papers.",
+    )
 
 
-def make_objective(flags, output_stride, scales):
+def class_weights(flags, examples, num_classes, encoding):
+    """The class weights of the flags.
+
+    Args:
+      flags: the parsed flags.
+      examples: list of examples to train on.
+      num_classes: number of classes.
+      encoding: `LabelEncoding` of the label files; None: they hold class indices.
+
+    Returns:
+      A tuple of a number for each class, or None.
+
+    Raises:
+      InputError: if they cannot be used, or a label cannot be read.
+    """
+    given = flags.class_weights
+    if not given:
+        return None
+    if flags.objective in _WEAK:
+        raise InputError(
+            f"--class_weights has no effect with --objective={flags.objective}; leave one out"
+        )
+    if given in BALANCINGS:
+        return balanced_weights(given, examples, num_classes, encoding)
+    try:
+        weights = tuple(float(number) for number in given.split(","))
+        check_class_weights(weights, num_classes)
+    except InputError as error:
+        raise InputError(f"--class_weights: {error}") from None
+    except ValueError:
+        raise InputError(
+            f"--class_weights={given}: give {' or '.join(BALANCINGS)}, or a number for each of the"
+            f" {num_classes} classes, separated by commas"
+        ) from None
+    return weights
+
+
+def make_objective(flags, output_stride, scales, weights=None):
     """Make the objective of the flags.
 
     Args:
       flags: the parsed flags.
       output_stride: pixels between two positions of the scores.
       scales: the network's input scales.
+      weights: what `class_weights` returned.
 
     Raises:
       InputError: if a flag would have no effect.
@@ -67,6 +115,6 @@ def make_objective(flags, output_stride, scales):
     if flags.objective in _WEAK:
         return _WEAK[flags.objective](output_stride)
     if len(scales) > 1:
-        return MultiScaleObjective(scales, output_stride, flags.branch_labels)
+        return MultiScaleObjective(scales, output_stride, flags.branch_labels, weights)
     refuse_given(flags, ["branch_labels"], "has no effect with one scale; leave it out")
-    return ScoreMapObjective(output_stride)
+    return ScoreMapObjective(output_stride, weights)

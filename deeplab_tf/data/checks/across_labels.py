@@ -7,7 +7,7 @@ list of `Finding` that does not depend on their order.
 from collections import Counter
 
 from deeplab_tf.data.checks.findings import ERROR, WARNING, is_about_label, problem, some
-from deeplab_tf.data.checks.inspection import gray_shades, value_remedy
+from deeplab_tf.data.checks.label_values import gray_shades, sum_counts, value_remedy
 from deeplab_tf.labels import VOID
 
 # Shares of the labels in which void fills areas: above the first it is certain that objects were
@@ -15,14 +15,15 @@ from deeplab_tf.labels import VOID
 SOLID_SHARE, HINT_SHARE = 0.5, 0.1
 DOMINANT_SHARE = 0.999  # of the pixels that are not void
 SHADES_SHARE = 0.5  # of the gray labels; if more hold only shades of colors, they are an error
+IGNORED_NAMES = {"unlabelled", "unlabeled", "ignore", "ignored"}  # in lower case
 ACCIDENT = 1e-4  # a less probable coincidence in one label counts as none
 
 
 def void_objects(labels, absent, is_complete):
     """Find objects drawn with the value of void.
 
-    It is not enough that most labels with objects hold only 0 and 255, or that 255 fills areas in
-    most labels: a class that occurs nowhere must add to the evidence.
+    It is not enough that most labels with objects hold only 0 and 255, that all do, or that 255
+    fills areas in most labels: a class that occurs nowhere must add to the evidence.
 
     Args:
       labels: list of (file, `Inspection`) of one split.
@@ -32,15 +33,19 @@ def void_objects(labels, absent, is_complete):
     Returns:
       A list of at most one `Finding`.
     """
+    values = sum_counts(inspection.values for _, inspection in labels)
+    if set(values) == {0, VOID} and set(absent) - {0}:
+        masks = [file for file, inspection in labels if VOID in inspection.values]
+        return [_void_object(masks, labels, "the only value other than 0", absent)]
     shown = [
         (file, inspection)
         for file, inspection in labels
-        if set(inspection.pixels) not in ({0}, {VOID}, set())
+        if set(inspection.values) not in ({0}, {VOID}, set())
     ]
     alone = [
         file
         for file, inspection in shown
-        if set(inspection.pixels) == {0, VOID} and inspection.solid_void
+        if set(inspection.values) == {0, VOID} and inspection.solid_void
     ]
     if len(alone) > SOLID_SHARE * len(shown) and set(absent) - {0}:
         return [_void_object(alone, shown, "the only value other than 0", absent)]
@@ -56,11 +61,11 @@ def _void_object(files, labels, how, absent, severity=ERROR):
     what = f"{VOID} (void, not learned) is {how} in {len(files)} of {len(labels)} labels"
     if absent:
         what += f", while no label has {some(map(repr, absent.values()), 3)}"
-    remedy = f"if {VOID} is meant as a class, write that class's index instead"
+    remedy = f"if {VOID} is meant as a class, write that class's index instead, such as 1"
     return problem("void_object", min(files), what, remedy, severity)
 
 
-def mixed_labels(labels, num_classes):
+def mixed_labels(labels, num_values):
     """Find labels stored as gray levels among labels stored as palette indices or colors.
 
     A mix of palette and gray labels is common: VOC's are the former, and those of SBD are often
@@ -70,7 +75,7 @@ def mixed_labels(labels, num_classes):
 
     Args:
       labels: list of (file, `Inspection`) of all splits.
-      num_classes: number of classes.
+      num_values: number of values that have a meaning.
 
     Returns:
       A list of `Finding`: an error for each gray label that holds gray shades while palette
@@ -79,20 +84,20 @@ def mixed_labels(labels, num_classes):
     labels = [
         (file, inspection)
         for file, inspection in labels
-        if inspection.pixels and not any(map(is_about_label, inspection.findings))
+        if inspection.values and not any(map(is_about_label, inspection.findings))
     ]
     counts = Counter(inspection.color for _, inspection in labels)
     if len(counts) < 2:
         return []
-    return _shades_of_colors(labels, num_classes) or [_mix_warning(labels, counts)]
+    return _shades_of_colors(labels, num_values) or [_mix_warning(labels, counts)]
 
 
-def _shades_of_colors(labels, num_classes):
+def _shades_of_colors(labels, num_values):
     # Only the colors that occur in palettes: the shades of all classes' colors together would
     # be nearly all gray levels.
     shades = gray_shades([tuple(color) for _, inspection in labels for color in inspection.palette])
     gray = [
-        (file, set(inspection.pixels) - {0, VOID})
+        (file, set(inspection.values) - {0, VOID})
         for file, inspection in labels
         if inspection.color == "gray"
     ]
@@ -105,15 +110,15 @@ def _shades_of_colors(labels, num_classes):
             "write the class indices instead",
         )
         for file, levels in gray
-        if _are_shades(levels, shades, num_classes)
+        if _are_shades(levels, shades, num_values)
     ]
     return wrong if len(wrong) > SHADES_SHARE * len(gray) else []
 
 
-def _are_shades(levels, shades, num_classes):
+def _are_shades(levels, shades, num_values):
     # Whether all levels are shades, and this is too unlikely for class indices: `share` is the
     # probability that one random index is also a shade.
-    share = len([shade for shade in shades if shade < num_classes]) / num_classes
+    share = len([shade for shade in shades if shade < num_values]) / num_values
     return levels <= shades and share ** len(levels) < ACCIDENT
 
 
@@ -184,7 +189,7 @@ def class_shares(labels, place, label_set):
     Returns:
       A list of `Finding`, warnings.
     """
-    pixels = sum_pixels(inspection for _, inspection in labels)
+    pixels = sum_counts(inspection.pixels for _, inspection in labels)
     absent = [name for index, name in enumerate(label_set.names) if not pixels[index]]
     findings = []
     if absent:
@@ -193,28 +198,48 @@ def class_shares(labels, place, label_set):
         findings.append(problem("class_absent", place, what, remedy))
     total = sum(pixels[index] for index in range(label_set.num_classes))
     for index, name in enumerate(label_set.names):
-        if label_set.num_classes > 1 and pixels[index] > DOMINANT_SHARE * total:
+        if pixels[index] > DOMINANT_SHARE * total:
             what = f"{100 * pixels[index] / total:.3f} % of the pixels are {name!r}"
             remedy = "a network learns to predict nothing else: add examples of the other classes"
             findings.append(problem("class_dominates", place, what, remedy))
     return findings
 
 
-def sum_pixels(inspections):
-    """The number of pixels of each label value in many `Inspection`s, as a `Counter`."""
-    pixels = Counter()
-    for inspection in inspections:
-        pixels.update(inspection.pixels)
-    return pixels
+def ignored_classes(label_set):
+    """Find classes whose names say that they should be void, in a list of at most one `Finding`."""
+    named = [name for name in label_set.names if name.lower() in IGNORED_NAMES]
+    if not named:
+        return []
+    what = f"{some(map(repr, named))} is learned and scored like any other class"
+    remedy = f"to ignore it, mark its line as void: '{named[0]} void'"
+    return [problem("class_ignored", "classes", what, remedy)]
 
 
-def explain_values(findings, labels, label_set):
+def explain_void(findings):
+    """Put objects drawn as void before the labels that therefore hold nothing but void.
+
+    Args:
+      findings: list of `Finding`.
+
+    Returns:
+      A list of `Finding`.
+    """
+    reasons = [f for f in findings if f.kind == "void_object" and f.severity == ERROR]
+    if not reasons:
+        return findings
+    others = [finding for finding in findings if finding not in reasons]
+    remedy = reasons[0].remedy
+    return reasons + [f._replace(remedy=remedy) if f.kind == "void_only" else f for f in others]
+
+
+def explain_values(findings, labels, label_set, num_values):
     """Give wrong label values one remedy that fits all labels together.
 
     Args:
       findings: list of `Finding`.
       labels: list of (file, `Inspection`) of all splits.
       label_set: `LabelSet`.
+      num_values: number of values that have a meaning.
 
     Returns:
       A list of `Finding`.
@@ -222,6 +247,6 @@ def explain_values(findings, labels, label_set):
     if not any(finding.kind == "label_value" for finding in findings):
         return findings
     files = {finding.file for finding in findings if finding.kind == "label_value"}
-    values = sum_pixels(inspection for file, inspection in labels if file in files)
-    remedy = value_remedy(values, label_set.num_classes, label_set.colors)
+    values = sum_counts(inspection.values for file, inspection in labels if file in files)
+    remedy = value_remedy(values, num_values, label_set.colors)
     return [f._replace(remedy=remedy) if f.kind == "label_value" else f for f in findings]

@@ -9,12 +9,15 @@ from crf.threads import available_threads
 from deeplab_tf.data.checks import across_labels
 from deeplab_tf.data.checks.findings import ERROR, accept, is_about_label, problem, some
 from deeplab_tf.data.checks.inspection import inspect_example, label_file
+from deeplab_tf.data.checks.interpolation import interpolated_labels
+from deeplab_tf.data.checks.label_values import sum_counts
 from deeplab_tf.data.checks.report import Report, SplitCounts
 from deeplab_tf.data.examples import evenly_spaced
+from deeplab_tf.labels import LabelEncoding
 
 
 def check_dataset(
-    splits, label_set, colors=None, *, channels=3, sample=None, allow=(), known=(), progress=True
+    splits, label_set, encoding=None, *, channels=3, sample=None, allow=(), known=(), progress=True
 ):
     """Find what would spoil a training.
 
@@ -22,7 +25,7 @@ def check_dataset(
       splits: dict from the name of a list to its examples (`Example` or `RecordExample`); the
         first list is the one that is trained on.
       label_set: `LabelSet`.
-      colors: RGB colors of the classes, to read RGB labels; see `decode_label`.
+      encoding: `LabelEncoding` of the label files; None: they hold class indices.
       channels: that images should have.
       sample: how many examples of each list to read, evenly spaced; None or 0 reads all. A sample
         does not show that a class never occurs, so that is not checked then.
@@ -39,10 +42,11 @@ def check_dataset(
     Example:
       >>> check_dataset({"train": examples}, label_set, sample=64).raise_for_errors()
     """
+    encoding = encoding or LabelEncoding.plain(label_set.num_classes)
     accept((), allow)  # reports a misspelled name before the long check
     listed = {split: list(dict.fromkeys(examples)) for split, examples in splits.items()}
     read = {split: evenly_spaced(examples, sample) for split, examples in listed.items()}
-    inspections = _inspect_all(read, (label_set.num_classes, colors, channels), progress)
+    inspections = _inspect_all(read, (encoding, channels), progress)
     labels = {
         split: [(label_file(example), inspections[example]) for example in examples]
         for split, examples in read.items()
@@ -50,12 +54,15 @@ def check_dataset(
     findings = [*known, *_list_findings(splits)]
     findings += [finding for inspection in inspections.values() for finding in inspection.findings]
     is_complete = read == listed and not any(map(_hides_labels, findings))
-    findings += _set_findings(labels, label_set, is_complete)
-    findings = across_labels.explain_values(findings, _together(labels), label_set)
+    findings += _set_findings(labels, label_set, encoding, is_complete)
+    findings = across_labels.explain_values(
+        across_labels.explain_void(findings), _together(labels), label_set, encoding.num_values
+    )
     findings = across_labels.rotated_like_others(findings)
     counts = {split: SplitCounts.of(len(listed[split]), part) for split, part in labels.items()}
     by_file = {file: e for e in inspections for file in (label_file(e), e.image)}
-    return Report(tuple(accept(dict.fromkeys(findings), allow)), label_set, counts, by_file)
+    findings = accept(dict.fromkeys(findings), allow)
+    return Report(tuple(findings), label_set, encoding, counts, by_file)
 
 
 def _hides_labels(finding):
@@ -103,12 +110,14 @@ def _place(split):
     return f"list {split!r}"
 
 
-def _set_findings(labels, label_set, is_complete):
+def _set_findings(labels, label_set, encoding, is_complete):
     together = _together(labels)
-    pixels = across_labels.sum_pixels(inspection for _, inspection in together)
+    pixels = sum_counts(inspection.pixels for _, inspection in together)
     absent = {index: name for index, name in enumerate(label_set.names) if not pixels[index]}
-    findings = across_labels.mixed_labels(together, label_set.num_classes)
+    findings = across_labels.mixed_labels(together, encoding.num_values)
     findings += across_labels.mixed_palettes(together)
+    findings += interpolated_labels(together, label_set, encoding)
+    findings += across_labels.ignored_classes(label_set)
     for part in labels.values():
         findings += across_labels.void_objects(part, absent, is_complete)
     first = next(iter(labels), None)

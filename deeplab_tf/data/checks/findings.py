@@ -34,9 +34,11 @@ KINDS = {
     "label_mask": ERROR,  # 0, 128 and 255 of a mask instead of indices
     "void_only": ERROR,  # nothing but void in the label
     "void_object": ERROR,  # objects drawn as 255
+    "label_interpolated": ERROR,  # classes that only resizing has made
     "label_mix": ERROR,  # some labels hold gray shades, others palette indices
     "label_palette": ERROR,  # one color has several indices
     "class_absent": WARNING,
+    "class_ignored": WARNING,  # named as if it should be void
     "class_dominates": WARNING,
 }
 

@@ -1,5 +1,6 @@
 """Inspecting one example: its image, its label, and whether their sizes match."""
 
+from collections import Counter
 from typing import NamedTuple
 
 import cv2
@@ -7,13 +8,13 @@ import numpy as np
 
 from deeplab_tf.data.checks.findings import WARNING, Finding, problem, some
 from deeplab_tf.data.checks.image_inspection import inspect_image
+from deeplab_tf.data.checks.interpolation import between_pixels
+from deeplab_tf.data.checks.label_values import count_values, wrong_values
 from deeplab_tf.data.image_files import decode_image
 from deeplab_tf.data.image_header import read_header
 from deeplab_tf.data.label_png import decode_label
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID, VOID_COLOR
-
-MASK_VALUES = {0, 128, 255}
 
 # Void that is left after erosion with this square is an area and not a border: the borders that
 # VOC draws around its objects are 5 pixels wide.
@@ -27,11 +28,14 @@ class Inspection(NamedTuple):
 
     Args:
       findings: tuple of `Finding`: the problems that this example shows by itself.
-      pixels: dict from label value to its number of pixels; empty if the label cannot be read.
+      pixels: dict from class index, or 255, to its number of pixels; empty if the label cannot be
+        read.
       color: how the label is stored: "gray", "palette" or "rgb"; "" if it cannot be read.
       solid_void: whether value 255 fills an area and not only a border.
       palette: dict from a color, 3 bytes, to its index in the palette, for the indices that occur
         in the label and do not share their color with another one.
+      values: dict from each value in the file to its number of pixels.
+      between: dict from value to the number of pixels counted by `between_pixels`.
     """
 
     findings: tuple[Finding, ...]
@@ -39,15 +43,16 @@ class Inspection(NamedTuple):
     color: str
     solid_void: bool
     palette: dict[bytes, int]
+    values: dict[int, int]
+    between: dict[int, int]
 
 
-def inspect_example(example, num_classes, colors=None, channels=3):
+def inspect_example(example, encoding, channels=3):
     """Find the problems that one example shows by itself.
 
     Args:
       example: `Example` or `RecordExample`.
-      num_classes: number of classes; label values are below this, or 255.
-      colors: RGB colors of the classes, to read RGB labels; see `decode_label`.
+      encoding: `LabelEncoding` of the label.
       channels: that images should have.
 
     Returns:
@@ -73,16 +78,26 @@ def inspect_example(example, num_classes, colors=None, channels=3):
         return _without_label(findings)
     if image is not None:
         _compare_sizes(image, header, label_file(example), findings)
-    label, refusal = _read_label(header, label_contents, colors)
+    label, refusal = _read_label(header, label_contents, encoding.colors)
     if refusal:
         add(*refusal)
         return _without_label(findings)
-    counts = np.bincount(label.ravel(), minlength=VOID + 1)
-    pixels = {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
-    for wrong in _wrong_values(pixels, num_classes):
+    values = count_values(label)
+    for wrong in wrong_values(values, encoding.num_values):
         add(*wrong)
-    palette = _shown_palette(header.palette, pixels)
-    return Inspection(tuple(findings), pixels, header.color, _has_solid_void(label), palette)
+    pixels = _of_classes(values, encoding)
+    if set(pixels) == {VOID}:
+        what = f"nothing but {_names_of_void(values)}, from which nothing can be learned"
+        add("void_only", what, "draw its classes or remove the example from the list")
+    return Inspection(
+        tuple(findings),
+        pixels,
+        header.color,
+        _has_solid_void(label),
+        _shown_palette(header.palette, values),
+        values,
+        between_pixels(label),
+    )
 
 
 def label_file(example):
@@ -90,48 +105,8 @@ def label_file(example):
     return example.label or f"label of {example.name!r}"
 
 
-def gray_shades(colors):
-    """The gray levels that colors become if a color picture is converted to gray.
-
-    Args:
-      colors: (n, 3) RGB colors 0..255.
-
-    Returns:
-      A set of levels, including those that other programs may round to, but without black's.
-    """
-    levels = np.reshape(colors, (-1, 3)) @ np.array([0.299, 0.587, 0.114])
-    shades = {int(level) + step for level in levels for step in (0, 1)}
-    return shades - {0, 1}
-
-
-def value_remedy(values, num_classes, colors=None):
-    """What to do about label values that no class has.
-
-    Args:
-      values: all values that the labels hold.
-      num_classes: number of classes.
-      colors: (num_classes, 3) RGB colors of the classes; None does not look for gray shades.
-
-    Returns:
-      The end of a message.
-    """
-    values = set(values) - {VOID}
-    objects = values - {0}
-    if max(values) == num_classes and 0 not in values:
-        return f"the labels seem to count from 1: subtract 1 from each value but {VOID}"
-    if colors is not None and len(objects) > 1 and objects <= gray_shades(colors):
-        return (
-            "these are the gray shades of the classes' colors: a color picture was saved as "
-            "gray; write the class indices instead"
-        )
-    return (
-        f"if there are {max(values) + 1} classes and not {num_classes}, name them all in "
-        "classes.txt; otherwise fix the label"
-    )
-
-
 def _without_label(findings):
-    return Inspection(tuple(findings), {}, "", False, {})
+    return Inspection(tuple(findings), {}, "", False, {}, {}, {})
 
 
 def _missing_file(example, message):
@@ -193,22 +168,24 @@ def _unknown_colors(picture, colors):
     rows = [row for row, color in enumerate(found.tolist()) if tuple(color) not in known]
     examples = some((tuple(found[row].tolist()) for row in rows), 2)
     what = f"{counts[rows].sum()} pixels in {len(rows)} colors that no class has: {examples}"
-    remedy = "give each class its exact color in classes.txt, and save without smoothed edges"
+    remedy = (
+        "give each class its exact color in classes.txt, colors to ignore as 'NAME R G B void', and"
+        " save without smoothed edges"
+    )
     return "label_colors", what, remedy
 
 
-def _wrong_values(pixels, num_classes):
-    wrong = [value for value in pixels if num_classes <= value < VOID]
-    classes = f"{num_classes} classes: 0..{num_classes - 1}, {VOID} = void"
-    if wrong == [128] and set(pixels) <= MASK_VALUES:
-        what = f"label values {some(pixels)}, as in masks, but {classes}"
-        yield "label_mask", what, "write the class's index instead of the object's value"
-    elif wrong:
-        what = f"label values {some(wrong)} of no class ({classes})"
-        yield "label_value", what, value_remedy(pixels, num_classes)
-    if set(pixels) == {VOID}:
-        what = f"nothing but void ({VOID}), from which nothing can be learned"
-        yield "void_only", what, "draw its classes or remove the example from the list"
+def _of_classes(values, encoding):
+    # Values of no class keep their number, which no class index has.
+    pixels = Counter()
+    for value, count in values.items():
+        known = value < encoding.num_values
+        pixels[encoding.classes[value] if known else value] += count
+    return dict(pixels)
+
+
+def _names_of_void(values):
+    return f"void ({VOID})" if set(values) == {VOID} else f"ignored values ({some(sorted(values))})"
 
 
 def _has_solid_void(label):
@@ -219,8 +196,8 @@ def _has_solid_void(label):
     return bool(cv2.erode(void, SOLID, borderType=cv2.BORDER_CONSTANT, borderValue=0).any())
 
 
-def _shown_palette(palette, pixels):
-    colors = {value: palette[3 * value : 3 * value + 3] for value in pixels if value != VOID}
+def _shown_palette(palette, values):
+    colors = {value: palette[3 * value : 3 * value + 3] for value in values if value != VOID}
     shown = list(colors.values())
     if len(shown) < 2:
         return {}  # one color does not show whether the palette has a meaning

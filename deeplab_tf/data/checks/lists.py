@@ -9,7 +9,7 @@ from deeplab_tf.data.examples import Example
 from deeplab_tf.data.lists import parse_entry, read_lines
 from deeplab_tf.data.records import find_prepared, read_metadata, read_prepared_labels
 from deeplab_tf.data.synthetic import ensure_synthetic
-from deeplab_tf.data.voc import find_files, list_path, read_label_set
+from deeplab_tf.data.voc import find_files, list_path, missing_label, read_label_set
 from deeplab_tf.errors import InputError
 
 
@@ -115,8 +115,8 @@ def _missing_label(path):
     if instead.lower().endswith((".jpg", ".jpeg")):
         what = f"no such label{instead}; but JPEG changes the values"
         return problem("label_jpeg", path, what, "write class indices as a palette or gray PNG")
-    remedy = "add it or remove its name from the list"
-    return problem("label_missing", path, "no such label" + instead, remedy)
+    what, remedy = missing_label(path)
+    return problem("label_missing", path, what + instead, remedy)
 
 
 def _instead(path):

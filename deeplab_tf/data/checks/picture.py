@@ -31,7 +31,10 @@ def offenders_picture(report, most=12):
     if not shown:
         return None
     colors = report.label_set.color_table()
-    colors[report.label_set.num_classes : VOID] = NO_CLASS
+    # A label may hold values that no class has, so the colors are those of the files' values.
+    classes = list(report.encoding.classes)
+    colors[: len(classes)] = colors[classes]
+    colors[len(classes) : VOID] = NO_CLASS
     rows = [[_row(finding, report.examples[finding.file], colors)] for finding in shown]
     return panel(rows, legend=report.label_set)
 

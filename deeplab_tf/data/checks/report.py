@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from deeplab_tf.data.checks.findings import ERROR, Finding
 from deeplab_tf.errors import InputError
-from deeplab_tf.labels import VOID, LabelSet
+from deeplab_tf.labels import VOID, LabelEncoding, LabelSet
 
 SHOWN_FILES = 3  # of each kind, in the text
 
@@ -43,12 +43,14 @@ class Report:
     Args:
       findings: tuple of `Finding`.
       label_set: `LabelSet` of the data set.
+      encoding: `LabelEncoding` of its label files.
       counts: dict from the name of a list to its `SplitCounts`.
       examples: dict from an image's or label's file to its example, for the picture.
     """
 
     findings: tuple[Finding, ...]
     label_set: LabelSet
+    encoding: LabelEncoding
     counts: dict[str, SplitCounts]
     examples: dict = field(repr=False)
 

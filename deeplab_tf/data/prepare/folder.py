@@ -1,13 +1,15 @@
 """The user's own images and labels, in two folders or in VOC layout.
 
 --images_dir --labels_dir --classes    NAME.jpg (or .jpeg, .png, .tif, .bmp, .webp) and NAME.png
-                                       (or .tif, .bmp, lossless .webp), and a file that lists the
-                                       classes; split by --train_list and --val_list, or by
-                                       --val_fraction
+                                       (or .tif, .bmp, lossless .webp), or with
+                                       --label_suffix=_mask NAME_mask.png, and a file that lists
+                                       the classes as classes.txt does (see voc.py); split by
+                                       --train_list and --val_list, or by --val_fraction
 --voc_dir                              a folder in VOC layout, with its own lists and classes
 """
 
 import functools
+from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
@@ -30,13 +32,16 @@ class Folder(Builder):
     OPTIONS: ClassVar = {
         "images_dir": None,
         "labels_dir": None,
+        "label_suffix": None,
         "classes": None,
         "train_list": None,
         "val_list": None,
         "val_fraction": None,
         "voc_dir": None,
     }
-    PATHS: ClassVar = tuple(name for name in OPTIONS if name != "val_fraction")
+    PATHS: ClassVar = tuple(
+        name for name in OPTIONS if name not in ("label_suffix", "val_fraction")
+    )
 
     def check_options(self):
         """Check that the data and the way to split it are each given in exactly one way."""
@@ -81,9 +86,9 @@ class Folder(Builder):
         return encode_picture(load_image(example.image))
 
     def read_label(self, example):
-        """The label, whose class indices may be drawn in the colors of the classes."""
-        label_set, colors = self._classes
-        return load_label(example.label, label_set.num_classes, colors)
+        """The label's class indices; the file may have their colors, or values to ignore."""
+        label_set, encoding = self._classes
+        return load_label(example.label, label_set.num_classes, encoding)
 
     @property
     def label_set(self):
@@ -97,7 +102,7 @@ class Folder(Builder):
 
     @functools.cached_property
     def _classes(self):
-        # The `LabelSet` and its colors, or None for the colors.
+        # The `LabelSet` and the `LabelEncoding`, or None for class indices.
         if self.options["voc_dir"] and not self._classes_path.is_file():
             return VOC, None
         return read_classes(self._classes_path)
@@ -107,23 +112,77 @@ class Folder(Builder):
         if voc_dir := self.options["voc_dir"]:
             found = ["train", *(["val"] if list_path(voc_dir, "val").is_file() else [])]
             return {split: read_split(voc_dir, split) for split in found}
-        images = _by_stem(Path(self.options["images_dir"]), IMAGE_EXTENSIONS)
-        labels = _by_stem(Path(self.options["labels_dir"]), LABEL_EXTENSIONS)
+        images, labels = self._images_and_labels()
         if self.options["train_list"]:
             paths = {split: self.options[f"{split}_list"] for split in SPLITS}
+            lists = {split: read_entries(path) for split, path in paths.items() if path}
+            if not all(entry.label for entries in lists.values() for entry in entries):
+                self._check_suffix(images, labels)
             return {
-                split: [_example(entry, images, labels) for entry in read_entries(path)]
-                for split, path in paths.items()
-                if path
+                split: [self._example(entry, images, labels) for entry in entries]
+                for split, entries in lists.items()
             }
+        self._check_suffix(images, labels)
         if without_image := sorted(labels.keys() - images.keys()):
             raise InputError(
                 f"{labels[without_image[0]]}: no image of this name in"
                 f" {self.options['images_dir']}; add it, or name the images to use by"
                 " --train_list and --val_list"
             )
-        examples = [_example(Entry(name), images, labels) for name in sorted(images)]
+        examples = [self._example(Entry(name), images, labels) for name in sorted(images)]
         return _divide(examples, self.options["val_fraction"] or 0)
+
+    def _images_and_labels(self):
+        # {name: path} of all images, and of all labels without --label_suffix.
+        folders = Path(self.options["images_dir"]), Path(self.options["labels_dir"])
+        suffix = self.options["label_suffix"] or ""
+        images, labels = (
+            _by_stem(folders[0], IMAGE_EXTENSIONS),
+            _by_stem(folders[1], LABEL_EXTENSIONS),
+        )
+        if not suffix:
+            return images, labels
+        if folders[0] == folders[1]:
+            images = {name: path for name, path in images.items() if not name.endswith(suffix)}
+        labels = {
+            name.removesuffix(suffix): path
+            for name, path in labels.items()
+            if name.endswith(suffix)
+        }
+        if not labels:
+            raise InputError(f"{folders[1]}: no label there ends with {suffix}")
+        return images, labels
+
+    def _check_suffix(self, images, labels):
+        # Without --label_suffix, labels should not all have the same addition to the images' names.
+        if self.options["label_suffix"]:
+            return
+        added = Counter(
+            name[length:]
+            for name in labels
+            for length in range(1, len(name))
+            if name[:length] in images
+        )
+        suffix, count = max(added.items(), key=lambda item: (item[1], item[0]), default=("", 0))
+        # In a folder of both, every PNG is found as an image and as a label.
+        is_shared = self.options["images_dir"] == self.options["labels_dir"]
+        same = 0 if is_shared else len(images.keys() & labels.keys())
+        if count > same and 2 * count >= len(labels):
+            label = next(path for name, path in labels.items() if name.endswith(suffix))
+            raise InputError(
+                f"{label}: labels are named like their image with {suffix!r} added; give"
+                f" --label_suffix={suffix}"
+            )
+
+    def _example(self, entry, images, labels):
+        if entry.image:
+            paths = (PurePosixPath(path) for path in (entry.image, entry.label))
+            image, label = (path.with_suffix("") for path in paths)
+            label = label.with_name(label.name.removesuffix(self.options["label_suffix"] or ""))
+        else:
+            image = PurePosixPath(entry.name)
+            label = PurePosixPath(image.name)
+        return Example(image.name, _find("image", image, images), _find("label", label, labels))
 
 
 def _divide(examples, fraction):
@@ -161,15 +220,6 @@ def _by_stem(folder, extensions):
     if not found:
         raise InputError(f"{folder}: no file there ends with {' or '.join(extensions)}")
     return found
-
-
-def _example(entry, images, labels):
-    if entry.image:
-        image, label = (PurePosixPath(path).with_suffix("") for path in (entry.image, entry.label))
-    else:
-        image = PurePosixPath(entry.name)
-        label = PurePosixPath(image.name)
-    return Example(image.name, _find("image", image, images), _find("label", label, labels))
 
 
 def _find(kind, wanted, found):

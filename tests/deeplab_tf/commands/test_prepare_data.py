@@ -122,6 +122,18 @@ def test_data_that_would_spoil_a_training_is_not_kept(tmp_path):
     assert not list((tmp_path / "data").rglob("*.tfrecord*"))
 
 
+def test_the_reason_comes_before_what_follows_from_it(tmp_path):
+    # Masks of 255 instead of 1, of which two are all object.
+    masks = {"a": stripes([0, 255]), "b": stripes([255]), "c": stripes([255]), "d": stripes([0])}
+    files, _ = voc_files({"train": masks}, root="mine")
+    write_files(tmp_path, {**files, "mine/classes.txt": "background\nbuilding\n"})
+    error = prepare(tmp_path, "folder", f"--voc_dir={tmp_path / 'mine'}").error
+    assert "3 problems in the data, the first: folder/1.0.0/" in error
+    assert "255 (void, not learned) is the only value other than 0 in 3 of 4 labels" in error
+    assert "while no label has 'building'; if 255 is meant as a class, write" in error
+    assert error.endswith("(void_object, void_only)")
+
+
 def test_every_option_has_its_flag():
     done = run_tool("prepare_data", "--help")
     for dataset in PREPARED:

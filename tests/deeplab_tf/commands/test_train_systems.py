@@ -1,5 +1,7 @@
 """The published systems' options of tools/train.py, two steps each on a tiny data set."""
 
+import re
+
 import absl.flags
 import keras
 import numpy as np
@@ -9,6 +11,8 @@ from tool_runner import run_tool
 from deeplab_tf import build_deeplab
 from deeplab_tf.commands.flags import network
 from deeplab_tf.commands.parsing import parse_flags
+from deeplab_tf.data.class_weights import balanced_weights
+from deeplab_tf.data.datasets import open_dataset
 from deeplab_tf.data.synthetic import CLASSES, write_synthetic
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
@@ -63,6 +67,23 @@ def test_weak_supervision(data_dir, tmp_path, flags):
     done = train(data_dir, tmp_path / "m", *flags)
     assert done.status == 0, done.err
     assert all(np.isfinite(weight).all() for weight in load(tmp_path / "m").get_weights())
+
+
+def test_class_weights(data_dir, tmp_path):
+    done = train(data_dir, tmp_path / "m", "--class_weights=median_frequency", "--accumulate=2")
+    assert done.status == 0, done.err
+    (line,) = [line for line in done.out.splitlines() if line.startswith("class weights: ")]
+    examples = open_dataset("voc", data_dir, "train")[0]
+    weights = balanced_weights("median_frequency", examples, len(CLASSES))
+    pairs = zip(CLASSES, weights, strict=True)
+    assert line == "class weights: " + ", ".join(f"{name} {weight:.4g}" for name, weight in pairs)
+    plain = train(data_dir, tmp_path / "n", "--accumulate=2")
+    assert losses(done) != losses(plain) and len(losses(plain)) == 1
+
+
+def losses(done):
+    """What a training shows of its loss."""
+    return re.findall(r"loss [\d.]+", done.err)
 
 
 def test_start_from_a_network_of_other_classes(data_dir, tmp_path):
@@ -123,6 +144,10 @@ def test_fixed_upsampling_reaches_the_fcn(monkeypatch, given):
         (["--fcn_fixed_upsampling"], "--fcn_fixed_upsampling has no effect without --network=fcn"),
         (["--init_from=absent.keras"], "no model absent.keras"),
         (["--crf_train", "--objective=mil"], "--objective=mil does not train a CRF"),
+        (["--class_weights=1,2"], "--class_weights: 2 class weights for 7 classes; give one for"),
+        (["--class_weights=1,1,1,1,1,1,-1"], "--class_weights: class weights (1.0, 1.0,"),
+        (["--class_weights=balanced"], "--class_weights=balanced: give inverse_frequency or medi"),
+        (["--class_weights=1,2", "--objective=mil"], "--class_weights has no effect with --obj"),
     ],
 )
 def test_flags_that_do_not_go_together(data_dir, tmp_path, flags, said):

@@ -18,7 +18,7 @@ from deeplab_tf.data.image_header import JPEG_START, read_header, without_turn
 from deeplab_tf.data.label_png import decode_label, encode_label
 from deeplab_tf.data.orientation import turn
 from deeplab_tf.errors import InputError
-from deeplab_tf.labels import voc_colors
+from deeplab_tf.labels import LabelEncoding, voc_colors
 
 LABEL = np.array([[0, 1, 2, 255], [3, 4, 5, 6], [7, 8, 9, 10]], np.uint8)
 COLORS = [(10, 20, 30), (40, 50, 60), (70, 80, 90)]
@@ -310,7 +310,8 @@ def test_pairs_with_rgb_labels(example):
     label = np.array([[0, 1, 2, 255]] * 3)
     colors = np.concatenate([COLORS, [(224, 224, 192)]])
     Path(example.label).write_bytes(png(colors[np.minimum(label, 3)].astype(np.uint8)))
-    np.testing.assert_array_equal(load_pair(example, 3, COLORS)[1], label)
+    encoding = LabelEncoding((0, 1, 2), COLORS)
+    np.testing.assert_array_equal(load_pair(example, 3, encoding)[1], label)
     with pytest.raises(InputError, match=r"label\.png: RGB label but no colors"):
         load_pair(example, 3)
 

@@ -11,7 +11,7 @@ from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.pipeline import input_error_from, training_batches
 from deeplab_tf.data.voc import read_split
 from deeplab_tf.errors import InputError
-from deeplab_tf.labels import MEAN_RGB, voc_colors
+from deeplab_tf.labels import MEAN_RGB, LabelEncoding, voc_colors
 
 COUNT = 7
 
@@ -228,10 +228,10 @@ def test_mirror_and_scale_can_be_left_out_or_stepped(examples):
 
 
 def test_rgb_labels_with_colors(examples):
-    colors = [(9, 0, 0), (0, 9, 0), (0, 0, 9)]
+    encoding = LabelEncoding((0, 1, 2), [(9, 0, 0), (0, 9, 0), (0, 0, 9)])
     for example in examples:
         cv2.imwrite(example.label, np.full((6, 8, 3), (0, 9, 0), np.uint8))
-    batch = _batches(examples, 1, crop_size=4, scale_range=(1, 1), colors=colors)[0]
+    batch = _batches(examples, 1, crop_size=4, scale_range=(1, 1), encoding=encoding)[0]
     np.testing.assert_array_equal(batch["label"], 1)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_tf.data.datasets import label_colors, open_dataset
+from deeplab_tf.data.datasets import label_encoding, open_dataset
 from deeplab_tf.data.image_files import load_pair
 from deeplab_tf.data.records import (
     check_prepared,
@@ -83,7 +83,7 @@ def test_lists_are_unions_of_splits_in_order(data_dir, split, names):
 def test_classes_and_colors_come_with_the_records(data_dir):
     wanted = LabelSet(("background", "thing"), ((0, 0, 0), (9, 8, 7)), (1, 2, 3))
     assert open_dataset("voc12_aug", data_dir, "train")[1] == wanted
-    assert label_colors("voc12_aug", data_dir) is None
+    assert label_encoding("voc12_aug", data_dir) is None
 
 
 def test_splits_are_those_that_lists_are_made_of(data_dir):

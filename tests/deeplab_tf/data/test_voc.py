@@ -7,9 +7,15 @@ from deeplab_tf.data.image_files import load_pair
 from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.lists import parse_entry
-from deeplab_tf.data.voc import find_files, read_classes, read_colors, read_label_set, read_split
+from deeplab_tf.data.voc import (
+    find_files,
+    read_classes,
+    read_encoding,
+    read_label_set,
+    read_split,
+)
 from deeplab_tf.errors import InputError
-from deeplab_tf.labels import LabelSet, voc_colors
+from deeplab_tf.labels import LabelEncoding, LabelSet, voc_colors
 
 LABEL = np.array([[0, 1, 2, 255], [2, 1, 0, 0], [1, 1, 1, 1]], np.uint8)
 
@@ -113,7 +119,7 @@ def test_classes_default_to_voc(data_dir):
     labels = read_label_set(data_dir)
     assert labels == VOC
     assert labels.colors[15] == (192, 128, 128)
-    assert read_colors(data_dir) is None
+    assert read_encoding(data_dir) is None
 
 
 def test_classes_are_read_without_blank_lines(data_dir):
@@ -121,27 +127,77 @@ def test_classes_are_read_without_blank_lines(data_dir):
     labels = read_label_set(data_dir)
     assert labels.names == ("sky", "traffic light 2", "road")
     assert labels.colors[1] == (128, 0, 0)
-    assert read_colors(data_dir) is None
+    assert read_encoding(data_dir) == LabelEncoding.plain(3)
 
 
 def test_classes_with_colors(data_dir):
     (data_dir / "classes.txt").write_text("traffic light 1 2 3\nroad 4 5 6\nsky 7 8 9\n")
     labels = read_label_set(data_dir)
     assert labels.names == ("traffic light", "road", "sky")
-    assert read_colors(data_dir) == labels.colors == ((1, 2, 3), (4, 5, 6), (7, 8, 9))
+    assert labels.colors == ((1, 2, 3), (4, 5, 6), (7, 8, 9))
+    assert read_encoding(data_dir) == LabelEncoding((0, 1, 2), labels.colors)
 
 
 def test_classes_of_any_file(data_dir):
     path = data_dir / "names"
     path.write_bytes(b"\xef\xbb\xbfroad\r\ncar, truck\r\n")
-    label_set, colors = read_classes(path)
-    assert label_set == LabelSet.in_voc_colors(("road", "car, truck")) and colors is None
+    label_set, encoding = read_classes(path)
+    assert label_set == LabelSet.in_voc_colors(("road", "car, truck"))
+    assert encoding.colors is None
     path.write_text("road,128,64,128\ntraffic light 2, 0, 0,1\n")
-    label_set, colors = read_classes(path)
+    label_set, encoding = read_classes(path)
     assert label_set.names == ("road", "traffic light 2")
-    assert colors == label_set.colors == ((128, 64, 128), (0, 0, 1))
+    assert encoding.colors == label_set.colors == ((128, 64, 128), (0, 0, 1))
     with pytest.raises(InputError, match="nowhere: No such file"):
         read_classes(data_dir / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "first", ["unlabelled void", "unlabelled, void", "void", "Void", "unlabelled VOID", "void void"]
+)
+def test_lines_marked_as_void_are_no_classes(data_dir, first):
+    # The labels' values are 0, 1, 2 and 255; 0 and 2 are ignored.
+    (data_dir / "classes.txt").write_text(f"{first}\nsky\nunknown void\nvoid space\navoid\n")
+    label_set, encoding = read_label_set(data_dir), read_encoding(data_dir)
+    assert label_set.names == ("sky", "void space", "avoid")
+    assert encoding == LabelEncoding((255, 0, 255, 1, 2))
+    # Each class keeps the color that its value has in VOC's palette.
+    np.testing.assert_array_equal(label_set.colors, voc_colors(5)[[1, 3, 4]])
+    label = load_pair(read_split(data_dir, "train")[0], 3, encoding)[1]
+    np.testing.assert_array_equal(label, np.where(LABEL == 1, 0, 255))
+
+
+@pytest.mark.parametrize("line", ["unlabelled 9 9 9 void", "unlabelled void 9 9 9", "void,9,9,9"])
+def test_colors_marked_as_void(data_dir, line):
+    text = f"sky 1 2 3\n{line}\nroad 4 5 6\nother 9 9 9 void\n"
+    (data_dir / "classes.txt").write_text(text)
+    label_set, encoding = read_label_set(data_dir), read_encoding(data_dir)
+    assert label_set == LabelSet(("sky", "road"), ((1, 2, 3), (4, 5, 6)), (9, 9, 9))
+    colors = np.uint8([[[4, 5, 6], [9, 9, 9], [1, 2, 3], [224, 224, 192]]] * 3)
+    (data_dir / "SegmentationClass" / "a.png").write_bytes(
+        cv2.imencode(".png", colors[..., ::-1])[1].tobytes()
+    )
+    label = load_pair(read_split(data_dir, "train")[1], 2, encoding)[1]
+    np.testing.assert_array_equal(label, [[1, 255, 0, 255]] * 3)
+
+
+def test_values_beyond_the_lines_are_refused(data_dir):
+    (data_dir / "classes.txt").write_text("unlabelled void\nsky\n")
+    encoding, example = LabelEncoding((255, 0)), read_split(data_dir, "train")[0]
+    with pytest.raises(InputError, match=r"b c\.png: label value 2 but only 2 classes \(0\.\.1"):
+        load_pair(example, 1, encoding)
+
+
+@pytest.mark.parametrize("ending", ["_mask", "-label", " gt"])
+def test_labels_with_longer_names_are_pointed_to(data_dir, ending):
+    labels = data_dir / "SegmentationClass"
+    (labels / "a.png").rename(labels / f"a{ending}.png")
+    with pytest.raises(
+        InputError,
+        match=rf"a\.png: no such label, only a{ending}\.png; .*"
+        rf"--label_suffix={ending}",
+    ):
+        read_split(data_dir, "train")
 
 
 @pytest.mark.parametrize(
@@ -151,8 +207,14 @@ def test_classes_of_any_file(data_dir):
         ("a 1 2 3\nb 4 5 6\nc 1 2 3\n", r"'a' and 'c' have the same color \(1, 2, 3\)"),
         ("a\nb\na\n", "'a' is given twice"),
         ("a 1 2 3\nb\n", "only 1 of 2 classes"),
-        ("a 1 2 300\n", "0..255"),
+        ("a 1 2 3\nb 1 2 300\n", "0..255"),
+        ("a 1 2 3\nb 4 5 6\nc 1 2 300 void\n", "0..255"),
         ("\n".join(f"c{i}" for i in range(256)), "256 class names"),
+        ("building\n", "'building' is the only class; name a background too: 2 classes"),
+        ("unlabelled void\nbuilding\n", "'building' is the only class"),
+        ("void\nunlabelled void\n", "every line is marked as void"),
+        ("a 1 2 3\nb 4 5 6\nc void\n", "only 2 of 3 classes"),
+        ("a 1 2 3\nb 4 5 6\nc 1 2 3 void\n", r"'a' and 'void' have the same color \(1, 2, 3\)"),
     ],
 )
 def test_bad_classes_name_the_file(data_dir, text, message):
@@ -193,6 +255,7 @@ def test_list_that_is_no_text(data_dir):
 def test_camvid_reads(camvid):
     labels = read_label_set(camvid)
     assert labels.num_classes == 11
+    assert read_encoding(camvid) == LabelEncoding.plain(11)
     assert (labels.names[0], labels.names[10]) == ("sky", "bicyclist")
     examples = read_split(camvid, "train")
     assert (len(examples), len(read_split(camvid, "val"))) == (367, 101)

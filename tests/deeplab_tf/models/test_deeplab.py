@@ -162,6 +162,7 @@ def test_mixed_precision_gives_float32_scores():
         ({"backbone": "vgg17"}, "unknown backbone 'vgg17'; available: vgg16"),
         ({"head": "aspp"}, "unknown head 'aspp'; available: large_fov"),
         ({"num_classes": 0}, "num_classes"),
+        ({"num_classes": 1}, "num_classes must be 2 to 255, got 1; name a background too: 2 cla"),
         ({"output_stride": 5}, "output_stride"),
         ({"scales": ()}, "scales"),
     ],

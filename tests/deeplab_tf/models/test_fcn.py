@@ -154,6 +154,7 @@ def test_parameter_count(monkeypatch):
         ({"backbone": "resnet50"}, "no FCN on backbone 'resnet50'"),
         ({"stride": 4}, "no FCN with stride 4"),
         ({"num_classes": 256}, "num_classes"),
+        ({"num_classes": 1}, "got 1; name a background too: 2 classes"),
         ({"weights": "absent.h5"}, "no weights file absent.h5"),
     ],
 )

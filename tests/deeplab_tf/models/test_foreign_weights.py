@@ -9,7 +9,7 @@ import deeplab_tf
 from deeplab_tf.errors import InputError
 from deeplab_tf.models import foreign_weights
 from deeplab_tf.models.foreign_weights import find_owner
-from deeplab_tf.models.weights import load_whole
+from deeplab_tf.models.whole_weights import load_whole
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +19,16 @@ def mobilenetv2():
 
 @pytest.fixture(scope="module")
 def network():
-    return deeplab_tf.build_deeplab("mobilenet", "large_fov", 2, weights=None)
+    return build_at(8)
+
+
+def build_at(output_stride):
+    return deeplab_tf.build_deeplab("mobilenet", "large_fov", 2, output_stride, weights=None)
 
 
 def refusal(network, path):
     with pytest.raises(InputError) as error:
-        load_whole(network, path, "mobilenet")
+        load_whole(network, path, "mobilenet", build_at)
     message = str(error.value)
     assert message.startswith(f"weights {path} fit neither the backbone 'mobilenet' nor")
     assert "\n" not in message and "nested container" not in message

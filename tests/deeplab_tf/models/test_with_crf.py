@@ -12,7 +12,8 @@ from deeplab_tf.evaluation import segment
 from deeplab_tf.labels import VOID
 from deeplab_tf.models import network_and_crf, with_crf
 from deeplab_tf.models.with_crf import ImageLevels
-from deeplab_tf.training.losses import ProbabilityLoss, log_likelihood_sum
+from deeplab_tf.training.cross_entropy import log_likelihood_sum
+from deeplab_tf.training.losses import ProbabilityLoss
 
 PARAMS = CRFParams(w1=5, sigma_alpha=12, sigma_beta=20, w2=2, sigma_gamma=2, iterations=2)
 IMAGES = np.stack([blocks(25, 33, seed=1), blocks(25, 33, seed=2)])

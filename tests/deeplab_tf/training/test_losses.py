@@ -7,27 +7,15 @@ import tensorflow as tf
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
+from deeplab_tf.training.cross_entropy import cross_entropy_sum
 from deeplab_tf.training.losses import (
     MultiScaleObjective,
     ProbabilityLoss,
     ProbabilityObjective,
     ScoreMapObjective,
     SegmentationLoss,
-    cross_entropy_sum,
-    log_likelihood_sum,
     masked_cross_entropy,
-    shrink_labels,
 )
-
-
-def test_shrink_labels_by_hand():
-    labels = np.arange(20, dtype=np.uint8).reshape(1, 4, 5)
-    np.testing.assert_array_equal(shrink_labels(labels, 2), [[[0, 2, 4], [10, 12, 14]]])
-
-
-@pytest.mark.parametrize("size, cells", [(321, 41), (320, 40), (322, 41), (1, 1), (8, 1), (9, 2)])
-def test_shrink_labels_has_the_score_maps_size(size, cells):
-    assert shrink_labels(tf.zeros((2, size, size), tf.uint8)).shape == (2, cells, cells)
 
 
 def test_masked_cross_entropy_by_hand():
@@ -104,50 +92,12 @@ def test_loss_class_in_fit_matches_the_function_and_survives_saving():
     assert history[1] < history[0]
 
 
-def test_log_likelihood_sum_by_hand():
-    # Probabilities 1/4 and 3/4 of class 1, a void pixel that must not count, and one that is
-    # as good as zero.
-    probabilities = np.array([[[[0.75, 0.25], [0.25, 0.75], [0.9, 0.1], [1, 0]]]], np.float32)
-    total, count = log_likelihood_sum(np.array([[[1, 1, VOID, 1]]], np.uint8), probabilities)
-    want = -(np.log(0.25) + np.log(0.75) + np.log(1e-30))
-    assert float(total) == pytest.approx(want, rel=1e-6)
-    assert float(count) == 3
-
-
-def test_log_likelihood_of_a_softmax_is_the_cross_entropy_of_its_scores():
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 7, (2, 5, 4)).astype(np.uint8)
-    labels[rng.random(labels.shape) < 0.3] = VOID
-    scores = tf.Variable(rng.normal(size=(2, 5, 4, 7)).astype(np.float32) * 5)
-    with tf.GradientTape(persistent=True) as tape:
-        want, want_count = cross_entropy_sum(labels, scores)
-        found, count = log_likelihood_sum(labels, tf.nn.softmax(scores))
-    assert float(found) == pytest.approx(float(want), rel=1e-5)
-    assert float(count) == float(want_count)
-    np.testing.assert_allclose(tape.gradient(found, scores), tape.gradient(want, scores), atol=1e-5)
-
-
-def test_gradient_of_the_log_likelihood_stays_finite_if_a_label_is_almost_impossible():
-    # Through the softmax it is p - 1 of the label's score and p of the others.
-    scores = tf.Variable([[[[60.0, 0.0], [90.0, 0.0]]]])
-    with tf.GradientTape() as tape:
-        total, _ = log_likelihood_sum([[[1, 1]]], tf.nn.softmax(scores))
-    gradient = tape.gradient(total, scores).numpy()
-    assert np.isfinite(gradient).all()
-    np.testing.assert_allclose(gradient[0, 0, 0], [1, -1], rtol=1e-5)
-
-
 def test_all_void_has_no_likelihood_loss():
     probabilities = tf.Variable(tf.fill((1, 2, 2, 3), 1 / 3))
     with tf.GradientTape() as tape:
         loss = ProbabilityLoss()(tf.fill((1, 2, 2), VOID), probabilities)
     assert float(loss) == 0
     np.testing.assert_array_equal(tape.gradient(loss, probabilities), np.zeros((1, 2, 2, 3)))
-
-
-def test_probabilities_of_another_size_are_an_input_error():
-    with pytest.raises(InputError, match="size of the images"):
-        log_likelihood_sum(tf.zeros((1, 9, 9), tf.uint8), tf.fill((1, 2, 2, 3), 1 / 3))
 
 
 def test_probability_loss_is_the_mean_and_survives_saving():
@@ -162,6 +112,30 @@ def test_probability_loss_is_the_mean_and_survives_saving():
 def test_nan_probabilities_give_a_nan_loss():
     probabilities = tf.fill((1, 3, 5, 2), np.nan)
     assert np.isnan(float(ProbabilityLoss()(tf.zeros((1, 3, 5), tf.uint8), probabilities)))
+
+
+WEIGHTS = (0.5, 2.0, 4.0)
+
+
+def test_keras_losses_divide_the_weighted_sum_by_the_number_of_pixels():
+    # The labels' probabilities are 1/2 and 1/4, their weights 4 and 2.
+    probabilities = np.array([[[[1, 1, 2], [2, 1, 1], [1, 1, 2]]]], np.float32) / 4
+    labels = np.array([[[2, 1, VOID]]], np.uint8)
+    want = -(4 * np.log(1 / 2) + 2 * np.log(1 / 4)) / 2
+    of_scores, of_probabilities = SegmentationLoss(1, WEIGHTS), ProbabilityLoss(WEIGHTS)
+    assert float(of_scores(labels, np.log(probabilities))) == pytest.approx(want, rel=1e-6)
+    assert float(of_probabilities(labels, probabilities)) == pytest.approx(want, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", [SegmentationLoss, ProbabilityLoss])
+def test_class_weights_are_saved_with_a_compiled_model(tmp_path, loss):
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(3, 1)])
+    options = {"output_stride": 1} if loss is SegmentationLoss else {}
+    model.compile("sgd", loss=loss(class_weights=np.float32(WEIGHTS), **options))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert tuple(loaded.loss.class_weights) == WEIGHTS
+    assert keras.saving.serialize_keras_object(loss())["config"]["class_weights"] is None
 
 
 # Objectives
@@ -258,6 +232,22 @@ def test_the_published_crop_has_the_published_sizes():
     own = MultiScaleObjective(label_sizes="own").counts(labels)
     np.testing.assert_array_equal(authors, [41**2, 41**2, 41**2, 21**2])
     np.testing.assert_array_equal(own, [41**2, 41**2, 31**2, 21**2])
+
+
+def test_objectives_weigh_the_sums_and_not_the_counts(three_scales):
+    labels, maps = three_scales
+    fine = labels[:, ::8, ::8]
+    objective = ScoreMapObjective(8, WEIGHTS)
+    assert float(objective.counts(labels)[0]) == entropy(fine, maps[0])[1]
+    of_class = [np.where(fine == index, fine, VOID) for index in range(3)]
+    want = sum(w * entropy(part, maps[0])[0] for w, part in zip(WEIGHTS, of_class, strict=True))
+    np.testing.assert_allclose(objective.sums(labels, maps[0]), [want], rtol=1e-5)
+    all_scales = MultiScaleObjective(class_weights=WEIGHTS)
+    np.testing.assert_array_equal(all_scales.counts(labels), MultiScaleObjective().counts(labels))
+    np.testing.assert_allclose(all_scales.sums(labels, maps)[0], want, rtol=1e-5)
+    np.testing.assert_allclose(
+        ProbabilityObjective(WEIGHTS).sums(fine, tf.nn.softmax(maps[0])), [want], rtol=1e-5
+    )
 
 
 def test_other_label_sizes_are_refused():

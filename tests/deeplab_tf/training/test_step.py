@@ -34,6 +34,16 @@ def test_gradients_are_clipped_by_the_norm_of_all_of_them():
     np.testing.assert_allclose(parts, free / 4, rtol=1e-4, atol=1e-6)
 
 
+def test_class_weights_do_not_depend_on_how_a_batch_is_split():
+    objective = ScoreMapObjective(8, (0.25, 3.0))
+    whole, (loss, *_) = change(objective=objective, data=uneven_batch())
+    parts, (loss_of_parts, *_) = change(objective=objective, data=uneven_batch(), accumulate=4)
+    np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-6)
+    assert float(loss_of_parts) == pytest.approx(float(loss), rel=1e-5)
+    plain = change(data=uneven_batch())[0]
+    assert np.linalg.norm(whole - plain) > 0.1 * np.linalg.norm(plain)
+
+
 def test_float16_comes_close_to_float32():
     scale = LossScale(growth_steps=2)
     half = change(steps=3, dtype="mixed_float16", loss_scale=scale, clip_norm=0.5)[0]
@@ -189,6 +199,12 @@ def test_two_replicas_clip_and_skip_as_one_does(of_two_replicas):
         np.testing.assert_allclose(numbers(found[name]), want, atol=1e-6)
     # One replica's images overflow; both leave the step out.
     assert (found["overflow"], found["skipped"], found["scale"]) == ("True", "True", "16384.0")
+
+
+def test_two_replicas_weigh_classes_as_one_does(of_two_replicas):
+    want, (loss, *_) = change(objective=ScoreMapObjective(8, (0.25, 3.0)), data=uneven_batch())
+    np.testing.assert_allclose(numbers(of_two_replicas["weighted"]), want, atol=1e-6)
+    assert float(of_two_replicas["weighted_loss"]) == pytest.approx(loss, rel=1e-5)
 
 
 def test_two_replicas_add_up_parts_beside_frozen_batch_normalization(of_two_replicas):

@@ -4,13 +4,15 @@ import random
 import numpy as np
 import planted
 import pytest
-from planted import SIDE, blocks, kinds, write_example
+from planted import SIDE, THREE, blocks, kinds, write_example
 
-from deeplab_tf.data.checks import ERROR, WARNING, check_dataset
+from deeplab_tf.data.checks import ERROR, WARNING, check_dataset, offenders_picture
 from deeplab_tf.data.checks.across_labels import mixed_labels
-from deeplab_tf.data.checks.inspection import Inspection, gray_shades
+from deeplab_tf.data.checks.inspection import Inspection
+from deeplab_tf.data.checks.label_values import gray_shades
+from deeplab_tf.data.checks.picture import NO_CLASS, WIDTH
 from deeplab_tf.data.label_sets import VOC
-from deeplab_tf.labels import LabelSet, voc_colors
+from deeplab_tf.labels import LabelEncoding, LabelSet, voc_colors
 
 COLORS = voc_colors(256)
 
@@ -18,7 +20,8 @@ COLORS = voc_colors(256)
 def look(color, values):
     """What is known of a label of these values; of palette labels in VOC's colors."""
     palette = {COLORS[v].tobytes(): v for v in values} if color == "palette" else {}
-    return Inspection((), dict.fromkeys([0, *values], 1), color, False, palette)
+    pixels = dict.fromkeys([0, *values], 1)
+    return Inspection((), pixels, color, False, palette, pixels, {})
 
 
 def found(looks, num_classes):
@@ -85,3 +88,66 @@ def test_shades_beyond_the_classes_are_errors_with_their_remedy(tmp_path):
     )
     assert kinds(report.errors) == [("error", "label_value")]
     assert "these are the gray shades of the classes' colors" in report.errors[0].remedy
+
+
+# Void
+
+PLAIN = np.zeros((SIDE, SIDE), np.uint8)
+
+
+@pytest.fixture
+def make(tmp_path):
+    """`write_example` into a new folder."""
+    return functools.partial(write_example, tmp_path)
+
+
+def check(examples):
+    return check_dataset({"train": examples}, THREE, progress=False)
+
+
+@pytest.mark.parametrize(
+    "masks", [[(0, 255), (255, 255)], [(0, 0), (255, 255)], [(0, 255), (0, 0)], [(0, 255)]]
+)
+def test_masks_of_0_and_255_are_objects_even_where_all_is_255(make, masks):
+    examples = [make(f"{index}", blocks(*mask)) for index, mask in enumerate(masks)]
+    errors = check(examples).errors
+    assert errors[0].kind == "void_object"
+    assert "write that class's index instead, such as 1" in errors[0].remedy
+    assert {error.remedy for error in errors} == {errors[0].remedy}
+
+
+def test_thin_objects_drawn_as_255(make):
+    # A line of two pixels, such as a crack, fills no area.
+    label = PLAIN.copy()
+    label[7:9] = 255
+    assert kinds(check([make("a", label), make("b", PLAIN)]).errors) == [("error", "void_object")]
+
+
+def test_a_class_that_is_named_as_void(make):
+    label_set = LabelSet.in_voc_colors(("Unlabelled", "road", "car"))
+    report = check_dataset({"train": [make("a", blocks(0, 1, 2, 2))]}, label_set, progress=False)
+    assert kinds(report.findings) == [("warning", "class_ignored")]
+    assert report.findings[0].remedy.endswith("'Unlabelled void'")
+
+
+def test_values_marked_as_void_count_as_void(make):
+    # 1 is ignored, so 2 is the index 1; 3 has no line.
+    encoding, label_set = LabelEncoding((0, 255, 1)), LabelSet.in_voc_colors(("sky", "car"))
+    examples = [make("a", blocks(0, 1, 2, 255)), make("b", blocks(1, 1))]
+    report = check_dataset({"train": examples}, label_set, encoding, progress=False)
+    assert kinds(report.findings) == [("error", "void_only")]
+    assert "nothing but ignored values (1)" in report.findings[0].what
+    quarter = SIDE * SIDE // 4
+    assert report.counts["train"].pixels == {0: quarter, 1: quarter, 255: 6 * quarter}
+    wrong = make("c", blocks(0, 3))
+    (finding,) = check_dataset({"train": [wrong]}, label_set, encoding, progress=False).errors
+    assert "label values 3 of no class (3 classes: 0..2, 255 = void)" in finding.what
+
+
+def test_a_picture_of_values_marked_as_void(make):
+    # The left half is value 2, class 1; the right half has no class.
+    encoding, label_set = LabelEncoding((0, 255, 1)), LabelSet.in_voc_colors(("sky", "car"))
+    examples = {"train": [make("a", blocks(2, 3))]}
+    picture = offenders_picture(check_dataset(examples, label_set, encoding, progress=False))
+    for color in (label_set.colors[1], NO_CLASS):
+        assert (picture == color).all(2).sum() >= WIDTH * WIDTH // 2

@@ -17,7 +17,7 @@ from deeplab_tf.data.checks import (
     open_lists,
     same_list,
 )
-from deeplab_tf.data.datasets import label_colors
+from deeplab_tf.data.datasets import label_encoding
 from deeplab_tf.data.examples import RecordExample
 from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.errors import InputError
@@ -210,7 +210,7 @@ def test_text_dict_and_picture_of_a_report(spoilt):
     text = report.text()
     assert "train: 6 of 6 examples" in text  # one missing, one of val added
     assert f"error label_value: 1\n  {planted.label_path(folder)}: label values 59" in text
-    assert "\n  -> if there are 60 classes and not 7, name them all" in text
+    assert "\n  -> if the values 0..59 are meant and not only 0..6, give each its line" in text
     assert text.index("error label_value") < text.index("warning label_mix")
     assert all(finding.kind in KINDS for finding in report.findings)
     found = report.to_dict()
@@ -232,8 +232,8 @@ def test_every_defect_is_found_and_drawn(tmp_path, clean, name):
     kind, plant = planted.DEFECTS[name]
     file = str(plant(folder))
     splits, label_set, known = open_lists("voc", folder, ["train", "val"])
-    colors = label_colors("voc", folder)
-    report = check_dataset(splits, label_set, colors, known=known, progress=False)
+    encoding = label_encoding("voc", folder)
+    report = check_dataset(splits, label_set, encoding, known=known, progress=False)
     assert {finding.kind for finding in report.errors} == {kind}
     assert report.errors[0].file == file
     shown = [finding for finding in report.findings if finding.file in report.examples]

@@ -9,16 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted import SIDE, THREE, blocks, kinds, write_example
 
-from deeplab_tf.data.checks.inspection import gray_shades, inspect_example, value_remedy
+from deeplab_tf.data.checks.inspection import inspect_example
+from deeplab_tf.data.checks.label_values import gray_shades, value_remedy
 from deeplab_tf.data.image_files import load_label, load_pair
 from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import LabelEncoding
 
 PLAIN = np.zeros((SIDE, SIDE), np.uint8)
 
 
-def findings(example, num_classes, colors=None):
-    return list(inspect_example(example, num_classes, colors).findings)
+COLORED = LabelEncoding((0, 1, 2), THREE.colors)
+
+
+def findings(example, num_classes):
+    return list(inspect_example(example, LabelEncoding.plain(num_classes)).findings)
 
 
 @pytest.fixture
@@ -35,8 +40,9 @@ def test_a_finding_says_file_fault_and_remedy(make):
     example = make("a", blocks(0, 1, 3, 60))
     (finding,) = findings(example, 3)
     assert finding.line == (
-        f"{example.label}: label values 3, 60 of no class (3 classes: 0..2, 255 = void); if there"
-        " are 61 classes and not 3, name them all in classes.txt; otherwise fix the label"
+        f"{example.label}: label values 3, 60 of no class (3 classes: 0..2, 255 = void); if the"
+        " values 0..60 are meant and not only 0..2, give each its line in classes.txt, as 'NAME"
+        " void' if it is to be ignored; otherwise fix the label"
     )
 
 
@@ -65,9 +71,9 @@ def test_labels_are_read_as_the_training_reads_them(make):
     table = THREE.color_table()
     for contents in (encode_label(label, table), planted.png(label), planted.png(table[label])):
         example = make("a", contents)
-        read = load_label(example.label, 3, THREE.colors)
+        read = load_label(example.label, 3, COLORED)
         expected = dict(enumerate(np.bincount(read.ravel()).tolist()))
-        assert inspect_example(example, 3, THREE.colors).pixels == expected
+        assert inspect_example(example, COLORED).pixels == expected
 
 
 def test_gray_and_alpha_images_are_warnings(make):
@@ -185,9 +191,9 @@ def test_what_is_not_reported_can_be_trained_on(image, label, which, flips, perc
     if percent < 40:
         del contents[which][len(contents[which]) * percent // 40 :]
     example = InMemory(tuple(map(bytes, contents)))
-    found = findings(example, 3, THREE.colors)
+    found = inspect_example(example, COLORED).findings
     try:
-        load_pair(example, 3, THREE.colors)
+        load_pair(example, 3, COLORED)
     except InputError:
         assert any(finding.severity == "error" for finding in found)
     assert all("\n" not in finding.line for finding in found)
@@ -197,6 +203,6 @@ def test_what_wrong_values_tell():
     colors = [(0, 0, 0), (128, 0, 0), (0, 128, 0)]
     assert gray_shades(colors) == {38, 39, 75, 76}
     assert "gray shades" in value_remedy([0, 38, 75, 255], 3, colors)
-    assert "if there are 61 classes" in value_remedy([0, 38, 60], 3, colors)
+    assert "if the values 0..60 are meant" in value_remedy([0, 38, 60], 3, colors)
     assert "count from 1" in value_remedy([1, 2, 3, 255], 3, colors)
-    assert "if there are 4 classes" in value_remedy([0, 1, 2, 3, 255], 3, colors)
+    assert "if the values 0..3 are meant" in value_remedy([0, 1, 2, 3, 255], 3, colors)

@@ -210,6 +210,80 @@ def test_rgb_labels_in_the_colors_of_the_classes(tmp_path):
         np.testing.assert_array_equal(label, stripes([0, 2, 1]))
 
 
+# Labels with longer names
+
+
+def with_suffix(files, suffix):
+    return {
+        name.replace(".png", f"{suffix}.png") if name.startswith("labels/") else name: data
+        for name, data in files.items()
+    }
+
+
+@pytest.mark.parametrize("suffix", ["_mask", "-gt", "_mask_2"])
+def test_labels_with_a_suffix(tmp_path, suffix):
+    write_files(tmp_path, with_suffix(FILES, suffix))
+    labels = read(options(tmp_path, label_suffix=suffix))["train"]
+    assert list(labels) == NAMES
+    np.testing.assert_array_equal(labels["img_4"], LABELS["img_4"])
+    # It is also found out, even where a name begins with another one.
+    more = {"images/img_10.jpg": jpeg(gradient(7)), f"labels/img_10{suffix}.png": png(stripes([1]))}
+    write_files(tmp_path, more)
+    message = error_of(options(tmp_path))
+    assert f"{suffix}.png: labels are named like their image with '{suffix}' added" in message
+    assert message.endswith(f"; give --label_suffix={suffix}")
+
+
+def test_images_and_masks_in_one_folder(tmp_path):
+    files = with_suffix(FILES, "_mask")
+    both = {name.replace("labels/", "images/"): data for name, data in files.items()}
+    write_files(tmp_path, both)
+    given = options(tmp_path, labels_dir=str(tmp_path / "images"))
+    assert "give --label_suffix=_mask" in error_of(given)
+    assert list(read(given | {"label_suffix": "_mask"})["train"]) == NAMES
+
+
+def test_lists_of_labels_with_a_suffix(tmp_path):
+    lines = "images/img_4.jpg labels/img_4_mask.png\nimg_1\n"
+    write_files(tmp_path, {**with_suffix(FILES, "_mask"), "list.txt": lines})
+    given = options(tmp_path, label_suffix="_mask", train_list=str(tmp_path / "list.txt"))
+    assert list(read(given)["train"]) == ["img_4", "img_1"]
+    # A list of paths names the labels, so it needs no suffix; names alone do.
+    del given["label_suffix"]
+    assert "give --label_suffix=_mask" in error_of(given)
+    write_files(tmp_path, {"list.txt": lines.splitlines()[0]})
+    assert list(read(given)["train"]) == ["img_4"]
+
+
+def test_a_suffix_that_no_label_has(tmp_path, source):
+    assert "labels: no label there ends with _seg" in error_of(options(source, label_suffix="_seg"))
+    # Names of which one is longer than another are no reason to suggest a suffix.
+    names = [str(number) for number in range(1, 13)]
+    files = {f"images/{name}.jpg": jpeg(gradient(0)) for name in names}
+    files |= {f"labels/{name}.png": png(stripes([0])) for name in names[:-1]}
+    write_files(tmp_path, {**files, "classes.txt": FILES["classes.txt"]})
+    assert "labels: no label of '12'" in error_of(options(tmp_path))
+
+
+# Classes
+
+
+def test_ignored_values(tmp_path):
+    write_files(tmp_path, {**FILES, "classes.txt": "ground\nhouse void\ntree\n"})
+    builder = Folder("folder", options(tmp_path))
+    assert builder.label_set.names == ("ground", "tree")
+    labels = read_all(builder)["train"]
+    for name, middle in zip(NAMES, [0, VOID, 1] * 2, strict=True):
+        np.testing.assert_array_equal(labels[name], stripes([0, middle, VOID]))
+
+
+def test_one_class(tmp_path):
+    write_files(tmp_path, {**FILES, "classes.txt": "building\n"})
+    with pytest.raises(InputError, match=r"classes\.txt: 'building' is the only class; name a"):
+        run(tmp_path, options(tmp_path))
+    assert not (tmp_path / "data").exists()
+
+
 def test_voc_layout(tmp_path):
     given = write_voc_layout(tmp_path, {"mine/classes.txt": "x\ny\nz\n"})
     labels = read(given)
