@@ -6,22 +6,27 @@ from pathlib import Path
 import tensorflow as tf
 
 from crf import dense_crf
-from deeplab_tf.data.decode_in_graph import decode_in_graph
+from deeplab_tf.data.served_files import decode_files
 from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.evaluation.inference import check_settings, most_probable, upsampled_scores
 from deeplab_tf.evaluation.photographs import shrink
 from deeplab_tf.files import new_folder
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.fast.fuse import fuse
+from deeplab_tf.models.files import is_saved_model
 from deeplab_tf.models.resize import find_output_stride
-
-_FLOAT = tf.TensorSpec([None, None, None, 3], tf.float32, "images")
-_UINT8 = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
-_BYTES = tf.TensorSpec([None], tf.string, "image_bytes")
 
 
 def export_saved_model(
-    model, path, label_set, crf=None, scales=(1.0,), flip=False, overwrite=False, pad_to=None
+    model,
+    path,
+    label_set,
+    crf=None,
+    scales=(1.0,),
+    flip=False,
+    overwrite=False,
+    pad_to=None,
+    image_size=None,
 ):
     """Write a network, and optionally the CRF, as a SavedModel.
 
@@ -33,18 +38,24 @@ def export_saved_model(
                           turned by their EXIF orientation, as viewers show them
 
     and each gives `labels`, uint8 (B, H, W), and `probabilities`, float32 (B, H, W, C), as
-    `segment` computes them. `assets/labels.json` holds the classes' names and colors.
+    `segment` computes them. `assets/labels.json` holds the classes' names and colors. What cannot
+    be served, such as files of different sizes in one batch, is an `InvalidArgumentError` that
+    names it. A model of images with C channels takes (B, H, W, C), and has no "encoded".
+
+    With `image_size`, the shapes are fixed, (1, height, width, 3), as converters to TensorFlow
+    Lite and ONNX need them; "encoded" is left out, which they cannot convert.
 
     The graph runs on every machine, but is optimized for the kind of machine that exports it: to
     serve on GPUs, export on a machine with a GPU; to serve on CPUs, on one without.
 
     Args:
-      model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores.
+      model: Keras model from RGB images (B, H, W, 3), values 0..255, of any size to scores.
       path: folder to write; it appears only when it is complete.
       label_set: `LabelSet` of the model's classes.
       crf: `crf.CRFParams` of the fully connected CRF to apply after the network; None: no CRF.
       scales, flip, pad_to: as in `deeplab_tf.evaluation.inference.predict_probabilities`.
       overwrite: whether to replace an existing folder.
+      image_size: (height, width) in pixels of the one image in each call; None: any batch and size.
 
     Raises:
       InputError: if `path` exists and is not empty (without `overwrite`), the number of classes
@@ -56,6 +67,8 @@ def export_saved_model(
       >>> serve(images=image[None])["labels"]
     """
     check_settings(scales, flip, pad_to=pad_to)
+    if image_size is not None and (len(image_size) != 2 or min(image_size) < 1):
+        raise InputError(f"image_size {image_size!r}; give (height, width) in pixels, or None")
     num_classes = model.output_shape[-1]
     if label_set.num_classes != num_classes:
         raise InputError(
@@ -65,18 +78,12 @@ def export_saved_model(
     with new_folder(path, overwrite) as folder, tempfile.TemporaryDirectory() as assets:
         labels_path = Path(assets) / "labels.json"
         label_set.save(labels_path)
-        served = _Served(model, labels_path, crf, (scales, flip, pad_to))
-        signatures = {
-            "serving_default": served.serve_float,
-            "uint8": served.serve_uint8,
-            "encoded": served.serve_encoded,
-        }
+        served = tf.Module()
+        served.labels = tf.saved_model.Asset(str(labels_path))
+        # Track only the variables: for a tracked model, Keras would add its own graphs to the file.
+        served.weights = [variable.value for variable in model.variables]
+        signatures = _signatures(model, crf, (scales, flip, pad_to), image_size)
         tf.saved_model.save(served, str(folder), signatures)
-
-
-def is_saved_model(path):
-    """Whether `path` is the folder of a SavedModel."""
-    return (Path(path) / "saved_model.pb").is_file()
 
 
 def open_saved_model(path):
@@ -86,65 +93,104 @@ def open_saved_model(path):
       path: its folder.
 
     Returns:
-      (function from an image (H, W, 3) uint8 to labels (H, W) uint8, `LabelSet`). The function
-      also takes `max_side`, see `deeplab_tf.segment`.
+      (`ServedModel`, `LabelSet`).
 
     Raises:
       InputError: if the folder cannot be read, or holds another kind of SavedModel.
     """
     try:
-        served = tf.saved_model.load(str(path))
-        signature = served.signatures["uint8"]
+        if not is_saved_model(path):
+            raise InputError("no saved_model.pb")
+        served = ServedModel(path)
         label_set = LabelSet.load(Path(path) / "assets" / "labels.json")
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
         raise InputError(
             f"{path}: not a SavedModel written by the export command ({one_line(error)});"
             " export it again"
         ) from error
+    return served, label_set
 
-    # The default argument keeps `served` alive, which owns the variables.
-    def label_of(image, max_side=None, served=served):
-        seen = shrink(image, max_side)
-        result = signature(images=tf.constant(seen[None]))
+
+class ServedModel:
+    """A SavedModel that `export_saved_model` wrote, as a function.
+
+    Args:
+      path: its folder.
+
+    Attributes:
+      channels: of the images that it takes.
+
+    Example:
+      >>> label = ServedModel("served")(image)  # (H, W, 3) uint8 to (H, W) uint8
+    """
+
+    def __init__(self, path):
+        self._path = path
+        self._served = tf.saved_model.load(str(path))  # owns the variables of the signature
+        self._signature = self._served.signatures["uint8"]
+        self._shape = self._signature.structured_input_signature[1]["images"].shape
+        self.channels = self._shape[-1]
+
+    def __call__(self, image, max_side=None):
+        """The labels (H, W) uint8 of an image (H, W, channels) uint8.
+
+        Args:
+          image: the image.
+          max_side: see `deeplab_tf.segment`.
+
+        Raises:
+          InputError: if the image has other channels, or another size than that of the export.
+        """
+        batch = tf.constant(shrink(image, max_side)[None])
+        if not self._shape.is_compatible_with(batch.shape):
+            raise InputError(
+                f"image of shape {batch.shape[1:]}, but {self._path} takes {self._shape[1:]}; give "
+                "such images, or export without --image_size for images of any size"
+            )
+        result = self._signature(images=batch)
         return most_probable(result["probabilities"][0].numpy(), image.shape[:2])
 
-    return label_of, label_set
+
+def _signatures(model, crf, settings, image_size):
+    """The functions to save, by the names that servers call them by."""
+    stride, channels = find_output_stride(model), model.input_shape[-1]
+    batch = [None, None, None, channels] if image_size is None else [1, *image_size, channels]
+    # Converters fuse in ways of their own, and choose the algorithms of another machine.
+    network = fuse(model) if image_size is None else model
+
+    # One graph that all signatures call, so that the network is in the file only once.
+    @tf.function(input_signature=[tf.TensorSpec(batch, tf.float32, "images")])
+    def predict(images):
+        probabilities = tf.nn.softmax(upsampled_scores(network, images, stride, *settings))
+        if crf is not None:
+            levels = tf.saturate_cast(tf.round(images[..., :3]), tf.uint8)
+            probabilities = dense_crf(probabilities, levels, crf, engine="lattice")
+        labels = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
+        return {"labels": tf.cast(labels, tf.uint8), "probabilities": probabilities}
+
+    @tf.function(input_signature=[tf.TensorSpec(batch, tf.float32, "images")])
+    def serve_float(images):
+        return predict(images if image_size else _not_empty(images))
+
+    @tf.function(input_signature=[tf.TensorSpec(batch, tf.uint8, "images")])
+    def serve_uint8(images):
+        return predict(tf.cast(images if image_size else _not_empty(images), tf.float32))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+    def serve_encoded(image_bytes):
+        return predict(tf.cast(decode_files(image_bytes), tf.float32))
+
+    signatures = {"serving_default": serve_float, "uint8": serve_uint8}
+    if image_size is None and channels == 3:
+        signatures["encoded"] = serve_encoded
+    return signatures
 
 
-class _Served(tf.Module):
-    """What is saved: the variables, the labels file, and one function for each signature."""
-
-    def __init__(self, model, labels_path, crf, settings):
-        super().__init__()
-        self._labels = tf.saved_model.Asset(str(labels_path))
-        # Track only the variables: for a tracked model, Keras would add its own graphs to the file.
-        self._weights = [variable.value for variable in model.variables]
-        stride = find_output_stride(model)
-        network = fuse(model)
-
-        # One graph that all signatures call, so that the network is in the file only once.
-        @tf.function(input_signature=[_FLOAT])
-        def predict(images):
-            scores = upsampled_scores(network, images, stride, *settings)
-            probabilities = tf.nn.softmax(scores)
-            if crf is not None:
-                levels = tf.saturate_cast(tf.round(images), tf.uint8)
-                probabilities = dense_crf(probabilities, levels, crf, engine="lattice")
-            labels = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
-            return {"labels": tf.cast(labels, tf.uint8), "probabilities": probabilities}
-
-        self._predict = predict
-
-    @tf.function(input_signature=[_FLOAT])
-    def serve_float(self, images):
-        return self._predict(images)
-
-    @tf.function(input_signature=[_UINT8])
-    def serve_uint8(self, images):
-        return self._predict(tf.cast(images, tf.float32))
-
-    @tf.function(input_signature=[_BYTES])
-    def serve_encoded(self, image_bytes):
-        image = tf.TensorSpec([None, None, 3], tf.uint8)
-        images = tf.map_fn(decode_in_graph, image_bytes, fn_output_signature=image)
-        return self._predict(tf.cast(images, tf.float32))
+def _not_empty(images):
+    """The images, after an assertion that there are some."""
+    message = tf.strings.format(
+        "images of shape {} are empty; send at least one image", tf.shape(images)
+    )
+    check = tf.debugging.Assert(tf.reduce_all(tf.shape(images) > 0), [message])
+    with tf.control_dependencies([check]):
+        return tf.identity(images)

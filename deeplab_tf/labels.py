@@ -17,6 +17,22 @@ VOID_COLOR = (224, 224, 192)
 # with this color is padding with zeros.
 MEAN_RGB = (122.675, 116.669, 104.008)
 
+# Level 0..255 that channels after red, green and blue are centered on.
+MEAN_FURTHER = 127.5
+
+
+def mean_color(channels):
+    """The color that images are padded with.
+
+    Args:
+      channels: of the images, at least 3: red, green, blue and further ones, such as depth.
+
+    Returns:
+      Tuple of `channels` levels: `MEAN_RGB`, then `MEAN_FURTHER` for each further channel.
+    """
+    return *MEAN_RGB, *[MEAN_FURTHER] * (channels - 3)
+
+
 # The remedy for a single class. Every pixel gets one of the classes, so a network with one class is
 # always right and learns nothing.
 ADD_BACKGROUND = "name a background too: 2 classes, index 0 for the background and 1 for the class"

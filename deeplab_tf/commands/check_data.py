@@ -27,6 +27,7 @@ def define_flags(values):
     """Define the flags of a data check."""
     define_data_flags(values)
     define = heading(values, "Check")
+    define.integer("channels", 3, "Channels that the images should have.", lower_bound=3)
     define.list("splits", ["train", "val"], "Lists to check, the one to train on first.")
     define.integer(
         "sample",
@@ -77,6 +78,7 @@ def check(flags):
         splits,
         label_set,
         label_encoding(*place),
+        channels=flags.channels,
         sample=flags.sample,
         allow=[*accepted_kinds(flags.dataset), *flags.allow_data],
         known=found,

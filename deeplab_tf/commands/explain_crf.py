@@ -79,9 +79,9 @@ def main(flags, images):
     counts = iterations_shown(flags, params)
     trials = [values_shown(flags, name, params) for name in SearchGrid.names()]
     for path, *outputs in tqdm(plan, unit="image"):
-        image = load_image(path)
+        image = load_image(path, model.input_shape[-1])
         probabilities = predict_probabilities(model, image, **settings)
-        shared = image, probabilities, label_set, params
+        shared = image[..., :3], probabilities, label_set, params
         pictures = iterations_picture(*shared, counts), parameters_picture(*shared, trials)
         for output, picture in zip(outputs, pictures, strict=True):
             write_file(output, encode_picture(picture))

@@ -6,7 +6,13 @@ The SavedModel needs nothing but TensorFlow:
 
     serve = tf.saved_model.load("SAVED_MODEL").signatures["uint8"]
     labels = serve(images=images)["labels"]    # images: uint8 (B, H, W, 3) RGB, any H and W
+
+Converters to TensorFlow Lite and ONNX need one fixed size and no CRF:
+
+    deeplab-tf export --model=M --out=SAVED_MODEL --image_size=513x513
 """
+
+import re
 
 from deeplab_tf.commands.flags.crf import crf_params, define_crf_flags
 from deeplab_tf.commands.flags.heading import heading
@@ -18,6 +24,7 @@ from deeplab_tf.commands.flags.model import (
 )
 from deeplab_tf.commands.outputs import print_next
 from deeplab_tf.commands.recall import recall_for_model
+from deeplab_tf.errors import InputError
 from deeplab_tf.export import export_saved_model
 from deeplab_tf.files import check_new_folder
 
@@ -30,6 +37,12 @@ def define_flags(values):
     define = heading(values, "Output")
     define.string("out", None, "Folder for the SavedModel.", required=True)
     define.bool("overwrite", False, "Replace the folder if it exists.")
+    define.string(
+        "image_size",
+        None,
+        "HEIGHTxWIDTH in pixels, such as 480x640: take one image of this size at a time, as "
+        "converters to TensorFlow Lite and ONNX need it. Default: batches of any size.",
+    )
 
 
 def recall(flags):
@@ -40,12 +53,37 @@ def recall(flags):
 def main(flags):
     """Export as the flags say."""
     check_new_folder(flags.out, flags.overwrite)
-    scales = checked_scales(flags)
+    scales, image_size = checked_scales(flags), read_image_size(flags)
     model, label_set = open_model(flags)
     params = crf_params(flags, label_set.num_classes)
     export_saved_model(
-        model, flags.out, label_set, params, scales, flags.flip, flags.overwrite, flags.pad_to
+        model,
+        flags.out,
+        label_set,
+        params,
+        scales,
+        flags.flip,
+        flags.overwrite,
+        flags.pad_to,
+        image_size,
     )
     print(f"SavedModel: {flags.out}")
+    if image_size and params:
+        print(
+            "it holds the CRF, which converters to TensorFlow Lite and ONNX refuse; for them, "
+            "export without --crf and call crf.dense_crf on the probabilities"
+        )
     print(f"in TensorFlow: tf.saved_model.load({flags.out!r}).signatures['uint8'](images=images)")
     print_next("predict", f"--model={flags.out}", f"--out_dir={flags.out}_predictions", "IMAGE")
+
+
+def read_image_size(flags):
+    """The (height, width) of --image_size, or None; `InputError` if it is neither."""
+    if flags.image_size is None:
+        return None
+    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", flags.image_size)
+    if not found:
+        raise InputError(
+            f"--image_size={flags.image_size}: give HEIGHTxWIDTH in pixels, such as 480x640"
+        )
+    return int(found[1]), int(found[2])

@@ -80,22 +80,25 @@ def recall(flags):
 def main(flags, images):
     """Label the images."""
     plan = plan_image_outputs(images, flags.out_dir, ("", "_overlay"))
-    label_of, label_set = open_labeler(flags)
+    label_of, label_set, channels = open_labeler(flags)
     colors = label_set.color_table()
     max_side, reduced = side_limit(flags), []
     written, damaged = [], []
     for path, label_path, overlay_path in tqdm(plan, unit="image"):
         try:
-            image = read_checked(path)
+            image = read_checked(path, channels)
         except InputError as error:
             damaged.append(error)
             tqdm.write(f"left out: {error}")
             continue
-        label = label_of(image, max_side=max_side)
+        try:
+            label = label_of(image, max_side=max_side)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
         if max_side and max(label.shape) > max_side:
             reduced.append((path, label.shape))
         write_file(label_path, encode_label(label, colors))
-        tinted = overlay_with_legend(image, label, label_set, flags.overlay_alpha)
+        tinted = overlay_with_legend(image[..., :3], label, label_set, flags.overlay_alpha)
         write_file(overlay_path, encode_picture(tinted))
         written += [label_path, overlay_path]
     if reduced:
@@ -121,15 +124,15 @@ def refuse_damaged(errors, total):
         )
 
 
-def read_checked(path):
+def read_checked(path, channels):
     """Read an image, and print what was done to it if it is not plain RGB of 8 bits.
 
     Raises:
       InputError: naming the file, if it is missing, damaged or no image.
     """
     contents = read_file(path)
-    _, findings = inspect_image(contents, str(path))
-    image = image_from(contents, path)
+    _, findings = inspect_image(contents, str(path), channels)
+    image = image_from(contents, path, channels)
     unreadable = [finding for finding in findings if finding.kind == "image_unreadable"]
     if unreadable:
         raise InputError(unreadable[0].line)
@@ -175,8 +178,8 @@ def open_labeler(flags):
     """Open the model of --model.
 
     Returns:
-      (function from an image (H, W, 3) uint8 and `max_side` to its labels (H, W) uint8,
-      `LabelSet`).
+      (function from an image (H, W, channels) uint8 and `max_side` to its labels (H, W) uint8,
+      `LabelSet`, number of channels).
 
     Raises:
       InputError: if it cannot be opened, or a flag would change what an export has fixed.
@@ -191,8 +194,9 @@ def open_labeler(flags):
         )
         reason = "has no effect on a SavedModel, which scores whole images; give a .keras model"
         refuse_given(flags, ["tile"], reason)
-        return open_saved_model(flags.model)
+        served, label_set = open_saved_model(flags.model)
+        return served, label_set, served.channels
     model, label_set = open_model(flags)
     params = crf_params(flags, label_set.num_classes)
-    settings = segment_settings(flags)
-    return functools.partial(segment, model, crf=params, **settings), label_set
+    label_of = functools.partial(segment, model, crf=params, **segment_settings(flags))
+    return label_of, label_set, model.input_shape[-1]

@@ -104,7 +104,7 @@ def main(flags):
     model, _ = open_model(flags)
     num_classes = model.output_shape[-1]
     params = given_params(flags, num_classes)
-    pairs, out_dir = open_pairs(flags, num_classes), Path(flags.out_dir)
+    pairs, out_dir = open_pairs(flags, num_classes, model.input_shape[-1]), Path(flags.out_dir)
     tried, rounds = search_effort(flags, grid, len(pairs))
     settings = segment_settings(flags)
     # Everything that the probabilities depend on, except the images.
@@ -158,7 +158,7 @@ def search_grid(flags):
         raise InputError(f"--grid_*: {error}") from None
 
 
-def open_pairs(flags, num_classes):
+def open_pairs(flags, num_classes, channels):
     """Load the images and labels: all, or the first --limit of them, and tell if they are few.
 
     Raises:
@@ -168,7 +168,8 @@ def open_pairs(flags, num_classes):
     check_same_classes(flags, num_classes, label_set)
     if flags.limit and flags.limit > len(examples):
         print(f"--limit={flags.limit}: {flags.split} lists {len(examples)} images; all are used")
-    pairs = [load_pair(example, num_classes, encoding) for example in examples[: flags.limit]]
+    examples = examples[: flags.limit]
+    pairs = [load_pair(example, num_classes, encoding, channels) for example in examples]
     if len(pairs) < FEW_IMAGES:
         print(
             f"warning: the best of many points on {len(pairs)} images may fit only these images; "

@@ -16,18 +16,19 @@ def resample_image(image, offset, size, scaled, corner, mirrored, padding, out):
     """Resize an image bilinearly and write a crop of it, computing only the crop's pixels.
 
     Args:
-      image: (h, w, 3) uint8; a part of the image is enough if it covers the crop.
+      image: (h, w, C) uint8; a part of the image is enough if it covers the crop.
       offset: (row, column) in this array of the image's first pixel; negative for a part.
       size: (height, width) of the image.
       scaled: (height, width) of the resized image.
       corner: (row, column) of the resized image where the crop begins.
       mirrored: whether left and right are swapped.
-      padding: (3,) float32, color of the pixels below and to the right of the resized image.
-      out: (crop, crop, 3) float32, receives the crop.
+      padding: (C,) float32, color of the pixels below and to the right of the resized image.
+      out: (crop, crop, C) float32, receives the crop.
 
     Returns:
       Number of rows and of columns of the crop that are not padding.
     """
+    channels = image.shape[2]
     rows, columns = _filled(out.shape[0], scaled, corner)
     first, _, _ = _neighbors(corner[1], size[1], scaled[1])
     _, last, _ = _neighbors(corner[1] + columns - 1, size[1], scaled[1])
@@ -38,9 +39,10 @@ def resample_image(image, offset, size, scaled, corner, mirrored, padding, out):
     for j in range(columns):
         low, high, weight = _neighbors(corner[1] + j, size[1], scaled[1])
         place = columns - 1 - j if mirrored else j
-        lefts[place], rights[place], weights[place] = 3 * (low - first), 3 * (high - first), weight
+        lefts[place], rights[place] = channels * (low - first), channels * (high - first)
+        weights[place] = weight
     flat = image.reshape(image.shape[0], -1)
-    used = slice(3 * (first + offset[1]), 3 * (last + 1 + offset[1]))
+    used = slice(channels * (first + offset[1]), channels * (last + 1 + offset[1]))
     row = np.empty(used.stop - used.start, np.float32)
     begin = out.shape[0] - columns if mirrored else 0
     # Blend two rows of the image first, then interpolate between the columns of the blended row.
@@ -80,7 +82,7 @@ def change_colors(image, rows, columns, mirrored, change):
     """Change the colors of a crop, except in its padding, and limit them to 0..255.
 
     Args:
-      image: (crop, crop, 3) float32, changed in place.
+      image: (crop, crop, C) float32, changed in place; channels after the third stay.
       rows, columns, mirrored: the part that is not padding; see `resample_image`.
       change: (3, 4) float32; see `deeplab_tf.data.augment.random_jitter`.
     """
@@ -127,9 +129,13 @@ def _mix(above, below, weight, row):
 def _spread(row, lefts, rights, weights, out):
     # Interpolate between the columns of a row. The indices are unsigned, because a signed one
     # may count from the end, which costs a comparison for each access.
+    channels = out.shape[1]
     for j in range(len(weights)):
         left, right, weight = lefts[j], rights[j], weights[j]
-        for c in range(3):
+        for c in range(3):  # the compiler unrolls a loop of constant length
+            value = row[left + np.uint32(c)]
+            out[j, c] = value + (row[right + np.uint32(c)] - value) * weight
+        for c in range(3, channels):
             value = row[left + np.uint32(c)]
             out[j, c] = value + (row[right + np.uint32(c)] - value) * weight
 
@@ -142,5 +148,5 @@ def _pad(out, rows, columns, mirrored, padding):
     for i in range(crop):
         first, last = (begin, begin + crop - columns) if i < rows else (0, crop)
         for j in range(first, last):
-            for c in range(3):
+            for c in range(len(padding)):
                 out[i, j, c] = padding[c]

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from deeplab_tf.data import _augment_kernels as kernels
 from deeplab_tf.errors import InputError
-from deeplab_tf.labels import MEAN_RGB, VOID
+from deeplab_tf.labels import VOID, mean_color
 
 # Rows that turn RGB into the NTSC standard's YIQ: brightness, and two axes of color.
 _TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
@@ -29,8 +29,6 @@ _TO_GRAY = np.tile(_TO_YIQ[0], (3, 1))
 
 # Contrast changes the distance of colors from this level, the mean brightness of ImageNet.
 MIDDLE = 117.0
-
-_PADDING = np.array(MEAN_RGB, np.float32)
 
 
 class Change(NamedTuple):
@@ -179,17 +177,18 @@ def crop_image(image, place, colors, out, origin=(0, 0)):
     """Scale, crop and mirror an image, and change its colors.
 
     The image is interpolated bilinearly, with half-pixel centers as in `tf.image.resize`. Pixels
-    outside of the image become `MEAN_RGB`.
+    outside of the image become its `mean_color`.
 
     Args:
-      image: (h, w, 3) uint8 RGB; at least the part of the image that the crop shows.
+      image: (h, w, C) uint8, RGB first; at least the part of the image that the crop shows.
       place: `Place`.
       colors: (3, 4) float32, see `random_jitter`; None leaves the colors as they are.
-      out: (crop, crop, 3) float32, receives the crop, values 0..255.
+      out: (crop, crop, C) float32, receives the crop, values 0..255.
       origin: (row, column) in `image` of the first pixel that `place` counts from: negative if
         `image` is a part that begins later, positive if `place` is in a tile of `image`.
     """
-    filled = kernels.resample_image(image, origin, *place, _PADDING, out)
+    padding = np.array(mean_color(out.shape[-1]), np.float32)
+    filled = kernels.resample_image(image, origin, *place, padding, out)
     if colors is not None:
         kernels.change_colors(out, *filled, place.mirrored, colors)
 

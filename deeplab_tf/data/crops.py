@@ -15,10 +15,12 @@ class Cropper:
       num_classes: number of classes; label values are below this, or 255.
       encoding: `LabelEncoding` of the label files; None: they hold class indices.
       grid: `TileGrid` if crops are made of tiles; None if they are made of whole images.
+      channels: of the images.
     """
 
-    def __init__(self, num_classes, encoding=None, grid=None):
+    def __init__(self, num_classes, encoding=None, grid=None, channels=3):
         self._num_classes, self._encoding, self._grid = num_classes, encoding, grid
+        self._channels = channels
 
     def write(self, example, tile, change, image_out, label_out):
         """Write one crop.
@@ -27,7 +29,7 @@ class Cropper:
           example: `Example` or `RecordExample`.
           tile: number of the tile in the grid, if there is one.
           change: `deeplab_tf.data.augment.Change`.
-          image_out: (crop, crop, 3) float32, receives the image.
+          image_out: (crop, crop, channels) float32, receives the image.
           label_out: (crop, crop) uint8, receives the label.
 
         Raises:
@@ -37,7 +39,7 @@ class Cropper:
             self._write(example, tile, change, image_out, label_out)
         except (InputError, tf.errors.OpError) as error:
             # Reading the whole example raises an error that names the file at fault.
-            load_pair(example, self._num_classes, self._encoding)
+            load_pair(example, self._num_classes, self._encoding, self._channels)
             if str(error).startswith((example.image, example.label)):
                 raise
             raise InputError(f"{example.image}: cannot be used ({error}); replace it") from None
@@ -50,7 +52,7 @@ class Cropper:
         crop_label(label, place, label_out, origin)
         (top, bottom), (left, right) = needed_part(place, len(label_out))
         box = (origin[0] + top, origin[1] + left, origin[0] + bottom, origin[1] + right)
-        image, start = decode_part(image_contents, label.shape, box)
+        image, start = decode_part(image_contents, label.shape, box, self._channels)
         origin = (origin[0] - start[0], origin[1] - start[1])
         crop_image(image, place, change.colors, image_out, origin)
 

@@ -35,12 +35,13 @@ def training_batches(
     start=0,
     shard=(0, 1),
     encoding=None,
+    channels=3,
 ):
     """Endless batches of randomly scaled, cropped and mirrored examples.
 
     Each example is scaled by a random factor, its colors are changed, a square is cut out, and
     half of the squares are mirrored; see `deeplab_tf.data.augment`. Images that are smaller than
-    the square are padded at the bottom and on the right with `MEAN_RGB`, labels with 255.
+    the square are padded at the bottom and on the right with their `mean_color`, labels with 255.
 
     The order is shuffled again in each pass over the examples. Position p of the stream depends
     only on the examples, `seed` and p: the same seed gives the same batches, and `start=k` gives
@@ -65,9 +66,10 @@ def training_batches(
       shard: (index, count): this worker's number and the number of workers, each of which gets
         its own batch_size / count rows of every batch.
       encoding: `LabelEncoding` of the label files; None: they hold class indices.
+      channels: of the images; those after red, green and blue keep their values in color changes.
 
     Returns:
-      A `tf.data.Dataset` of dicts `{"image": float32 (B, crop, crop, 3), "label": uint8
+      A `tf.data.Dataset` of dicts `{"image": float32 (B, crop, crop, channels), "label": uint8
       (B, crop, crop), "name": string (B,)}` with B = batch_size / count. Taking a batch raises
       `tf.errors.OpError` if an example cannot be used; see `input_error_from`.
 
@@ -81,7 +83,7 @@ def training_batches(
         raise InputError(f"tile_overlap {tile_overlap} without tile_size; give both or neither")
     grid, tiles = None, 1
     if tile_size:
-        first = load_pair(examples[0], num_classes, encoding)[1]
+        first = load_pair(examples[0], num_classes, encoding, channels)[1]
         grid = tile_grid(first.shape, tile_size, tile_overlap)
         tiles = grid.count
     changes_at = _changes(
@@ -92,8 +94,8 @@ def training_batches(
         mirror=mirror,
         jitter=jitter,
     )
-    cropper = Cropper(num_classes, encoding, grid)
-    image_buffers = Buffers((len(rows), crop_size, crop_size, 3), np.float32)
+    cropper = Cropper(num_classes, encoding, grid, channels)
+    image_buffers = Buffers((len(rows), crop_size, crop_size, channels), np.float32)
     label_buffers = Buffers((len(rows), crop_size, crop_size), np.uint8)
 
     def make(step):
@@ -111,7 +113,7 @@ def training_batches(
         return {"image": images, "label": labels, "name": names}
 
     signature = {
-        "image": tf.TensorSpec((len(rows), crop_size, crop_size, 3), tf.float32),
+        "image": tf.TensorSpec((len(rows), crop_size, crop_size, channels), tf.float32),
         "label": tf.TensorSpec((len(rows), crop_size, crop_size), tf.uint8),
         "name": tf.TensorSpec((len(rows),), tf.string),
     }

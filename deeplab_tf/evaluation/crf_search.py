@@ -101,7 +101,8 @@ class PointScorer:
     other threads.
 
     Args:
-      pairs: list of (image (H, W, 3) RGB, true labels (H, W)), both uint8.
+      pairs: list of (image (H, W, 3) RGB, true labels (H, W)), both uint8; of images with more
+        channels, the CRF uses the first three.
       probabilities: function from an image to its probabilities (H, W, C) float32; called in
         all threads, once for each point and image.
       num_classes: C.
@@ -154,7 +155,9 @@ class PointScorer:
         if params is not None:
             try:
                 # One thread for each image is faster than several threads that share one.
-                refined = dense_crf(probabilities[None], image[None], params, num_threads=1)
+                refined = dense_crf(
+                    probabilities[None], image[None, ..., :3], params, num_threads=1
+                )
             except ValueError as error:
                 raise InputError(f"CRF with {params}: {error}") from error
             probabilities = np.asarray(refined)[0]

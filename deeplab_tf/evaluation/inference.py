@@ -35,7 +35,7 @@ def segment(
 
     Args:
       model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores.
-      image: (H, W, 3) uint8 RGB.
+      image: (H, W, 3) uint8 RGB; (H, W, C) for a model of images with C channels.
       crf: `crf.CRFParams` of the fully connected CRF that refines the probabilities; None: no
         CRF.
       scales, flip, tile, pad_to: see `predict_probabilities`.
@@ -53,7 +53,7 @@ def segment(
     Example:
       >>> label = segment(model, image, crf=CRFParams(w1=4, sigma_alpha=67, sigma_beta=3))
     """
-    check_image(image)
+    check_image(image, model.input_shape[-1])
     seen = shrink(image, max_side)
     probabilities = predict_probabilities(model, seen, scales, flip, tile, pad_to)
     if crf is not None:
@@ -68,7 +68,7 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
     Args:
       model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores. It may be
         trained between calls.
-      image: (H, W, 3) uint8 RGB.
+      image: (H, W, 3) uint8 RGB; (H, W, C) for a model of images with C channels.
       scales: the padded image is scored at each of these scales, and the maximum of the scores is
         kept. Scales up to 1 give what a network built with these scales gives (DeepLab v2, section
         4.1.2: 1, 0.75, 0.5).
@@ -83,14 +83,14 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
       (H, W, C) float32, summing to one over the classes.
 
     Raises:
-      InputError: if the image is not uint8 RGB, a setting is out of its range, or the model is
-        not a segmentation network for images of any size.
+      InputError: if the image is not uint8 with the model's channels, a setting is out of its
+        range, or the model is not a segmentation network for images of any size.
     """
-    check_image(image)
     check_settings(scales, flip, tile, pad_to)
     if model not in _networks:
         _networks[model] = _CompiledNetwork(model)
     network = _networks[model]
+    check_image(image, network.channels)
     minimum = 2 * network.output_stride + 1
     if tile is not None and tile < minimum:
         raise InputError(f"tile {tile}; this model needs at least {minimum} pixels")
@@ -108,7 +108,7 @@ def apply_crf(probabilities, image, params, **options):
 
     Args:
       probabilities: (H, W, C) float32.
-      image: (H, W, 3) uint8 RGB.
+      image: (H, W, 3) uint8 RGB; of images with more channels, the CRF uses the first three.
       params: `crf.CRFParams`.
       options: `engine` and `num_threads` as in `crf.dense_crf`.
 
@@ -119,7 +119,7 @@ def apply_crf(probabilities, image, params, **options):
       InputError: if the CRF refuses its parameters or the image.
     """
     try:
-        refined = dense_crf(probabilities[None], image[None], params, **options)
+        refined = dense_crf(probabilities[None], image[None, ..., :3], params, **options)
     except ValueError as error:
         raise InputError(f"CRF: {error}") from error
     return np.asarray(refined)[0]
@@ -179,19 +179,19 @@ def upsampled_scores(model, images, output_stride, scales=(1.0,), flip=False, pa
     return crop_to_images(resize_aligned(scores, height, width), images)
 
 
-def check_image(image):
-    """Raise `InputError` unless the image is uint8 RGB of shape (H, W, 3)."""
+def check_image(image, channels=3):
+    """Raise `InputError` unless the image is uint8 of shape (H, W, channels)."""
+    remedy = f"uint8{' RGB' if channels == 3 else ''} of shape (H, W, {channels})"
     if image is None:
         raise InputError(
             "image is None, which cv2.imread returns for a file that it cannot read; check the "
-            "path, and give uint8 RGB of shape (H, W, 3)"
+            f"path, and give {remedy}"
         )
     if not hasattr(image, "dtype"):
-        kind = type(image).__name__
-        raise InputError(f"image is a {kind}; give an array, uint8 RGB of shape (H, W, 3)")
+        raise InputError(f"image is a {type(image).__name__}; give an array, {remedy}")
     shape, dtype = np.shape(image), image.dtype
-    if len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype != np.uint8:
-        raise InputError(f"image is {dtype} {shape}; give uint8 RGB of shape (H, W, 3)")
+    if len(shape) != 3 or shape[2] != channels or 0 in shape or dtype != np.uint8:
+        raise InputError(f"image is {dtype} {shape}; give {remedy}")
 
 
 def check_settings(scales, flip, tile=None, pad_to=None):
@@ -222,15 +222,16 @@ class _CompiledNetwork:
         self._model = weakref.ref(model) if fused is model else lambda: fused
         self._graphs = {}
         self.output_stride = find_output_stride(model)
+        self.channels = model.input_shape[-1]
 
     def scores(self, images, *settings):
-        """`upsampled_scores` of images (B, H, W, 3) float32 with (scales, flip, pad_to)."""
+        """`upsampled_scores` of images (B, H, W, channels) with (scales, flip, pad_to)."""
         if settings not in self._graphs:
             self._graphs[settings] = tf.function(
                 lambda images: upsampled_scores(
                     self._model(), images, self.output_stride, *settings
                 ),
-                input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
+                input_signature=[tf.TensorSpec([None, None, None, self.channels], tf.float32)],
             )
         return self._graphs[settings](images)
 

@@ -30,7 +30,7 @@ class Prediction(NamedTuple):
 
     Args:
       example: `Example` or `RecordExample`.
-      image: (H, W, 3) uint8 RGB.
+      image: (H, W, 3) uint8 RGB; the first three channels if it has more.
       truth: (H, W) uint8 true classes, or None.
       labels: tuple of (H, W) uint8 classes: the network's, and with a CRF also those after it.
     """
@@ -76,6 +76,7 @@ def predict_examples(model, examples, params=None, encoding=None, **settings):
       ...     confusion.add(truth, after)
     """
     num_classes, num_threads = model.output_shape[-1], available_threads()
+    channels = model.input_shape[-1]
     memory = available_memory()
 
     def crf_threads(scored):
@@ -88,7 +89,10 @@ def predict_examples(model, examples, params=None, encoding=None, **settings):
             # If the caller stops early, closing the stages cancels what has not begun.
             return stages.enter_context(contextlib.closing(results))
 
-        loaded = stage(lambda example: _load(example, num_classes, encoding), examples, MAX_READERS)
+        def load(example):
+            return _load(example, num_classes, encoding, channels)
+
+        loaded = stage(load, examples, MAX_READERS)
         scored = stage(lambda loaded: _score(model, *loaded, settings), loaded, 1)
         yield from stage(
             lambda scored: _label(scored, params, crf_threads(scored)),
@@ -117,10 +121,10 @@ def _threads_per_image(shape, num_images, num_threads, memory):
     return -(-num_threads // images_at_once)
 
 
-def _load(example, num_classes, encoding):
+def _load(example, num_classes, encoding, channels):
     if example.label:
-        return example, *load_pair(example, num_classes, encoding)
-    return example, load_image(example.image), None
+        return example, *load_pair(example, num_classes, encoding, channels)
+    return example, load_image(example.image, channels), None
 
 
 def _score(model, example, image, truth, settings):
@@ -145,4 +149,4 @@ def _label(scored, params, num_threads):
         except InputError as error:
             raise InputError(f"{scored.example.image}: {error}") from None
         labels.append(most_probable(refined))
-    return Prediction(scored.example, scored.image, scored.truth, tuple(labels))
+    return Prediction(scored.example, scored.image[..., :3], scored.truth, tuple(labels))

@@ -8,8 +8,9 @@ from keras import ops
 from keras.applications import imagenet_utils
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.labels import MEAN_RGB
+from deeplab_tf.labels import MEAN_FURTHER, MEAN_RGB
 from deeplab_tf.models.atrous import to_atrous
+from deeplab_tf.models.channels import with_channels
 
 
 class Backbone(NamedTuple):
@@ -92,23 +93,28 @@ def build_backbone(
       name: see `find_backbone`.
       output_stride: pixels per cell of the last map: 1, 2, 4, 8, 16 or 32.
       weights: list of arrays in Keras's order, or None for random ones.
-      input_shape: `(H, W, 3)`, None for sizes that vary.
+      input_shape: `(H, W, C)`, H and W None for sizes that vary; see `with_channels` for C > 3.
       pool_size: window size of VGG's poolings, which is 2 in keras.applications.
       preprocessing: mode of `ImagePreprocessing` in place of the network's own.
 
     Returns:
-      A functional keras.Model from RGB images 0..255 `(B, H, W, 3)`, preprocessing included, to
-      `(B, (H-1)//output_stride+1, (W-1)//output_stride+1, C)`.
+      A functional keras.Model from images 0..255 `(B, H, W, C)`, preprocessing included, to
+      `(B, (H-1)//output_stride+1, (W-1)//output_stride+1, features)`.
 
     Raises:
       InputError: for an unknown name, or an output stride that the network cannot have.
     """
-    images = keras.Input(input_shape, name="images")
+    *size, channels = input_shape
+    images = keras.Input((*size, 3), name="images")
     original = original_backbone(name, images, weights, preprocessing)
     if pool_size != 2:
         original = _with_pool_size(original, pool_size)
     dense = to_atrous(original, output_stride, centered=True)
-    return keras.Model(dense.inputs[0], dense.output, name=find_backbone(name).name)
+    mode = preprocessing or find_backbone(name).preprocessing
+    # As the colors: as levels, or about -1..1.
+    scale = 1.0 if mode in ("caffe", "deeplab") else 1 / MEAN_FURTHER
+    wide = with_channels(dense, channels, scale)
+    return keras.Model(wide.inputs[0], wide.output, name=find_backbone(name).name)
 
 
 def original_backbone(name, images, weights, preprocessing=None):

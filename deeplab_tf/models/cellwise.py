@@ -32,8 +32,11 @@ _ALONG_AN_AXIS = (
     keras.layers.Softmax,
     keras.layers.UnitNormalization,
 )
-# Layers of keras.applications that Keras does not publish, and ImagePreprocessing of this package.
-_BY_NAME = ("CustomScaleLayer", "LayerScale", "StochasticDepth", "ImagePreprocessing")
+# Layers of keras.applications that Keras does not publish, and those of images of this package.
+_BY_NAME = (
+    *("CustomScaleLayer", "LayerScale", "StochasticDepth"),
+    *("ImagePreprocessing", "ColorChannels", "FurtherChannels"),
+)
 # Functions of keras.ops called in a network, which become operations of these names.
 _OPERATIONS = (
     *("Absolute", "Add", "Clip", "Divide", "Maximum", "Minimum", "Multiply", "Negative"),

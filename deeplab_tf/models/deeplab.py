@@ -4,6 +4,7 @@ import keras
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.backbones import build_backbone, find_backbone
+from deeplab_tf.models.channels import check_input_shape
 from deeplab_tf.models.heads import (
     apply_direct,
     apply_fully_connected,
@@ -31,7 +32,7 @@ def build_deeplab(
     average_pool5=False,
     preprocessing=None,
 ):
-    """A DeepLab v1 or v2 network, from RGB images to class scores.
+    """A DeepLab v1 or v2 network, from images to class scores.
 
     VGG-16 has the published fc6-fc7-fc8 branches with dropout, and an undilated fifth pooling;
     the other backbones have ResNet-101's head, one 3x3 convolution straight to the classes for
@@ -50,7 +51,9 @@ def build_deeplab(
         ImageNet classifier if the file has it. The dilation rates of a whole network that was
         trained at a coarser output stride grow, see `with_output_stride`.
       scales: input scales whose scores are fused by their maximum; (1.0,): no fusion.
-      input_shape: `(H, W, 3)`, None for sizes that vary.
+      input_shape: `(H, W, C)`, H and W None for sizes that vary. C is 3 for RGB. Channels after
+        the third, such as depth, are also 0..255; they are centered on 127.5, and start with the
+        mean of the first convolution's weights for red, green and blue.
       fc_channels: VGG-16's filters in fc6 and fc7; None: 4,096 for the larger kernels, else 1,024.
       pool_size: window size of VGG-16's poolings: 2 as its ImageNet weights were trained, 3 as
         in the authors' own files.
@@ -62,7 +65,7 @@ def build_deeplab(
         VGG and ResNet: the mean color of the DeepLab authors, which their released weights need.
 
     Returns:
-      keras.Model: images `(B, H, W, 3)`, values 0..255, preprocessing included, to float32
+      keras.Model: images `(B, H, W, C)`, values 0..255, preprocessing included, to float32
       scores `(B, (H-1)//output_stride+1, (W-1)//output_stride+1, num_classes)`. Cell (i, j) is
       centered on pixel (output_stride * i, output_stride * j).
 
@@ -81,6 +84,7 @@ def build_deeplab(
     vgg16_options = pool_size != 2 or use_multi_scale_features or average_pool5
     _check_options(backbone, pool_size, vgg16_options, preprocessing)
     check_num_classes(num_classes)
+    check_input_shape(input_shape)
     if not scales or any(not 0 < scale <= 4 for scale in scales):
         raise InputError(f"scales must be numbers above 0 and at most 4, got {scales!r}")
     branches = find_head(head, backbone, fc_channels)

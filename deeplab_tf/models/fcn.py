@@ -12,6 +12,7 @@ from keras import layers, ops
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.backbones import original_backbone
+from deeplab_tf.models.channels import check_input_shape, with_channels
 from deeplab_tf.models.heads import Head, check_num_classes
 from deeplab_tf.models.padding import PadToMultiple
 from deeplab_tf.models.resize import CropToImages
@@ -21,9 +22,15 @@ _FC = Head((1,), 7, 4096)  # fc6 and fc7 at the size of the ImageNet classifier
 
 
 def build_fcn(
-    backbone="vgg16", stride=8, num_classes=21, weights="imagenet", *, fixed_upsampling=False
+    backbone="vgg16",
+    stride=8,
+    num_classes=21,
+    weights="imagenet",
+    input_shape=(None, None, 3),
+    *,
+    fixed_upsampling=False,
 ):
-    """An FCN-32s, FCN-16s or FCN-8s, from RGB images to class scores at the image's size.
+    """An FCN-32s, FCN-16s or FCN-8s, from images to class scores at the image's size.
 
     The new scoring layers start at zero, as published.
 
@@ -34,12 +41,14 @@ def build_fcn(
       weights: "imagenet" (downloaded), None (random), or the path of a file: of a
         keras.applications VGG, or of the FCN with the next larger stride, as the published ones
         were trained (32s starts 16s, which starts 8s).
+      input_shape: as in `build_deeplab`; more than 3 channels are the authors' early fusion of
+        color and depth.
       fixed_upsampling: whether no upsampling is learned, as in the authors' released networks: it
         stays bilinear, or as it is in `weights`. False: all but the last is learned, as in the
         paper.
 
     Returns:
-      keras.Model: images `(B, H, W, 3)`, values 0..255, preprocessing included, to float32
+      keras.Model: images `(B, H, W, C)`, values 0..255, preprocessing included, to float32
       scores `(B, H, W, num_classes)`.
 
     Raises:
@@ -54,10 +63,13 @@ def build_fcn(
     if stride not in (8, 16, 32):
         raise InputError(f"no FCN with stride {stride!r}; available: 8, 16, 32")
     check_num_classes(num_classes)
+    check_input_shape(input_shape)
+    *size, channels = input_shape
     found = read_weights(backbone, weights)
-    images = keras.Input((None, None, 3), name="images")
+    images = keras.Input((*size, 3), name="images")
     padded = PadToMultiple(32, name="pad_to_cells")(images)
     network = keras.Model(images, original_backbone(backbone, padded, found.backbone).output)
+    network = with_channels(network, channels)
     scores = _fully_connected(network.output, num_classes)
     scores = _add_skips(network, scores, stride, num_classes, not fixed_upsampling)
     scores = _upsampling(num_classes, stride, trainable=False, name=f"upscore{stride}")(scores)

@@ -1,5 +1,7 @@
 """Trained networks on disk: a `.keras` file, or the model directory that training writes."""
 
+import re
+import zipfile
 from pathlib import Path
 
 import keras
@@ -7,6 +9,9 @@ import keras
 from deeplab_tf.errors import InputError, one_line
 
 BEST, LAST = "best.keras", "last.keras"  # in a model directory
+
+_HDF5_START = b"\x89HDF\r\n\x1a\n"
+_ZIP_START = b"PK"
 
 
 def find_model(path):
@@ -19,13 +24,19 @@ def find_model(path):
       pathlib.Path.
 
     Raises:
-      InputError: if there is none.
+      InputError: if there is none, or if it is the folder of a SavedModel.
     """
     path = Path(path)
     if path.is_dir():
         for name in (BEST, LAST):
             if (path / name).is_file():
                 return path / name
+        if is_saved_model(path):
+            raise InputError(
+                f"{path} is a SavedModel, which runs without this package: `deeplab-tf predict "
+                f"--model={path}`, or tf.saved_model.load(...).signatures; for anything else give "
+                "the .keras file or model directory that it was exported from"
+            )
         raise InputError(
             f"no model in {path}: expected {BEST} or {LAST}; train one with "
             f"`deeplab-tf train --model_dir={path} ...`"
@@ -35,25 +46,87 @@ def find_model(path):
     return path
 
 
+def is_saved_model(path):
+    """Whether `path` is the folder of a SavedModel."""
+    return (Path(path) / "saved_model.pb").is_file()
+
+
 def load_model(path):
     """Load a trained network.
 
+    `keras.saving.load_model` does the same once `deeplab_tf` is imported, which tells Keras about
+    the layers of this package.
+
     Args:
-      path: see `find_model`.
+      path: a `.keras` file, the `.h5` file of a whole model, or a model directory: its
+        `best.keras`, else its `last.keras`.
 
     Returns:
-      keras.Model.
+      keras.Model, not compiled.
 
     Raises:
-      InputError: if there is none, or the file is damaged or not a Keras model.
+      InputError: if there is none; if the file is damaged, not a Keras model or weights without a
+        network; or if it has layers that are not known here.
+
+    Example:
+      >>> model = deeplab_tf.load_model("runs/demo")
     """
     file = find_model(path)
-    if file.suffix == ".h5":
-        raise InputError(
-            f"{file} holds weights without their network; make a model of it with build_deeplab("
-            f"BACKBONE, HEAD, NUM_CLASSES, weights={str(file)!r}).save('model.keras')"
-        )
+    _check_kind(file)
     try:
         return keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # a damaged archive raises whatever its reader raises
-        raise InputError(f"cannot load the model {file}: {one_line(error, 200)}") from error
+        raise InputError(f"cannot load the model {file}: {_explain(error, file)}") from error
+
+
+def _check_kind(file):
+    """Refuse a file that is not what its name says, of which Keras says that it does not exist."""
+    with file.open("rb") as opened:
+        start = opened.read(len(_HDF5_START))
+    if start == _HDF5_START:
+        if file.suffix not in (".h5", ".hdf5"):
+            raise InputError(f"{file}: an HDF5 file; rename it so that it ends in .h5")
+    elif not start.startswith(_ZIP_START):
+        remedy = "give the .keras file that model.save wrote"
+        if file.suffix == ".caffemodel":
+            remedy = f"import it with `deeplab-tf import-weights --caffemodel={file} ...`"
+        raise InputError(f"{file}: not a Keras model; {remedy}")
+    elif not zipfile.is_zipfile(file):
+        raise InputError(f"{file}: damaged or cut off; copy or save it again")
+    else:
+        with zipfile.ZipFile(file) as archive:
+            is_keras = "config.json" in archive.namelist()
+        if not is_keras:
+            raise InputError(
+                f"{file}: a zip file but not a Keras model; give the .keras file that model.save "
+                "wrote"
+            )
+        if file.suffix != ".keras":
+            raise InputError(f"{file}: a Keras model; rename it so that it ends in .keras")
+
+
+def _explain(error, file):
+    """Why Keras could not load a file, and what to do; `error` is what it raised."""
+    text = str(error)
+    if "No model config found" in text:
+        return (
+            "it holds weights without their network; make a model of it with build_deeplab("
+            f"BACKBONE, HEAD, NUM_CLASSES, weights={str(file)!r}).save('model.keras')"
+        )
+    if "Lambda" in text and "safe_mode" in text:
+        return (
+            "it has a Lambda layer, which runs Python code of the file; if you trust it, load it "
+            f"with keras.saving.load_model({str(file)!r}, safe_mode=False)"
+        )
+    unknown = re.search(r"(?:Could not \w+ class|Unknown layer:) '(\w+)'", text)
+    if unknown is None:
+        return one_line(error, 200)
+    # The layers around it, which are known, have a module too, but are named before it.
+    module = re.search(r"'module': (?:'(\w+)|None)", text[unknown.end() :])
+    owner = module[1] if module and module[1] not in ("builtins", "__main__") else None
+    return f"its class {unknown[1]!r} is not known here; " + (
+        f"import {owner}, which defines it, before loading"
+        if owner
+        else "before loading, run the code that defines it and registers it with "
+        "@keras.saving.register_keras_serializable()"
+    )

@@ -176,7 +176,8 @@ def multi_scale_features(network, output_stride):
     Returns:
       `(B, (H-1)//output_stride+1, (W-1)//output_stride+1, 640)`.
     """
-    taps = [("image", network.get_layer("preprocessing").output, 1)]  # name, map, pixels per cell
+    image = network.get_layer("block1_conv1").input  # all channels, preprocessed
+    taps = [("image", image, 1)]  # name, map, pixels per cell
     for block in (1, 2, 3, 4):
         output = network.get_layer(f"block{block}_pool").output
         taps.append((f"pool{block}", output, min(2**block, output_stride)))

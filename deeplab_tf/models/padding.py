@@ -8,19 +8,19 @@ this mean sees as zeros.
 import keras
 from keras import ops
 
-from deeplab_tf.labels import MEAN_RGB
+from deeplab_tf.labels import mean_color
 
 
 def pad_to_cells(images, output_stride, pad_to=None):
     """Pad with the mean color, at the bottom and right, to the next size of k s + 1.
 
     Args:
-      images: `(B, H, W, 3)` float32, values 0..255.
+      images: `(B, H, W, C)` float32, values 0..255, C at least 3.
       output_stride: s, pixels per score cell.
       pad_to: minimum height and width in pixels; None: no minimum.
 
     Returns:
-      `(B, H', W', 3)` float32.
+      `(B, H', W', C)` float32.
 
     Example:
       >>> pad_to_cells(images, 8, pad_to=513)  # at least 513x513, the papers' size for testing
@@ -37,7 +37,8 @@ def _pad_with_mean(images, rows, columns):
     widths = [[0, 0], [0, rows], [0, columns], [0, 0]]
     # ops.pad takes one constant for all channels, so the mean is added where the padding is.
     is_padding = ops.pad(ops.zeros_like(images[:1, ..., :1]), widths, constant_values=1)
-    return ops.pad(images, widths) + is_padding * ops.convert_to_tensor(MEAN_RGB, "float32")
+    color = ops.convert_to_tensor(mean_color(images.shape[-1]), "float32")
+    return ops.pad(images, widths) + is_padding * color
 
 
 class Float32Layer(keras.layers.Layer):
@@ -49,7 +50,7 @@ class Float32Layer(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")
 class PadToCells(Float32Layer):
-    """`pad_to_cells` as a layer: images `(B, H, W, 3)` padded to whole score cells.
+    """`pad_to_cells` as a layer: images `(B, H, W, C)` padded to whole score cells.
 
     Args:
       output_stride: pixels per score cell.
@@ -60,7 +61,7 @@ class PadToCells(Float32Layer):
         self.output_stride = output_stride
 
     def call(self, images):
-        """Pad `(B, H, W, 3)`."""
+        """Pad `(B, H, W, C)`."""
         return pad_to_cells(images, self.output_stride)
 
     def get_config(self):
@@ -81,7 +82,7 @@ class PadToMultiple(Float32Layer):
         self.multiple = multiple
 
     def call(self, images):
-        """Pad `(B, H, W, 3)`."""
+        """Pad `(B, H, W, C)`."""
         missing = (-length % self.multiple for length in ops.shape(images)[1:3])
         return _pad_with_mean(images, *missing)
 

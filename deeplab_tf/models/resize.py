@@ -88,7 +88,7 @@ def find_output_stride(model):
     """Pixels between two score cells of a network.
 
     Args:
-      model: Keras model from images `(B, H, W, 3)` of any size to scores
+      model: Keras model from images `(B, H, W, 3)` of any size, or of more channels, to scores
         `(B, (H-1)//s+1, (W-1)//s+1, C)`.
 
     Returns:
@@ -97,11 +97,12 @@ def find_output_stride(model):
     Raises:
       InputError: if the model has other inputs or outputs.
     """
-    remedy = "give a network from (None, None, None, 3) to scores at its output stride"
-    if tuple(model.input_shape[1:]) != (None, None, 3):
+    remedy = "give a network from images (None, None, None, 3) to scores at its output stride"
+    shape = tuple(model.input_shape[1:])
+    if len(shape) != 3 or shape[:2] != (None, None) or not shape[2] or shape[2] < 3:
         raise InputError(f"model {model.name!r} takes {model.input_shape}; {remedy}")
     length = 65  # 64 + 1: has a cell on its last pixel at strides 1, 2, 4, ..., 64
-    shape = model.compute_output_shape((1, length, length, 3))
+    shape = model.compute_output_shape((1, length, length, shape[2]))
     cells = shape[1] if len(shape) == 4 and shape[1] == shape[2] else None
     stride = (length - 1) // (cells - 1) if cells and cells > 1 else 0
     if not stride or (length - 1) // stride + 1 != cells:

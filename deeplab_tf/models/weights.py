@@ -10,6 +10,7 @@ import numpy as np
 
 from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.models.backbones import find_backbone
+from deeplab_tf.models.channels import widen_kernel
 from deeplab_tf.models.files import find_model, load_model
 from deeplab_tf.models.walk import leaf_layers
 
@@ -119,6 +120,9 @@ class Start(NamedTuple):
 def start_from(model, path):
     """Copy the weights of a trained network into the layers that have the same name and shapes.
 
+    The first convolution of a network for RGB images also fits that of a network for more
+    channels, see `with_channels`.
+
     Args:
       model: keras.Model that receives them; its other layers stay as they are.
       path: a `.keras` file or a model directory; the network may have another number of classes,
@@ -137,10 +141,14 @@ def start_from(model, path):
             continue
         if layer.name not in source:
             start.absent.append(layer.name)
-        elif [w.shape for w in source[layer.name].weights] != [w.shape for w in layer.weights]:
+            continue
+        arrays, shapes = source[layer.name].get_weights(), [w.shape for w in layer.weights]
+        if arrays[0].shape[2:3] == (3,) and len(shapes[0]) == 4 and shapes[0][2] > 3:
+            arrays[0] = widen_kernel(arrays[0], shapes[0][2])
+        if [array.shape for array in arrays] != shapes:
             start.reshaped.append(layer.name)
         else:
-            layer.set_weights(source[layer.name].get_weights())
+            layer.set_weights(arrays)
             start.copied.append(layer.name)
     if not start.copied:
         raise InputError(

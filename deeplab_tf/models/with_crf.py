@@ -21,7 +21,8 @@ def with_crf(model, params=None, trainable=False):
     Args:
       model: Keras model from RGB images `(B, H, W, 3)`, values 0..255, of any size to scores
         `(B, (H-1)//s+1, (W-1)//s+1, C)` at an output stride s. It is shared, not copied; with
-        `model.trainable = False` only the CRF learns.
+        `model.trainable = False` only the CRF learns. Of images with more channels, the CRF
+        takes the first three as the color.
       params: `crf.CRFParams`; if the CRF is trained, w1, w2 and the compatibility start from
         them. None takes their defaults.
       trainable: whether w1, w2 and the compatibility are learned.
@@ -41,7 +42,7 @@ def with_crf(model, params=None, trainable=False):
       >>> network, crf = network_and_crf(model)
     """
     output_stride = find_output_stride(model)
-    images = keras.Input((None, None, 3), name="images")
+    images = keras.Input(model.input_shape[1:], name="images")
     scores = model(PadToCells(output_stride, name="pad_to_cells")(images))
     fine = UpsampleScores(output_stride, name="upsample_scores")([scores, images])
     probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(fine)
@@ -65,11 +66,11 @@ def network_and_crf(model):
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")
 class ImageLevels(keras.layers.Layer):
-    """Images as the CRF takes them: the nearest 8-bit levels, uint8."""
+    """Images as the CRF takes them: their first three channels, the nearest 8-bit levels."""
 
     def __init__(self, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
 
     def call(self, images):
-        """Round `(B, H, W, 3)`; values outside 0..255 are clipped."""
-        return ops.cast(ops.clip(ops.round(images), 0, 255), "uint8")
+        """Round `(B, H, W, C)` to `(B, H, W, 3)` uint8; values outside 0..255 are clipped."""
+        return ops.cast(ops.clip(ops.round(images[..., :3]), 0, 255), "uint8")

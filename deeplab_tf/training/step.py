@@ -170,7 +170,9 @@ def _free_with(variable):
 
     def free(handle):
         with tf.init_scope():  # garbage may be collected while a graph is built
-            tf.raw_ops.AssignVariableOp(resource=handle, value=tf.zeros(0, dtype))
+            # Within a plain `tf.Graph`, as when a SavedModel is written, nothing can be assigned.
+            if tf.executing_eagerly():
+                tf.raw_ops.AssignVariableOp(resource=handle, value=tf.zeros(0, dtype))
 
     if dtype.is_floating:
         weakref.finalize(variable, free, variable.handle).atexit = False

@@ -1,5 +1,7 @@
 """Exported models, served by a process that has only TensorFlow and NumPy."""
 
+import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -12,10 +14,11 @@ from planted import with_orientation
 from tensorflow.core.protobuf import saved_model_pb2
 from tiny_model import blocks, random_model
 
+import deeplab_tf
 from crf import CRFParams
 from deeplab_tf import InputError
 from deeplab_tf.evaluation.inference import segment
-from deeplab_tf.export import export_saved_model
+from deeplab_tf.export import export_saved_model, open_saved_model
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.multiscale import fuse_scales
 
@@ -93,11 +96,13 @@ def results(served, folder):
     return dict(np.load(folder / "results.npz"))
 
 
-def assert_same(model, image, crf, labels, probabilities):
+def assert_same(model, image, crf, labels, probabilities=None):
     expected = segment(model, image, crf, return_probabilities=True)
-    assert labels.dtype == np.uint8 and probabilities.dtype == np.float32
-    assert labels.shape == image.shape[:2]
+    assert labels.dtype == np.uint8 and labels.shape == image.shape[:2]
     assert (labels == segment(model, image, crf)).mean() >= 0.999
+    if probabilities is None:
+        return
+    assert probabilities.dtype == np.float32
     np.testing.assert_array_equal(labels, probabilities.argmax(-1))
     assert np.abs(probabilities - expected).mean() < 1e-5
 
@@ -122,9 +127,104 @@ def test_served_files_equal_segment(model, folder, results, name, crf):
         assert_same(model, image, crf, labels[index], probabilities[index])
 
 
-def test_loading_an_export_prints_no_warnings(served):
-    """Such as TensorFlow's about custom gradients that were not saved."""
-    assert "WARNING:absl" not in served.stderr and "gradient" not in served.stderr
+def demo_network():
+    """The network of `make demo`, with random weights."""
+    return deeplab_tf.build_deeplab("mobilenetv3small", "large_fov", 4, weights=None)
+
+
+def test_the_demo_is_loaded_without_warnings(tmp_path):
+    """Such as TensorFlow's about custom gradients, with its messages as a user sees them."""
+    export_saved_model(demo_network(), tmp_path / "served", LABELS, PARAMS)
+    program = """
+        import numpy as np
+        import tensorflow as tf
+        model = tf.saved_model.load("served")
+        model.signatures["uint8"](images=np.zeros((1, 40, 56, 3), np.uint8))
+    """
+    environment = {name: os.environ[name] for name in os.environ if not name.startswith("TF_")}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "gradient" not in done.stderr, done.stderr
+    assert not re.search("WARNING:(absl|tensorflow)", done.stderr), done.stderr
+
+
+def errors_of(folder, signature, inputs):
+    """The message of each input that a signature refuses."""
+    serve = tf.saved_model.load(folder / "plain").signatures[signature]
+    for given in inputs:
+        with pytest.raises(tf.errors.InvalidArgumentError) as error:
+            serve(**given)
+        yield str(error.value)
+
+
+def test_errors_of_a_server_say_what_is_wrong(served, folder):
+    photo = (folder / "photo.png").read_bytes()
+    small = cv2.imencode(".png", blocks(20, 30))[1].tobytes()
+    batches = [[photo, b"damaged"], [photo, small], []]
+    batches = [{"image_bytes": tf.constant(x, tf.string, [len(x)])} for x in batches]
+    damaged, sizes, empty = errors_of(folder, "encoded", batches)
+    assert "image_bytes[1]: cannot be decoded" in damaged and "replace or omit" in damaged
+    assert "image_bytes[1] has 30x20 pixels but image_bytes[0] has 130x100 pixels; send" in sizes
+    assert "image_bytes is empty; send at least one file" in empty
+    for signature, dtype in (("uint8", tf.uint8), ("serving_default", tf.float32)):
+        nothing = [{"images": tf.zeros(shape, dtype)} for shape in ((0, 9, 9, 3), (1, 0, 9, 3))]
+        no_image, no_rows = errors_of(folder, signature, nothing)
+        assert "images of shape [0 9 9 3] are empty; send at least one image" in no_image
+        assert "images of shape [1 0 9 3] are empty" in no_rows
+
+
+def convert_to_tflite(saved_model):
+    """What TensorFlow's own converter makes of an export, as a function of one image."""
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
+    interpreter = tf.lite.Interpreter(model_content=converter.convert())
+    return interpreter.get_signature_runner("serving_default")
+
+
+# The converter and the interpreter warn of their own successors.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize(
+    "settings", [{}, pytest.param({"scales": (1, 0.5), "flip": True}, marks=pytest.mark.slow)]
+)
+def test_an_export_of_one_size_converts_to_tflite(tmp_path, settings):
+    network, image = demo_network(), blocks(66, 90)
+    kernel = network.get_layer("fc8").kernel
+    kernel.assign(kernel / np.std(network(image[None])))  # random scores are all alike
+    export_saved_model(network, tmp_path / "served", LABELS, image_size=(66, 90), **settings)
+    found = convert_to_tflite(tmp_path / "served")(images=image[None].astype(np.float32))
+    expected = segment(network, image, return_probabilities=True, **settings)
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(found["probabilities"][0], expected, atol=1e-4)
+    assert found["labels"].dtype == np.uint8
+    assert (found["labels"][0] == expected.argmax(-1)).mean() > 0.999
+
+
+def test_an_export_of_one_size(model, tmp_path):
+    export_saved_model(model, tmp_path / "served", LABELS, PARAMS, image_size=(33, 50))
+    signatures = tf.saved_model.load(tmp_path / "served").signatures
+    assert set(signatures) == {"serving_default", "uint8"}
+    assert signatures["uint8"].structured_input_signature[1]["images"].shape == (1, 33, 50, 3)
+    serve, _ = open_saved_model(tmp_path / "served")
+    assert_same(model, blocks(33, 50), PARAMS, serve(blocks(33, 50)))
+    with pytest.raises(InputError, match=r"\(40, 50, 3\), but .*served takes \(33, 50, 3\)"):
+        serve(blocks(40, 50))
+
+
+def test_a_network_of_four_channels(tmp_path):
+    model, image = random_model(channels=4), np.dstack([blocks(33, 50), blocks(33, 50)[..., 0]])
+    export_saved_model(model, tmp_path / "served", LABELS, PARAMS)
+    assert set(tf.saved_model.load(tmp_path / "served").signatures) == {"serving_default", "uint8"}
+    serve, _ = open_saved_model(tmp_path / "served")
+    assert serve.channels == 4
+    assert_same(model, image, PARAMS, serve(image))
+    with pytest.raises(InputError, match=r"\(33, 50, 3\), but .*takes \(None, None, 4\)"):
+        serve(image[..., :3])
 
 
 def test_the_crf_changes_what_is_served(results):
@@ -179,4 +279,7 @@ def test_a_failed_export_leaves_nothing(model, tmp_path):
         export_saved_model(model, tmp_path / "served", LabelSet.generic(3))
     with pytest.raises(ValueError, match="CRFParams"):
         export_saved_model(model, tmp_path / "served", LABELS, crf="yes")
+    for size in ((513,), (0, 9)):
+        with pytest.raises(InputError, match=r"give \(height, width\) in pixels"):
+            export_saved_model(model, tmp_path / "served", LABELS, image_size=size)
     assert list(tmp_path.iterdir()) == []

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 
 
-def random_model(num_classes=4, output_stride=8):
+def random_model(num_classes=4, output_stride=8, channels=3):
     """One convolution, centered on the cells and as large as one; always the same weights."""
-    images = keras.Input((None, None, 3))
+    images = keras.Input((None, None, channels))
     x = keras.layers.Rescaling(1 / 127.5, offset=-1)(images)
     x = keras.layers.ZeroPadding2D(output_stride // 2)(x)
     size = 2 * (output_stride // 2) + 1

@@ -82,6 +82,7 @@ def batches_from(flags, examples, num_classes, encoding, shard):
             start=start,
             shard=shard,
             encoding=encoding,
+            channels=flags.channels,
         )
 
     return batches

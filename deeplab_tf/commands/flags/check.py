@@ -47,6 +47,7 @@ def open_checked(flags, names):
         splits,
         label_set,
         encoding,
+        channels=flags.channels,
         sample=flags.check_images,
         allow=[*accepted_kinds(flags.dataset), *flags.allow_data],
         known=same_list(names),

@@ -82,6 +82,13 @@ def _define_architecture(define):
         "learning all but the last, as in the paper.",
     )
     define.integer(
+        "channels",
+        3,
+        "Channels of the images: 3 for RGB; more for TIFF and .npy files with further channels, "
+        "such as depth, after red, green and blue.",
+        lower_bound=3,
+    )
+    define.integer(
         "output_stride", 8, "Pixels between two positions of the scores; paper: 8.", lower_bound=1
     )
     define.list(
@@ -153,6 +160,7 @@ def build_network(flags, num_classes, read_weights=True):
     """
     random = flags.weights == "none" or flags.init_from or not read_weights
     weights = None if random else flags.weights
+    input_shape = None, None, flags.channels
     if flags.network == "fcn":
         refuse_given(flags, _OF_DEEPLAB, "has no effect on --network=fcn; leave it out")
         model = build_fcn(
@@ -160,6 +168,7 @@ def build_network(flags, num_classes, read_weights=True):
             flags.fcn_stride,
             num_classes,
             weights,
+            input_shape,
             fixed_upsampling=flags.fcn_fixed_upsampling,
         )
     else:
@@ -171,6 +180,7 @@ def build_network(flags, num_classes, read_weights=True):
             output_stride=flags.output_stride,
             weights=weights,
             scales=read_scales(flags),
+            input_shape=input_shape,
             fc_channels=flags.fc_channels,
             pool_size=flags.pool_size,
             use_multi_scale_features=flags.multi_scale_features,

@@ -17,7 +17,7 @@ from deeplab_tf.labels import LabelEncoding
 
 
 def check_dataset(
-    splits, label_set, encoding=None, *, sample=None, allow=(), known=(), progress=True
+    splits, label_set, encoding=None, *, channels=3, sample=None, allow=(), known=(), progress=True
 ):
     """Find what would spoil a training.
 
@@ -26,6 +26,7 @@ def check_dataset(
         first list is the one that is trained on.
       label_set: `LabelSet`.
       encoding: `LabelEncoding` of the label files; None: they hold class indices.
+      channels: that images should have.
       sample: how many examples of each list to read, evenly spaced; None or 0 reads all. A sample
         does not show that a class never occurs, so that is not checked then.
       allow: kinds of findings that are only warnings; see `KINDS`.
@@ -45,7 +46,7 @@ def check_dataset(
     accept((), allow)  # reports a misspelled name before the long check
     listed = {split: list(dict.fromkeys(examples)) for split, examples in splits.items()}
     read = {split: evenly_spaced(examples, sample) for split, examples in listed.items()}
-    inspections = _inspect_all(read, encoding, progress)
+    inspections = _inspect_all(read, (encoding, channels), progress)
     labels = {
         split: [(label_file(example), inspections[example]) for example in examples]
         for split, examples in read.items()
@@ -70,12 +71,12 @@ def _hides_labels(finding):
     return finding.severity == ERROR and (is_about_label(finding) or finding.kind in missing)
 
 
-def _inspect_all(read, encoding, progress):
+def _inspect_all(read, expected, progress):
     # {example: its Inspection}. Threads suffice, because decoders release Python's global lock.
     examples = list(dict.fromkeys(example for part in read.values() for example in part))
     bar = {"total": len(examples), "unit": "image", "desc": "checking", "delay": 1}
     with ThreadPool(available_threads()) as pool:
-        found = pool.imap(lambda example: inspect_example(example, encoding), examples, 4)
+        found = pool.imap(lambda example: inspect_example(example, *expected), examples, 4)
         return dict(zip(examples, tqdm(found, **bar, disable=not progress), strict=True))
 
 

@@ -30,7 +30,9 @@ def inspect_image(contents, file, channels=3):
     """
     try:
         header = read_header(contents)
-        findings = [problem(kind, file, *rest) for kind, *rest in _oddities(header, contents)]
+        findings = [
+            problem(kind, file, *rest) for kind, *rest in _oddities(header, contents, channels)
+        ]
     except InputError as error:
         what, _, remedy = str(error).partition("; ")
         remedy = remedy or "replace it with a JPEG or PNG"
@@ -41,7 +43,7 @@ def inspect_image(contents, file, channels=3):
     return header, findings
 
 
-def _oddities(header, contents):
+def _oddities(header, contents, channels):
     # (kind, what, remedy) or (kind, what, remedy, severity).
     if header.color == "cmyk":
         yield "image_cmyk", "CMYK, converted to RGB without its color profile", "convert it to RGB"
@@ -57,7 +59,7 @@ def _oddities(header, contents):
             "gray image",
             "restore the colors if they were lost, or leave it as it is",
         )
-    if header.color.endswith("alpha"):
+    if header.color.endswith("alpha") and channels == 3:
         yield "image_alpha", "alpha channel, which is dropped", "blend it in, or leave it as it is"
 
 

@@ -47,12 +47,13 @@ class Inspection(NamedTuple):
     between: dict[int, int]
 
 
-def inspect_example(example, encoding):
+def inspect_example(example, encoding, channels=3):
     """Find the problems that one example shows by itself.
 
     Args:
       example: `Example` or `RecordExample`.
       encoding: `LabelEncoding` of the label.
+      channels: that images should have.
 
     Returns:
       `Inspection`.
@@ -61,7 +62,7 @@ def inspect_example(example, encoding):
         image_contents, label_contents = example.read()
     except InputError as error:
         return _without_label([_missing_file(example, str(error))])
-    image, findings = inspect_image(image_contents, example.image)
+    image, findings = inspect_image(image_contents, example.image, channels)
 
     def add(kind, what, remedy):
         findings.append(problem(kind, label_file(example), what, remedy))

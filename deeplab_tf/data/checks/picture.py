@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 
 from deeplab_tf.data.image_files import decode_image
-from deeplab_tf.data.image_header import read_header
+from deeplab_tf.data.image_header import DAMAGED, read_header
 from deeplab_tf.data.label_png import decode_label
+from deeplab_tf.data.samples import read_samples
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
 from deeplab_tf.visualize import captioned, colorize, panel
@@ -61,6 +62,10 @@ def _image(contents):
     try:
         return decode_image(contents)
     except InputError:
+        pass
+    try:  # the colors of an image that has further channels
+        return decode_image(contents, read_samples(contents).values.shape[2])[..., :3]
+    except DAMAGED:  # one of which is ValueError, and so InputError
         return UNREADABLE
 
 

@@ -47,6 +47,16 @@ def test_the_export_serves_what_predict_writes(model_dir, tmp_path):
     assert LabelSet.load(out / "assets" / "labels.json") == LabelSet.generic(4)
 
 
+def test_one_size(model_dir, tmp_path):
+    done = export(model_dir, tmp_path / "served", "--image_size=40x56", *FLAGS)
+    assert done.status == 0, done.err
+    assert (
+        "converters to TensorFlow Lite and ONNX refuse; for them, export without --crf" in done.out
+    )
+    serve = tf.saved_model.load(tmp_path / "served").signatures["uint8"]
+    assert serve.structured_input_signature[1]["images"].shape == (1, 40, 56, 3)
+
+
 def test_overwrite_must_be_allowed(model_dir, tmp_path):
     (tmp_path / "mine").write_text("keep")
     assert "exists and is not empty" in export(model_dir, tmp_path).error
@@ -61,6 +71,8 @@ def test_overwrite_must_be_allowed(model_dir, tmp_path):
         (["--model=nowhere"], "nowhere"),
         (["--crf", "--crf_w1=-1"], "w1"),
         (["--scales=x"], "--scales=x"),
+        (["--image_size=513"], "--image_size=513: give HEIGHTxWIDTH in pixels"),
+        (["--image_size=0x9"], "--image_size=0x9: give HEIGHTxWIDTH in pixels"),
         (["stray"], "unexpected argument 'stray'"),
     ],
 )

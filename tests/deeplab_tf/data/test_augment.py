@@ -109,6 +109,21 @@ def test_colors_change_but_not_those_of_the_padding(mirrored):
     np.testing.assert_array_equal(out, want)
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_further_channels_are_cropped_like_the_colors(mirrored):
+    image = np.random.default_rng(0).integers(0, 256, (9, 14, 5), np.uint8)
+    place = Place((9, 14), (12, 11), (3, 2), mirrored)
+    out = np.empty((11, 11, 5), np.float32)
+    crop_image(image, place, SWAP_RED_AND_GREEN, out)
+    colors, further = np.empty((2, 11, 11, 3), np.float32)
+    crop_image(np.ascontiguousarray(image[..., :3]), place, SWAP_RED_AND_GREEN, colors)
+    crop_image(np.ascontiguousarray(image[..., 2:]), place, None, further)
+    np.testing.assert_array_equal(out[..., :3], colors)
+    filled = np.s_[:9, 2:] if mirrored else np.s_[:9, :9]
+    np.testing.assert_array_equal(out[..., 3:][filled], further[..., 1:][filled])
+    np.testing.assert_array_equal(out[9:, :, 3:], 127.5)  # the padding
+
+
 @pytest.mark.parametrize(
     ("scale", "scaled"), [(0.5, (2, 2)), (1.5, (5, 6)), (0.75, (2, 3)), (0.01, (1, 1))]
 )

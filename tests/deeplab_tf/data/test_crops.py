@@ -46,6 +46,32 @@ def photographs(tmp_path):
     return made
 
 
+def test_further_channels_are_cropped_with_the_colors(tmp_path):
+    """A .npy file of five channels, and a PNG of its first three, with the same changes."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (45, 64, 5), np.uint8)
+    image[..., 4] = image[..., 0]
+    label = encode_label(rng.integers(0, 20, (45, 64), np.uint8))
+    paths = [str(tmp_path / name) for name in ("a.npy", "a.png", "label.png")]
+    np.save(paths[0], image)
+    cv2.imwrite(paths[1], image[..., 2::-1])
+    Path(paths[2]).write_bytes(label)
+    wide, rgb = (Example("a", path, paths[2]) for path in paths[:2])
+    for options in ({}, {"tile_size": (30, 30)}):
+        found = _batches([wide], 6, 33, channels=5, **options)
+        for batch, expected in zip(found, _batches([rgb], 6, 33, **options), strict=True):
+            np.testing.assert_array_equal(batch["image"][..., :3], expected["image"])
+            np.testing.assert_array_equal(batch["label"], expected["label"])
+            inside = (batch["image"][..., :3] != np.float32(MEAN_RGB)).any(axis=-1)
+            depth, red = batch["image"][..., 4], batch["image"][..., 0]
+            np.testing.assert_array_equal(depth[inside], red[inside])
+            np.testing.assert_array_equal(depth[~inside], 127.5)
+    changed = _batches([wide], 6, 33, channels=5, jitter=1.0)
+    for batch, plain in zip(changed, _batches([wide], 6, 33, channels=5), strict=True):
+        np.testing.assert_array_equal(batch["image"][..., 3:], plain["image"][..., 3:])
+        assert np.abs(batch["image"][..., :3] - plain["image"][..., :3]).max() > 1
+
+
 def _change(image, label, seed, crop_size, scale_range, scale_step=0.0, jitter=0.0):
     """The crop as TensorFlow's operations make it, one after the other, on the whole image."""
     change = draw_change(tf.constant(seed, tf.int64), scale_range, scale_step, jitter=jitter)

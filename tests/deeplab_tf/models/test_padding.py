@@ -16,6 +16,12 @@ def test_padding_by_hand():
     np.testing.assert_array_equal(padded[0, 2], np.tile(np.float32(MEAN_RGB), (3, 1)))
 
 
+def test_further_channels_are_padded_with_their_mean():
+    padded = pad_to_cells(tf.fill([1, 1, 1, 5], 7.0), 2, pad_to=2)
+    np.testing.assert_array_equal(padded[0, 2, 1], np.float32([*MEAN_RGB, 127.5, 127.5]))
+    np.testing.assert_array_equal(padded[0, 0, 0], [7] * 5)
+
+
 @pytest.mark.parametrize(
     ("size", "pad_to", "padded"),
     [

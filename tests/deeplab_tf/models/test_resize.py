@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_model import color_model
+from tiny_model import color_model, random_model
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.padding import PadToCells, PadToMultiple, pad_to_cells
@@ -123,11 +123,18 @@ def test_output_stride_of_a_model(output_stride):
     assert find_output_stride(color_model(output_stride)) == output_stride
 
 
+def test_output_stride_of_a_model_of_more_channels():
+    assert find_output_stride(random_model(output_stride=16, channels=5)) == 16
+
+
 def test_models_without_an_output_stride():
     images = keras.Input((None, None, 3))
     upsampling = keras.Model(images, keras.layers.UpSampling2D(2)(images))
     classifier = keras.Model(images, keras.layers.GlobalAveragePooling2D()(images))
-    fixed = keras.Input((64, 64, 3))
-    for model in (upsampling, classifier, keras.Model(fixed, fixed * 2)):
+    fixed, gray = keras.Input((64, 64, 3)), keras.Input((None, None, 1))
+    features = keras.Input((7,))
+    others = [keras.Model(x, x * 2) for x in (fixed, gray, features)]
+    others.append(keras.Model([images, gray], images * gray))
+    for model in (upsampling, classifier, *others):
         with pytest.raises(InputError, match="give a network from"):
             find_output_stride(model)

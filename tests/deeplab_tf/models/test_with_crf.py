@@ -27,9 +27,10 @@ def noisy_labels(seed=0):
 
 
 def test_image_levels_by_hand():
-    levels = ImageLevels()(tf.constant([-3.0, 0.4, 0.6, 122.675, 254.8, 300.0]))
+    images = [[-3.0, 0.4, 0.6, 7.0], [122.675, 254.8, 300.0, 7.0]]  # the last is no color
+    levels = ImageLevels()(tf.constant(images))
     assert levels.dtype == "uint8"
-    np.testing.assert_array_equal(levels, [0, 0, 1, 123, 255, 255])
+    np.testing.assert_array_equal(levels, [[0, 0, 1], [123, 255, 255]])
 
 
 @pytest.mark.parametrize("size", [(33, 41), (30, 47), (1, 1), (8, 3)])

@@ -151,6 +151,15 @@ def test_a_deleted_network_leaves_no_memory():
     assert sizes_of(handles) == [0] * len(handles)
 
 
+def test_a_network_may_be_deleted_while_a_saved_model_is_written():
+    """Nothing can be assigned inside of a plain graph; an error would be printed there."""
+    model, optimizer = network(), sgd()
+    change(model=model, optimizer=optimizer)
+    with tf.Graph().as_default():
+        del model, optimizer
+        gc.collect()  # pytest makes errors of finalizers errors of the test
+
+
 def sizes_of(handles):
     read = [tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.float32) for handle in handles]
     return [int(tf.size(value)) for value in read]

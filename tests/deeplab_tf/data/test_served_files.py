@@ -1,0 +1,58 @@
+"""Decoding in a graph: the pixels, and the errors that name the file at fault."""
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_model import blocks
+
+from deeplab_tf.data.image_files import decode_image
+from deeplab_tf.data.served_files import decode_files
+
+SERVE = tf.function(decode_files, input_signature=[tf.TensorSpec([None], tf.string)])
+
+
+def encode(image, extension=".png"):
+    return cv2.imencode(extension, image[..., ::-1])[1].tobytes()
+
+
+PNG, JPEG = encode(blocks(20, 30)), encode(blocks(20, 30, seed=1), ".jpg")
+OTHER_SIZE = encode(blocks(30, 20))
+
+
+def test_pixels_are_those_of_the_other_commands():
+    images = SERVE(tf.constant([PNG, JPEG, PNG]))
+    assert images.dtype == tf.uint8 and images.shape == (3, 20, 30, 3)
+    for image, contents in zip(images, (PNG, JPEG, PNG), strict=True):
+        np.testing.assert_array_equal(image, decode_image(contents))
+    np.testing.assert_array_equal(SERVE(tf.constant([OTHER_SIZE]))[0], blocks(30, 20))
+
+
+def broken_png():
+    """One whose checksum does not fit its pixels."""
+    middle = len(PNG) // 2
+    return PNG[:middle] + bytes([PNG[middle] ^ 255]) + PNG[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([], "image_bytes is empty; send at least one file"),
+        ([b""], "image_bytes[0]: cannot be decoded (damaged, cut off, or neither JPEG nor PNG)"),
+        ([PNG, JPEG[:-200], PNG], "image_bytes[1]: cannot be decoded"),
+        ([PNG, JPEG, PNG[:-40]], "image_bytes[2]: cannot be decoded"),
+        ([broken_png(), PNG, b"GIF89a", JPEG], "image_bytes[0], image_bytes[2]: cannot be decoded"),
+        ([b"no", b"image"], "image_bytes[0], image_bytes[1]: cannot be decoded"),
+        (
+            [PNG, JPEG, OTHER_SIZE, PNG],
+            "image_bytes[2] has 20x30 pixels but image_bytes[0] has 30x20 pixels; send images of"
+            " one size in a batch",
+        ),
+        # The damaged file comes first: its size is not known.
+        ([OTHER_SIZE, PNG, b"no"], "image_bytes[2]: cannot be decoded"),
+    ],
+)
+def test_errors_name_the_file_at_fault(files, message):
+    with pytest.raises(tf.errors.InvalidArgumentError) as error:
+        SERVE(tf.constant(files, tf.string, [len(files)]))
+    assert message in str(error.value)
