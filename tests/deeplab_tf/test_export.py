@@ -189,9 +189,8 @@ def convert_to_tflite(saved_model):
 
 # The converter and the interpreter warn of their own successors.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
-@pytest.mark.parametrize(
-    "settings", [{}, pytest.param({"scales": (1, 0.5), "flip": True}, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{}, {"scales": (1, 0.5), "flip": True}])
 def test_an_export_of_one_size_converts_to_tflite(tmp_path, settings):
     network, image = demo_network(), blocks(66, 90)
     kernel = network.get_layer("fc8").kernel
