@@ -1,7 +1,9 @@
 """Settings for every test: quiet TensorFlow, fixed seeds, freed memory, folders of real data."""
 
+import ctypes
 import gc
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -57,6 +59,9 @@ def _free_memory():
     import keras
 
     keras.backend.clear_session()  # also collects garbage
+    # glibc keeps what is freed for later; two test processes would need almost twice the memory.
+    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim"):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _real_data(name):
