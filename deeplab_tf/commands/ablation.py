@@ -88,7 +88,7 @@ def run_command(log, name, *arguments):
       InputError: with the last line of the output, if it fails or was stopped.
     """
     with log.open("a") as file:
-        start = file.tell()  # behind the output of earlier runs
+        start = file.tell()  # after the output of earlier runs
         done = subprocess.run(
             [sys.executable, "-m", "deeplab_tf.commands", name, *arguments],
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},

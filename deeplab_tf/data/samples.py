@@ -137,7 +137,7 @@ def has_plain_samples(page):
     """Whether the pixels of a `TiffPage` are numbers to be used as they are, 8 bits or more each.
 
     Raises:
-      InputError: if they have a number of bits that is not read.
+      InputError: if their number of bits is not supported.
     """
     if page.bits not in (1, 2, 4, 8, 12, 16) or (page.bits < 8 and page.channels > 1):
         raise InputError(f"TIFF of {page.bits} bits per channel; convert it to 8 bits")
@@ -179,7 +179,7 @@ def _tiff_values(contents, page):
     count = page.width * page.height * (1 if is_planar else page.channels)
     if count > MAX_PIXELS:
         raise InputError(
-            f"{count} values in a TIFF; at most {MAX_PIXELS} are read; make it smaller"
+            f"TIFF of {count} values is too large (limit: {MAX_PIXELS}); make it smaller"
         )
     if is_planar:
         values = np.dstack([_gray(contents, page, 1, c) for c in range(page.channels)])
@@ -213,7 +213,7 @@ def _gray(contents, page, channels, plane):
     predictor = page.get(PREDICTOR, (1,))[0]
     if tags[COMPRESSION][0] in _PREDICTED and predictor != 1:
         if predictor != 2 or page.bits == 12:
-            raise InputError("TIFF of an unusual compression; save it without compression")
+            raise InputError("TIFF of an unsupported compression; save it without compression")
         _add_differences(values, channels, tags.get(TILE_WIDTH, (width,))[0])
     return values
 

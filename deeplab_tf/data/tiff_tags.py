@@ -46,13 +46,13 @@ class TiffPage:
       color: as in `Header`.
 
     Raises:
-      InputError: if the file has several pages, or samples that are no whole numbers.
+      InputError: if the file has several pages, or samples that are not whole numbers.
       struct.error or KeyError: if the tags are damaged.
     """
 
     def __init__(self, contents):
         if contents[:4] in BIG_TIFF:
-            raise InputError("BigTIFF, which is not read; save it as an ordinary TIFF")
+            raise InputError("BigTIFF is not supported; save it as an ordinary TIFF")
         self.order = ORDERS[contents[:4]]
         self._values = _only_page(contents, self.order)
         self.width, self.height = self.get(WIDTH)[0], self.get(HEIGHT)[0]
@@ -112,7 +112,7 @@ def _only_page(contents, order):
         if not tags.get(PAGE_KIND, (0,))[0] & _NO_PAGE:
             pages.append(tags)
         elif not pages:
-            raise InputError("begins with a small copy, as raw files of cameras do; convert it")
+            raise InputError("begins with a thumbnail, as camera raw files do; convert it to PNG")
         (count,) = struct.unpack_from(order + "H", contents, offset)
         (offset,) = struct.unpack_from(order + "I", contents, offset + 2 + 12 * count)
     if len(pages) != 1:

@@ -18,8 +18,8 @@ def define_model_flags(values):
         "output_stride",
         None,
         "Pixels between two positions of the scores, if finer than in training; 8 for a network "
-        "trained at 16. Its dilation rates grow, so that it sees the pixels that it was trained "
-        "on. Default: as trained.",
+        "trained at 16. Its dilation rates grow, so that every kernel covers the same pixels "
+        "as in training. Default: as trained.",
         lower_bound=1,
     )
     define.list(
@@ -77,8 +77,8 @@ def open_model(flags):
       (Keras model, `LabelSet`); without these files the classes are "class 0", "class 1", ...
 
     Raises:
-      InputError: if the model cannot be loaded or have --output_stride, or labels.json has
-        another number of classes.
+      InputError: if the model cannot be loaded, or --output_stride does not suit it, or labels.json
+        has another number of classes.
     """
     model = load_model(flags.model)
     if flags.output_stride:
