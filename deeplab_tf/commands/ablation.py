@@ -4,7 +4,7 @@
 
 trains the system camvid_ablation and the variants below, each with every seed, scores them on all
 validation images before and after the CRF, and writes a table of the means. If it is stopped, the
-same command continues: scored runs are not repeated, and a training continues from its last
+same command continues: scored runs are not repeated, and a training run continues from its last
 checkpoint.
 """
 
@@ -43,7 +43,7 @@ def define_flags(values):
     define.multi_string(
         "train_flag",
         [],
-        "A flag for every training, such as --train_flag=--steps=9; may be repeated.",
+        "A flag for every training run, such as --train_flag=--steps=9; may be repeated.",
     )
     define.integer("limit", None, "Score only this many images.", lower_bound=1)
 
@@ -97,7 +97,7 @@ def run_command(log, name, *arguments):
             check=False,
         )
     lines = log.read_bytes()[start:].decode(errors="replace").strip().splitlines()
-    # A training that was stopped by a signal ends with status 0 before its last step.
+    # A training run that was stopped by a signal ends with status 0 before its last step.
     stopped = [line for line in lines if line.startswith("stopped by ")]
     if done.returncode or stopped:
         last = (stopped or lines or [""])[-1]

@@ -66,7 +66,7 @@ def define_flags(values):
     define_data_flags(values, remembered_by="--model")
     define = heading(values, "Data set")
     define.string(
-        "split", "val", "List of the images to score; a training remembers its --val_split."
+        "split", "val", "List of the images to score; a training run remembers its --val_split."
     )
     define.integer("skip", 0, "Leave out this many images at the beginning.", lower_bound=0)
     define.integer(

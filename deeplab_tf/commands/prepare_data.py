@@ -136,7 +136,7 @@ def verify(flags, data_dir):
     """Check every example that was written, before the data set gets its name.
 
     Raises:
-      InputError: if an example would spoil a training; then nothing is kept.
+      InputError: if an example would ruin training; then nothing is kept.
     """
     splits, label_set, found = open_lists(
         flags.dataset, data_dir, prepared_splits(data_dir, flags.dataset)

@@ -62,7 +62,7 @@ def define_flags(values):
     define_data_flags(values, remembered_by="--model")
     define = heading(values, "Data set")
     define.string(
-        "split", "val", "List of the images to search on; a training remembers its --val_split."
+        "split", "val", "List of the images to search on; a training run remembers its --val_split."
     )
     define.integer("limit", None, "Use only this many images; papers: 100.", lower_bound=1)
     define_crf_flags(values)

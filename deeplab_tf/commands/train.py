@@ -70,7 +70,7 @@ from deeplab_tf.training.validation import Validation
 
 
 def define_flags(values):
-    """Define the flags of a training, in the order in which --help shows them."""
+    """Define the flags of a training run, in the order in which --help shows them."""
     define_data_flags(values, remembered_by="--model_dir")
     define_check_flags(values)
     define_batch_flags(values)
@@ -248,7 +248,7 @@ def build(flags, num_classes, strategy):
     """Build the model to train, and the float32 model that is saved.
 
     Under a strategy the saved one is an ordinary model on one device. The one to train is built
-    first, so that its initial weights are those of a training without a strategy.
+    first, so that its initial weights are those of a training run without a strategy.
     """
 
     resumes = has_checkpoint(flags.model_dir)  # its weights replace those to start from

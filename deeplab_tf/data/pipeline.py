@@ -159,7 +159,8 @@ def _rows_of_worker(examples, batch_size, start, shard):
         raise InputError(f"shard {shard}; give (index, count) with 0 <= index < count")
     if batch_size % count:
         raise InputError(
-            f"batch_size {batch_size} cannot be shared by {count} workers; give a multiple"
+            f"batch_size {batch_size} cannot be split evenly among {count} workers; "
+            f"give a multiple of {count}"
         )
     rows = batch_size // count
     return range(index * rows, (index + 1) * rows)

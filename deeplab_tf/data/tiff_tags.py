@@ -19,7 +19,7 @@ EXTRA_SAMPLES, SAMPLE_FORMAT, PAGE_KIND, ORIENTATION = 338, 339, 254, 274
 _TYPES = {1: "B", 3: "H", 4: "I"}  # the types of whole numbers
 # Bits of PAGE_KIND: a smaller copy of another page, and the mask of another page.
 _NO_PAGE = 1 | 4
-_ALPHA = ((), (1,), (2,))  # EXTRA_SAMPLES of programs that store alpha; 0 is any other channel
+_ALPHA = ((), (1,), (2,))  # values of EXTRA_SAMPLES if alpha is stored; 0 is any other channel
 _COLORS = {
     (0, 1): "gray",  # 0 is white
     (1, 1): "gray",

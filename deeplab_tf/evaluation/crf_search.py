@@ -97,8 +97,8 @@ class ProbabilityCache:
 class PointScorer:
     """Scores CRF parameters by their mean IoU over a number of images, with all processors.
 
-    Each thread takes one image after another and goes on to the next point without waiting for the
-    other threads.
+    Each thread takes one image after another, and then starts the next point without waiting for
+    the other threads.
 
     Args:
       pairs: list of (image (H, W, 3) RGB, true labels (H, W)), both uint8; of images with more

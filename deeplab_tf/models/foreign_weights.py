@@ -1,4 +1,4 @@
-"""Finds out whose a weights file is, for the message that it does not fit a network."""
+"""Finds out which network a weights file belongs to, for the message that it does not fit."""
 
 import functools
 import re
@@ -37,10 +37,10 @@ def describe_foreign(path, model, backbone):
         )
     found = find_owner(stored, path.name, backbone)
     if found is None:
-        return "it holds no backbone that is known here; give a file of this network"
+        return "it holds none of the supported backbones; give a file of this network"
     if found == backbone:
         return (
-            f"its backbone is {found}, but its head is another one; give its own --head, or "
+            f"its backbone is {found}, but it has another head; give that as --head, or "
             f"{_start_from(path)}"
         )
     return f"its backbone is {found}; give --backbone={found} (in Python: backbone={found!r})"

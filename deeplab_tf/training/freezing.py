@@ -56,7 +56,7 @@ def set_bn_momentum(model, momentum):
 
     Args:
       model: any Keras model.
-      momentum: between 0 and 1; 0.9 suits a training from scratch.
+      momentum: between 0 and 1; 0.9 suits training from scratch.
     """
     for layer in batch_norm_layers(model):
         layer.momentum = momentum

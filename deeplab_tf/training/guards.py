@@ -9,7 +9,7 @@ from deeplab_tf.errors import InputError, one_line
 
 
 class Guards:
-    """Turns failures of a training into an `InputError` that names the last good checkpoint.
+    """Turns failures of a training run into an `InputError` that names the last good checkpoint.
 
     Args:
       checkpoints: `deeplab_tf.training.checkpoints.Checkpoints`.

@@ -6,7 +6,7 @@ import threading
 
 
 class Stopped(BaseException):
-    """Raised at a point where a training may be interrupted, after a stop signal.
+    """Raised at a point where a training run may be interrupted, after a stop signal.
 
     Like KeyboardInterrupt it is not an Exception, so that code that catches errors lets it pass.
     """

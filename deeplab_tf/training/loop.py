@@ -127,7 +127,7 @@ class Trainer:
             lost_worker_is_error(self._strategy),
             lock_folder(
                 self._dir / "checkpoints",
-                "another training",
+                "another training run",
                 "wait until it ends or stop it, or use another --model_dir",
             ),
             contextlib.nullcontext(stop) if stop else StopSignals() as self._stop,

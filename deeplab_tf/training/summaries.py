@@ -1,4 +1,4 @@
-"""Showing a training: curves and pictures in TensorBoard, and a progress bar."""
+"""Showing a training run: curves and pictures in TensorBoard, and a progress bar."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ _SMOOTHING = 0.05
 
 
 class Summaries:
-    """Writes curves and pictures of one training; each is on disk when the method returns.
+    """Writes curves and pictures of one training run; each is on disk when the method returns.
 
     A restarted training writes a new file. It begins with a mark that makes TensorBoard drop the
     points of earlier files from `first_step` on, since they will be written again.

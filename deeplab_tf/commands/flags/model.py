@@ -13,7 +13,7 @@ from deeplab_tf.models.precision import PRECISIONS, with_precision
 def define_model_flags(values):
     """Define --model, --output_stride, --scales, --flip and --precision."""
     define = heading(values, "Model")
-    define.string("model", None, "A .keras file, or the --model_dir of a training.", required=True)
+    define.string("model", None, "A .keras file, or the --model_dir of a run.", required=True)
     define.integer(
         "output_stride",
         None,
@@ -59,7 +59,7 @@ def define_pad_flag(values):
 
 
 def define_testing_flags(values):
-    """Define the flags of a training that the commands with --model take from its run.json."""
+    """Define the flags of a training run that the commands with --model take from its run.json."""
     define = heading(values, "Settings for testing")
     define.list(
         "test_scales",

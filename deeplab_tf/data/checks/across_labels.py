@@ -133,7 +133,7 @@ def _mix_warning(labels, counts):
 def mixed_palettes(labels):
     """Find palette labels in which a color has a different index than in most other labels.
 
-    A program that makes a new palette for each picture assigns the indices anew, so the same index
+    A program that makes a new palette for each picture assigns the indices again, so the same index
     means different classes in different files.
 
     Args:
@@ -216,7 +216,7 @@ def ignored_classes(label_set):
 
 
 def explain_void(findings):
-    """List objects drawn as void first, and their remedy for labels that hold nothing but void.
+    """List objects drawn as void first; labels that hold nothing but void get their remedy.
 
     Args:
       findings: list of `Finding`.

@@ -51,7 +51,9 @@ class Folder(Builder):
             raise InputError(f"--voc_dir and --{other}: give --voc_dir alone")
         for name in ("images_dir", "labels_dir", "classes"):
             if "voc_dir" not in given and name not in given:
-                raise InputError(f"--{name} is missing; give it, or a data set as --voc_dir")
+                raise InputError(
+                    f"--{name} is missing; give it, or a folder in VOC layout as --voc_dir"
+                )
         if "val_fraction" in given and given & {"train_list", "val_list"}:
             raise InputError("--val_fraction and a list: give one or the other")
         if "val_list" in given and "train_list" not in given:
