@@ -1,7 +1,7 @@
 """What a command takes from the `run.json` of a training run, and what it refuses because of it.
 
 `train --model_dir=M` continues with the flags of the run in M; a command with `--model=M` takes the
-data set and the settings for testing. What is given on the command line always comes first.
+data set and the settings for testing. Flags on the command line replace what is remembered.
 """
 
 import shlex

@@ -2,7 +2,7 @@
 
 `run.json` in the folder of a training run holds its data set, its network and the flags that were
 given. `train --model_dir=M` continues with these flags; a command with `--model=M` takes the data
-set and the settings for testing from it. What is given on the command line always comes first.
+set and the settings for testing from it. Flags on the command line replace what is remembered.
 """
 
 import dataclasses
