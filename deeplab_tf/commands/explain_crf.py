@@ -108,7 +108,7 @@ def iterations_shown(flags, params):
 def values_shown(flags, name, params):
     """`CRFParams` with each value to show of one parameter, by their captions.
 
-    A value is shown once, although all multiples of a weight of 0 are 0.
+    Equal values are shown once: all multiples of a weight of 0 are 0.
 
     Raises:
       InputError: if a value is out of the parameter's range.

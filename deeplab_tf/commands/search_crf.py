@@ -62,7 +62,9 @@ def define_flags(values):
     define_data_flags(values, remembered_by="--model")
     define = heading(values, "Data set")
     define.string(
-        "split", "val", "List of the images to search on; a training run remembers its --val_split."
+        "split",
+        "val",
+        "List of the images to search on. In a run's folder, its --val_split by default.",
     )
     define.integer("limit", None, "Use only this many images; papers: 100.", lower_bound=1)
     define_crf_flags(values)
@@ -167,7 +169,7 @@ def open_pairs(flags, num_classes, channels):
     examples, label_set, encoding = open_split(flags, flags.split)
     check_same_classes(flags, num_classes, label_set)
     if flags.limit and flags.limit > len(examples):
-        print(f"--limit={flags.limit}: {flags.split} lists {len(examples)} images; all are used")
+        print(f"--limit={flags.limit}: {flags.split} has {len(examples)} images; all are used")
     examples = examples[: flags.limit]
     pairs = [load_pair(example, num_classes, encoding, channels) for example in examples]
     if len(pairs) < FEW_IMAGES:

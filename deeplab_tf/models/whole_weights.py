@@ -1,4 +1,4 @@
-"""The weights of a whole trained network for a new one, also of another output stride."""
+"""Loading the weights of a whole trained network into a new one, also of another output stride."""
 
 import keras
 

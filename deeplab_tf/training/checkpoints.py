@@ -146,7 +146,7 @@ class Checkpoints:
                 self._kept.pop()
         if damaged and not self._kept:
             raise InputError(
-                f"{damaged[0]}, and neither can any other: restore it from a backup, or "
+                f"{damaged[0]}; no other can be read either: restore one from a backup, or "
                 f"delete {self._folder} to start over"
             )
         for what in damaged:

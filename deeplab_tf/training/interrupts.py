@@ -1,4 +1,4 @@
-"""Stopping by SIGTERM, which cloud machines send before they are taken away, or by Ctrl-C."""
+"""Stopping by SIGTERM, which cloud machines send before they are shut down, or by Ctrl-C."""
 
 import contextlib
 import signal

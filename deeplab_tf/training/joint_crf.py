@@ -1,4 +1,4 @@
-"""Training a network together with the CRF behind it.
+"""Training a network together with the CRF that follows it.
 
 The loop trains one model, made by `deeplab_tf.models.with_crf`. Its two parts are saved separately:
 the network alone, as in every training run, and the CRF's parameters in a JSON file next to it.

@@ -69,7 +69,7 @@ class Summaries:
 
     def _add(self, **content):
         self._records.write(Event(wall_time=time.time(), **content).SerializeToString())
-        self._file.flush()  # a killed training must not lose points before its checkpoint
+        self._file.flush()  # a killed run must not lose points before its checkpoint
 
 
 def _encode(picture):
@@ -83,7 +83,7 @@ class Progress:
 
     Args:
       start: steps made earlier, which the estimate of the remaining time leaves out.
-      total: steps of the whole training.
+      total: steps of the whole run.
       batch_size: images per step.
       shown: whether anything is printed.
     """
