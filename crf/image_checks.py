@@ -19,7 +19,7 @@ def type_remedy(images):
     """What to do about images that are not uint8: one phrase for an error message.
 
     Args:
-      images: tensor of another type. Inside a graph its values are mostly unknown, so that only its
+      images: tensor of another type. Inside a graph its values are usually unknown, so only its
         type decides.
     """
     values = tf.get_static_value(images)

@@ -163,7 +163,7 @@ def parameters_picture(image, probabilities, label_set, params, trials):
 
 
 def table(rows, legend):
-    """One picture from rows of (caption, picture); shorter rows are filled up with white."""
+    """One picture from rows of (caption, picture); shorter rows are filled with white."""
     columns = max(map(len, rows))
     white = np.full((1, 1, 3), 255, np.uint8)
     return panel(

@@ -5,9 +5,9 @@
 
 writes for each image O/NAME.png, a palette PNG of class indices, and O/NAME_overlay.png, the
 image tinted with the classes' colors above their names. Photographs larger than --max_side are
-scored at that size. Of a folder it labels all images. A line says what was done to an image that is
-not plain 8-bit RGB, such as turning it by its EXIF orientation. Images that cannot be read are
-left out and named at the end, and the exit status is 1.
+scored at that size. Given a folder, it labels all images in it. A line says what was done to an
+image that is not plain 8-bit RGB, such as turning it by its EXIF orientation. Images that cannot
+be read are left out and named at the end, and the exit status is 1.
 """
 
 import functools

@@ -67,7 +67,7 @@ def _one_size(sizes):
         [
             *[_item(other), " has ", _pixels(sizes[other])],
             *[" but ", _item(tf.constant(0)), " has ", _pixels(sizes[0])],
-            "; send images of one size in a batch, each other size in a batch of its own",
+            "; send images of different sizes in separate batches",
         ]
     )
     return tf.debugging.Assert(tf.size(others) == 0, [message])

@@ -211,7 +211,7 @@ def _check_class_lines(lines):
         if other != name:
             raise InputError(
                 f"{other!r} and {name!r} have the same color {line.color}, so RGB labels cannot"
-                " tell them apart; give each class its own color, or none a color"
+                " tell them apart; give each class its own color, or no class a color"
             )
 
 

@@ -87,10 +87,14 @@ class ProbabilityCache:
         try:
             stored = np.load(path, mmap_mode="r")
         except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"{path}: no probabilities of this image: {error}") from None
+            raise InputError(
+                f"{path}: no probabilities of this image ({error}); search again"
+            ) from None
         expected = (*image.shape[:2], self._num_classes)
         if stored.shape != expected or stored.dtype != np.float16:
-            raise InputError(f"{path}: holds {stored.dtype} {stored.shape}, not float16 {expected}")
+            raise InputError(
+                f"{path}: holds {stored.dtype} {stored.shape}, not float16 {expected}; search again"
+            )
         return stored
 
 

@@ -196,8 +196,8 @@ def _divide(examples, fraction):
         splits["val" if is_val else "train"].append(example)
     if fraction and not splits["val"]:
         raise InputError(
-            f"--val_fraction={fraction}: no image of {len(examples)} is left for validation;"
-            " give a larger one"
+            f"--val_fraction={fraction}: none of the {len(examples)} images is left for validation;"
+            " give a larger fraction"
         )
     return {split: found for split, found in splits.items() if found or split == "train"}
 
