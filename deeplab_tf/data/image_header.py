@@ -121,7 +121,8 @@ def read_header(contents):
         raise InputError(f"not a {FORMATS} file" if contents else "empty file")
     try:
         if kind == ".npy":
-            return _header_of_array(load_array(contents))
+            height, width, channels = load_array(contents).shape
+            return Header(".npy", width, height, color_of_channels(channels), 8)
         if kind == "TIFF":
             return _header_of_tiff(contents)
         image = open_image(contents)
@@ -265,11 +266,6 @@ def _exif(contents, image):
         except DAMAGED:
             return b""
     return image.info.get("exif", b"")
-
-
-def _header_of_array(array):
-    height, width, channels = array.shape
-    return Header(".npy", width, height, color_of_channels(channels), 8)
 
 
 def _header_of_tiff(contents):

@@ -1,7 +1,7 @@
 """Predict the labels of many images, with the processors and the GPU busy at the same time.
 
-Threads read files, run the network and run the CRF at the same time, each on different images: while
-the CRF refines some images, the network scores the next ones. The results are bit-identical to
+Threads read files, run the network and run the CRF at the same time, on different images: while the
+CRF refines some images, the network scores the next ones. The results are bit-identical to
 processing one image after another.
 """
 

@@ -72,15 +72,13 @@ def find_owner(stored, file_name, first):
     plain = re.sub("[^a-z0-9]", "", file_name.lower())
     named = [name for name in backbone_names() if name in plain]
     for names in (named, [first], backbone_names()):
-        others = {name: (stored - _shapes(name)).total() for name in names if _holds(stored, name)}
+        # Counters: nothing is left of a backbone's shapes if the file has all of them.
+        fitting = [name for name in names if not _shapes(name) - stored]
+        others = {name: (stored - _shapes(name)).total() for name in fitting}
         name = min(others, key=others.get, default=None)
         if name and others[name] <= _MOST_OTHERS:
             return name
     return None
-
-
-def _holds(stored, name):
-    return not _shapes(name) - stored
 
 
 @functools.cache
