@@ -120,7 +120,7 @@ def main(flags):
     record = SearchRecord(out_dir / "search.json", identity)
 
     cache = ProbabilityCache(out_dir / "probabilities", network, num_classes)
-    for name in (PICTURE, FLAGFILE):  # otherwise an earlier search's stay until the end
+    for name in (PICTURE, FLAGFILE):  # those of an earlier search would stay until the end
         (out_dir / name).unlink(missing_ok=True)
     missing = [image for image, _ in pairs if image not in cache]
     for image in tqdm(missing, unit="image", desc="network", disable=not missing):
@@ -161,7 +161,7 @@ def search_grid(flags):
 
 
 def open_pairs(flags, num_classes, channels):
-    """Load the images and labels: all, or the first --limit of them, and tell if they are few.
+    """Load the images and labels: all, or the first --limit of them, and warn if they are few.
 
     Raises:
       InputError: if the data set has other classes.
