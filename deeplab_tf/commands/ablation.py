@@ -37,7 +37,7 @@ def define_flags(values):
     """Define the flags of an ablation."""
     define = heading(values, "Ablation")
     define.string("data_dir", None, "CamVid in VOC layout.", required=True)
-    define.string("runs_dir", "runs/ablation", "Folder for the trainings and their scores.")
+    define.string("runs_dir", "runs/ablation", "Folder for the training runs and their scores.")
     define.list("seeds", ["0", "1"], "Seeds; every row is trained with each.")
     define.string("out", "docs/ablation_table.md", "File for the table.")
     define.multi_string(
