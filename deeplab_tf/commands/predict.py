@@ -42,7 +42,7 @@ from deeplab_tf.files import write_file
 from deeplab_tf.visualize import encode_picture, overlay_with_legend
 
 ARGUMENTS = "IMAGE_OR_FOLDER..."
-NAMED_AT_THE_END = 20  # most images that the last message names; each also has a line of its own
+NAMED_AT_THE_END = 20  # images that the last message names at most; all have their own lines
 
 # Longer side, in pixels, at which photographs are scored unless --max_side says otherwise.
 MAX_SIDE = 1500

@@ -10,7 +10,7 @@ from deeplab_tf.data.orientation import TURNS
 from deeplab_tf.data.samples import USUAL_BITS
 from deeplab_tf.data.tiff_tags import ORIENTATION
 
-_PNG_DEPTH = 24  # the place in a PNG of its number of bits per channel
+_PNG_DEPTH = 24  # where a PNG stores its number of bits per channel
 _TIFF_TYPES = ((1, 1), (3, 2), (4, 4))  # whole numbers: type, and number of bytes
 
 

@@ -16,7 +16,7 @@ SOLID_SHARE, HINT_SHARE = 0.5, 0.1
 DOMINANT_SHARE = 0.999  # of the pixels that are not void
 SHADES_SHARE = 0.5  # of the gray labels; if more hold only shades of colors, they are an error
 IGNORED_NAMES = {"unlabelled", "unlabeled", "ignore", "ignored"}  # in lower case
-ACCIDENT = 1e-4  # less probable than this, a match in one label is no coincidence
+ACCIDENT = 1e-4  # a match less probable than this is not taken for a coincidence
 
 
 def void_objects(labels, absent, is_complete):
