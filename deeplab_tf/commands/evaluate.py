@@ -68,7 +68,7 @@ def define_flags(values):
     define.string(
         "split",
         "val",
-        "List of the images to score. In a run's folder, its --val_split by default.",
+        "List of the images to score; the --val_split of the model's run replaces the default.",
     )
     define.integer("skip", 0, "Leave out this many images at the beginning.", lower_bound=0)
     define.integer(

@@ -64,7 +64,7 @@ def define_flags(values):
     define.string(
         "split",
         "val",
-        "List of the images to search on. In a run's folder, its --val_split by default.",
+        "List of the images to search on; the --val_split of the model's run replaces the default.",
     )
     define.integer("limit", None, "Use only this many images; papers: 100.", lower_bound=1)
     define_crf_flags(values)

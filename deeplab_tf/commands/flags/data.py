@@ -14,7 +14,7 @@ def define_data_flags(values, remembered_by=None):
         run.json names it, such as "--model"; None: --data_dir is required.
     """
     define = heading(values, "Data set")
-    default = f" Default: what {remembered_by} was trained on." if remembered_by else ""
+    default = f" Default: that of the training of {remembered_by}." if remembered_by else ""
     define.enum(
         "dataset",
         "voc",
