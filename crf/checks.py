@@ -86,7 +86,7 @@ def check_weights(weights):
     except TypeError:
         weights = []
     if len(weights) != 2 or not all(weight.shape.is_compatible_with([]) for weight in weights):
-        raise ValueError("dense_crf: weights must be two scalars, in place of w1 and w2")
+        raise ValueError("dense_crf: weights must be two scalars, to use in place of w1 and w2")
     if tf.executing_eagerly():
         refuse_bad_weights(weights)
     return weights
@@ -126,6 +126,7 @@ def check_compatibility(compatibility, probabilities, prune_below):
     if not compatibility.shape.is_compatible_with([labels, labels]):
         raise ValueError(
             f"dense_crf: the compatibility is {compatibility.shape}, but there are {labels} labels"
+            "; give one row and one column for each label"
         )
     if tf.executing_eagerly():
         refuse_bad_costs(compatibility)
@@ -140,7 +141,9 @@ def check_compatibility(compatibility, probabilities, prune_below):
 def refuse_bad_costs(compatibility):
     """Raise ValueError if the compatibility has NaN or infinite values; None passes."""
     if compatibility is not None and not np.isfinite(compatibility).all():
-        raise ValueError("dense_crf: the compatibility holds NaN or infinite values")
+        raise ValueError(
+            "dense_crf: the compatibility holds NaN or infinite values; check what computed it"
+        )
 
 
 def check_probabilities(probabilities, images):

@@ -169,8 +169,8 @@ def _graph_of(build_filter, params, num_labels, given):
 
     Each number of labels, and each choice of the tensors that are given, has a graph of its own.
 
-    If several Python threads run single operations on a GPU, these take one another's results
-    (TensorFlow 2.21). A graph is safe, and several times as fast there.
+    If several Python threads run single operations on a GPU, one thread can receive the results of
+    another (TensorFlow 2.21). A graph is safe, and several times as fast.
     """
 
     @tf.function(autograph=False, reduce_retracing=True)

@@ -1,9 +1,10 @@
-"""Constants of the permutohedral lattice that every engine takes from here.
+"""Constants of the permutohedral lattice that all engines share.
 
-A point close to the border of two simplices goes to one or the other by its last bit, and a vertex
-that only this point has changes what the blur gives. So the engines, like the authors' code,
-compute in float32, with these constants and in one order: divide a feature by its sigma, multiply
-it by its scale, elevate from the last coordinate to the first, and round to the nearest even.
+The last bit of a coordinate of a point close to the border of two simplices decides which one it
+belongs to, and a vertex that only this point uses changes the result of the blur. So the engines,
+like the authors' code, compute in float32, with these constants and in one order: divide a feature
+by its sigma, multiply it by its scale, elevate from the last coordinate to the first, and round to
+the nearest even.
 """
 
 import math

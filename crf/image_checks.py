@@ -11,7 +11,7 @@ _BITS = {12: 16, 16: 257}  # bits of each value: what to divide by
 
 _ONLY_0_AND_1 = (
     "dense_crf: the images hold only the values 0 and 1. If they were scaled to 0 to 1 before they "
-    "became uint8, multiply by 255 first; if they really are almost black, all is well"
+    "became uint8, multiply by 255 first; if they really are almost black, ignore this"
 )
 
 
@@ -19,7 +19,7 @@ def type_remedy(images):
     """What to do about images that are not uint8: one phrase for an error message.
 
     Args:
-      images: tensor of another type. Inside a graph its values are mostly unknown, so that only its
+      images: tensor of another type. Inside a graph its values are usually unknown, so only its
         type decides.
     """
     values = tf.get_static_value(images)

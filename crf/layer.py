@@ -87,7 +87,7 @@ class DenseCRF(keras.layers.Layer):
         if len(compatibility) != num_labels:
             raise ValueError(
                 f"DenseCRF: the params' compatibility is for {len(compatibility)} labels, but "
-                f"there are {num_labels}"
+                f"there are {num_labels}; give one row and one column for each label"
             )
         return compatibility
 

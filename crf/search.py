@@ -199,6 +199,6 @@ def _scores(score, points):
     found = {}
     for point, value in zip(points, score(points) if points else (), strict=True):
         if math.isnan(value):
-            raise ValueError(f"coarse_to_fine: the score of {point} is NaN")
+            raise ValueError(f"coarse_to_fine: the score of {point} is NaN; fix the score function")
         found[point] = float(value)
     return found

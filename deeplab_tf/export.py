@@ -155,7 +155,7 @@ def _signatures(model, crf, settings, image_size):
     """The functions to save, by the names that servers call them by."""
     stride, channels = find_output_stride(model), model.input_shape[-1]
     batch = [None, None, None, channels] if image_size is None else [1, *image_size, channels]
-    # Converters fuse in ways of their own, and choose the algorithms of another machine.
+    # Converters have their own ways of fusing, and choose algorithms for another machine.
     network = fuse(model) if image_size is None else model
 
     # One graph that all signatures call, so that the network is in the file only once.

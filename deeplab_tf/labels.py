@@ -132,7 +132,7 @@ class LabelSet:
             raise InputError(f"{path}: no such file; training writes it next to a model") from None
         except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"{path}: not a label set ({error}); it holds JSON with 'names' and 'colors'"
+                f"{path}: not a label set ({error}); a label set is JSON with 'names' and 'colors'"
             ) from None
 
     @classmethod

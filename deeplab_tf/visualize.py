@@ -6,11 +6,11 @@ import numpy as np
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID, voc_colors
 
-# What a class is called that covers the pixels of no other class; it may be black in overlays.
+# Names of a class for the pixels of no other class; it may be black in overlays.
 BACKGROUND_NAMES = ("background", "bg", "unlabeled", "unlabelled", "void")
 
-_LEGEND_WIDTH = 320  # least pixels of the legend of an overlay
-_LEGEND_SIDE = 800  # pixels of an image's longer side up to which its legend has the normal size
+_LEGEND_WIDTH = 320  # smallest width of an overlay's legend, in pixels
+_LEGEND_SIDE = 800  # longer side in pixels above which an image gets a larger legend
 _GAP = 6  # pixels between the cells of a panel
 _TEXT_HEIGHT = 22  # pixels of a line of text
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
@@ -97,8 +97,8 @@ def overlay_colors(label_set):
 
     Returns:
       (256, 3) uint8: `label_set.color_table()`, but a black class gets a color of the VOC palette
-      that differs most from those of the other classes, unless it is the background by its name
-      (`BACKGROUND_NAMES`).
+      that differs most from those of the other classes, unless its name is in
+      `BACKGROUND_NAMES`.
     """
     table, palette = label_set.color_table(), voc_colors(VOID)
     for index, name in enumerate(label_set.names):
@@ -212,12 +212,12 @@ def _legend(entries, width, size=1):
     # Every entry is as wide as the longest name; a line has as many entries as fit.
     text_width = max((_text_width(name, size) for name, _ in entries), default=0)
     cell = text_width + line_height + 2 * gap
-    to_line = max((width - gap) // cell, 1)
-    lines = -(-len(entries) // to_line)
+    per_line = max((width - gap) // cell, 1)
+    lines = -(-len(entries) // per_line)
     band = _blank(lines * line_height + gap, max(width, gap + cell))
     margin = round(4 * size)
     for index, (name, color) in enumerate(entries):
-        left, bottom = gap + index % to_line * cell, gap + (index // to_line + 1) * line_height
+        left, bottom = gap + index % per_line * cell, gap + (index // per_line + 1) * line_height
         square = line_height - round(6 * size)
         corners = (left, bottom - line_height + margin), (left + square, bottom - margin)
         cv2.rectangle(band, *corners, color, cv2.FILLED)

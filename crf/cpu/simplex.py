@@ -19,7 +19,7 @@ _LARGEST_EXTENT = 2**22
 
 
 def lattice_geometry(sigmas, counts):
-    """Tables that turn features into lattice coordinates, and constants that make keys of those.
+    """Tables that turn features into lattice coordinates, and constants that turn those into keys.
 
     Args:
       sigmas: (d,) standard deviations of the kernel.

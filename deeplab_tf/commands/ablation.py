@@ -4,7 +4,7 @@
 
 trains the system camvid_ablation and the variants below, each with every seed, scores them on all
 validation images before and after the CRF, and writes a table of the means. If it is stopped, the
-same command continues: scored runs are not repeated, and a training continues from its last
+same command continues: scored runs are not repeated, and a training run continues from its last
 checkpoint.
 """
 
@@ -37,13 +37,13 @@ def define_flags(values):
     """Define the flags of an ablation."""
     define = heading(values, "Ablation")
     define.string("data_dir", None, "CamVid in VOC layout.", required=True)
-    define.string("runs_dir", "runs/ablation", "Folder for the trainings and their scores.")
+    define.string("runs_dir", "runs/ablation", "Folder for the training runs and their scores.")
     define.list("seeds", ["0", "1"], "Seeds; every row is trained with each.")
     define.string("out", "docs/ablation_table.md", "File for the table.")
     define.multi_string(
         "train_flag",
         [],
-        "A flag for every training, such as --train_flag=--steps=9; may be repeated.",
+        "A flag for every training run, such as --train_flag=--steps=9; may be repeated.",
     )
     define.integer("limit", None, "Score only this many images.", lower_bound=1)
 
@@ -88,7 +88,7 @@ def run_command(log, name, *arguments):
       InputError: with the last line of the output, if it fails or was stopped.
     """
     with log.open("a") as file:
-        start = file.tell()  # behind the output of earlier runs
+        start = file.tell()  # after the output of earlier runs
         done = subprocess.run(
             [sys.executable, "-m", "deeplab_tf.commands", name, *arguments],
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
@@ -97,7 +97,7 @@ def run_command(log, name, *arguments):
             check=False,
         )
     lines = log.read_bytes()[start:].decode(errors="replace").strip().splitlines()
-    # A training that was stopped by a signal ends with status 0 before its last step.
+    # A training run that was stopped by a signal ends with status 0 before its last step.
     stopped = [line for line in lines if line.startswith("stopped by ")]
     if done.returncode or stopped:
         last = (stopped or lines or [""])[-1]

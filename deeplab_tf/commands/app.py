@@ -56,7 +56,7 @@ def run(arguments):
         return
     positional = parse_flags(values, rest)
     if hasattr(module, "recall") and (remembered := module.recall(values)):
-        # What a training remembers comes first, so that what is given here replaces it.
+        # What a run remembers is parsed first, so that flags given here replace it.
         values = flags.FlagValues()
         module.define_flags(values)
         positional = parse_flags(values, [*remembered, *rest])

@@ -1,9 +1,9 @@
-"""Look for problems in a data set that would spoil a training.
+"""Look for problems in a data set that would ruin training.
 
     deeplab-tf check-data --dataset=voc --data_dir=D --picture_out=problems.png
 
 prints the classes' shares of the pixels and the problems, each with its remedy; the exit status
-is 1 if one of them would spoil a training.
+is 1 if one of them would ruin training.
 """
 
 import json

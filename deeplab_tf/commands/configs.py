@@ -97,7 +97,7 @@ def count_parameters(backbone, head, num_classes, use_multi_scale_features=False
 def published(text):
     """The published figures: on val, on val after the CRF, on test; "" for one that does not exist.
 
-    The figure on test is as the flagfile has it, such as "70.3 with the CRF".
+    The figure on test is the text of the flagfile, such as "70.3 with the CRF".
     """
     figure = r"(\d+\.\d+)"
     val = re.search(

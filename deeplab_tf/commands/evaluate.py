@@ -66,7 +66,9 @@ def define_flags(values):
     define_data_flags(values, remembered_by="--model")
     define = heading(values, "Data set")
     define.string(
-        "split", "val", "List of the images to score; a training remembers its --val_split."
+        "split",
+        "val",
+        "List of the images to score; the --val_split of the model's run replaces the default.",
     )
     define.integer("skip", 0, "Leave out this many images at the beginning.", lower_bound=0)
     define.integer(
@@ -191,7 +193,9 @@ def plan_predictions(flags, examples, label_set):
                     f"--{name}: the images of {flags.split} have no labels; leave it out"
                 )
     if not flags.predictions_out:
-        refuse_given(flags, ("server", "overwrite"), "has no effect without --predictions_out")
+        refuse_given(
+            flags, ("server", "overwrite"), "has no effect without --predictions_out; add it"
+        )
         return None
     files = PredictionFiles(label_set, flags.split, flags.server)
     files.check_names(example.name for example in examples)

@@ -108,7 +108,7 @@ def iterations_shown(flags, params):
 def values_shown(flags, name, params):
     """`CRFParams` with each value to show of one parameter, by their captions.
 
-    A value is shown once, although all multiples of a weight of 0 are 0.
+    Equal values are shown once: all multiples of a weight of 0 are 0.
 
     Raises:
       InputError: if a value is out of the parameter's range.
@@ -163,7 +163,7 @@ def parameters_picture(image, probabilities, label_set, params, trials):
 
 
 def table(rows, legend):
-    """One picture from rows of (caption, picture); shorter rows are filled up with white."""
+    """One picture from rows of (caption, picture); shorter rows are filled with white."""
     columns = max(map(len, rows))
     white = np.full((1, 1, 3), 255, np.uint8)
     return panel(

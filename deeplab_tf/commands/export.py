@@ -41,7 +41,7 @@ def define_flags(values):
         "image_size",
         None,
         "HEIGHTxWIDTH in pixels, such as 480x640: take one image of this size at a time, as "
-        "converters to TensorFlow Lite and ONNX need it. Default: batches of any size.",
+        "converters to TensorFlow Lite and ONNX require. Default: batches of any size.",
     )
 
 
@@ -70,7 +70,7 @@ def main(flags):
     print(f"SavedModel: {flags.out}")
     if image_size and params:
         print(
-            "it holds the CRF, which converters to TensorFlow Lite and ONNX refuse; for them, "
+            "it contains the CRF, which converters to TensorFlow Lite and ONNX reject; for them, "
             "export without --crf and call crf.dense_crf on the probabilities"
         )
     print(f"in TensorFlow: tf.saved_model.load({flags.out!r}).signatures['uint8'](images=images)")

@@ -74,6 +74,6 @@ def _read_flags(path):
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
-        raise InputError(f"{path}: not a flagfile: not UTF-8 text") from None
+        raise InputError(f"{path}: not a flagfile: not UTF-8 text; save it as UTF-8") from None
     lines = map(str.strip, lines)
     return [line for line in lines if line and not line.startswith(("#", "//"))]

@@ -134,6 +134,6 @@ def save_label_set(flags, label_set, path):
     """Write the classes; `InputError` if `path` holds those of another model."""
     if path.exists() and LabelSet.load(path) != label_set and not flags.overwrite:
         raise InputError(
-            f"{path}: holds other classes, of another model; give --out in another folder"
+            f"{path}: belongs to a model with other classes; give --out in another folder"
         )
     label_set.save(path)

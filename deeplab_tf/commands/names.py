@@ -9,7 +9,7 @@ COMMANDS = {
     "predict": "Label every pixel of images with a trained network.",
     "export": "Export a trained network as a SavedModel, with or without the CRF.",
     "prepare-data": "Prepare a data set from its authors' archives or from your own folders.",
-    "check-data": "Look for problems in a data set that would spoil a training.",
+    "check-data": "Look for problems in a data set that would ruin training.",
     "search-crf": "Search for the CRF parameters with the best mean IoU.",
     "explain-crf": "Draw what the CRF and each of its parameters do to a network's output.",
     "import-weights": "Convert the DeepLab authors' released Caffe weights.",

@@ -1,4 +1,4 @@
-"""Before a command works: checks of its output files. After it: their names and what comes next."""
+"""The output files of a command: checks before it works; afterwards, their names and what next."""
 
 import shlex
 import sys
@@ -133,12 +133,14 @@ def _images_of_folders(paths, out_dir):
             yield path
             continue
         if path.resolve() == Path(out_dir).resolve():
-            raise InputError(f"{path}: results would be among the images; give another --out_dir")
+            raise InputError(
+                f"{path}: results would be written among the images; give another --out_dir"
+            )
         found = [
             file
             for file in sorted(path.iterdir())
             if file.suffix.lower() in IMAGE_EXTENSIONS and not file.name.startswith(".")
         ]
         if not found:
-            raise InputError(f"{path}: no image there ends with {', '.join(IMAGE_EXTENSIONS)}")
+            raise InputError(f"{path}: has no file that ends with {', '.join(IMAGE_EXTENSIONS)}")
         yield from found

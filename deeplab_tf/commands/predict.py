@@ -5,9 +5,9 @@
 
 writes for each image O/NAME.png, a palette PNG of class indices, and O/NAME_overlay.png, the
 image tinted with the classes' colors above their names. Photographs larger than --max_side are
-scored at that size. Of a folder it labels all images. A line says what was done to an image that is
-not plain RGB of 8 bits, such as turning it by its EXIF orientation. Images that cannot be read are
-left out and named at the end, and the exit status is 1.
+scored at that size. Given a folder, it labels all images in it. A line says what was done to an
+image that is not plain 8-bit RGB, such as turning it by its EXIF orientation. Images that cannot
+be read are left out and named at the end, and the exit status is 1.
 """
 
 import functools
@@ -42,7 +42,7 @@ from deeplab_tf.files import write_file
 from deeplab_tf.visualize import encode_picture, overlay_with_legend
 
 ARGUMENTS = "IMAGE_OR_FOLDER..."
-NAMED_AT_THE_END = 20  # damaged images in the last message; all are named when they are met
+NAMED_AT_THE_END = 20  # images that the last message names at most; all have their own lines
 
 # Longer side, in pixels, at which photographs are scored unless --max_side says otherwise.
 MAX_SIDE = 1500
@@ -125,7 +125,7 @@ def refuse_damaged(errors, total):
 
 
 def read_checked(path, channels):
-    """Read an image, and print what was done to it if it is not plain RGB of 8 bits.
+    """Read an image, and print what was done to it if it is not plain 8-bit RGB.
 
     Raises:
       InputError: naming the file, if it is missing, damaged or no image.

@@ -22,7 +22,7 @@ OPTIONS = "Options of single data sets"  # the heading of the flags that a build
 
 
 def define_flags(values):
-    """Define the flags of a preparation."""
+    """Define the flags of prepare-data."""
     define = heading(values, "Data set")
     define.enum("dataset", None, list(PREPARED), "The data set to prepare.", required=True)
     define.string("data_dir", None, "Folder for the prepared data.", required=True)
@@ -121,7 +121,7 @@ def main(flags):
         overwrite=flags.overwrite,
     )
     width = max(len(name) for name in prepared.counts)
-    print(f"{prepared.folder}: {'prepared' if prepared.is_new else 'was prepared before'}")
+    print(f"{prepared.folder}: {'prepared' if prepared.is_new else 'already prepared'}")
     for name, count in prepared.counts.items():
         print(f"  {name:{width}}  {count:6d} images")
     if has_published_systems(flags.dataset):
@@ -136,7 +136,7 @@ def verify(flags, data_dir):
     """Check every example that was written, before the data set gets its name.
 
     Raises:
-      InputError: if an example would spoil a training; then nothing is kept.
+      InputError: if an example would ruin training; then nothing is kept.
     """
     splits, label_set, found = open_lists(
         flags.dataset, data_dir, prepared_splits(data_dir, flags.dataset)
@@ -151,7 +151,9 @@ def verify(flags, data_dir):
         report.raise_for_errors(advice="--allow_data=KIND accepts them")
     except InputError as error:
         kinds = ", ".join(dict.fromkeys(finding.kind for finding in report.errors))
-        raise InputError(f"nothing is kept: {str(error).replace(place, '')} ({kinds})") from None
+        raise InputError(
+            f"data set not written: {str(error).replace(place, '')} ({kinds})"
+        ) from None
 
 
 def has_published_systems(dataset):

@@ -1,7 +1,7 @@
-"""What a command takes from the `run.json` of a training, and what it refuses because of it.
+"""What a command takes from the `run.json` of a training run, and what it refuses because of it.
 
-`train --model_dir=M` goes on with the flags of the run in M; a command with `--model=M` takes the
-data set and the settings for testing. What is given on the command line always comes first.
+`train --model_dir=M` continues with the flags of the run in M; a command with `--model=M` takes the
+data set and the settings for testing. Flags on the command line replace what is remembered.
 """
 
 import shlex
@@ -18,8 +18,8 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.export import is_saved_model
 from deeplab_tf.models import find_model
 
-# With other values of these flags or of those of the network's layers, another network would be
-# trained, or on other images.
+# Other values of these flags, or of those that describe the network's layers, would train another
+# network, or train on other images.
 FIXED = ("dataset", "train_split", "weights", "init_from", "optimizer", "objective", "crf_train")
 
 # What the next command with the same --model has to be given, too: the images, and how the network
@@ -29,17 +29,17 @@ SETTING_FLAGS = ("output_stride", "scales", "flip", "tile", "pad_to", "precision
 
 
 def has_checkpoint(model_dir):
-    """Whether a training in this folder would go on from a checkpoint."""
+    """Whether training in this folder would continue from a checkpoint."""
     folder = Path(model_dir) / "checkpoints"
     return (folder / "checkpoint").is_file() and any(folder.glob("step-*.index"))
 
 
 def recall_training(flags, define_flags):
-    """What a training takes from the run in its folder.
+    """What a training run takes from the run in its folder.
 
     Args:
       flags: the flags of the command line.
-      define_flags: function that defines the flags of a training.
+      define_flags: function that defines the flags of a training run.
 
     Returns:
       The flags to put before those of the command line, a list of str; empty for a new run.
@@ -49,7 +49,7 @@ def recall_training(flags, define_flags):
     """
     folder = flags.model_dir
     run, goes_on = Run.load(folder), has_checkpoint(folder)
-    # A command that is complete starts anew what has not been trained yet: after an error, for
+    # A command with all its flags starts a run without a checkpoint again: after an error, for
     # example, with a smaller network.
     if run is None or (flags.data_dir is not None and not goes_on):
         if flags.data_dir is None:
@@ -78,8 +78,8 @@ def _refuse_changes(flags, remembered, folder):
             continue
         had = remembered[name].serialize() or f"no --{name}"
         raise InputError(
-            f"{flags[name].serialize()}: the run in {folder} has {had}; leave the flag out to go "
-            "on with this run, or give another --model_dir to start one"
+            f"{flags[name].serialize()}: the run in {folder} has {had}; leave the flag out "
+            "to continue this run, or give another --model_dir to start a new one"
         )
 
 
@@ -96,12 +96,12 @@ def _setting(flag):
 
 
 def check_same_data(flags, splits, label_set):
-    """Refuse to go on with a run on another data set.
+    """Refuse to continue a run on another data set.
 
-    The folder may be another one, since data sets are moved.
+    The folder may be another one, because data sets get moved.
 
     Args:
-      flags: the parsed flags of a training.
+      flags: the parsed flags of a training run.
       splits: dict from the name of each list to its examples.
       label_set: `LabelSet` of the data set.
 
@@ -161,7 +161,7 @@ def recall_for_model(flags):
 
 
 def _is_on_data(flags, run):
-    """Whether the flags leave open or repeat that the data set is of the run's kind."""
+    """Whether the data set of the flags is, or by default becomes, that of the run."""
     if flags["dataset"].present:
         return flags.dataset == run.dataset
     # A folder in VOC layout may be given to a network that was trained on prepared data.

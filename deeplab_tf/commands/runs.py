@@ -1,8 +1,8 @@
-"""What a training remembers about itself, so that the commands after it need fewer flags.
+"""What a training run remembers about itself, so that the commands after it need fewer flags.
 
-`run.json` in the folder of a training holds its data set, its network and the flags that were
-given. `train --model_dir=M` goes on with these flags; a command with `--model=M` takes the data set
-and the settings for testing from it. What is given on the command line always comes first.
+`run.json` in the folder of a training run holds its data set, its network and the flags that were
+given. `train --model_dir=M` continues with these flags; a command with `--model=M` takes the data
+set and the settings for testing from it. Flags on the command line replace what is remembered.
 """
 
 import dataclasses
@@ -47,7 +47,7 @@ class Run:
         """Describe the training of the parsed flags.
 
         Args:
-          flags: the parsed flags of a training.
+          flags: the parsed flags of a training run.
           network: dict that describes the network.
           splits: dict from the name of each list to its examples.
           label_set: `LabelSet` of the data set.
@@ -84,7 +84,7 @@ class Run:
             run._check()
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"{path}: not what a training wrote ({error}); delete it, and give the flags again"
+                f"{path}: not written by training ({error}); delete it, and give the flags again"
             ) from None
         return run
 
@@ -94,7 +94,7 @@ class Run:
             if not isinstance(getattr(self, field.name), field.type):
                 raise TypeError(f"{field.name!r} is not a {field.type.__name__}")
         if not all(isinstance(flag, str) for flag in self.flags):
-            raise TypeError("'flags' are not texts")
+            raise TypeError("'flags' is not a list of strings")
         for split in ("train", *self.splits):
             _ = self.splits[split]["list"], self.splits[split]["images"] + 0
         _ = self.label_set, self.answers()
@@ -122,18 +122,18 @@ class Run:
 
 
 def absolute(path):
-    """A path that holds in every folder, as a str; links stay links."""
+    """The absolute path, as a str; links stay links."""
     return str(Path(path).absolute())
 
 
 def _portable(flags):
-    """The given flags, with paths that hold in every folder, and without those of the machine."""
+    """The given flags, with absolute paths, and without those of the machine."""
     words = []
     for word in given_flags(flags):
         name, _, value = word.removeprefix("--").partition("=")
         if name in PATH_FLAGS and value not in ("imagenet", "none"):  # these two are no paths
             word = f"--{name}={absolute(value)}"
-        # Another machine may go on with the run, and need not be one of several.
+        # The run may be continued on another machine, which need not be one of several.
         if name not in ("model_dir", "num_threads") and word != "--strategy=multi_worker":
             words.append(word)
     return words

@@ -62,7 +62,9 @@ def define_flags(values):
     define_data_flags(values, remembered_by="--model")
     define = heading(values, "Data set")
     define.string(
-        "split", "val", "List of the images to search on; a training remembers its --val_split."
+        "split",
+        "val",
+        "List of the images to search on; the --val_split of the model's run replaces the default.",
     )
     define.integer("limit", None, "Use only this many images; papers: 100.", lower_bound=1)
     define_crf_flags(values)
@@ -118,7 +120,7 @@ def main(flags):
     record = SearchRecord(out_dir / "search.json", identity)
 
     cache = ProbabilityCache(out_dir / "probabilities", network, num_classes)
-    for name in (PICTURE, FLAGFILE):  # otherwise an earlier search's stay until the end
+    for name in (PICTURE, FLAGFILE):  # those of an earlier search would stay until the end
         (out_dir / name).unlink(missing_ok=True)
     missing = [image for image, _ in pairs if image not in cache]
     for image in tqdm(missing, unit="image", desc="network", disable=not missing):
@@ -159,7 +161,7 @@ def search_grid(flags):
 
 
 def open_pairs(flags, num_classes, channels):
-    """Load the images and labels: all, or the first --limit of them, and tell if they are few.
+    """Load the images and labels: all, or the first --limit of them, and warn if they are few.
 
     Raises:
       InputError: if the data set has other classes.
@@ -167,7 +169,7 @@ def open_pairs(flags, num_classes, channels):
     examples, label_set, encoding = open_split(flags, flags.split)
     check_same_classes(flags, num_classes, label_set)
     if flags.limit and flags.limit > len(examples):
-        print(f"--limit={flags.limit}: {flags.split} lists {len(examples)} images; all are used")
+        print(f"--limit={flags.limit}: {flags.split} has {len(examples)} images; all are used")
     examples = examples[: flags.limit]
     pairs = [load_pair(example, num_classes, encoding, channels) for example in examples]
     if len(pairs) < FEW_IMAGES:

@@ -70,7 +70,7 @@ from deeplab_tf.training.validation import Validation
 
 
 def define_flags(values):
-    """Define the flags of a training, in the order in which --help shows them."""
+    """Define the flags of a training run, in the order in which --help shows them."""
     define_data_flags(values, remembered_by="--model_dir")
     define_check_flags(values)
     define_batch_flags(values)
@@ -135,7 +135,7 @@ def print_results(flags, stopped):
     crf = ["--crf", f"--crf_params={folder / 'best_crf.json'}"] if flags.crf_train else []
     try:
         open_split(flags, flags.val_split)
-    except InputError:  # without images to score, the network can be looked at
+    except InputError:  # no images to score: label some to look at instead
         results = f"--out_dir={folder / 'predictions'}"
         print_next("predict", f"--model={folder}", *crf, results, "IMAGE")
     else:
@@ -248,20 +248,20 @@ def build(flags, num_classes, strategy):
     """Build the model to train, and the float32 model that is saved.
 
     Under a strategy the saved one is an ordinary model on one device. The one to train is built
-    first, so that its initial weights are those of a training without a strategy.
+    first, so that its initial weights are those of a training run without a strategy.
     """
 
-    goes_on = has_checkpoint(flags.model_dir)  # its weights replace those to start from
+    resumes = has_checkpoint(flags.model_dir)  # its weights replace those to start from
 
     def build_model():
-        network = build_network(flags, num_classes, read_weights=not goes_on)
+        network = build_network(flags, num_classes, read_weights=not resumes)
         return with_trained_crf(flags, network, num_classes) if flags.crf_train else network
 
     with strategy.scope():
         model, kept = build_with_precision(build_model, flags.precision)
     if strategy is not tf.distribute.get_strategy():
         _, kept = build_with_precision(build_model, "float32")
-    start(flags, model, copy=not goes_on)
+    start(flags, model, copy=not resumes)
     if strategy.num_replicas_in_sync > 1 and learns_bn(model):
         if flags.accumulate > 1:
             raise InputError(

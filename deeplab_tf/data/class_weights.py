@@ -96,5 +96,7 @@ def balanced_weights(balancing, examples, num_classes, encoding=None, progress=T
         pixels += found
         image_pixels += size * (found > 0)
     if not pixels.any():
-        raise InputError("no label has a pixel of a class, so there are no class weights")
+        raise InputError(
+            "all pixels of all labels are void; fix the labels, or give no class weights"
+        )
     return tuple(BALANCINGS[balancing](pixels, image_pixels).tolist())

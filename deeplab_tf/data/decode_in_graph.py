@@ -1,7 +1,7 @@
 """Decoding images in TensorFlow operations, which a SavedModel keeps.
 
-The results are those of `decode_image`, of JPEG and PNG files: turned by their EXIF orientation,
-and with the upper 8 of the bits that the values have.
+For JPEG and PNG files the results are those of `decode_image`: images are turned by their EXIF
+orientation, and of values with more than 8 bits the upper 8 are kept.
 """
 
 import tensorflow as tf
@@ -10,7 +10,7 @@ from deeplab_tf.data.orientation import TURNS
 from deeplab_tf.data.samples import USUAL_BITS
 from deeplab_tf.data.tiff_tags import ORIENTATION
 
-_PNG_DEPTH = 24  # where a PNG has its number of bits per channel
+_PNG_DEPTH = 24  # where a PNG stores its number of bits per channel
 _TIFF_TYPES = ((1, 1), (3, 2), (4, 4))  # whole numbers: type, and number of bytes
 
 
@@ -44,14 +44,14 @@ def decode_in_graph(contents):
 
 
 class _Bytes:
-    """The bytes of a file, of which those behind its end are 0."""
+    """The bytes of a file; those after its end read as 0."""
 
     def __init__(self, contents):
         self.values = tf.pad(tf.io.decode_raw(contents, tf.uint8), [[0, 1]])
         self.size = tf.size(self.values, tf.int64) - 1
 
     def number(self, place, length, little=False):
-        """The whole number of some bytes at a place, int64, in Intel's order if `little`."""
+        """The whole number in `length` bytes at a place, int64; little-endian if `little`."""
         places = tf.minimum(place + tf.range(length, dtype=tf.int64), self.size)
         parts = tf.cast(tf.gather(self.values, places), tf.int64)
         weights = tf.constant([256**power for power in reversed(range(length))], tf.int64)
@@ -80,7 +80,8 @@ def _upper_bits(values):
 
 def _exif_of_jpeg(file):
     # Where the EXIF data is; the end of the file if there is none. Before its pixels a JPEG has
-    # segments: 255, their kind, 2 bytes for their length with these 2, and the contents.
+    # segments. Each is the byte 255, its kind, its length (2 bytes, which it includes), and its
+    # contents.
     def goes_on(place, found):
         is_segment = tf.equal(file.number(place, 1), 0xFF)
         are_pixels = tf.equal(file.number(place + 1, 1), 0xDA)
@@ -98,7 +99,7 @@ def _exif_of_jpeg(file):
 
 def _exif_of_png(file):
     # As `_exif_of_jpeg`. The chunks of a PNG are length, kind, contents and checksum. A large file
-    # has thousands of them, so they are only looked at if there seems to be one.
+    # has thousands of them, so they are searched only if the letters eXIf occur in the file.
     def goes_on(place, found):
         return tf.equal(found, file.size) & (place < file.size)
 
@@ -128,8 +129,8 @@ def _orientation(file, exif):
         for number, length in _TIFF_TYPES:
             is_type = tf.equal(file.number(place + 2, 2, little), number)
             value = tf.where(is_type, file.number(place + 8, length, little), value)
-        is_it = tf.equal(file.number(place, 2, little), ORIENTATION)
-        return entry + 1, tf.where(is_it, value, found)
+        is_orientation = tf.equal(file.number(place, 2, little), ORIENTATION)
+        return entry + 1, tf.where(is_orientation, value, found)
 
     found = tf.while_loop(goes_on, step, [zero, zero])[1]
     return tf.where((found >= 1) & (found <= len(TURNS)), found, zero + 1)

@@ -129,8 +129,8 @@ def decode_image(contents, channels=3):
         have any number.
 
     Returns:
-      (H, W, channels) uint8 array. Of more than 8 bits the upper 8 are kept; if no value of an
-      image of 16 bits needs more than 8, 10 or 12 bits, it counts as one of 8, 10 or 12 bits.
+      (H, W, channels) uint8 array. If values have more than 8 bits, the upper 8 are kept; a
+      16-bit image without a value of more than 8, 10 or 12 bits counts as one of that depth.
 
     Raises:
       InputError: if the bytes are damaged, cut off, of another format, or have another number of
@@ -202,12 +202,12 @@ def _decode(contents, kind, channels):
         return turn(pixels, _orientation(contents, kind))
     image = open_image(contents, verify=True)
     if kind == "BMP" and image.mode == "L" and read_header(contents).depth < 8:
-        # Pillow takes their bytes for pixels.
-        raise InputError("BMP of 4 bits for a gray level, which is not read; convert it to PNG")
+        # Pillow would read each byte, which holds several pixels, as one pixel.
+        raise InputError("gray BMP of less than 8 bits is not supported; convert it to PNG")
     orientation = orientation_of(contents, image)
     if kind == "JPEG" and image.mode != "CMYK" and contents.endswith(JPEG_END):
-        # OpenCV gives the same pixels in two thirds of Pillow's time. But it would fill up a
-        # file that is cut off with gray, so files without an end mark are left to Pillow.
+        # OpenCV gives the same pixels in two thirds of Pillow's time. But it would fill the
+        # missing part of a cut-off file with gray, so files without an end mark are left to Pillow.
         pixels = cv2.imdecode(np.frombuffer(contents, np.uint8), _RGB_AS_STORED)
         if pixels is not None:
             return turn(pixels, orientation)

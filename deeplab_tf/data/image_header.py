@@ -85,7 +85,7 @@ class Header(NamedTuple):
 
 
 def find_format(contents):
-    """The format of an image file, as in `Header`; "" if it is another one."""
+    """The format of an image file, as in `Header`; "" for any other."""
     if contents.startswith(JPEG_START):
         return "JPEG"
     if contents.startswith(PNG_START):
@@ -109,7 +109,7 @@ def read_header(contents):
       `Header`.
 
     Raises:
-      InputError: if the file has none of the formats or several pages, or its header is damaged.
+      InputError: if the file is of another format, has several pages, or its header is damaged.
         The message does not name the file, which the caller knows.
 
     Example:
@@ -121,7 +121,8 @@ def read_header(contents):
         raise InputError(f"not a {FORMATS} file" if contents else "empty file")
     try:
         if kind == ".npy":
-            return _header_of_array(load_array(contents))
+            height, width, channels = load_array(contents).shape
+            return Header(".npy", width, height, color_of_channels(channels), 8)
         if kind == "TIFF":
             return _header_of_tiff(contents)
         image = open_image(contents)
@@ -166,14 +167,16 @@ def open_image(contents, verify=False):
     elif kind == "WebP":
         image = WebPImageFile(io.BytesIO(contents))
         if image.is_animated:
-            raise InputError(f"WebP of {image.n_frames} frames; save the frame to use as a file")
+            raise InputError(
+                f"animated WebP of {image.n_frames} frames; save one frame as an image"
+            )
     elif kind == "BMP":
         image = BmpImageFile(io.BytesIO(contents))
     else:
         if verify:
             PngImageFile(io.BytesIO(contents)).verify()
             if PNG_END not in contents:
-                raise SyntaxError("no end of the PNG")
+                raise SyntaxError("the PNG has no end chunk")
         image = PngImageFile(io.BytesIO(contents))
     check_pixels(image.width, image.height)
     return image
@@ -182,7 +185,9 @@ def open_image(contents, verify=False):
 def check_pixels(width, height):
     """Raise `InputError` if an image of this size has more than `MAX_PIXELS` pixels."""
     if width * height > MAX_PIXELS:
-        raise InputError(f"{width}x{height} pixels; at most {MAX_PIXELS} are read; make it smaller")
+        raise InputError(
+            f"{width}x{height} pixels are too many (limit: {MAX_PIXELS}); make it smaller"
+        )
 
 
 def orientation_of(contents, image):
@@ -263,11 +268,6 @@ def _exif(contents, image):
     return image.info.get("exif", b"")
 
 
-def _header_of_array(array):
-    height, width, channels = array.shape
-    return Header(".npy", width, height, color_of_channels(channels), 8)
-
-
 def _header_of_tiff(contents):
     page, orientation = TiffPage(contents), read_orientation(contents)
     check_pixels(page.width, page.height)
@@ -278,7 +278,7 @@ def _header_of_tiff(contents):
 
 def _bmp_color_and_depth(image, contents):
     color = _MODES[image.mode]
-    # A header of 12 bytes, of OS/2, has the bits at another place.
+    # The 12-byte header of OS/2 stores the bits at another place.
     bits = contents[24] if contents[14] == 12 else contents[28]
     return color, bits if color in ("gray", "palette") else 8
 

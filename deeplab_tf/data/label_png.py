@@ -69,7 +69,7 @@ def decode_label(contents, colors=None):
     """
     kind = find_format(contents)
     if kind not in LABEL_FORMATS:
-        raise InputError("not a PNG, TIFF, BMP or WebP file; labels are PNGs of class indices")
+        raise InputError("not a PNG, TIFF, BMP or WebP file; save class indices as a PNG")
     try:
         return _decode_png(contents, colors) if kind == "PNG" else _decode_other(contents, colors)
     except InputError:
@@ -126,7 +126,7 @@ def _decode_other(contents, colors):
     header = read_header(contents)
     kind, color = header.format, header.color
     if header.lossy:
-        raise InputError(f"{kind} of lossy compression, which changes the values; use PNG")
+        raise InputError(f"{kind} with lossy compression, which changes the values; use PNG")
     if kind == "BMP" and color != "rgb":
         contents, color = _with_palette(contents), "palette"
     if kind == "WebP" and color == "rgb" and colors is None:
@@ -139,8 +139,8 @@ def _decode_other(contents, colors):
 
 
 def _with_palette(contents):
-    # A BMP with a color in its palette: of one that has only gray levels Pillow gives the levels,
-    # which need not be the indices.
+    # The file with a color in its palette: if a palette has only gray levels, Pillow gives these
+    # levels, which need not be the indices.
     first = 14 + struct.unpack_from("<I", contents, 14)[0]
     return contents[:first] + bytes([1, 2, 3]) + contents[first + 3 :]
 
@@ -175,11 +175,12 @@ def _unfiltered_pixels(image, contents):
 
 
 def _check_label_kind(kind, depth, color, colors):
-    what = "an alpha channel" if color.endswith("alpha") else color
+    what = {"cmyk": "CMYK colors"}.get(color, color)
+    what = "an alpha channel" if color.endswith("alpha") else what
     if color not in ("gray", "palette", "rgb"):
-        raise InputError(f"{kind} with {what}; labels are palette or gray PNGs of class indices")
+        raise InputError(f"{kind} with {what}; save class indices as a palette or gray PNG")
     if depth > 8:
-        raise InputError(f"{kind} of {depth} bits; labels hold class indices of at most 8 bits")
+        raise InputError(f"{kind} of {depth} bits; save class indices with at most 8 bits")
     if color == "rgb" and colors is None:
         raise InputError(
             "RGB label but no colors are given; give each class its color, or write class"

@@ -12,10 +12,10 @@ import numpy as np
 from deeplab_tf.data.tiff_tags import ORDERS, ORIENTATION, entries
 
 EXIF_START = b"Exif\0\0"
-MAX_CHANNELS = 4  # of images that OpenCV turns
+MAX_CHANNELS = 4  # OpenCV turns images of at most this many channels
 
-# Of each orientation: whether rows become columns, and whether the rows and the columns that this
-# gives are then in reverse order.
+# For each orientation: whether rows become columns, and whether the rows and the columns of the
+# result are then reversed.
 TURNS = {
     1: (False, False, False),
     2: (False, False, True),
@@ -53,7 +53,7 @@ def set_upright(exif):
 
 
 def turn(pixels, orientation):
-    """Turn an image.
+    """Turn an image upright: rotate or mirror it as its EXIF orientation says.
 
     Args:
       pixels: (H, W) or (H, W, C) uint8 array, as stored.

@@ -128,7 +128,7 @@ def training_batches(
 
 
 def input_error_from(error):
-    """The `InputError` behind an error of a data set made by `training_batches`.
+    """The `InputError` that caused an error of a data set made by `training_batches`.
 
     Args:
       error: the exception raised by taking a batch.
@@ -159,7 +159,8 @@ def _rows_of_worker(examples, batch_size, start, shard):
         raise InputError(f"shard {shard}; give (index, count) with 0 <= index < count")
     if batch_size % count:
         raise InputError(
-            f"batch_size {batch_size} cannot be shared by {count} workers; give a multiple"
+            f"batch_size {batch_size} cannot be split evenly among {count} workers; "
+            f"give a multiple of {count}"
         )
     rows = batch_size // count
     return range(index * rows, (index + 1) * rows)
@@ -176,7 +177,7 @@ def _changes(count, seed, **augmentation):
         *parts, colors = augment.draw_change(tf.stack([seed, position]), **augmentation)
         return number, *parts, *([] if colors is None else [colors])
 
-    # Each position is computed by itself: vectorized, the results would be rounded differently
+    # Each position is computed separately: vectorized, the results would be rounded differently
     # for different batch sizes.
     types = [tf.int64, tf.float32, tf.float32, tf.bool]
     types += [tf.float32] if augmentation["jitter"] else []

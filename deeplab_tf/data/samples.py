@@ -88,7 +88,7 @@ def read_samples(contents):
 
 
 def to_channels(samples, channels):
-    """The values with a number of channels: alpha is dropped, and gray becomes RGB, if 3 are asked.
+    """The values with the wanted number of channels: for 3, alpha is dropped and gray becomes RGB.
 
     Args:
       samples: `Samples`.
@@ -107,7 +107,9 @@ def to_channels(samples, channels):
         values = values[..., :3]
     if values.shape[2] != channels:
         number = f"{found} channel{'s' if found > 1 else ''}"
-        raise InputError(f"{number}, but {channels} are needed; give an image of {channels}")
+        raise InputError(
+            f"{number}, but {channels} are needed; give an image with {channels} channels"
+        )
     return samples._replace(values=np.ascontiguousarray(values))
 
 
@@ -137,7 +139,7 @@ def has_plain_samples(page):
     """Whether the pixels of a `TiffPage` are numbers to be used as they are, 8 bits or more each.
 
     Raises:
-      InputError: if they have a number of bits that is not read.
+      InputError: if their number of bits is not supported.
     """
     if page.bits not in (1, 2, 4, 8, 12, 16) or (page.bits < 8 and page.channels > 1):
         raise InputError(f"TIFF of {page.bits} bits per channel; convert it to 8 bits")
@@ -173,13 +175,14 @@ def _deep_png(contents):
 
 
 def _tiff_values(contents, page):
-    # The rows of an image of C channels are, sample by sample, those of a gray image C times as
-    # wide, and Pillow decodes these with any compression. Separate channels are gray images.
+    # Pillow decodes gray images with any compression, but not images of any number of channels. The
+    # rows of C interleaved channels are stored like those of a gray image C times as wide; channels
+    # that are stored separately are like gray images.
     is_planar = page.get(PLANAR, (1,))[0] == 2
     count = page.width * page.height * (1 if is_planar else page.channels)
     if count > MAX_PIXELS:
         raise InputError(
-            f"{count} values in a TIFF; at most {MAX_PIXELS} are read; make it smaller"
+            f"TIFF of {count} values is too large (limit: {MAX_PIXELS}); make it smaller"
         )
     if is_planar:
         values = np.dstack([_gray(contents, page, 1, c) for c in range(page.channels)])
@@ -206,14 +209,14 @@ def _gray(contents, page, channels, plane):
         values = page.get(tag)
         count = len(values) // page.channels
         tags[tag] = values if plane is None else values[plane * count : (plane + 1) * count]
-    # Values of 12 bits have one order of bytes; Pillow knows them only in files of the other one.
+    # 12-bit values are the same in both byte orders; Pillow reads them only in little-endian files.
     order = "<" if page.bits == 12 else page.order
     image = open_image(_with_tags(contents, tags, order))
     values = np.array(image).astype(np.uint8 if page.bits == 8 else np.uint16)
     predictor = page.get(PREDICTOR, (1,))[0]
     if tags[COMPRESSION][0] in _PREDICTED and predictor != 1:
         if predictor != 2 or page.bits == 12:
-            raise InputError("TIFF of an unusual compression; save it without compression")
+            raise InputError("TIFF of an unsupported compression; save it without compression")
         _add_differences(values, channels, tags.get(TILE_WIDTH, (width,))[0])
     return values
 

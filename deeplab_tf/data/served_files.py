@@ -37,8 +37,8 @@ def _decoded(image_bytes):
         image = decode_in_graph(contents)
         return index, tf.shape(image)[:2], image
 
-    # Only a data set can go on after an operation that fails. The first element, which is cut off
-    # again, is there because there may be no other.
+    # Only a tf.data pipeline can continue after an operation that fails. All files may fail, and an
+    # empty batch is an error, so there is a first element that is removed again.
     first = tf.constant(-1, tf.int64), tf.constant([1, 1]), tf.zeros([1, 1, 3], tf.uint8)
     files = tf.data.Dataset.from_tensor_slices(image_bytes).enumerate()
     files = files.map(decode, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
@@ -67,7 +67,7 @@ def _one_size(sizes):
         [
             *[_item(other), " has ", _pixels(sizes[other])],
             *[" but ", _item(tf.constant(0)), " has ", _pixels(sizes[0])],
-            "; send images of one size in a batch, each other size in a batch of its own",
+            "; send images of different sizes in separate batches",
         ]
     )
     return tf.debugging.Assert(tf.size(others) == 0, [message])

@@ -19,7 +19,7 @@ EXTRA_SAMPLES, SAMPLE_FORMAT, PAGE_KIND, ORIENTATION = 338, 339, 254, 274
 _TYPES = {1: "B", 3: "H", 4: "I"}  # the types of whole numbers
 # Bits of PAGE_KIND: a smaller copy of another page, and the mask of another page.
 _NO_PAGE = 1 | 4
-_ALPHA = ((), (1,), (2,))  # EXTRA_SAMPLES of programs that store alpha; 0 is any other channel
+_ALPHA = ((), (1,), (2,))  # values of EXTRA_SAMPLES if alpha is stored; 0 is any other channel
 _COLORS = {
     (0, 1): "gray",  # 0 is white
     (1, 1): "gray",
@@ -46,13 +46,13 @@ class TiffPage:
       color: as in `Header`.
 
     Raises:
-      InputError: if the file has several pages, or samples that are no whole numbers.
+      InputError: if the file has several pages, or samples that are not whole numbers.
       struct.error or KeyError: if the tags are damaged.
     """
 
     def __init__(self, contents):
         if contents[:4] in BIG_TIFF:
-            raise InputError("BigTIFF, which is not read; save it as an ordinary TIFF")
+            raise InputError("BigTIFF is not supported; save it as an ordinary TIFF")
         self.order = ORDERS[contents[:4]]
         self._values = _only_page(contents, self.order)
         self.width, self.height = self.get(WIDTH)[0], self.get(HEIGHT)[0]
@@ -112,7 +112,7 @@ def _only_page(contents, order):
         if not tags.get(PAGE_KIND, (0,))[0] & _NO_PAGE:
             pages.append(tags)
         elif not pages:
-            raise InputError("begins with a small copy, as raw files of cameras do; convert it")
+            raise InputError("begins with a thumbnail, as camera raw files do; convert it to PNG")
         (count,) = struct.unpack_from(order + "H", contents, offset)
         (offset,) = struct.unpack_from(order + "I", contents, offset + 2 + 12 * count)
     if len(pages) != 1:

@@ -12,9 +12,9 @@ A line of classes.txt is a class name, or a class name and its color: `road 128 
 `road,128,64,128`. With colors, which must differ, labels may also be RGB PNGs in exactly these
 colors.
 
-A line that ends with the word void, such as `unlabelled void` or `unlabelled 0 0 0 void`, is no
+A line that ends with the word void, such as `unlabeled void` or `unlabeled 0 0 0 void`, is no
 class: its value is ignored as 255 is. Line k still describes the value k of the label files, but
-the classes are numbered without these lines: after `unlabelled void`, `sky`, `road`, a network's
+the classes are numbered without these lines: after `unlabeled void`, `sky`, `road`, a network's
 class 0 is sky and class 1 road, and these are the labels that the commands write.
 """
 
@@ -211,7 +211,7 @@ def _check_class_lines(lines):
         if other != name:
             raise InputError(
                 f"{other!r} and {name!r} have the same color {line.color}, so RGB labels cannot"
-                " tell them apart; give each class its own color, or none a color"
+                " tell them apart; give each class its own color, or no class a color"
             )
 
 

@@ -1,4 +1,4 @@
-"""The workers of a training or an evaluation on several machines, which TF_CONFIG lists.
+"""The workers of a training run or an evaluation on several machines, which TF_CONFIG lists.
 
 TensorFlow waits for missing workers silently and forever. So all workers first meet at the
 chief's address, and a one-line error names those that are missing or have a different list.

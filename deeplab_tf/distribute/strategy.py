@@ -171,7 +171,7 @@ def lost_worker_is_error(strategy):
             raise
         raise InputError(
             "another worker has ended or cannot be reached: look at its output, then start all "
-            "workers again; a training resumes from its last checkpoint"
+            "workers again; training resumes from the last checkpoint"
         ) from error
 
 

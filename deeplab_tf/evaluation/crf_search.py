@@ -87,18 +87,22 @@ class ProbabilityCache:
         try:
             stored = np.load(path, mmap_mode="r")
         except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"{path}: no probabilities of this image: {error}") from None
+            raise InputError(
+                f"{path}: no probabilities of this image ({error}); search again"
+            ) from None
         expected = (*image.shape[:2], self._num_classes)
         if stored.shape != expected or stored.dtype != np.float16:
-            raise InputError(f"{path}: holds {stored.dtype} {stored.shape}, not float16 {expected}")
+            raise InputError(
+                f"{path}: holds {stored.dtype} {stored.shape}, not float16 {expected}; search again"
+            )
         return stored
 
 
 class PointScorer:
     """Scores CRF parameters by their mean IoU over a number of images, with all processors.
 
-    Each thread takes one image after another and goes on to the next point without waiting for the
-    other threads.
+    Each thread takes one image after another, and then starts the next point without waiting for
+    the other threads.
 
     Args:
       pairs: list of (image (H, W, 3) RGB, true labels (H, W)), both uint8; of images with more

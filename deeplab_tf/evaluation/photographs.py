@@ -1,4 +1,4 @@
-"""Photographs larger than what a network was trained on: scored small, labeled at full size."""
+"""Large photographs: scored at a reduced size, labeled at full size."""
 
 import cv2
 import numpy as np
@@ -62,7 +62,7 @@ def enlarge(probabilities, size):
 
 def enlarged_planes(probabilities, size):
     """Yield the planes of `enlarge`, (height, width) float32: together they may take gigabytes."""
-    # As `shrink` averages: the corners of the pictures, not of their outer pixels, coincide.
+    # As in `shrink`, the corners of the pictures coincide, not the centers of their corner pixels.
     height, width = size
     for plane in np.moveaxis(probabilities, -1, 0):
         plane = np.ascontiguousarray(plane)

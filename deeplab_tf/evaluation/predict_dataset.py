@@ -1,7 +1,7 @@
 """Predict the labels of many images, with the processors and the GPU busy at the same time.
 
-Threads read files, run the network and run the CRF side by side, each on different images: while
-the CRF refines some images, the network scores the next ones. The results are bit-identical to
+Threads read files, run the network and run the CRF at the same time, on different images: while the
+CRF refines some images, the network scores the next ones. The results are bit-identical to
 processing one image after another.
 """
 
@@ -54,7 +54,7 @@ def predict_examples(model, examples, params=None, encoding=None, **settings):
     """Yield the `Prediction` for each example, in order.
 
     The CRF always runs on the processors, because the network may need all of a GPU. Each thread
-    of the CRF refines an image of its own, so that none waits for another; only if memory cannot
+    of the CRF refines a different image, so that none waits for another; only if memory cannot
     hold that many images do several threads share one.
 
     Args:

@@ -1,4 +1,4 @@
-"""What `to_atrous` refuses, and in which words."""
+"""What `to_atrous` refuses, and the error messages for it."""
 
 import keras
 
@@ -18,7 +18,7 @@ _SUPPORTED = (
     "include_top=False, and networks of the same kinds of layers"
 )
 
-# A network with one of these was dense before.
+# A network with one of these layers is dense already.
 ATROUS = (
     *(AtrousConv2D, AtrousPooling2D, WindowPadding2D),
     *(SampledGlobalAveragePooling2D, SampledGlobalMaxPooling2D, SampledGroupNormalization),

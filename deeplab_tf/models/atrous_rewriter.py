@@ -1,8 +1,8 @@
 """The dense form of every layer of a network, for `to_atrous`.
 
 Every tensor carries the stride of its original grid and a rate: how many cells the dense grid has
-for each original cell along an axis. A layer whose stride would exceed the wanted output stride
-loses it and keeps the old rate for its own window; the layers after it are dilated by the new rate.
+for each original cell along an axis. A layer whose stride would lead beyond the wanted output
+stride loses its stride. It is itself dilated by the old rate, and the layers after it by the new.
 """
 
 import dataclasses

@@ -111,7 +111,7 @@ def build_backbone(
         original = _with_pool_size(original, pool_size)
     dense = to_atrous(original, output_stride, centered=True)
     mode = preprocessing or find_backbone(name).preprocessing
-    # As the colors: as levels, or about -1..1.
+    # Further channels get the range of the preprocessed colors: levels, or about -1..1.
     scale = 1.0 if mode in ("caffe", "deeplab") else 1 / MEAN_FURTHER
     wide = with_channels(dense, channels, scale)
     return keras.Model(wide.inputs[0], wide.output, name=find_backbone(name).name)

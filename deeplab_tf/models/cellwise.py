@@ -1,4 +1,4 @@
-"""Which Keras layers compute every cell of a map by itself, at any density of the cells.
+"""Which Keras layers compute every cell of a map separately, at any density of the cells.
 
 `to_atrous` copies these layers as they are; it has a dilated form or a refusal for all others.
 """

@@ -30,7 +30,7 @@ def check_input_shape(input_shape):
 
 
 def with_channels(network, channels, scale=1.0):
-    """The network for images of more channels that a network for RGB images becomes.
+    """Extend a network for RGB images to images with more channels.
 
     Red, green and blue are preprocessed as before. Just before the first convolution the further
     channels are added, minus 127.5 and times `scale`. The convolution's kernel keeps its weights
@@ -113,7 +113,7 @@ class _Widener:
 
     def __init__(self, channels, scale):
         self._channels, self._scale = channels, scale
-        self._images = None  # all channels, from where their preprocessing begins
+        self._images = None  # the tensor of all channels, where the preprocessing begins
         self._joined = False
         self._convolution = None  # the first one of the original network
         self._copies = {}  # id of an original layer -> (the layer, its copy)

@@ -3,7 +3,7 @@
 The convolutional VGG scores the classes once per 32 pixels. Transposed convolutions, which start
 as bilinear interpolation, upsample the scores to 16 and 8 pixels per cell, where 1x1 scores of
 pool4 and pool3 are added; a last one, which stays bilinear, upsamples them to the image's size. In
-the paper the first ones are learned; in the networks that its authors released, none is.
+the paper all but the last are learned; in the networks that its authors released, none is.
 """
 
 import keras

@@ -66,7 +66,7 @@ def load_model(path):
 
     Raises:
       InputError: if there is none; if the file is damaged, not a Keras model or weights without a
-        network; or if it has layers that are not known here.
+        network; or if it has layers that are unknown.
 
     Example:
       >>> model = deeplab_tf.load_model("runs/demo")
@@ -80,7 +80,7 @@ def load_model(path):
 
 
 def _check_kind(file):
-    """Refuse a file that is not what its name says, of which Keras says that it does not exist."""
+    """Refuse a file that is not what its name says; Keras would report that it does not exist."""
     with file.open("rb") as opened:
         start = opened.read(len(_HDF5_START))
     if start == _HDF5_START:
@@ -124,7 +124,7 @@ def _explain(error, file):
     # The layers around it, which are known, have a module too, but are named before it.
     module = re.search(r"'module': (?:'(\w+)|None)", text[unknown.end() :])
     owner = module[1] if module and module[1] not in ("builtins", "__main__") else None
-    return f"its class {unknown[1]!r} is not known here; " + (
+    return f"its class {unknown[1]!r} is unknown; " + (
         f"import {owner}, which defines it, before loading"
         if owner
         else "before loading, run the code that defines it and registers it with "

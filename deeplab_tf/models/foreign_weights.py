@@ -1,4 +1,4 @@
-"""Finds out whose a weights file is, for the message that it does not fit a network."""
+"""Finds out which network a weights file belongs to, for the message that it does not fit."""
 
 import functools
 import re
@@ -37,10 +37,10 @@ def describe_foreign(path, model, backbone):
         )
     found = find_owner(stored, path.name, backbone)
     if found is None:
-        return "it holds no backbone that is known here; give a file of this network"
+        return "it holds none of the supported backbones; give a file of this network"
     if found == backbone:
         return (
-            f"its backbone is {found}, but its head is another one; give its own --head, or "
+            f"its backbone is {found}, but it has another head; give that as --head, or "
             f"{_start_from(path)}"
         )
     return f"its backbone is {found}; give --backbone={found} (in Python: backbone={found!r})"
@@ -72,15 +72,13 @@ def find_owner(stored, file_name, first):
     plain = re.sub("[^a-z0-9]", "", file_name.lower())
     named = [name for name in backbone_names() if name in plain]
     for names in (named, [first], backbone_names()):
-        others = {name: (stored - _shapes(name)).total() for name in names if _holds(stored, name)}
+        # Counters: nothing is left of a backbone's shapes if the file has all of them.
+        fitting = [name for name in names if not _shapes(name) - stored]
+        others = {name: (stored - _shapes(name)).total() for name in fitting}
         name = min(others, key=others.get, default=None)
         if name and others[name] <= _MOST_OTHERS:
             return name
     return None
-
-
-def _holds(stored, name):
-    return not _shapes(name) - stored
 
 
 @functools.cache

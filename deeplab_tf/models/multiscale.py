@@ -29,7 +29,7 @@ def maximum_over_scales(score, images, scales, output_stride):
     cells = _cells(scaled_size(images, max(1, *scales)), output_stride)
     fused = None
     for scale in scales:
-        # One scale after the other, even in a graph: side by side they would need more memory.
+        # One scale after the other, even in a graph: at the same time they would need more memory.
         with tf.control_dependencies([] if fused is None else [fused]):
             fused = _maximum(fused, score(scale_aligned(images, scale)), cells)
     return fused

@@ -74,7 +74,7 @@ class PadToMultiple(Float32Layer):
     """Pads images with the mean color, at the bottom and right, to whole multiples.
 
     Args:
-      multiple: what the padded height and width are divisible by, in pixels.
+      multiple: the padded height and width are multiples of this number of pixels.
     """
 
     def __init__(self, multiple, **kwargs):

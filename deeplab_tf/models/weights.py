@@ -62,9 +62,9 @@ def read_weights(backbone, weights):
 def _with_variances(found):
     """Correct the image normalization of EfficientNetB0 to B7's ImageNet weights.
 
-    Where its variances belong, keras.applications' files have the standard deviations. Keras
-    divides by their roots once more in a layer that it adds with `weights="imagenet"` alone.
-    Squared, the same layers suit every weights file.
+    In keras.applications' files the standard deviations are where the variances belong. Keras
+    corrects this by one more layer, but only with `weights="imagenet"`. Squared here, they need no
+    such layer, so the same layers suit every weights file.
     """
     if found.backbone is None or found.backbone[1].shape != (3,):
         return found
@@ -203,7 +203,7 @@ def _read_h5(constructor, path):
     count = _count_weights(path)
     for include_top in (True, False):
         network = constructor(weights=None, include_top=include_top)
-        if count > len(network.weights):  # Keras would leave the others out without a word
+        if count > len(network.weights):  # Keras would silently leave the others out
             continue
         try:
             load_strictly(network, path)

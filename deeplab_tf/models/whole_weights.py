@@ -1,4 +1,4 @@
-"""The weights of a whole trained network for a new one, also of another output stride."""
+"""Loading the weights of a whole trained network into a new one, also of another output stride."""
 
 import keras
 
@@ -45,7 +45,7 @@ def load_whole(model, path, backbone, build_at):
         raise InputError(
             f"weights {path} are those of a network with output stride {found}, which cannot "
             f"become coarser; build it with build_deeplab(..., output_stride={found}, "
-            f"weights={str(path)!r}) or start a training of the coarser one with start_from "
+            f"weights={str(path)!r}) or train the coarser one from these weights with start_from "
             "(--init_from)"
         )
     return with_output_stride(saved, wanted)
@@ -72,7 +72,7 @@ def _load_at_any_stride(model, path, build_at):
 
 
 def _output_stride(model):
-    """Pixels per score cell of a network for images of any or one size; None: it has others."""
+    """Pixels per score cell of a network, if this is one of `OUTPUT_STRIDES`; otherwise None."""
     height, width, channels = model.input_shape[1:]
     height = height or 65
     cells = model.compute_output_shape((1, height, width or 65, channels))[1]

@@ -11,7 +11,7 @@ from deeplab_tf.files import new_folder, whole_file
 class BestModels:
     """Keeps every best model for as long as a checkpoint may need it again.
 
-    A training that resumes from a checkpoint also gets back the best model of that time, not one
+    When training resumes from a checkpoint, it also gets back the best model of that time, not one
     of later steps, which will be repeated. The copies are folders best-STEP next to the
     checkpoints. They consist of hard links, so the current best model takes no extra space.
 

@@ -1,6 +1,6 @@
-"""Saving a training: checkpoints to resume from, and models to use.
+"""Saving a training run: checkpoints to resume from, and models to use.
 
-Every file appears under its own name only when it is complete, so a training may be killed at any
+Every file appears under its own name only when it is complete, so training may be killed at any
 moment.
 """
 
@@ -26,7 +26,7 @@ def _stored(default, dtype):
 
 @dataclasses.dataclass
 class TrainingState:
-    """The progress of a training, in addition to its weights and the optimizer's slots.
+    """The progress of a training run, in addition to its weights and the optimizer's slots.
 
     The position in the training data is a function of the step.
 
@@ -48,7 +48,7 @@ class TrainingState:
 
 
 class Checkpoints:
-    """The newest checkpoints of one training: weights, optimizer slots and progress.
+    """The newest checkpoints of one training run: weights, optimizer slots and progress.
 
     The model's variables include the state of dropout's random generators.
 
@@ -146,7 +146,7 @@ class Checkpoints:
                 self._kept.pop()
         if damaged and not self._kept:
             raise InputError(
-                f"{damaged[0]}, and neither can any other: restore it from a backup, or "
+                f"{damaged[0]}; no other can be read either: restore one from a backup, or "
                 f"delete {self._folder} to start over"
             )
         for what in damaged:

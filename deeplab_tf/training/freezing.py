@@ -51,12 +51,12 @@ def set_bn_momentum(model, momentum):
     """Set the share of the old statistics that each training step keeps, in every BN layer.
 
     Some keras.applications networks come with 0.999, which needs several thousand steps to
-    forget the initial statistics: after a shorter training the network has a low loss in
+    forget the initial statistics: after shorter training the network has a low loss in
     training but poor scores in inference. Call it before the first training step.
 
     Args:
       model: any Keras model.
-      momentum: between 0 and 1; 0.9 suits a training from scratch.
+      momentum: between 0 and 1; 0.9 suits training from scratch.
     """
     for layer in batch_norm_layers(model):
         layer.momentum = momentum

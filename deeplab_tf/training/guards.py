@@ -9,7 +9,7 @@ from deeplab_tf.errors import InputError, one_line
 
 
 class Guards:
-    """Turns failures of a training into an `InputError` that names the last good checkpoint.
+    """Turns failures of a training run into an `InputError` that names the last good checkpoint.
 
     Args:
       checkpoints: `deeplab_tf.training.checkpoints.Checkpoints`.
@@ -39,7 +39,7 @@ class Guards:
                 f"{self._last_checkpoint()}"
             ) from error
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
-            # TensorFlow has no classes for these two errors, only texts.
+            # These errors have no class of their own; their texts tell them apart.
             text = " ".join(str(error).split())
             if found := re.search(r"Detected unsupported operations.*?: (.*?) \(No reg", text):
                 raise InputError(
@@ -67,16 +67,17 @@ class Guards:
             raise self._bad_step(f"the loss is {loss}", step, batch)
         overflow = self._loss_scale is not None and float(self._loss_scale.value) >= 1
         if not finite_gradients and not overflow:  # an overflow is repeated at a smaller scale
-            raise self._bad_step("a gradient is not finite", step, batch)
+            raise self._bad_step("a gradient is NaN or infinite", step, batch)
         if not finite_weights:  # the loss need not show it: ReLU may turn NaN into 0
-            raise self._bad_step("a weight is not finite", step, batch)
+            raise self._bad_step("a weight is NaN or infinite", step, batch)
 
     def check_variables(self, variables, step, batch):
         """Raise InputError unless all values that are about to be saved are finite."""
         for variable in variables:
             value = tf.convert_to_tensor(variable)
             if value.dtype.is_floating and not tf.reduce_all(tf.math.is_finite(value)):
-                raise self._bad_step(f"{variable.path} is not finite after the update", step, batch)
+                what = f"{variable.path} is NaN or infinite after the update"
+                raise self._bad_step(what, step, batch)
 
     @contextlib.contextmanager
     def writing(self):
@@ -85,8 +86,8 @@ class Guards:
             yield
         except (OSError, tf.errors.OpError) as error:
             raise InputError(
-                f"step {self._checkpoints.state.step} cannot be saved: {one_line(error)}: make "
-                f"room on the disk and start again; {self._last_checkpoint()}"
+                f"step {self._checkpoints.state.step} cannot be saved: {one_line(error)}: free "
+                f"disk space and start again; {self._last_checkpoint()}"
             ) from error
 
     def _bad_step(self, what, step, batch):

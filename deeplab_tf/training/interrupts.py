@@ -1,4 +1,4 @@
-"""Stopping by SIGTERM, which cloud machines send before they are taken away, or by Ctrl-C."""
+"""Stopping by SIGTERM, which cloud machines send before they are shut down, or by Ctrl-C."""
 
 import contextlib
 import signal
@@ -6,7 +6,7 @@ import threading
 
 
 class Stopped(BaseException):
-    """Raised at a point where a training may be interrupted, after a stop signal.
+    """Raised at a point where a training run may be interrupted, after a stop signal.
 
     Like KeyboardInterrupt it is not an Exception, so that code that catches errors lets it pass.
     """

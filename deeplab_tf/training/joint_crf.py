@@ -1,7 +1,7 @@
-"""Training a network together with the CRF behind it.
+"""Training a network together with the CRF that follows it.
 
 The loop trains one model, made by `deeplab_tf.models.with_crf`. Its two parts are saved separately:
-the network alone, as in every training, and the CRF's parameters in a JSON file next to it.
+the network alone, as in every training run, and the CRF's parameters in a JSON file next to it.
 """
 
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class CRFTraining:
     def save(self, model, path):
         """Write the network to `path` and the CRF's parameters to `crf_path(path)`.
 
-        Each file is complete at any time, but a training that is killed between the two leaves the
+        Each file is complete at any time, but if training is killed between the two, it leaves the
         newer CRF next to the older network.
         """
         network, params = self._parts(model)

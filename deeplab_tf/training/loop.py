@@ -120,14 +120,14 @@ class Trainer:
 
         Raises:
           InputError: the loss is NaN or infinite, the data cannot be read, memory or disk are
-            full, another training runs in the folder, the checkpoint does not fit, or another
-            worker has ended.
+            full, another run uses the folder, the checkpoint does not fit, or another worker
+            has ended.
         """
         with (
             lost_worker_is_error(self._strategy),
             lock_folder(
                 self._dir / "checkpoints",
-                "another training",
+                "another training run",
                 "wait until it ends or stop it, or use another --model_dir",
             ),
             contextlib.nullcontext(stop) if stop else StopSignals() as self._stop,
@@ -277,7 +277,7 @@ class Trainer:
             raise Stopped
 
     def _save_stopped(self):
-        """Save the weights of the current step, and print how far the training is."""
+        """Save the weights of the current step, and print which step was reached."""
         step = self._checkpoints.state.step
         if step > self._files.saved_step:
             self._check_weights()

@@ -98,7 +98,7 @@ class ProbabilityLoss(keras.losses.Loss):
 
 
 def _as_tuple(class_weights):
-    # Numbers that can be saved, whatever sequence they come in.
+    # Plain Python numbers, which can be saved.
     return None if class_weights is None else tuple(float(weight) for weight in class_weights)
 
 

@@ -1,11 +1,11 @@
-"""The files of a training: last.keras, best.keras, and the checkpoints."""
+"""The files of a training run: last.keras, best.keras, and the checkpoints."""
 
 from deeplab_tf.training.best_models import BestModels
 from deeplab_tf.training.checkpoints import copy_weights
 
 
 class SavedFiles:
-    """Writes the models and checkpoints of one training; of several workers only the chief does.
+    """Writes the models and checkpoints of one run; of several workers only the chief does.
 
     Args:
       folder: Path of the training's folder.
@@ -61,9 +61,9 @@ class SavedFiles:
                 self._best_models.forget_before(self._checkpoints.oldest_step)
 
     def begin(self, step):
-        """Prepare the folder for a training that goes on from this step.
+        """Prepare the folder for a run that continues from this step.
 
-        The saved models become those of its checkpoint, since a training that was killed may have
+        The saved models become those of its checkpoint, since a run that was killed may have
         left newer ones.
         """
         if self._begin and self._is_chief:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """How long a training runs, how often it saves, and how it computes an update.
+    """How long training runs, how often it saves, and how it computes an update.
 
     Attributes:
       model_dir: folder that receives best.keras, last.keras, checkpoints/ and train/.

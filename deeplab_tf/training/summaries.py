@@ -1,4 +1,4 @@
-"""Showing a training: curves and pictures in TensorBoard, and a progress bar."""
+"""Showing a training run: curves and pictures in TensorBoard, and a progress bar."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ _SMOOTHING = 0.05
 
 
 class Summaries:
-    """Writes curves and pictures of one training; each is on disk when the method returns.
+    """Writes curves and pictures of one training run; each is on disk when the method returns.
 
     A restarted training writes a new file. It begins with a mark that makes TensorBoard drop the
     points of earlier files from `first_step` on, since they will be written again.
@@ -69,7 +69,7 @@ class Summaries:
 
     def _add(self, **content):
         self._records.write(Event(wall_time=time.time(), **content).SerializeToString())
-        self._file.flush()  # a killed training must not lose points before its checkpoint
+        self._file.flush()  # a killed run must not lose points before its checkpoint
 
 
 def _encode(picture):
@@ -83,7 +83,7 @@ class Progress:
 
     Args:
       start: steps made earlier, which the estimate of the remaining time leaves out.
-      total: steps of the whole training.
+      total: steps of the whole run.
       batch_size: images per step.
       shown: whether anything is printed.
     """

@@ -1,4 +1,4 @@
-"""Scoring and drawing validation images during a training."""
+"""Scoring and drawing validation images during a training run."""
 
 import contextlib
 

@@ -102,7 +102,8 @@ class EMAdaptObjective:
     """EM-Adapt (Papandreou et al., ICCV 2015): cross-entropy for labels estimated from the scores.
 
     The labels are the most probable classes among those that the image shows, after
-    `adapted_labels` has raised each class until it wins its portion of the image.
+    `adapted_labels` has raised the scores of each class until it is the most probable one in its
+    portion of the image.
 
     Attributes:
       output_stride: pixels between two score cells.
@@ -160,8 +161,8 @@ def adapted_labels(scores, present, valid, portions, iterations):
     def raise_class(step, biased):
         index = step % size[3]
         chosen = tf.one_hot(index, size[3])
-        # How far each cell's class `index` is behind its best other class. With the n-th smallest
-        # of these leads as its bias, the class wins in n cells.
+        # How far class `index` is behind the best other class in each cell. With the n-th smallest
+        # of these differences as its bias, the class wins in n cells.
         others = tf.reduce_max(tf.where(chosen > 0, _NEVER, biased), axis=2)
         lead = tf.where(cells, others - biased[:, :, index], -_NEVER)
         needed = _nth_smallest(lead, wanted[:, index])

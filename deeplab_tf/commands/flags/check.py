@@ -1,4 +1,4 @@
-"""The flags of the data check that comes before a training."""
+"""The flags of the data check that comes before training."""
 
 from deeplab_tf.commands.flags.data import open_split
 from deeplab_tf.commands.flags.heading import heading
@@ -33,7 +33,7 @@ def open_checked(flags, names):
       (dict from the name of each list to its examples, `LabelSet`, `LabelEncoding` or None).
 
     Raises:
-      InputError: if a list cannot be opened, or the data would spoil the training.
+      InputError: if a list cannot be opened, or the data would ruin training.
     """
     opened = {names[0]: open_split(flags, names[0])}
     for name in names[1:]:

@@ -10,7 +10,7 @@ def define_data_flags(values, remembered_by=None):
 
     Args:
       values: `absl.flags.FlagValues` that the flags are added to.
-      remembered_by: the flag that names a training, if the data set may be left out because its
+      remembered_by: the flag that names a training run, if the data set may be left out because its
         run.json names it, such as "--model"; None: --data_dir is required.
     """
     define = heading(values, "Data set")

@@ -41,7 +41,7 @@ def check_joint_crf_flags(flags):
         if flags.xla:
             raise InputError("--xla cannot compile the CRF of --crf_train; leave one out")
         return
-    reason = "has no effect in a training without --crf_train; add it"
+    reason = "has no effect without --crf_train; add it"
     for flag in ("crf", "crf_only"):
         if flags[flag].value:
             raise InputError(f"--{flag} {reason}")

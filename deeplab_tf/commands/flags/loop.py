@@ -1,4 +1,4 @@
-"""The flags that control how long a training runs, and how often it saves and validates."""
+"""The flags that control how long training runs, and how often it saves and validates."""
 
 from pathlib import Path
 

@@ -13,13 +13,13 @@ from deeplab_tf.models.precision import PRECISIONS, with_precision
 def define_model_flags(values):
     """Define --model, --output_stride, --scales, --flip and --precision."""
     define = heading(values, "Model")
-    define.string("model", None, "A .keras file, or the --model_dir of a training.", required=True)
+    define.string("model", None, "A .keras file, or the --model_dir of a run.", required=True)
     define.integer(
         "output_stride",
         None,
         "Pixels between two positions of the scores, if finer than in training; 8 for a network "
-        "trained at 16. Its dilation rates grow, so that it sees the pixels that it was trained "
-        "on. Default: as trained.",
+        "trained at 16. Its dilation rates grow, so that every kernel covers the same pixels "
+        "as in training. Default: as trained.",
         lower_bound=1,
     )
     define.list(
@@ -59,7 +59,7 @@ def define_pad_flag(values):
 
 
 def define_testing_flags(values):
-    """Define the flags of a training that the commands with --model take from its run.json."""
+    """Define the flags of a training run that the commands with --model take from its run.json."""
     define = heading(values, "Settings for testing")
     define.list(
         "test_scales",
@@ -77,8 +77,8 @@ def open_model(flags):
       (Keras model, `LabelSet`); without these files the classes are "class 0", "class 1", ...
 
     Raises:
-      InputError: if the model cannot be loaded or have --output_stride, or labels.json has
-        another number of classes.
+      InputError: if the model cannot be loaded, or --output_stride does not suit it, or labels.json
+        has another number of classes.
     """
     model = load_model(flags.model)
     if flags.output_stride:

@@ -108,7 +108,7 @@ def _define_start(define):
     define.string(
         "init_from",
         None,
-        "A trained .keras file, or the --model_dir of a training: copy the weights of the layers "
+        "A trained .keras file, or the --model_dir of a run: copy the weights of the layers "
         "with the same name and shape. --weights is then ignored.",
     )
     define.string(

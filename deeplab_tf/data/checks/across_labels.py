@@ -16,14 +16,14 @@ SOLID_SHARE, HINT_SHARE = 0.5, 0.1
 DOMINANT_SHARE = 0.999  # of the pixels that are not void
 SHADES_SHARE = 0.5  # of the gray labels; if more hold only shades of colors, they are an error
 IGNORED_NAMES = {"unlabelled", "unlabeled", "ignore", "ignored"}  # in lower case
-ACCIDENT = 1e-4  # a less probable coincidence in one label counts as none
+ACCIDENT = 1e-4  # a match less probable than this is not taken for a coincidence
 
 
 def void_objects(labels, absent, is_complete):
     """Find objects drawn with the value of void.
 
-    It is not enough that most labels with objects hold only 0 and 255, that all do, or that 255
-    fills areas in most labels: a class that occurs nowhere must add to the evidence.
+    That most or all labels with objects hold only 0 and 255, or that 255 fills areas in most
+    labels, is no proof by itself: it is an error only if some class also occurs nowhere.
 
     Args:
       labels: list of (file, `Inspection`) of one split.
@@ -68,10 +68,10 @@ def _void_object(files, labels, how, absent, severity=ERROR):
 def mixed_labels(labels, num_values):
     """Find labels stored as gray levels among labels stored as palette indices or colors.
 
-    A mix of palette and gray labels is common: VOC's are the former, and those of SBD are often
-    stored as the latter. A gray level that is the index of a class may also be the shade of a
+    A mix of palette and gray labels is common: VOC's labels have palettes, and SBD's are often
+    stored as gray levels. A gray level that is the index of a class may also be the shade of a
     color, and proves nothing. It is an error only if most gray labels hold nothing but shades,
-    and too many for an accident.
+    and too many of them for a coincidence.
 
     Args:
       labels: list of (file, `Inspection`) of all splits.
@@ -133,7 +133,7 @@ def _mix_warning(labels, counts):
 def mixed_palettes(labels):
     """Find palette labels in which a color has a different index than in most other labels.
 
-    A program that makes a new palette for each picture assigns the indices anew, so the same index
+    A program that makes a new palette for each picture assigns the indices again, so the same index
     means different classes in different files.
 
     Args:
@@ -161,10 +161,10 @@ def mixed_palettes(labels):
 
 
 def rotated_like_others(findings):
-    """Turn what is unknown of single labels of rotated images into warnings, if others show it.
+    """Reduce errors about rotated images to warnings, if other images show that labels fit.
 
     The size of a label does not show whether it was drawn on the image as stored or as viewers
-    turn it, if the image is turned upside down or is a square. Other rotated images do.
+    turn it, if the image is turned upside down or is a square. Labels of other rotated images do.
 
     Args:
       findings: list of `Finding`.
@@ -216,7 +216,7 @@ def ignored_classes(label_set):
 
 
 def explain_void(findings):
-    """Put objects drawn as void before the labels that therefore hold nothing but void.
+    """List objects drawn as void first; labels that hold nothing but void get their remedy.
 
     Args:
       findings: list of `Finding`.

@@ -19,7 +19,7 @@ from deeplab_tf.labels import LabelEncoding
 def check_dataset(
     splits, label_set, encoding=None, *, channels=3, sample=None, allow=(), known=(), progress=True
 ):
-    """Find what would spoil a training.
+    """Find what would ruin training.
 
     Args:
       splits: dict from the name of a list to its examples (`Example` or `RecordExample`); the

@@ -7,7 +7,7 @@ from deeplab_tf.errors import InputError
 
 ERROR, WARNING = "error", "warning"
 
-# An error would spoil a training; a warning may be intended. If the evidence for an error is
+# An error would ruin training; a warning may be intended. If the evidence for an error is
 # weak, a finding of that kind is a warning.
 KINDS = {
     "list_missing": ERROR,

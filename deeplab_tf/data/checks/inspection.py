@@ -139,7 +139,7 @@ def _compare_sizes(image, label, file, findings):
 def _read_label(header, contents, colors):
     # (label (H, W) uint8, None) or (None, (kind, what, remedy)).
     if header.lossy:
-        kind = "JPEG" if header.format == "JPEG" else f"{header.format} of lossy compression"
+        kind = "JPEG" if header.format == "JPEG" else f"{header.format} with lossy compression"
         remedy = f"{_WRITE_INDICES} from the source"
         return None, ("label_jpeg", f"{kind}, which changes the values", remedy)
     if header.color.endswith("alpha"):

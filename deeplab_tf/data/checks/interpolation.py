@@ -1,8 +1,8 @@
-"""Labels that were resized with interpolation, which makes indices of classes that are not there.
+"""Labels that were resized with interpolation, which creates indices of classes that are not there.
 
-Between an area of class 2 and one of class 5, such a label has a thin line of 3 and 4. Of a class
-made in this way, almost every pixel has a lower and a higher index beside it; of a class that is
-there, only the few pixels do where three classes meet.
+Between an area of class 2 and one of class 5, such a label has a thin line of 3 and 4. Almost every
+pixel of a class created in this way has a lower and a higher index next to it; of a class that is
+really there, only the few pixels do where three classes meet.
 """
 
 import cv2

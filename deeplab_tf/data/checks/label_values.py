@@ -59,7 +59,7 @@ def value_remedy(values, num_values, colors=None):
     objects = values - {0}
     if max(values) == num_values and 0 not in values:
         return (
-            "the labels seem to count from 1: add 'unlabelled void' as the first line of"
+            "the labels seem to count from 1: add 'unlabeled void' as the first line of"
             f" classes.txt, or subtract 1 from each value but {VOID}"
         )
     if colors is not None and len(objects) > 1 and objects <= gray_shades(colors):

@@ -56,7 +56,7 @@ class Report:
 
     @property
     def errors(self):
-        """The findings that would spoil a training."""
+        """The findings that would ruin training."""
         return [finding for finding in self.findings if finding.severity == ERROR]
 
     @property
@@ -70,7 +70,7 @@ class Report:
         return not self.errors
 
     def raise_for_errors(self, advice="deeplab-tf check-data lists them all"):
-        """Stop if the data would spoil a training.
+        """Stop if the data would ruin training.
 
         Args:
           advice: end of the message if there are several problems.

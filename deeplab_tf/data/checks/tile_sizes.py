@@ -11,7 +11,7 @@ from deeplab_tf.errors import InputError
 
 
 def check_tile_sizes(examples, tile_size, tile_overlap, *, progress=True):
-    """Find images that the tiles do not cover before a training, instead of hours into it.
+    """Find images that the tiles do not cover before training, instead of hours into it.
 
     Only the headers of the images are read.
 

@@ -87,7 +87,7 @@ class Builder:
         """Read the image file of one example; called from several threads at once.
 
         Authors draw labels on the pixels as they are stored. So the image must not be turned when
-        it is read, and an EXIF orientation, if there is one, is taken out.
+        it is read, and an EXIF orientation, if there is one, is removed.
 
         Args:
           example: one of those that `splits` gave.

@@ -51,7 +51,9 @@ class Folder(Builder):
             raise InputError(f"--voc_dir and --{other}: give --voc_dir alone")
         for name in ("images_dir", "labels_dir", "classes"):
             if "voc_dir" not in given and name not in given:
-                raise InputError(f"--{name} is missing; give it, or a data set as --voc_dir")
+                raise InputError(
+                    f"--{name} is missing; give it, or a folder in VOC layout as --voc_dir"
+                )
         if "val_fraction" in given and given & {"train_list", "val_list"}:
             raise InputError("--val_fraction and a list: give one or the other")
         if "val_list" in given and "train_list" not in given:
@@ -194,8 +196,8 @@ def _divide(examples, fraction):
         splits["val" if is_val else "train"].append(example)
     if fraction and not splits["val"]:
         raise InputError(
-            f"--val_fraction={fraction}: no image of {len(examples)} is left for validation;"
-            " give a larger one"
+            f"--val_fraction={fraction}: none of the {len(examples)} images is left for validation;"
+            " give a larger fraction"
         )
     return {split: found for split, found in splits.items() if found or split == "train"}
 

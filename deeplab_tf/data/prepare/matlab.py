@@ -33,7 +33,9 @@ def load_variable(path, name):
     try:
         contents = scipy.io.loadmat(file, squeeze_me=True, struct_as_record=False)
     except NotImplementedError:
-        raise InputError(f"{path}: a .mat file of version 7.3; save it as version 7") from None
+        raise InputError(
+            f"{path}: a .mat file of version 7.3, which is not supported; save it as version 7"
+        ) from None
     except Exception as error:  # scipy and zlib raise almost anything for a damaged file
         reason = f"{type(error).__name__}: {one_line(error)}"
         raise InputError(

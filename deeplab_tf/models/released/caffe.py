@@ -42,7 +42,7 @@ _POOLINGS = {  # name in the file -> pooling of our network
 }
 _POOLING_REMEDIES = {
     "vgg16": "to import the weights anyway, for fine-tuning, give pool_size (2 or 3)",
-    "resnet101": "to start a training from its weights, without the class layers, give "
+    "resnet101": "to start training from its weights, without the class layers, give "
     "drop_classes and num_classes",
 }
 

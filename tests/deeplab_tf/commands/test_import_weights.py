@@ -88,7 +88,7 @@ def test_a_model_to_train_on_for_other_classes(file, tmp_path):
     assert LabelSet.load(tmp_path / "labels.json") == PERSON_PART
     LabelSet.generic(21).save(tmp_path / "labels.json")
     error = run(file, tmp_path / "other.keras", "--drop_classes", "--num_classes=7").error
-    assert "labels.json: holds other classes" in error
+    assert "labels.json: belongs to a model with other classes" in error
     assert not (tmp_path / "other.keras").exists()
 
 

@@ -213,10 +213,10 @@ def test_the_images_of_a_folder_are_labeled(model_dir, photos, tmp_path):
     assert done.status == 0, done.err
     names = [path.name for path in (tmp_path / "out").glob("*_overlay.png")]
     assert sorted(names) == [*(f"{index}_overlay.png" for index in range(5)), "one_overlay.png"]
-    assert f"{folder / 'more'}: no image there ends with .jpg" in (
+    assert f"{folder / 'more'}: has no file that ends with .jpg" in (
         predict(model_dir, tmp_path / "out", folder / "more").error
     )
-    assert f"{folder}: results would be among the images" in (
+    assert f"{folder}: results would be written among the images" in (
         predict(model_dir, folder, folder).error
     )
 

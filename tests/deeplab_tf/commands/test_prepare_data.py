@@ -49,7 +49,7 @@ def test_prepares_and_says_how_to_train(tmp_path, archives):
 def test_a_second_time(tmp_path, archives):
     prepare(tmp_path, "voc12", "--trust_archives")
     done = prepare(tmp_path, "voc12", "--trust_archives")
-    assert done.status == 0 and ": was prepared before" in done.out
+    assert done.status == 0 and ": already prepared" in done.out
     done = prepare(tmp_path, "voc12", "--trust_archives", "--overwrite")
     assert done.status == 0 and done.out.count(": prepared") == 1
     assert "--trust_archives, which is not given now" in prepare(tmp_path, "voc12").error
@@ -117,7 +117,7 @@ def test_data_that_would_spoil_a_training_is_not_kept(tmp_path):
     files, _ = voc_files(NAMES, root="mine")  # a stripe of 255 and most classes nowhere
     write_files(tmp_path, files)
     error = prepare(tmp_path, "folder", f"--voc_dir={tmp_path / 'mine'}").error
-    assert error.startswith("error: nothing is kept: 1 problem in the data: folder/1.0.0/")
+    assert error.startswith("error: data set not written: 1 problem in the data: folder/1.0.0/")
     assert "label of 'c'" in error and error.endswith("(void_object)")
     assert not list((tmp_path / "data").rglob("*.tfrecord*"))
 

@@ -79,8 +79,8 @@ def test_another_network_or_data_set_is_refused(folder, word, had):
     with pytest.raises(InputError) as error:
         recalled(folder, word)
     assert str(error.value) == (
-        f"{word}: the run in {folder} has {had}; leave the flag out to go on with this run, or "
-        "give another --model_dir to start one"
+        f"{word}: the run in {folder} has {had}; leave the flag out to continue this run, or "
+        "give another --model_dir to start a new one"
     )
 
 

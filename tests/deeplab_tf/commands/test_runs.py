@@ -89,13 +89,11 @@ def test_other_contents_are_refused(tmp_path, change):
     describe("--data_dir=/d", splits={"train": [1]}).save(tmp_path)
     path = tmp_path / RUN_FILE
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
-    with pytest.raises(
-        InputError, match=r"run\.json: not what a training wrote .*; delete it, and"
-    ):
+    with pytest.raises(InputError, match=r"run\.json: not written by training .*; delete it, and"):
         Run.load(tmp_path)
 
 
 def test_a_damaged_file_is_refused(tmp_path):
     (tmp_path / RUN_FILE).write_text('{"dataset": ')
-    with pytest.raises(InputError, match=r"run\.json: not what a training wrote"):
+    with pytest.raises(InputError, match=r"run\.json: not written by training"):
         Run.load(tmp_path)

@@ -224,7 +224,7 @@ def test_another_grid_goes_on_from_the_points_that_are_known(
 
 def test_a_limit_above_the_number_of_images_takes_them_all(model_dir, data_dir, tmp_path):
     done = search(model_dir, data_dir, tmp_path, "--rounds=0", "--limit=50")
-    assert "--limit=50: val lists 3 images; all are used" in done.out
+    assert "--limit=50: val has 3 images; all are used" in done.out
     assert "warning: the best of many points on 3 images may fit only these images" in done.out
     assert "mean IoU on 3 images of val" in done.out
 

@@ -191,7 +191,7 @@ def test_bad_input_is_one_line_and_status_1(tmp_path, data_dir, flag, message):
 def test_flags_of_the_crf_without_its_training_are_refused(tmp_path, flag):
     done = run_tool("train", "--data_dir=none", f"--model_dir={tmp_path / 'out'}", f"--{flag}")
     name = flag.split("=")[0]
-    assert f"--{name} has no effect in a training without --crf_train; add it" in done.error
+    assert f"--{name} has no effect without --crf_train; add it" in done.error
     assert not (tmp_path / "out").exists()
 
 

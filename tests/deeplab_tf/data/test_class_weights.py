@@ -50,7 +50,7 @@ def test_what_gives_no_weights(examples, tmp_path):
     with pytest.raises(InputError, match="'equal'; available: inverse_frequency, median_frequency"):
         balanced_weights("equal", examples, 3)
     void = write_example(tmp_path, "c", blocks(VOID, VOID))
-    with pytest.raises(InputError, match="no label has a pixel of a class"):
+    with pytest.raises(InputError, match="all pixels of all labels are void"):
         balanced_weights("median_frequency", [void], 3)
     with pytest.raises(InputError, match=r"b\.png: label value 2 but only 2 classes"):
         balanced_weights("median_frequency", examples, 2)

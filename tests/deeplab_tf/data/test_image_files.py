@@ -168,13 +168,13 @@ def test_lossy_webp_and_tiff_are_nearly_the_image():
 
 
 def test_a_bmp_of_gray_levels_of_4_bits_is_refused():
-    with pytest.raises(InputError, match="BMP of 4 bits for a gray level, which is not read"):
+    with pytest.raises(InputError, match="gray BMP of less than 8 bits is not supported"):
         decode_image(made_bmp(4, [[0x01, 0x70], [0xFE, 0x90]], 3))
 
 
 def test_an_animation_is_refused():
     contents = by_pillow(RGB, "WEBP", save_all=True, append_images=[GRAY.convert("RGB")])
-    with pytest.raises(InputError, match="WebP of 2 frames; save the frame"):
+    with pytest.raises(InputError, match="animated WebP of 2 frames; save one frame"):
         decode_image(contents)
 
 
@@ -243,7 +243,9 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(monkeypatch):
         chunk(b"IHDR", struct.pack(">IIBBBBB", 100_000, 99_999, 8, 0, 0, 0, 0)),
     )
     for read in (decode_image, decode_label):
-        with pytest.raises(InputError, match="100000x99999 pixels; at most 178956970 are read"):
+        with pytest.raises(
+            InputError, match=r"100000x99999 pixels are too many \(limit: 178956970\)"
+        ):
             read(huge)
     # More than Pillow warns of, less than the limit.
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)

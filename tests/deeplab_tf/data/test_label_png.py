@@ -163,16 +163,22 @@ def test_rgb_labels_of_other_formats(kind):
 
 
 REFUSED = {
-    "lossy WebP": (by_pillow(indexed(LABEL).convert("RGB"), "WEBP"), "WebP of lossy compression"),
+    "lossy WebP": (by_pillow(indexed(LABEL).convert("RGB"), "WEBP"), "WebP with lossy compression"),
     "TIFF of JPEG": (
         by_pillow(Image.fromarray(LABEL), "TIFF", compression="jpeg"),
-        "TIFF of lossy compression, which changes the values; use PNG",
+        "TIFF with lossy compression, which changes the values; use PNG",
     ),
-    "TIFF of 16 bits": (made_tiff(LABEL.astype(np.uint16)), "TIFF of 16 bits; labels hold"),
+    "TIFF of 16 bits": (
+        made_tiff(LABEL.astype(np.uint16)),
+        "TIFF of 16 bits; save class indices with at most 8 bits",
+    ),
     "TIFF with alpha": (made_tiff(np.dstack([LABEL] * 2), extra=[2]), "TIFF with an alpha channel"),
-    "TIFF of 6 channels": (made_tiff(np.dstack([LABEL] * 6)), "TIFF with 6 channels; labels are"),
+    "TIFF of 6 channels": (
+        made_tiff(np.dstack([LABEL] * 6)),
+        "TIFF with 6 channels; save class indices as a",
+    ),
     "TIFF of two pages": (made_tiff(LABEL, pages=2), "TIFF of 2 pages; save the page to use"),
-    "CMYK": (made_tiff(np.dstack([LABEL] * 4), photometric=5), "TIFF with cmyk; labels are"),
+    "CMYK": (made_tiff(np.dstack([LABEL] * 4), photometric=5), "TIFF with CMYK colors; save class"),
 }
 
 

@@ -295,7 +295,7 @@ def test_other_errors_are_unchanged():
         ({"batch_size": 0}, "batch_size 0"),
         ({"start": -1}, "start -1"),
         ({"shard": (2, 2)}, "shard"),
-        ({"batch_size": 3, "shard": (0, 2)}, "cannot be shared by 2 workers"),
+        ({"batch_size": 3, "shard": (0, 2)}, "cannot be split evenly among 2 workers"),
         ({"crop_size": 0}, "crop_size 0"),
         ({"scale_range": (2, 1)}, "scale range"),
         ({"jitter": 2}, "jitter 2"),

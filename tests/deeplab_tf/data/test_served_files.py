@@ -46,7 +46,7 @@ def broken_png():
         (
             [PNG, JPEG, OTHER_SIZE, PNG],
             "image_bytes[2] has 20x30 pixels but image_bytes[0] has 30x20 pixels; send images of"
-            " one size in a batch",
+            " different sizes in separate batches",
         ),
         # The damaged file comes first: its size is not known.
         ([OTHER_SIZE, PNG, b"no"], "image_bytes[2]: cannot be decoded"),

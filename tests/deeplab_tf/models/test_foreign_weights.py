@@ -92,7 +92,7 @@ def test_the_same_network_for_other_classes(network, tmp_path):
 def test_the_same_backbone_with_another_head(network, tmp_path):
     path = tmp_path / "whole.keras"
     with_head(network, 2, kernel_size=1).save(path)
-    assert "its backbone is mobilenet, but its head is another one" in refusal(network, path)
+    assert "its backbone is mobilenet, but it has another head" in refusal(network, path)
 
 
 def test_a_network_without_a_backbone_is_not_searched_for(monkeypatch):

@@ -400,7 +400,7 @@ def test_missing_options(given, message):
     [
         ({"val_fraction": 0.5, "val_list": "x"}, "--val_fraction and a list"),
         ({"val_fraction": 1.0}, "--val_fraction=1.0: give at least 0 and less than 1"),
-        ({"val_fraction": 0.1}, "--val_fraction=0.1: no image of 6 is left for validation"),
+        ({"val_fraction": 0.1}, "--val_fraction=0.1: none of the 6 images is left for validation"),
         ({"train_list": "nowhere.txt"}, "nowhere.txt: No such file"),
         ({"val_list": "x"}, "--val_list without --train_list"),
         ({"val_fraction": float("nan")}, "--val_fraction=nan: give at least 0"),
