@@ -10,7 +10,6 @@ from deeplab_tf.models.atrous_layers import (
     SampledGlobalMaxPooling2D,
     WindowPadding2D,
 )
-from deeplab_tf.models.fast.fuse import FusedConvolution, SharedLayer
 from deeplab_tf.models.normalization import SampledGroupNormalization
 from deeplab_tf.models.walk import leaf_layers
 
@@ -65,15 +64,6 @@ def check_not_atrous(model, output_stride):
                 f"to_atrous(ORIGINAL_NETWORK, {output_stride}) or "
                 f"build_deeplab(..., output_stride={output_stride}, weights=FILE)"
             )
-
-
-def check_not_fused(model):
-    """Refuse a network that `fuse` has made, whose layers wrap those of another network."""
-    if any(isinstance(layer, SharedLayer | FusedConvolution) for layer in leaf_layers(model)):
-        raise InputError(
-            f"{model.name!r} was made by fuse; change the network that it was made from, and fuse "
-            "the result"
-        )
 
 
 def unsupported(layer, reason):

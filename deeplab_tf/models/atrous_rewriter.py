@@ -13,7 +13,6 @@ from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.models.atrous_checks import (
     ATROUS,
     check_ends_in_map,
-    check_not_fused,
     functional,
     unsupported,
 )
@@ -25,6 +24,7 @@ from deeplab_tf.models.atrous_layers import (
     WindowPadding2D,
 )
 from deeplab_tf.models.cellwise import along_channels, is_cellwise, is_for_vectors, why_not
+from deeplab_tf.models.fast.fuse import check_not_fused
 from deeplab_tf.models.normalization import SampledGroupNormalization, VariableNormalization
 
 _CONVOLUTIONS = (

@@ -134,9 +134,9 @@ def test_other_output_strides_are_refused(output_stride, message):
 def test_a_fused_network_is_refused(scales):
     model = random_model(output_stride=16)
     fused = deeplab_tf.fuse(fuse_scales(model, scales, 16) if scales else model)
-    with pytest.raises(InputError, match="was made by fuse; change the network that it was made"):
+    with pytest.raises(InputError, match="was made by fuse; take the network that it was made"):
         with_output_stride(fused, 8)
-    with pytest.raises(InputError, match="was made by fuse; change the network that it was made"):
+    with pytest.raises(InputError, match="was made by fuse; take the network that it was made"):
         to_atrous(fused, 8)
 
 
