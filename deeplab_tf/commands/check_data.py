@@ -11,6 +11,7 @@ import json
 from deeplab_tf.commands.flags.data import define_data_flags
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.outputs import (
+    as_given,
     check_output_files,
     print_next,
     print_written,
@@ -64,7 +65,8 @@ def main(flags):
     print_written(flags.json_out)
     report.raise_for_errors(advice="all are listed above")
     val_split = next((split for split in flags.splits[1:] if split in report.counts), None)
-    print_next("train", *training_flags(flags.dataset, flags.data_dir, flags.splits[0], val_split))
+    data = training_flags(flags.dataset, flags.data_dir, flags.splits[0], val_split)
+    print_next("train", *data, *as_given(flags, "channels", "allow_data"))
 
 
 def check(flags):

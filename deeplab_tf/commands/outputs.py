@@ -73,6 +73,11 @@ def training_flags(dataset, data_dir, train_split, val_split):
     return [f"--{name}={value}" for name, value in given.items()]
 
 
+def as_given(flags, *names):
+    """The flags of these names that were given, as on the command line, a list of str."""
+    return [flags[name].serialize() for name in names if flags[name].present]
+
+
 def check_output_files(*paths):
     """Create the folders of files to write, so that a wrong path fails before the work.
 

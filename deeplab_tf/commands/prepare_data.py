@@ -11,7 +11,7 @@ with the same options; --overwrite makes them again.
 
 from deeplab_tf.commands.flagfiles import CONFIGS
 from deeplab_tf.commands.flags.heading import heading
-from deeplab_tf.commands.outputs import print_next, training_flags
+from deeplab_tf.commands.outputs import as_given, print_next, training_flags
 from deeplab_tf.data.checks import accepted_kinds, check_dataset, open_lists
 from deeplab_tf.data.datasets import PREPARED
 from deeplab_tf.data.prepare import prepare
@@ -129,7 +129,8 @@ def main(flags):
     lists = prepared.counts
     train_split = "train_aug" if "train_aug" in lists else "train"
     val_split = "val" if "val" in lists else None
-    print_next("train", *training_flags(flags.dataset, flags.data_dir, train_split, val_split))
+    data = training_flags(flags.dataset, flags.data_dir, train_split, val_split)
+    print_next("train", *data, *as_given(flags, "allow_data"))
 
 
 def verify(flags, data_dir):

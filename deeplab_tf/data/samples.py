@@ -107,8 +107,9 @@ def to_channels(samples, channels):
         values = values[..., :3]
     if values.shape[2] != channels:
         number = f"{found} channel{'s' if found > 1 else ''}"
+        other = f", or a network built with --channels={found}" if found >= 3 else ""
         raise InputError(
-            f"{number}, but {channels} are needed; give an image with {channels} channels"
+            f"{number}, but {channels} are needed; give an image with {channels} channels{other}"
         )
     return samples._replace(values=np.ascontiguousarray(values))
 

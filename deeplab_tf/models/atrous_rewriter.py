@@ -24,6 +24,7 @@ from deeplab_tf.models.atrous_layers import (
     WindowPadding2D,
 )
 from deeplab_tf.models.cellwise import along_channels, is_cellwise, is_for_vectors, why_not
+from deeplab_tf.models.fast.fuse import check_not_fused
 from deeplab_tf.models.normalization import SampledGroupNormalization, VariableNormalization
 
 _CONVOLUTIONS = (
@@ -68,9 +69,10 @@ def rewrite(model, output_stride, keep_size, centered):
       A new keras.Model with a copy of the weights, in the same order.
 
     Raises:
-      InputError: for a layer that cannot be rewritten, or an output stride that the model's
-        strides do not divide into.
+      InputError: for a fused network, a layer that cannot be rewritten, or an output stride that
+        the model's strides do not divide into.
     """
+    check_not_fused(model)
     rewriter = _Rewriter(output_stride, keep_size, centered)
     (entry,) = (layer for layer in model.layers if isinstance(layer, keras.layers.InputLayer))
     images = keras.Input(batch_shape=entry.batch_shape, dtype=entry.dtype, name=entry.name)

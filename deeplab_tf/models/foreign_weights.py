@@ -95,7 +95,9 @@ def _other_classes(stored, wanted, num_classes):
     for other in sorted({size for shape in extra for size in shape} - {num_classes}):
         renamed = Counter()
         for shape, count in extra.items():
-            renamed[tuple(num_classes if size == other else size for size in shape)] += count
+            # Only the last two sizes are numbers of channels: a 3x3 window is not 3 classes.
+            channels = (num_classes if size == other else size for size in shape[-2:])
+            renamed[(*shape[:-2], *channels)] += count
         if renamed == missing:
             return other
     return None

@@ -11,6 +11,7 @@ import numpy as np
 from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.models.backbones import find_backbone
 from deeplab_tf.models.channels import widen_kernel
+from deeplab_tf.models.fast.fuse import check_not_fused
 from deeplab_tf.models.files import find_model, load_model
 from deeplab_tf.models.walk import leaf_layers
 
@@ -132,9 +133,11 @@ def start_from(model, path):
       `Start`.
 
     Raises:
-      InputError: if the file cannot be read, or no layer fits.
+      InputError: if the file cannot be read, its network is fused, or no layer fits.
     """
-    source = {layer.name: layer for layer in leaf_layers(load_model(path)) if layer.weights}
+    trained = load_model(path)
+    check_not_fused(trained)
+    source = {layer.name: layer for layer in leaf_layers(trained) if layer.weights}
     start = Start([], [], [])
     for layer in leaf_layers(model):
         if not layer.weights:

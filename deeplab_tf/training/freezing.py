@@ -6,6 +6,7 @@ import re
 import keras
 
 from deeplab_tf.errors import InputError
+from deeplab_tf.models.fast.fuse import check_not_fused
 from deeplab_tf.models.walk import leaf_layers, leaf_operations
 
 
@@ -74,12 +75,17 @@ def freeze_bn(model):
     Args:
       model: any Keras model; layers of nested models are included.
 
+    Raises:
+      InputError: for a fused network, whose BN layers are part of its convolutions; freeze those
+        of the network that it was made from, before or after `fuse`.
+
     Example:
       >>> model = build_deeplab("resnet101", "plain")
       >>> freeze_bn(model)
       >>> len(model.trainable_variables)
       106
     """
+    check_not_fused(model)
     for layer in batch_norm_layers(model):
         layer.trainable = False
     for layer in _layers_before_bn(model):

@@ -10,6 +10,7 @@ import collections
 import keras
 import tensorflow as tf
 
+from deeplab_tf.errors import InputError
 from deeplab_tf.models.atrous_layers import AtrousConv2D
 from deeplab_tf.models.fast.convolution import fast_conv2d, is_supported
 from deeplab_tf.models.walk import leaf_layers
@@ -42,6 +43,15 @@ def fuse(model):
         if not repeated:
             return fused
         unfolded |= repeated
+
+
+def check_not_fused(model):
+    """Raise `InputError` for a network that `fuse` made: its layers wrap those of another one."""
+    if any(_inner_layers(layer) for layer in leaf_layers(model)):
+        raise InputError(
+            f"{model.name!r} was made by fuse; take the network that it was made from, and fuse "
+            "the result"
+        )
 
 
 def _repeated_layers(fused):

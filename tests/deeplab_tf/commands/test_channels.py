@@ -99,6 +99,7 @@ def test_the_crf_commands(data_dir, model_dir, tmp_path):
 def test_check_data(data_dir, tmp_path):
     done = run_tool("check-data", f"--data_dir={data_dir}", "--channels=4")
     assert done.status == 0, done.out + done.err
+    assert done.out.splitlines()[-1].endswith("--channels=4")  # the next command needs it, too
     picture = tmp_path / "a.png"
     done = run_tool("check-data", f"--data_dir={data_dir}", f"--picture_out={picture}")
     assert done.status == 1 and "4 channels, but 3 are needed" in done.out
@@ -111,7 +112,8 @@ def test_images_of_other_channels_are_refused(data_dir, model_dir, tmp_path):
     flags = [*TINY, f"--data_dir={data_dir}", f"--model_dir={tmp_path / 'm'}", "--steps=2"]
     error = run_tool("train", *flags, "--channels=6").error
     assert "4 channels, but 6 are needed" in error and ".npy" in error
-    assert "4 channels, but 3 are needed" in run_tool("train", *flags).error
+    error = run_tool("train", *flags).error
+    assert "4 channels, but 3 are needed" in error and "--channels=4" in error
     assert not (tmp_path / "m").exists()
     photo = tmp_path / "photo.png"
     cv2.imwrite(str(photo), blocks(20, 30))

@@ -79,6 +79,7 @@ def test_a_folder(tmp_path):
     done = prepare(tmp_path, "folder", given, "--allow_data=void_object")
     assert done.status == 0, done.err
     assert "--train_split=train " in done.out.splitlines()[-1]
+    assert done.out.splitlines()[-1].endswith("--allow_data=void_object")
     assert "--eval_images" not in done.out
 
 

@@ -89,6 +89,13 @@ def test_the_same_network_for_other_classes(network, tmp_path):
     assert start + advice in refusal(network, weights_path)
 
 
+def test_as_many_classes_as_its_window_has_rows(network, tmp_path):
+    path = tmp_path / "whole.keras"
+    with_head(network, 3, kernel_size=3).save(path)
+    other = with_head(network, 2, kernel_size=3)
+    assert ": it is this network with 3 classes instead of 2; " in refusal(other, path)
+
+
 def test_the_same_backbone_with_another_head(network, tmp_path):
     path = tmp_path / "whole.keras"
     with_head(network, 2, kernel_size=1).save(path)

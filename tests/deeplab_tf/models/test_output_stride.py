@@ -130,6 +130,16 @@ def test_other_output_strides_are_refused(output_stride, message):
         with_output_stride(random_model(output_stride=8), output_stride)
 
 
+@pytest.mark.parametrize("scales", [None, (1, 0.5)])
+def test_a_fused_network_is_refused(scales):
+    model = random_model(output_stride=16)
+    fused = deeplab_tf.fuse(fuse_scales(model, scales, 16) if scales else model)
+    with pytest.raises(InputError, match="was made by fuse; take the network that it was made"):
+        with_output_stride(fused, 8)
+    with pytest.raises(InputError, match="was made by fuse; take the network that it was made"):
+        to_atrous(fused, 8)
+
+
 def test_an_fcn_scores_every_pixel_already():
     model = conv_network(keras.layers.Conv2D(2, 3, padding="same"), size=None, channels=3)
     with pytest.raises(InputError, match="has output stride 1, and 8 would"):

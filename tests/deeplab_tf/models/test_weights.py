@@ -182,6 +182,14 @@ def test_start_from_copies_what_fits(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+def test_start_from_a_fused_network_is_refused(tmp_path):
+    images = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(2, 1, name="conv")(images)
+    model = keras.Model(images, keras.layers.BatchNormalization(name="bn")(x))
+    deeplab_tf.fuse(model).save(tmp_path / "fused.keras")
+    one_line(lambda: start_from(model, tmp_path / "fused.keras"), "was made by fuse; take the net")
+
+
 def test_start_from_another_network(tmp_path):
     dense_layers(other=3, more=2).save(tmp_path / "other.keras")
     model = dense_layers(fc6=3, fc8=2)

@@ -96,6 +96,16 @@ def test_frozen_biases_stay_as_they_are_in_training():
     assert {id(v) for v in fuse(model).trainable_variables} == trained
 
 
+def test_a_fused_network_is_refused_because_its_normalization_would_stay_trainable():
+    model = convolutions()
+    fused = fuse(model)
+    with pytest.raises(InputError, match="was made by fuse; take the network that it was made"):
+        freeze_bn(fused)
+    freeze_bn(model)
+    trained = {id(v) for v in model.trainable_variables}
+    assert {id(v) for v in fused.trainable_variables} == trained
+
+
 def test_a_checkpoint_of_a_frozen_network_is_restored(tmp_path):
     def frozen():
         model, optimizer = convolutions(), LayerwiseSGD()

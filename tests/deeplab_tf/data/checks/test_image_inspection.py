@@ -66,7 +66,10 @@ def test_an_image_of_many_channels():
     assert inspect(contents, 6) == []
     (finding,) = inspect(contents)
     assert kinds([finding]) == [("error", "image_unreadable")]
-    assert finding.line == "a: 6 channels, but 3 are needed; give an image with 3 channels"
+    assert finding.line == (
+        "a: 6 channels, but 3 are needed; give an image with 3 channels, or a network built with "
+        "--channels=6"
+    )
 
 
 @pytest.mark.parametrize(
