@@ -64,7 +64,10 @@ def main(flags):
     print_written(flags.json_out)
     report.raise_for_errors(advice="all are listed above")
     val_split = next((split for split in flags.splits[1:] if split in report.counts), None)
-    print_next("train", *training_flags(flags.dataset, flags.data_dir, flags.splits[0], val_split))
+    data = training_flags(flags.dataset, flags.data_dir, flags.splits[0], val_split)
+    # The training checks its data, too.
+    same = [flags[name].serialize() for name in ("channels", "allow_data") if flags[name].present]
+    print_next("train", *data, *same)
 
 
 def check(flags):

@@ -129,7 +129,10 @@ def main(flags):
     lists = prepared.counts
     train_split = "train_aug" if "train_aug" in lists else "train"
     val_split = "val" if "val" in lists else None
-    print_next("train", *training_flags(flags.dataset, flags.data_dir, train_split, val_split))
+    data = training_flags(flags.dataset, flags.data_dir, train_split, val_split)
+    # The training checks its data, too.
+    same = [flags["allow_data"].serialize()] if flags["allow_data"].present else []
+    print_next("train", *data, *same)
 
 
 def verify(flags, data_dir):

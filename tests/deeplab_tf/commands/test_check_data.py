@@ -55,6 +55,8 @@ def test_each_kind_can_be_allowed(folder, name):
     done = run_tool("check_data", f"--data_dir={folder}", f"--allow_data=void_only,{kind}")
     assert done.status == 0, done.err
     assert f"warning {kind}: " in done.out
+    # The next command, a training, would refuse it without the flag.
+    assert done.out.splitlines()[-1].endswith(f" --allow_data=void_only,{kind}")
 
 
 def test_the_picture_shows_the_first_problems(folder, tmp_path):

@@ -78,7 +78,8 @@ def test_a_folder(tmp_path):
     given = f"--voc_dir={tmp_path / 'mine'}"
     done = prepare(tmp_path, "folder", given, "--allow_data=void_object")
     assert done.status == 0, done.err
-    assert "--train_split=train " in done.out.splitlines()[-1]
+    last = done.out.splitlines()[-1]
+    assert "--train_split=train " in last and last.endswith(" --allow_data=void_object")
     assert "--eval_images" not in done.out
 
 
