@@ -78,7 +78,7 @@ endef
 $(READY): requirements.txt setup.py
 	$(call make_environment,.venv,$(PYTHON))
 	$(BIN)/python -m pip install --quiet -r requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps -e .
+	$(BIN)/python -m pip install --quiet --quiet --no-deps -e .
 	@touch $@
 
 .venv-oldest/ready: constraints-oldest.txt setup.py

@@ -1,6 +1,6 @@
 """List the published systems, or print one of their flagfiles.
 
-    deeplab-tf configs                          # a table with the published figures
+    deeplab-tf configs                          # a table with the published figures, other names
     deeplab-tf configs voc_vgg16_large_fov      # the flagfile of one of them
 
 The commands find these flagfiles by name: deeplab-tf train --flagfile=voc_vgg16_large_fov ...
@@ -25,10 +25,13 @@ def define_flags(values):
 
 
 def main(flags, names):
-    """Print the table, or the flagfile of that name."""
+    """Print the table and the other flagfiles, or the flagfile of that name."""
     if len(names) > 1:
         raise InputError(f"unexpected argument {names[1]!r}; give one name")
-    print(find_flagfile(names[0]).read_text("utf-8").rstrip() if names else table())
+    if names:
+        print(find_flagfile(names[0]).read_text("utf-8").rstrip())
+        return
+    print(f"{table()}\n\nother flagfiles: {', '.join(other_names())}")
 
 
 def table(folder=CONFIGS):
@@ -47,6 +50,14 @@ def table(folder=CONFIGS):
         if settings.get("dataset") in LABEL_SETS:
             rows.append((path.stem, *describe(settings), *published(text)))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def other_names(folder=CONFIGS):
+    """The names of the flagfiles of a folder that `table` leaves out, such as the demo's."""
+    settings = {
+        path.stem: read_settings(path.read_text("utf-8")) for path in folder.glob("*.flags")
+    }
+    return sorted(name for name in settings if settings[name].get("dataset") not in LABEL_SETS)
 
 
 def read_settings(text):

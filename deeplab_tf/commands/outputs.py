@@ -1,6 +1,7 @@
 """The output files of a command: checks before it works; afterwards, their names and what next."""
 
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -20,7 +21,8 @@ def command_line(name, *arguments):
 
     Returns:
       str, in the form in which this program was started: with `deeplab-tf`, or with a script of
-      a checkout.
+      a checkout. The program has its path if it is not on the PATH, as in a virtual environment
+      that is not activated.
 
     Example:
       >>> command_line("evaluate", "--model=my run")
@@ -29,8 +31,21 @@ def command_line(name, *arguments):
     script = Path(sys.argv[0])
     words = ["deeplab-tf", name]
     if script.parent.name == "tools" and script.suffix == ".py":
-        words = ["python", str(script.with_name(f"{name.replace('-', '_')}.py"))]
+        python = _as_typed("python", sys.executable)
+        words = [python, str(script.with_name(f"{name.replace('-', '_')}.py"))]
+    elif script.name == "deeplab-tf":
+        words = [_as_typed("deeplab-tf", script), name]
     return shlex.join([*words, *map(str, arguments)])
+
+
+def _as_typed(name, program):
+    """`name` if the shell finds the program's folder by it; otherwise the program's path."""
+    folder, found = Path(program).parent.absolute(), shutil.which(name)
+    # Links are not followed: the Python of a virtual environment is a link to another one.
+    if found and Path(found).parent.absolute() == folder:
+        return name
+    path = folder / Path(program).name
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def print_next(name, *arguments):

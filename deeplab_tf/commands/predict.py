@@ -83,18 +83,15 @@ def main(flags, images):
     label_of, label_set, channels = open_labeler(flags)
     colors = label_set.color_table()
     max_side, reduced = side_limit(flags), []
-    written, damaged = [], []
+    written, refused = [], []
     for path, label_path, overlay_path in tqdm(plan, unit="image"):
         try:
             image = read_checked(path, channels)
+            label = label_one(label_of, path, image, max_side)
         except InputError as error:
-            damaged.append(error)
+            refused.append(error)
             tqdm.write(f"left out: {error}")
             continue
-        try:
-            label = label_of(image, max_side=max_side)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
         if max_side and max(label.shape) > max_side:
             reduced.append((path, label.shape))
         write_file(label_path, encode_label(label, colors))
@@ -104,24 +101,30 @@ def main(flags, images):
     if reduced:
         print(reduction_line(reduced, max_side))
     print_written(*written)
-    refuse_damaged(damaged, len(plan))
+    raise_refused(refused, len(plan))
     print_export(flags)
 
 
-def refuse_damaged(errors, total):
-    """Raise `InputError` if there are errors.
+def raise_refused(errors, total):
+    """Raise `InputError` if images were left out.
 
     Args:
-      errors: list of `InputError`, one for each image that could not be read.
+      errors: list of `InputError`, one for each of them.
       total: number of all images.
     """
     if len(errors) == 1:
         raise errors[0]
     if errors:
         names = some((str(error).partition(": ")[0] for error in errors), NAMED_AT_THE_END)
-        raise InputError(
-            f"{len(errors)} of {total} images cannot be read: {names}; the others are labeled"
-        )
+        raise InputError(f"{len(errors)} of {total} images were left out: {names}")
+
+
+def label_one(label_of, path, image, max_side):
+    """Label an image; the message of an `InputError` begins with its path."""
+    try:
+        return label_of(image, max_side=max_side)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def read_checked(path, channels):

@@ -14,15 +14,15 @@ def define_data_flags(values, remembered_by=None):
         run.json names it, such as "--model"; None: --data_dir is required.
     """
     define = heading(values, "Data set")
-    default = f" Default: that of the training of {remembered_by}." if remembered_by else ""
+    remembered = f" The training of {remembered_by} remembers it." if remembered_by else ""
     define.enum(
         "dataset",
         "voc",
         list(DATASETS),
         "voc: any folder in VOC layout. synthetic: drawn into --data_dir on first use. The others: "
-        f"prepared in --data_dir by prepare-data.{default}",
+        f"prepared in --data_dir by prepare-data.{remembered}",
     )
-    folder_help = f"Folder of the data set.{default}"
+    folder_help = f"Folder of the data set.{remembered}"
     define.string("data_dir", None, folder_help, required=remembered_by is None)
 
 

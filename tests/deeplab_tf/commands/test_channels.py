@@ -46,6 +46,11 @@ def model_dir(tmp_path_factory):
     return folder
 
 
+def test_check_names_a_training_with_as_many_channels(data_dir):
+    done = run_tool("check-data", f"--data_dir={data_dir}", "--channels=4")
+    assert done.out.splitlines()[-1].endswith(f" --model_dir=runs/{data_dir.name} --channels=4")
+
+
 def test_train(data_dir, tmp_path):
     flags = [*TINY, f"--data_dir={data_dir}", f"--model_dir={tmp_path}", "--steps=1"]
     done = run_tool("train", *flags, "--backbone=mobilenet", "--jitter=0.4", "--channels=4")

@@ -75,7 +75,14 @@ def test_the_table_lists_what_is_published(tmp_path):
 @pytest.mark.parametrize("words", [["configs"], ["train", "--list_configs"]])
 def test_the_table_is_printed(monkeypatch, words):
     monkeypatch.setattr(configs, "table", lambda: "the table")
-    assert run_tool(*words).out == "the table\n"
+    table, others = run_tool(*words).out.split("\n\n")
+    assert table == "the table"
+    # With those of the table, these are all names that --flagfile takes.
+    assert others == (
+        "other flagfiles: camvid_ablation, camvid_small, camvid_small_crf, "
+        "camvid_vgg16_large_fov, demo, demo_crf, msrc21_vgg16_large_fov, synthetic_classifier, "
+        "synthetic_em_adapt, synthetic_mil\n"
+    )
 
 
 def test_a_flagfile_is_printed_by_name():

@@ -7,8 +7,20 @@ import pytest
 from deeplab_tf.commands.outputs import command_line, print_next, print_written, training_flags
 
 
+@pytest.fixture
+def programs(monkeypatch, tmp_path):
+    """A folder on the PATH with `python`, which runs this process, and `deeplab-tf`."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("python", "deeplab-tf"):
+        (folder / name).touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr("sys.executable", str(folder / "python3"))
+    return folder
+
+
 def test_the_next_command_is_what_the_shell_takes(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["/usr/bin/deeplab-tf", "train"])
+    monkeypatch.setattr("sys.argv", ["commands/__main__.py", "train"])
     print_next("search-crf", "--model=my run's", "--limit=3")
     line = capsys.readouterr().out
     words = shlex.split(line.removeprefix("next: "))
@@ -20,13 +32,29 @@ def test_the_next_command_is_what_the_shell_takes(monkeypatch, capsys):
     [
         ("tools/train.py", "python tools/search_crf.py --model=m"),
         ("/repo/tools/train.py", "python /repo/tools/search_crf.py --model=m"),
-        ("/usr/bin/deeplab-tf", "deeplab-tf search-crf --model=m"),
+        ("BIN/deeplab-tf", "deeplab-tf search-crf --model=m"),
         ("commands/__main__.py", "deeplab-tf search-crf --model=m"),
     ],
 )
-def test_it_has_the_form_of_the_command_before(monkeypatch, started_as, begins):
-    monkeypatch.setattr("sys.argv", [started_as])
+def test_it_has_the_form_of_the_command_before(monkeypatch, programs, started_as, begins):
+    monkeypatch.setattr("sys.argv", [started_as.replace("BIN", str(programs))])
     assert command_line("search-crf", "--model=m") == begins
+
+
+@pytest.mark.parametrize("path", ["", "/nowhere", "OTHER"])
+def test_it_names_a_program_that_is_not_on_the_path(monkeypatch, programs, tmp_path, path):
+    # A virtual environment that is not activated; `python` on the PATH may be another one.
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "python").symlink_to(programs / "python")
+    (other / "deeplab-tf").symlink_to(programs / "deeplab-tf")
+    monkeypatch.setenv("PATH", path.replace("OTHER", str(other)))
+    monkeypatch.setattr("sys.argv", ["tools/train.py"])
+    assert command_line("evaluate") == f"{programs}/python3 tools/evaluate.py"
+    monkeypatch.chdir(tmp_path)
+    assert command_line("evaluate") == "bin/python3 tools/evaluate.py"
+    monkeypatch.setattr("sys.argv", ["bin/deeplab-tf"])
+    assert command_line("evaluate") == "bin/deeplab-tf evaluate"
 
 
 def test_written_files_are_named(capsys):

@@ -186,15 +186,21 @@ def test_damaged_images_leave_no_files(model_dir, photos, tmp_path):
         assert not out_dir.exists() or not list(out_dir.iterdir())
 
 
+def test_images_that_an_export_does_not_take_do_not_stop_the_others(model, photos, tmp_path):
+    export_saved_model(model, tmp_path / "served", LABELS, image_size=(41, 61))
+    done = predict(tmp_path / "served", tmp_path / "out", *photos)
+    assert done.status == 1 and f"left out: {photos[0]}: " in done.out
+    assert done.error.startswith(f"error: {photos[0]}: ") and "41" in done.error
+    assert (tmp_path / "out" / "two.v2.png").is_file()
+
+
 def test_damaged_images_do_not_stop_the_others(model_dir, photos, tmp_path):
     cut, gray_end = tmp_path / "cut.jpg", tmp_path / "gray_end.jpg"
     jpeg = photos[0].read_bytes()
     cut.write_bytes(jpeg[:600])
     gray_end.write_bytes(jpeg[: len(jpeg) * 3 // 4] + jpeg[-2:])  # what is missing would be gray
     done = predict(model_dir, tmp_path / "out", cut, photos[0], gray_end, photos[1])
-    assert done.error == (
-        f"error: 2 of 4 images cannot be read: {cut}, {gray_end}; the others are labeled"
-    )
+    assert done.error == f"error: 2 of 4 images were left out: {cut}, {gray_end}"
     assert f"left out: {cut}: cannot be read as JPEG image (damaged" in done.out
     assert f"left out: {gray_end}: JPEG of 61x40 damaged or cut off; replace it" in done.out
     names = ["one.png", "one_overlay.png", "two.v2.png", "two.v2_overlay.png"]
