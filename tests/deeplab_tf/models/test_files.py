@@ -135,7 +135,7 @@ def test_layers_of_other_libraries(tmp_path, package):
     TheirLayer.__module__ = package
     save_tiny(tmp_path / "m.keras", TheirLayer())
     text = error_of(tmp_path / "m.keras")
-    assert "class 'TheirLayer' is not known" in text
+    assert "class 'TheirLayer' is unknown" in text
     if package == "their_layers":
         assert "import their_layers, which defines it" in text
     else:

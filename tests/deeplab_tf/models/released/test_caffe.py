@@ -346,7 +346,7 @@ def test_the_imagenet_resnet_is_a_start_and_nothing_else(tmp_path, short_resnet)
     refused(
         lambda: import_caffemodel(path, "resnet101", "plain"),
         f"{path}: pool1 is a maximum of 3x3, stride 2, pad 0 in the file but a maximum of 3x3, "
-        "stride 2, pad 1 in the authors' networks, so scores would differ; to start a training "
+        "stride 2, pad 1 in the authors' networks, so scores would differ; to start training "
         "from its weights, without the class layers, give drop_classes and num_classes",
     )
     done = import_caffemodel(path, "resnet101", "plain", num_classes=2, drop_classes=True)
