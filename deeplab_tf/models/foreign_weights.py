@@ -28,7 +28,7 @@ def describe_foreign(path, model, backbone):
       str, the end of a message.
     """
     path = Path(path)
-    stored = Counter(_stored_shapes(path))
+    stored = Counter(stored_shapes(path))
     wanted = Counter(tuple(weight.shape) for weight in model.weights)
     num_classes = model.output_shape[-1]
     if other := _other_classes(stored, wanted, num_classes):
@@ -103,8 +103,14 @@ def _other_classes(stored, wanted, num_classes):
     return None
 
 
-def _stored_shapes(path):
-    """The shapes of the weights in a `.h5` or `.keras` file."""
+def stored_shapes(path):
+    """The shapes of the weights in a `.h5` or `.keras` file, a list of tuples.
+
+    Without those of optimizers and the states of random generators.
+
+    Raises:
+      OSError: if the file is damaged.
+    """
     shapes = []
 
     def visit(name, item):

@@ -1,10 +1,10 @@
 """Weights for a new network: by name, from weight files of Keras, or from a trained network."""
 
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import keras
 import numpy as np
 
@@ -13,6 +13,7 @@ from deeplab_tf.models.backbones import find_backbone
 from deeplab_tf.models.channels import widen_kernel
 from deeplab_tf.models.fast.fuse import check_not_fused
 from deeplab_tf.models.files import find_model, load_model
+from deeplab_tf.models.foreign_weights import stored_shapes
 from deeplab_tf.models.walk import leaf_layers
 
 # First bytes of a file, by suffix.
@@ -203,11 +204,18 @@ def _check_file(path):
 
 
 def _read_h5(constructor, path):
-    count = _count_weights(path)
+    try:
+        stored = Counter(stored_shapes(path))
+    except OSError as error:
+        raise _unreadable(path, error) from error
     for include_top in (True, False):
-        network = constructor(weights=None, include_top=include_top)
-        if count > len(network.weights):  # Keras would silently leave the others out
+        # Only counts: with its classifier, VGG-16 takes half a gigabyte.
+        with keras.StatelessScope(initialize_variables=False):
+            network = constructor(weights=None, include_top=include_top)
+        # Of a file with more arrays Keras would silently leave the others out.
+        if stored != Counter(tuple(weight.shape) for weight in network.weights):
             continue
+        network = constructor(weights=None, include_top=include_top)
         try:
             load_strictly(network, path)
         except MISMATCHES:
@@ -218,19 +226,6 @@ def _read_h5(constructor, path):
             return _split(constructor, network)
         return BackboneWeights(network.get_weights())
     return BackboneWeights(whole=path)
-
-
-def _count_weights(path):
-    """How many arrays a weights file has, without the states of random generators."""
-    names = []
-    try:
-        with h5py.File(path) as file:
-            file.visititems(
-                lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
-            )
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    return sum("seed_generator" not in name and "optimizer" not in name for name in names)
 
 
 def _read_keras(constructor, path):

@@ -153,6 +153,7 @@ def test_multi_scale_features_see_all_channels():
     assert model.get_layer("msf_image_conv1").kernel.shape == (3, 3, 5, 128)
 
 
+@pytest.mark.slow  # half a gigabyte of weights
 def test_fcn_of_color_and_hha(image):
     model = deeplab_tf.build_fcn(stride=32, num_classes=2, weights=None, input_shape=(65, 33, 6))
     assert model.input_shape == (None, 65, 33, 6) and model.output_shape == (None, 65, 33, 2)
