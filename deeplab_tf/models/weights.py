@@ -20,6 +20,7 @@ from deeplab_tf.models.walk import leaf_layers
 _SIGNATURES = {".h5": b"\x89HDF\r\n\x1a\n", ".keras": b"PK\x03\x04"}
 # Of ImageNet's red, green and blue at 0..1.
 _STANDARD_DEVIATIONS = (0.229, 0.224, 0.225)
+_IMAGENET_CLASSES = 1000  # the length of a classifier's bias
 MISMATCHES = (ValueError, KeyError, UserWarning)  # how Keras reports another network's file
 
 
@@ -209,13 +210,11 @@ def _read_h5(constructor, path):
     except OSError as error:
         raise _unreadable(path, error) from error
     for include_top in (True, False):
-        # Only counts: with its classifier, VGG-16 takes half a gigabyte.
-        with keras.StatelessScope(initialize_variables=False):
-            network = constructor(weights=None, include_top=include_top)
-        # Of a file with more arrays Keras would silently leave the others out.
-        if stored != Counter(tuple(weight.shape) for weight in network.weights):
-            continue
+        if include_top and (_IMAGENET_CLASSES,) not in stored:
+            continue  # VGG-16 with its classifier takes half a gigabyte
         network = constructor(weights=None, include_top=include_top)
+        if stored.total() > len(network.weights):  # Keras would silently leave the others out
+            continue
         try:
             load_strictly(network, path)
         except MISMATCHES:
@@ -238,7 +237,7 @@ def _read_keras(constructor, path):
     shapes = [w.shape for w in saved.weights]
     if shapes == expected:
         return BackboneWeights(saved.get_weights())
-    if saved.output_shape[1:] == (1000,) and shapes[: len(expected)] == expected:
+    if saved.output_shape[1:] == (_IMAGENET_CLASSES,) and shapes[: len(expected)] == expected:
         return _split(constructor, saved)
     return BackboneWeights(whole=path)
 
