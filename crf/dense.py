@@ -144,11 +144,16 @@ def _refine_with_filter(
     build_filter, probabilities, images, params, weights=None, compatibility=None
 ):
     """Refine every image of the batch with TensorFlow operations."""
-    if not tf.executing_eagerly():
-        return _refine_each(build_filter, probabilities, images, params, weights, compatibility)
-    check_memory(inference_bytes(*probabilities.shape[1:]), "the lattices of an image")
-    if not _has_gpu():
-        return _refine_each(build_filter, probabilities, images, params, weights, compatibility)
+    if tf.executing_eagerly():
+        check_memory(inference_bytes(*probabilities.shape[1:]), "the lattices of an image")
+        if _has_gpu():
+            return _refine_on_gpu(
+                build_filter, probabilities, images, params, weights, compatibility
+            )
+    return _refine_each(build_filter, probabilities, images, params, weights, compatibility)
+
+
+def _refine_on_gpu(build_filter, probabilities, images, params, weights, compatibility):
     given = weights is not None, compatibility is not None
     run = _graph_of(build_filter, params, probabilities.shape[3], given)
     try:
