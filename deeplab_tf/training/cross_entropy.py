@@ -56,13 +56,8 @@ def cross_entropy_sum(labels, scores, class_weights=None):
       InputError: the label map and the score map have different sizes, there is only one class, or
         there is another number of weights.
     """
-    scores = tf.cast(scores, tf.float32)
-    labels = tf.cast(labels, tf.int32)
-    if not scores.shape[:-1].is_compatible_with(labels.shape):
-        raise InputError(
-            f"labels of shape {tuple(labels.shape)} do not fit scores of shape "
-            f"{tuple(scores.shape)}; give the output stride of the network"
-        )
+    labels, scores = tf.cast(labels, tf.int32), tf.cast(scores, tf.float32)
+    _check_shapes(labels, scores, "scores", "give the output stride of the network")
     valid = labels != VOID
     entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(
         labels=tf.where(valid, labels, 0), logits=scores
@@ -86,17 +81,21 @@ def log_likelihood_sum(labels, probabilities, class_weights=None):
     Raises:
       InputError: as for `cross_entropy_sum`.
     """
-    probabilities = tf.cast(probabilities, tf.float32)
-    labels = tf.cast(labels, tf.int32)
-    if not probabilities.shape[:-1].is_compatible_with(labels.shape):
-        raise InputError(
-            f"labels of shape {tuple(labels.shape)} do not fit probabilities of shape "
-            f"{tuple(probabilities.shape)}; both must have the size of the images"
-        )
+    labels, probabilities = tf.cast(labels, tf.int32), tf.cast(probabilities, tf.float32)
+    remedy = "both must have the size of the images"
+    _check_shapes(labels, probabilities, "probabilities", remedy)
     # Multiplied by a one-hot label: the gradient of tf.gather would not be deterministic.
     chosen = tf.one_hot(labels, tf.shape(probabilities)[-1]) * probabilities
     entropy = -tf.math.log(tf.maximum(tf.reduce_sum(chosen, axis=-1), _TINY))
     return _sum_and_count(entropy, labels, class_weights, probabilities.shape[-1])
+
+
+def _check_shapes(labels, values, name, remedy):
+    if not values.shape[:-1].is_compatible_with(labels.shape):
+        raise InputError(
+            f"labels of shape {tuple(labels.shape)} do not fit {name} of shape "
+            f"{tuple(values.shape)}; {remedy}"
+        )
 
 
 def _sum_and_count(entropy, labels, class_weights, num_classes):
