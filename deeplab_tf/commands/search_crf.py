@@ -106,7 +106,8 @@ def main(flags):
     model, _ = open_model(flags)
     num_classes = model.output_shape[-1]
     params = given_params(flags, num_classes)
-    pairs, out_dir = open_pairs(flags, num_classes, model.input_shape[-1]), Path(flags.out_dir)
+    pairs, num_listed = open_pairs(flags, num_classes, model.input_shape[-1])
+    out_dir = Path(flags.out_dir)
     tried, rounds = search_effort(flags, grid, len(pairs))
     settings = segment_settings(flags)
     # Everything that the probabilities depend on, except the images.
@@ -136,7 +137,7 @@ def main(flags):
             yield miou
 
     trials = coarse_to_fine(score, tried, params, rounds, record.scores)
-    write_results(flags, grid, trials, before, len(pairs))
+    write_results(flags, grid, trials, before, len(pairs), num_listed)
 
 
 def search_grid(flags):
@@ -163,6 +164,9 @@ def search_grid(flags):
 def open_pairs(flags, num_classes, channels):
     """Load the images and labels: all, or the first --limit of them, and warn if they are few.
 
+    Returns:
+      (list of (image, label), the number of images that the list names).
+
     Raises:
       InputError: if the data set has other classes.
     """
@@ -170,14 +174,14 @@ def open_pairs(flags, num_classes, channels):
     check_same_classes(flags, num_classes, label_set)
     if flags.limit and flags.limit > len(examples):
         print(f"--limit={flags.limit}: {flags.split} has {len(examples)} images; all are used")
-    examples = examples[: flags.limit]
-    pairs = [load_pair(example, num_classes, encoding, channels) for example in examples]
+    chosen = examples[: flags.limit]
+    pairs = [load_pair(example, num_classes, encoding, channels) for example in chosen]
     if len(pairs) < FEW_IMAGES:
         print(
             f"warning: the best of many points on {len(pairs)} images may fit only these images; "
             "the papers used 100. Compare it with the defaults on images of another list."
         )
-    return pairs
+    return pairs, len(examples)
 
 
 def search_effort(flags, grid, num_images):
@@ -191,7 +195,7 @@ def search_effort(flags, grid, num_images):
     return grid, rounds
 
 
-def write_results(flags, grid, trials, before, num_images):
+def write_results(flags, grid, trials, before, num_images, num_listed):
     """Write the flagfile and the picture, and print what was found."""
     out_dir, (params, after, _) = Path(flags.out_dir), best_trial(trials)
     change = f"{before:.4f} without the CRF, {after:.4f} with it ({after - before:+.4f})"
@@ -205,8 +209,7 @@ def write_results(flags, grid, trials, before, num_images):
         print(f"The best {name} is at an end of its grid; widen the grid with --grid_{name}=...")
     print_written(out_dir / FLAGFILE, out_dir / PICTURE, out_dir / "search.json")
     # The images of the search are left out of the score, unless they are all that there are.
-    examples, *_ = open_split(flags, flags.split)
-    skip = [f"--skip={num_images}"] if num_images < len(examples) else []
+    skip = [f"--skip={num_images}"] if num_images < num_listed else []
     same = not_remembered(flags, DATA_FLAGS + SETTING_FLAGS)
     found = f"--flagfile={out_dir / FLAGFILE}"
     print_next("evaluate", f"--model={flags.model}", *same, *skip, found)
