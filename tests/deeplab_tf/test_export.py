@@ -2,14 +2,12 @@
 
 import os
 import re
-import subprocess
-import sys
-import textwrap
 
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from fresh_process import run_python
 from planted import with_orientation
 from tensorflow.core.protobuf import saved_model_pb2
 from tiny_model import blocks, random_model
@@ -83,12 +81,7 @@ def served(model, folder, inputs):
     """The finished process that served the exports."""
     export_saved_model(model, folder / "plain", LABELS)
     export_saved_model(model, folder / "with_crf", LABELS, PARAMS)
-    program = textwrap.dedent(SERVER)
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done
+    return run_python(SERVER, folder)
 
 
 @pytest.fixture(scope="module")
@@ -142,15 +135,7 @@ def test_the_demo_is_loaded_without_warnings(tmp_path):
         model.signatures["uint8"](images=np.zeros((1, 40, 56, 3), np.uint8))
     """
     environment = {name: os.environ[name] for name in os.environ if not name.startswith("TF_")}
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_python(program, tmp_path, environment)
     assert "gradient" not in done.stderr, done.stderr
     assert not re.search("WARNING:(absl|tensorflow)", done.stderr), done.stderr
 

@@ -1,10 +1,9 @@
 """What `import deeplab_tf` alone gives."""
 
 import re
-import subprocess
-import sys
 
 import pytest
+from fresh_process import run_python
 
 import deeplab_tf
 
@@ -27,10 +26,7 @@ def test_the_docstring_names_the_modules():
 def test_its_modules_are_attributes():
     chains = [f"deeplab_tf.{module}.{name}" for module, name in USED.items()]
     code = f"import deeplab_tf; print(*[x.__name__ for x in ({', '.join(chains)})])"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.stdout.split() == list(USED.values()), done.stderr
+    assert run_python(code).stdout.split() == list(USED.values())
 
 
 def test_another_name_is_no_attribute():

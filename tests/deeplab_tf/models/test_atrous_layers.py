@@ -1,13 +1,12 @@
 """The dilated convolution against Keras's own, with and without oneDNN; pooling by hand."""
 
 import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from fresh_process import run_python
 
 from deeplab_tf.models import atrous_layers
 from deeplab_tf.models.atrous_layers import (
@@ -56,20 +55,18 @@ def test_keras_computes_it_if_the_native_gradient_is_missing(monkeypatch):
 
 def test_trains_without_onednn():
     """In its own process, because TensorFlow reads the setting only once."""
-    code = (
-        "import tensorflow as tf\n"
-        "from deeplab_tf.models.atrous_layers import AtrousConv2D, native_dilation_works\n"
-        "layer = AtrousConv2D(2, 3, dilation_rate=2, padding='same')\n"
-        "with tf.GradientTape() as tape:\n"
-        "    loss = tf.reduce_sum(layer(tf.ones((1, 9, 9, 3))))\n"
-        "gradient = tape.gradient(loss, layer.kernel.value)\n"
-        "print(native_dilation_works(), float(tf.reduce_sum(gradient)) > 0)\n"
-    )
+    program = """
+        import tensorflow as tf
+        from deeplab_tf.models.atrous_layers import AtrousConv2D, native_dilation_works
+        layer = AtrousConv2D(2, 3, dilation_rate=2, padding="same")
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(tf.ones((1, 9, 9, 3))))
+        gradient = tape.gradient(loss, layer.kernel.value)
+        print(native_dilation_works(), float(tf.reduce_sum(gradient)) > 0)
+    """
     environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": ""}
-    run = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
-    assert run.stdout.split() == ["False", "True"]
+    done = run_python(program, environment=environment)
+    assert done.stdout.split() == ["False", "True"]
 
 
 @pytest.mark.parametrize(

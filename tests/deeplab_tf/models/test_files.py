@@ -1,15 +1,13 @@
 """Finding and loading trained networks."""
 
 import re
-import subprocess
-import sys
-import textwrap
 import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from fresh_process import run_python
 from tiny_model import random_model
 
 import deeplab_tf
@@ -54,14 +52,7 @@ def test_another_process_needs_nothing_but_deeplab_tf(tmp_path):
         keras.models.load_model("m.keras")
         print(*keras.saving.get_custom_objects())
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_python(program, tmp_path)
     registered = re.compile(r'register_keras_serializable\(package="(\w+)"\)\s+class (\w+)')
     sources = [*(ROOT / "crf").rglob("*.py"), *(ROOT / "deeplab_tf/models").rglob("*.py")]
     found = {
