@@ -36,7 +36,7 @@ def void_objects(labels, absent, is_complete):
     values = sum_counts(inspection.values for _, inspection in labels)
     if set(values) == {0, VOID} and set(absent) - {0}:
         masks = [file for file, inspection in labels if VOID in inspection.values]
-        return [_void_object(masks, labels, "the only value other than 0", absent)]
+        return [_void_object(masks, labels, "is the only value other than 0", absent)]
     shown = [
         (file, inspection)
         for file, inspection in labels
@@ -48,17 +48,19 @@ def void_objects(labels, absent, is_complete):
         if set(inspection.values) == {0, VOID} and inspection.solid_void
     ]
     if len(alone) > SOLID_SHARE * len(shown) and set(absent) - {0}:
-        return [_void_object(alone, shown, "the only value other than 0", absent)]
+        return [_void_object(alone, shown, "is the only value other than 0", absent)]
     solid = [file for file, inspection in labels if inspection.solid_void]
     if is_complete and absent and len(solid) > HINT_SHARE * len(labels):
         is_proof = len(solid) > SOLID_SHARE * len(labels)
         severity = ERROR if is_proof else WARNING
-        return [_void_object(solid, labels, "filling areas", absent, severity)]
-    return [_void_object(alone, shown, "the only value other than 0", {}, WARNING)] if alone else []
+        return [_void_object(solid, labels, "fills areas", absent, severity)]
+    return (
+        [_void_object(alone, shown, "is the only value other than 0", {}, WARNING)] if alone else []
+    )
 
 
 def _void_object(files, labels, how, absent, severity=ERROR):
-    what = f"{VOID} (void, not learned) is {how} in {len(files)} of {len(labels)} labels"
+    what = f"{VOID} (void, not learned) {how} in {len(files)} of {len(labels)} labels"
     if absent:
         what += f", while no label has {some(map(repr, absent.values()), 3)}"
     remedy = f"if {VOID} is meant as a class, write that class's index instead, such as 1"
