@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# oneDNN's own allocator keeps whatever one test needed to the end of the process: gigabytes.
+os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Test processes side by side would fight for the processors with a thread for each of them.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
