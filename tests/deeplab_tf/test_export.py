@@ -125,6 +125,7 @@ def demo_network():
     return deeplab_tf.build_deeplab("mobilenetv3small", "large_fov", 4, weights=None)
 
 
+@pytest.mark.slow
 def test_the_demo_is_loaded_without_warnings(tmp_path):
     """Such as TensorFlow's about custom gradients, with its messages as a user sees them."""
     export_saved_model(demo_network(), tmp_path / "served", LABELS, PARAMS)

@@ -51,6 +51,7 @@ def test_check_names_a_training_with_as_many_channels(data_dir):
     assert done.out.splitlines()[-1].endswith(f" --model_dir=runs/{data_dir.name} --channels=4")
 
 
+@pytest.mark.slow
 def test_train(data_dir, tmp_path):
     flags = [*TINY, f"--data_dir={data_dir}", f"--model_dir={tmp_path}", "--steps=1"]
     done = run_tool("train", *flags, "--backbone=mobilenet", "--jitter=0.4", "--channels=4")

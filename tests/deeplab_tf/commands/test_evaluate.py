@@ -322,6 +322,7 @@ def evaluate_as_workers(*arguments):
         return [ended(process, seconds=300) for process in processes]
 
 
+@pytest.mark.slow
 def test_two_workers_find_what_one_does(model_dir, data_dir, tmp_path):
     """Of three images the chief has two, and the other worker one."""
     tool = [f"--model={model_dir}", f"--data_dir={data_dir}", *CRF]

@@ -272,6 +272,7 @@ def test_ctrl_c_before_the_first_step_is_status_0(tmp_path, data_dir, monkeypatc
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.slow
 def test_a_strategy_of_one_device_trains_as_none(tmp_path, data_dir, monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     flags = [*TINY, "--backbone=vgg16", "--fc_channels=8", "--crop_size=33", "--nodeterministic"]

@@ -46,7 +46,8 @@ def load(model_dir):
     return keras.saving.load_model(model_dir / "last.keras", safe_mode=True)
 
 
-@pytest.mark.parametrize("sizes", ["authors", pytest.param("own", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("sizes", ["authors", "own"])
 def test_three_scales_in_parts(data_dir, tmp_path, sizes):
     flags = ["--scales=1,0.75,0.5", f"--branch_labels={sizes}", "--accumulate=2"]
     done = train(data_dir, tmp_path / "m", *flags)
@@ -69,6 +70,7 @@ def test_weak_supervision(data_dir, tmp_path, flags):
     assert all(np.isfinite(weight).all() for weight in load(tmp_path / "m").get_weights())
 
 
+@pytest.mark.slow
 def test_class_weights(data_dir, tmp_path):
     done = train(data_dir, tmp_path / "m", "--class_weights=median_frequency", "--accumulate=2")
     assert done.status == 0, done.err
@@ -103,6 +105,7 @@ def test_start_from_a_network_of_other_classes(data_dir, tmp_path):
     assert np.abs(model.get_layer("fc8").get_weights()[1]).max() > 0  # the bias starts at zero
 
 
+@pytest.mark.slow
 def test_multi_scale_features_alone_are_trained(data_dir, tmp_path):
     options = {"weights": None, "fc_channels": 8, "pool_size": 3}
     start = build_deeplab("vgg16", "large_fov", len(CLASSES), **options)

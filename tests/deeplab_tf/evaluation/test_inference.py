@@ -119,7 +119,8 @@ def test_scales_equal_a_network_of_several_scales(size, settings):
     assert not np.allclose(predict_probabilities(model, image, **settings), expected, atol=1e-2)
 
 
-@pytest.mark.parametrize("pad_to", [pytest.param(None, marks=pytest.mark.slow), 257])
+@pytest.mark.slow
+@pytest.mark.parametrize("pad_to", [None, 257])
 def test_scales_equal_a_deeplab_of_several_scales(deeplab, pad_to):
     image = blocks(187, 250)
     (single,) = (layer for layer in deeplab.layers if isinstance(layer, keras.Model))

@@ -11,8 +11,9 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.models import to_atrous
 from deeplab_tf.models.atrous_layers import AtrousConv2D
 
-FAMILIES = ["VGG16", "ResNet50", "MobileNetV2", "EfficientNetB0", "ConvNeXtTiny"]
+FAMILIES = ["VGG16", "ResNet50", "MobileNetV2", "EfficientNetB0"]
 MORE_FAMILIES = [
+    "ConvNeXtTiny",
     "VGG19",
     "ResNet101",
     "DenseNet121",
