@@ -1,7 +1,48 @@
-"""Fully connected CRF with Gaussian edge potentials, independent of any network."""
+"""Fully connected CRF with Gaussian edge potentials, independent of any network.
 
-from crf.dense import ENGINES, dense_crf, warm_up
-from crf.layer import DenseCRF
+Importing it loads NumPy and numba only; `DenseCRF`, `dense_crf` and `ENGINES` load TensorFlow when
+they are first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
 from crf.params import NORMALIZATIONS, CRFParams
+from crf.single_image import refine, warm_up
 
-__all__ = ["ENGINES", "NORMALIZATIONS", "CRFParams", "DenseCRF", "dense_crf", "warm_up"]
+if TYPE_CHECKING:
+    from crf.dense import ENGINES, dense_crf
+    from crf.layer import DenseCRF
+
+__all__ = [
+    "ENGINES",
+    "NORMALIZATIONS",
+    "CRFParams",
+    "DenseCRF",
+    "dense_crf",
+    "refine",
+    "warm_up",
+]
+
+_WITH_TENSORFLOW = {"DenseCRF": "crf.layer", "ENGINES": "crf.dense", "dense_crf": "crf.dense"}
+
+
+def __getattr__(name):
+    if name not in _WITH_TENSORFLOW:
+        raise AttributeError(f"module 'crf' has no attribute {name!r}")
+    try:
+        value = getattr(importlib.import_module(_WITH_TENSORFLOW[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name.partition(".")[0] not in ("keras", "tensorflow"):
+            raise
+        raise ModuleNotFoundError(
+            f"crf.{name} needs {error.name}, which is not installed: pip install tensorflow; "
+            "crf.refine does without it",
+            name=error.name,
+        ) from None
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *_WITH_TENSORFLOW})
