@@ -7,6 +7,9 @@ they are first used.
 import importlib
 from typing import TYPE_CHECKING
 
+from crf.features import grid_features, image_features, image_kernels
+from crf.gaussian import Kernel
+from crf.inference import Inference, MeanField, infer
 from crf.params import NORMALIZATIONS, CRFParams
 from crf.single_image import refine, warm_up
 
@@ -19,7 +22,14 @@ __all__ = [
     "NORMALIZATIONS",
     "CRFParams",
     "DenseCRF",
+    "Inference",
+    "Kernel",
+    "MeanField",
     "dense_crf",
+    "grid_features",
+    "image_features",
+    "image_kernels",
+    "infer",
     "refine",
     "warm_up",
 ]
