@@ -19,9 +19,10 @@ class ExactUpdates:
       unary: (N, C) floating, the energies of each label alone.
       kernels: list of `crf.Kernel`.
       self_messages: whether a point's message to itself is kept.
+      num_threads: not used; NumPy has its own.
     """
 
-    def __init__(self, unary, kernels, self_messages=True):
+    def __init__(self, unary, kernels, self_messages=True, num_threads=None):
         self._unary = unary.astype(np.float64)
         self._kernels = [(ExactFilter(kernel, self_messages), kernel) for kernel in kernels]
 

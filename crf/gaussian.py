@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from crf.cpu.lattice import point_lattice
+from crf.cpu.self_messages import self_weights
+from crf.cpu.workspace import Workspace
 from crf.params import NORMALIZATIONS
 
 # The numba lattice numbers the orders of d + 1 coordinates in 64 bits.
@@ -40,6 +43,8 @@ class Kernel:
         or (d, d) symmetric P without negative eigenvalues for (f_i - f_j)ᵀ P (f_i - f_j). So
         learned kernels can be used as they are.
 
+    The kernel's lattice is kept with it, so a kernel that several models share is built once.
+
     Raises:
       ValueError: naming the argument that is wrong, and the remedy.
 
@@ -61,11 +66,24 @@ class Kernel:
                 + ", ".join(NORMALIZATIONS)
             )
         self.normalization = normalization
+        self._lattice = self._self_weights = None
 
     @property
     def num_points(self):
         """Number of points, N."""
         return len(self.features)
+
+    def lattice(self, team):
+        """The kernel's normalized lattice, built by a `ThreadTeam` when it is first needed."""
+        if self._lattice is None:
+            self._lattice = point_lattice(self.features, self.normalization, team, Workspace())
+        return self._lattice
+
+    def self_weights(self, team):
+        """float32 (N,): what each point gets back of its own value from the kernel's lattice."""
+        if self._self_weights is None:
+            self._self_weights = self_weights(self.lattice(team), self.normalization, team)
+        return self._self_weights
 
     def __repr__(self):
         points, d = self.features.shape

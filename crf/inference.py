@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from crf.checks import check_num_threads
+from crf.cpu.lattice_updates import LatticeUpdates
 from crf.exact_inference import ExactUpdates
 from crf.gaussian import Kernel
 
-_ENGINES = {"exact": ExactUpdates}
+_ENGINES = {"lattice": LatticeUpdates, "exact": ExactUpdates}
 
 
 class MeanField:
@@ -51,7 +52,7 @@ class MeanField:
         unary,
         kernels,
         *,
-        engine="exact",
+        engine="lattice",
         damping=0.0,
         self_messages=True,
         num_threads=None,
@@ -67,8 +68,8 @@ class MeanField:
         if not (isinstance(damping, (int, float)) and 0 <= damping < 1):
             raise ValueError(f"MeanField: damping must be from 0 to below 1, not {damping!r}")
         self._damping = float(damping)
-        check_num_threads(num_threads, "MeanField")
-        self._updates = _ENGINES[engine](unary, kernels, self_messages)
+        num_threads = check_num_threads(num_threads, "MeanField")
+        self._updates = _ENGINES[engine](unary, kernels, self_messages, num_threads)
         self._marginals = self._updates.initial()
 
     @property
