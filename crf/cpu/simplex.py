@@ -119,7 +119,6 @@ def simplex_kernel(d):
     axes = d + 1
     share = np.float32(1 / axes)
 
-    @kernel(error_model="numpy")
     def find_simplices(low, high, values, tables, lows, strides, corners, weights):
         """Number the corners of points low to high, and compute their barycentric weights.
 
@@ -221,7 +220,10 @@ def simplex_kernel(d):
                 corners[first + k] = slots[slot]
         return found[:num_found]
 
-    return find_simplices
+    # Numba names machine code, and its files in the cache, after the function and the types of its
+    # arguments. Processes may compile different d at the same time, so the name must tell them apart.
+    find_simplices.__name__ = find_simplices.__qualname__ = f"find_simplices_{d}"
+    return kernel(error_model="numpy")(find_simplices)
 
 
 @kernel
