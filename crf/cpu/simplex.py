@@ -221,7 +221,7 @@ def simplex_kernel(d):
         return found[:num_found]
 
     # Numba names machine code, and its files in the cache, after the function and the types of its
-    # arguments. Processes may compile different d at the same time, so the name must tell them apart.
+    # arguments. Processes may compile different d at once, so the name must tell them apart.
     find_simplices.__name__ = find_simplices.__qualname__ = f"find_simplices_{d}"
     return kernel(error_model="numpy")(find_simplices)
 
