@@ -6,22 +6,24 @@ import numpy as np
 import tensorflow as tf
 
 from crf.checks import (
-    check_compatibility,
     check_num_threads,
-    check_probabilities,
     check_prune_below,
-    check_types_and_shapes,
-    check_weights,
     refuse_bad_costs,
     refuse_bad_weights,
 )
 from crf.cpu.mean_field import numba_mean_field
 from crf.exact import ExactFilter
-from crf.image_checks import warn_of_zeros_and_ones
 from crf.lattice import lattice_filter
 from crf.mean_field import mean_field
 from crf.memory import check_memory, inference_bytes
 from crf.params import SIGMAS_TOO_SMALL, CRFParams
+from crf.tensor_checks import (
+    check_compatibility,
+    check_for_zeros_and_ones,
+    check_probabilities,
+    check_types_and_shapes,
+    check_weights,
+)
 
 # The Gaussian filters of the engines that consist of TensorFlow operations.
 _FILTERS = {"lattice": lattice_filter, "exact": ExactFilter}
@@ -91,7 +93,7 @@ def dense_crf(
     probabilities = check_probabilities(probabilities, images)
     # XLA cannot print a warning; the exact engine is the one that it can compile.
     if engine != "exact" or tf.executing_eagerly():
-        images = warn_of_zeros_and_ones(images)
+        images = check_for_zeros_and_ones(images)
     if engine == "numba":
         options = {"num_threads": num_threads, "prune_below": prune_below}
         return _refine_with_numba(probabilities, images, params, weights, compatibility, options)
@@ -129,15 +131,6 @@ def resolve_engine(engine, prune_below=0.0):
             f"dense_crf: engine {engine!r} cannot prune labels; use numba, or prune_below=0"
         )
     return engine
-
-
-def warm_up():
-    """Compile the numba engine, or load its cached machine code, before the first image."""
-    probabilities = np.broadcast_to(np.array([0.98, 0.01, 0.01], np.float32), (1, 2, 2, 3))
-    image = np.zeros((1, 2, 2, 3), np.uint8)
-    # There are different kernels for the Potts model, for a compatibility, and for pruning.
-    for options in ({}, {"compatibility": 1 - np.eye(3)}, {"prune_below": 0.1}):
-        dense_crf(probabilities, image, engine="numba", **options)
 
 
 def _refine_with_filter(

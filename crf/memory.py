@@ -32,7 +32,7 @@ def check_memory(size, what):
     available = available_memory()
     if available is not None and size > available:
         raise ValueError(
-            f"dense_crf: {what} take {size / 1e9:.1f} GB, but {available / 1e9:.1f} GB of memory "
+            f"crf: {what} take {size / 1e9:.1f} GB, but {available / 1e9:.1f} GB of memory "
             "are available; refine tiles of the image, or the image at a smaller size"
         )
 

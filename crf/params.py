@@ -13,7 +13,7 @@ MIN_PROBABILITY = 1e-5
 """Smaller probabilities are clamped to this value, which bounds the unary energy."""
 
 SIGMAS_TOO_SMALL = (
-    "dense_crf: the sigmas are too small for the lattice; choose larger sigmas "
+    "crf: the sigmas are too small for the lattice; choose larger sigmas "
     "(sigma_alpha and sigma_gamma are in pixels, sigma_beta in levels of 0 to 255)"
 )
 """Error of both lattice engines if there are too many vertices to number."""

@@ -32,15 +32,13 @@ from crf.params import MIN_PROBABILITY
 # does not notice a change of simd.py; a test compares this checksum.
 SIMD_CHECKSUM = "d7a63b9772fad52f"
 
-# Corners of a point's simplex in the lattice of the spatial kernel, of the bilateral kernel, and
-# of both together.
-SPATIAL_CORNERS, BILATERAL_CORNERS = 3, 6
-CORNERS = SPATIAL_CORNERS + BILATERAL_CORNERS
+# Corners of a point's simplices in the lattices of the spatial and of the bilateral kernel.
+CORNERS = 3 + 6
 
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 # A real call would count references to every array, which takes longer than the work on a point.
-_inlined = njit(inline="always")
+inlined = njit(inline="always")
 
 
 def probability_floor(num_labels):
@@ -144,8 +142,8 @@ def blur(low, high, members, starts, width, table):
             lane += LANES
 
 
-@_inlined
-def _slice(corners, weights, first, table, width, messages):
+@inlined
+def slice_point(corners, weights, first, num_corners, table, width, messages):
     """Set a point's messages to the weighted sum of its corners' rows.
 
     Returns the largest message, or 0 if all are negative.
@@ -153,6 +151,7 @@ def _slice(corners, weights, first, table, width, messages):
     Args:
       corners, weights: as for `update_points`.
       first: index of the point's first corner.
+      num_corners: number of its corners. If it is a constant, the compiler unrolls the loops.
       table: float32 (M width,), the blurred sums.
       width: length of a table row.
       messages: float32 (width,), receives the sums.
@@ -161,8 +160,7 @@ def _slice(corners, weights, first, table, width, messages):
     lane = 0
     while lane + 3 * LANES <= width:
         x, y, z = fill(_ZERO), fill(_ZERO), fill(_ZERO)
-        # The number of corners is a constant, so that the compiler unrolls the loop.
-        for corner in range(CORNERS):
+        for corner in range(num_corners):
             weight = fill(weights[first + corner])
             row = np.int64(corners[first + corner]) * width + lane
             x = multiply_add(weight, load(table, row), x)
@@ -175,7 +173,7 @@ def _slice(corners, weights, first, table, width, messages):
         lane += 3 * LANES
     while lane < width:
         x = fill(_ZERO)
-        for corner in range(CORNERS):
+        for corner in range(num_corners):
             row = np.int64(corners[first + corner]) * width + lane
             x = multiply_add(fill(weights[first + corner]), load(table, row), x)
         store(messages, lane, x)
@@ -184,7 +182,7 @@ def _slice(corners, weights, first, table, width, messages):
     return maximum_across(top)
 
 
-@_inlined
+@inlined
 def _apply_compatibility(messages, num_labels, label_effects, width, scratch):
     """Multiply the messages by the matrix of label effects, in place; return the largest."""
     scratch[:width] = _ZERO
@@ -197,7 +195,7 @@ def _apply_compatibility(messages, num_labels, label_effects, width, scratch):
     return messages[:num_labels].max()
 
 
-@_inlined
+@inlined
 def _update_marginals(point, messages, top, prior, floor, num_labels, marginals, scratch):
     """Set a point's marginals to the softmax of log(prior) + messages.
 
@@ -252,7 +250,7 @@ def update_points(
     width = len(floor)
     messages, scratch = np.empty(width, np.float32), np.empty(width, np.float32)
     for point in range(low, high):
-        top = _slice(corners, weights, CORNERS * point, table, width, messages)
+        top = slice_point(corners, weights, CORNERS * point, CORNERS, table, width, messages)
         if label_effects is not None:
             top = _apply_compatibility(messages, num_labels, label_effects, width, scratch)
         _update_marginals(point, messages, top, prior, floor, num_labels, marginals, scratch)

@@ -11,7 +11,7 @@ import numpy as np
 
 from crf.compile import kernel
 from crf.cpu.normalization import normalize_lattice
-from crf.cpu.simplex import lattice_geometry, simplex_kernel
+from crf.cpu.simplex import lattice_geometry, point_geometry, simplex_kernel
 from crf.cpu.workspace import Workspace
 from crf.threads import ThreadTeam
 
@@ -31,6 +31,7 @@ class Lattice(NamedTuple):
       chains: for each axis (members int32, starts int64): sequences of vertices that are
         neighbors along the axis. A vertex without neighbors along it is in no chain.
       height: factor that gives the filter the Gaussian's height of 1 at distance 0.
+      factors: float32 (N,), what `normalize_lattice` multiplied weights with; None for nothing.
     """
 
     corners: np.ndarray
@@ -40,6 +41,7 @@ class Lattice(NamedTuple):
     point_weights: np.ndarray
     chains: list
     height: float
+    factors: np.ndarray | None = None
 
     @property
     def num_vertices(self):
@@ -68,7 +70,7 @@ def bilateral_lattice(image, params, team, workspace):
       ValueError: if the sigmas are too small for vertices to be numbered in 63 bits.
     """
     sigmas = [params.sigma_alpha] * 2 + [params.sigma_beta] * 3
-    return _build(image, sigmas, params.normalization, team, workspace)
+    return _image_lattice(image, sigmas, params.normalization, team, workspace)
 
 
 def spatial_lattice(height, width, params, team):
@@ -96,7 +98,7 @@ def _kept_spatial(height, width, sigma, normalization, num_threads):
     no_channels = np.zeros((height, width, 0), np.uint8)
     with ThreadTeam(num_threads) as team:
         # A workspace of its own, because the lattice outlives the image.
-        return _build(no_channels, [sigma] * 2, normalization, team, Workspace())
+        return _image_lattice(no_channels, [sigma] * 2, normalization, team, Workspace())
 
 
 def empty_lattice(num_points, d):
@@ -109,19 +111,44 @@ def empty_lattice(num_points, d):
     return Lattice(*slicing, *splat, chains, 1.0)
 
 
-def _build(image, sigmas, normalization, team, workspace):
+def point_lattice(features, normalization, team, workspace):
+    """The normalized lattice of points with any features.
+
+    Args:
+      features: float32 (N, d), divided by the kernel's standard deviations.
+      normalization: as in `CRFParams`.
+      team: `ThreadTeam`.
+      workspace: `Workspace` for the lattice's arrays.
+
+    Returns:
+      `Lattice`.
+
+    Raises:
+      ValueError: if the features spread too far.
+    """
+    scaled, *keys = point_geometry(features)
+    source = scaled.reshape(-1), None, *keys
+    return _build(source, *features.shape, normalization, team, workspace)
+
+
+def _image_lattice(image, sigmas, normalization, team, workspace):
     """The lattice of the features x, y and the image's channels, each divided by its sigma."""
     height, width, channels = image.shape
-    num_corners = channels + 3
-    size = height * width * num_corners
+    counts = [width, height] + [256] * channels
+    (columns, rows, *levels), *keys = lattice_geometry(sigmas, counts)
+    levels = np.array(levels, np.float32).reshape(channels, 256)
+    source = np.array(image).reshape(-1), (columns, rows, levels), *keys
+    return _build(source, height * width, channels + 2, normalization, team, workspace)
+
+
+def _build(source, num_points, d, normalization, team, workspace):
+    """The lattice of N points; `source` has the arguments of `simplex_kernel` on features."""
+    num_corners = d + 1
+    size = num_points * num_corners
     corners = workspace.array("corners", size, np.int32)
     weights = workspace.array("weights", size, np.float32)
-    counts = [width, height] + [256] * channels
-    (columns, rows, *levels), lows, strides = lattice_geometry(sigmas, counts)
-    levels = np.array(levels, np.float32).reshape(channels, 256)
-    features = np.array(image).reshape(-1), columns, rows, levels, lows, strides
-    parts = team.split(height * width)
-    found = team.run(simplex_kernel(num_corners - 1), parts, *features, corners, weights)
+    parts = team.split(num_points)
+    found = team.run(simplex_kernel(d), parts, *source, corners, weights)
     keys, numbers = _number_vertices(found, team)
 
     # Each part of the points counts and lists its own entries, so that no two threads write to
@@ -139,11 +166,11 @@ def _build(image, sigmas, normalization, team, workspace):
     )
 
     # Along an axis all coordinates decrease by one, except the axis's own, which grows by d.
-    offsets = num_corners * strides - strides.sum()
+    strides = source[-1]
+    offsets = np.uint64(num_corners) * strides - strides.sum()
     chains = team.run_calls(_find_chains, [(keys, offset) for offset in offsets])
     lattice = Lattice(*slicing, starts, *splat, chains, 1 / (1 + 2.0 ** (1 - num_corners)))
-    normalize_lattice(lattice, normalization, team)
-    return lattice
+    return lattice._replace(factors=normalize_lattice(lattice, normalization, team))
 
 
 def _number_vertices(found, team):
@@ -236,14 +263,21 @@ def _list_points(low, high, num_corners, corners, weights, next_entry, points, p
 
 @kernel
 def _find_chains(keys, offset):
-    """The chains along one axis, as in `Lattice`; the next key is a key plus `offset`."""
+    """The chains along one axis, as in `Lattice`; the next key is a key plus `offset`, uint64.
+
+    Sums of hashed keys are meant modulo 2^64.
+    """
     num_vertices = len(keys)
     after = np.full(num_vertices, -1, np.int32)
     is_first = np.ones(num_vertices, np.bool_)
-    row = 0
-    # Keys and wanted keys both ascend, so one pass finds all neighbors.
+    row, last = 0, np.int64(np.uint64(keys[0]) + offset)
+    # Keys and wanted keys both ascend, so one pass finds all neighbors; a second one if the wanted
+    # keys wrap around.
     for vertex in range(num_vertices):
-        wanted = keys[vertex] + offset
+        wanted = np.int64(np.uint64(keys[vertex]) + offset)
+        if wanted < last:
+            row = 0
+        last = wanted
         while row < num_vertices and keys[row] < wanted:
             row += 1
         if row < num_vertices and keys[row] == wanted:

@@ -14,9 +14,13 @@ def normalize_lattice(lattice, normalization, team):
       lattice: `crf.cpu.lattice.Lattice`; its weights and point_weights are changed.
       normalization: as in `CRFParams`.
       team: `ThreadTeam`.
+
+    Returns:
+      float32 (N,): one over each point's row sum, or for "symmetric" over its root; None for
+      "none".
     """
     if normalization == "none":
-        return
+        return None
     num_corners, num_points = lattice.num_corners, len(lattice.corners) // lattice.num_corners
     table = np.empty(lattice.num_vertices, np.float32)
     vertices = team.split_evenly(lattice.starts)
@@ -32,6 +36,7 @@ def normalize_lattice(lattice, normalization, team):
     if normalization != "after":
         entries = team.split(len(lattice.points))
         team.run(_scale_point_weights, entries, lattice.points, lattice.point_weights, factors)
+    return factors
 
 
 @kernel

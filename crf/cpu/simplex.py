@@ -4,6 +4,7 @@ Notation of Adams, Baek and Davis 2010: a point with d features is elevated to d
 that sum to zero; it lies in a simplex of d + 1 vertices.
 """
 
+import hashlib
 from functools import lru_cache
 
 import numpy as np
@@ -14,8 +15,11 @@ from crf.params import SIGMAS_TOO_SMALL
 
 # Multiplicative hashing: the golden ratio as a fraction of 2^64.
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-# Largest range of one lattice coordinate; `lattice_geometry` says why.
+# Largest range of one lattice coordinate. Beyond it, float32 coordinates no longer sum to zero, and
+# ranks would be wrong.
 _LARGEST_EXTENT = 2**22
+# Keys below this number have room for their neighbors' keys in 63 bits.
+_EXACT_KEYS = 2**62
 
 
 def lattice_geometry(sigmas, counts):
@@ -28,26 +32,82 @@ def lattice_geometry(sigmas, counts):
     Returns:
       tables: for each feature float32 (count,), its values as `scaled_values` gives them.
       lows: int64 (d,), the smallest value of the first d coordinates of any vertex.
-      strides: int64 (d + 1,), factors of the coordinates in the key; the last one is 0.
+      strides: uint64 (d + 1,), factors of the coordinates in the key; the last one is 0.
 
     Raises:
       ValueError: if the features spread too far for vertices to be numbered in 63 bits.
     """
-    d = len(sigmas)
-    index, scales = np.arange(d), elevation_scales(d)
-    reach = np.append(scales.astype(np.float64) / sigmas * (np.asarray(counts) - 1), 0)
-    # Coordinate i is the sum of the scaled features from i on, minus i times the one before. A
-    # corner, or its neighbor, is at most 2 d away from the simplex's first vertex, which is at
-    # most another d away from the point.
-    highs = np.ceil(np.cumsum(reach[::-1])[::-1][:d]) + 3 * (d + 1)
-    lows = -np.ceil(index * np.append(0, reach[: d - 1])) - 3 * (d + 1)
-    sizes = highs - lows + 1
-    # Beyond this, float32 coordinates no longer sum to zero, and ranks would be wrong.
-    if not (np.prod(sizes) < 2.0**62 and np.max(sizes) < _LARGEST_EXTENT):
+    scales = elevation_scales(len(sigmas))
+    reach = scales.astype(np.float64) / sigmas * (np.asarray(counts) - 1)
+    lows, sizes = _coordinates(np.zeros_like(reach), reach)
+    if not (np.prod(sizes) < _EXACT_KEYS and np.max(sizes) < _LARGEST_EXTENT):
         raise ValueError(SIGMAS_TOO_SMALL)
-    strides = np.append(np.cumprod(np.append(1, sizes[:-1].astype(np.int64))), 0)
     tables = [scaled_values(*each) for each in zip(counts, sigmas, scales, strict=True)]
-    return tables, lows.astype(np.int64), strides
+    return tables, lows.astype(np.int64), _strides(sizes)
+
+
+def point_geometry(features):
+    """As `lattice_geometry`, for points with any features.
+
+    Features that spread too far for all vertices to be numbered get hashed keys: sums of the
+    coordinates times constants, modulo 2^64. Of ten million vertices, two have the same key with a
+    probability of 3e-6; they would be filtered as one.
+
+    Args:
+      features: float32 (N, d), divided by the standard deviations.
+
+    Returns:
+      scaled: float32 (N, d), the features times `elevation_scales`.
+      lows, strides: as `lattice_geometry` gives them.
+
+    Raises:
+      ValueError: if the features spread too far for coordinates in float32.
+    """
+    scaled = features * elevation_scales(features.shape[1])
+    least, most = scaled.min(axis=0), scaled.max(axis=0)
+    lows, sizes = _coordinates(least.astype(np.float64), most.astype(np.float64))
+    if not np.max(sizes) < _LARGEST_EXTENT:
+        spread = np.ptp(features, axis=0)
+        raise ValueError(
+            f"crf: the features spread too far for the lattice: feature {spread.argmax()} over "
+            f"{spread.max():.3g} standard deviations; choose larger standard deviations"
+        )
+    return scaled, lows.astype(np.int64), _strides(sizes)
+
+
+def _coordinates(least, most):
+    """Lowest value, and number of values, of the first d coordinates of any vertex.
+
+    Args:
+      least, most: float64 (d,), the range of each scaled feature.
+    """
+    index = np.arange(len(least))
+
+    def outermost(here, before):
+        # Coordinate i is the sum of the scaled features from i on, minus i times the one before.
+        return np.cumsum(here[::-1])[::-1] - index * np.append(0, before[:-1])
+
+    # A corner, or its neighbor, is at most 2 d away from the simplex's first vertex, which is at
+    # most another d away from the point.
+    margin = 3 * (len(least) + 1)
+    lows = np.floor(outermost(least, most)) - margin
+    return lows, np.ceil(outermost(most, least)) + margin - lows + 1
+
+
+def _strides(sizes):
+    """uint64 (d + 1,): factors of the coordinates in the key; the last one is 0.
+
+    If not all keys fit into 63 bits, some coordinates get hashed factors.
+    """
+    strides, product = [], 1
+    for axis, size in enumerate(sizes.tolist()):
+        if product * size < _EXACT_KEYS:
+            strides.append(product)
+            product *= int(size)
+        else:
+            digest = hashlib.sha256(f"axis {axis}".encode()).digest()
+            strides.append(int.from_bytes(digest[:8], "little") | 1)
+    return np.array([*strides, 0], np.uint64)
 
 
 @lru_cache
@@ -59,20 +119,20 @@ def simplex_kernel(d):
     axes = d + 1
     share = np.float32(1 / axes)
 
-    @kernel(error_model="numpy")
-    def find_simplices(low, high, image, columns, rows, levels, lows, strides, corners, weights):
+    def find_simplices(low, high, values, tables, lows, strides, corners, weights):
         """Number the corners of points low to high, and compute their barycentric weights.
 
         Numbers follow the order in which vertices first appear.
 
         Args:
           low, high: range of points.
-          image: uint8 (H W (d - 2),), the features after x and y.
-          columns, rows: float32 (W,) and (H,), the tables of x and of y.
-          levels: float32 (d - 2, 256), the tables of the features after x and y.
+          values: float32 (N d,), the scaled features; for the pixels of an image uint8
+            (H W (d - 2),), the features after x and y.
+          tables: None, or for an image the scaled values of x, float32 (W,), of y, (H,), and of
+            the features after them, (d - 2, 256).
           lows, strides: as `lattice_geometry` gives them.
-          corners: int32 (H W (d + 1),), receives the numbers.
-          weights: float32 (H W (d + 1),), receives the barycentric weights.
+          corners: int32 (N (d + 1),), receives the numbers.
+          weights: float32 (N (d + 1),), receives the barycentric weights.
 
         Returns:
           int64 keys of the vertices found, in order of their numbers.
@@ -86,19 +146,21 @@ def simplex_kernel(d):
         slots = np.full(4096, -1, np.int32)
         found = np.empty(2048, np.int64)
         num_found = 0
-        total, width = strides.sum(), len(columns)
+        total = strides.sum()
         last_key = np.int64(-1)
         last_order = np.int64(-1)
         for point in range(low, high):
             # Elevate the features to coordinates that sum to zero.
             later = np.float32(0)
             for i in range(d, 0, -1):
-                if i == 1:
-                    feature = columns[point % width]
+                if tables is None:
+                    feature = values[d * point + i - 1]
+                elif i == 1:
+                    feature = tables[0][point % len(tables[0])]
                 elif i == 2:
-                    feature = rows[point // width]
+                    feature = tables[1][point // len(tables[0])]
                 else:
-                    feature = levels[i - 3, image[(d - 2) * point + i - 3]]
+                    feature = tables[2][i - 3, values[(d - 2) * point + i - 3]]
                 offset[i] = later - np.float32(i) * feature
                 later += feature
             offset[0] = later
@@ -132,9 +194,11 @@ def simplex_kernel(d):
             weights[first] = 1 + ordered[d] - ordered[0]
             for k in range(1, axes):
                 weights[first + k] = ordered[d - k] - ordered[axes - k]
-            key = np.int64(0)
+            # Unsigned, because sums of hashed keys are meant modulo 2^64.
+            unsigned = np.uint64(0)
             for i in range(d):
-                key += (vertex[i] - lows[i]) * strides[i]
+                unsigned += np.uint64(vertex[i] - lows[i]) * strides[i]
+            key = np.int64(unsigned)
             # Neighboring points often lie in the same simplex.
             if key == last_key and order == last_order:
                 for k in range(axes):
@@ -146,7 +210,8 @@ def simplex_kernel(d):
             for k in range(axes):
                 if k:
                     # All coordinates increase by one, except one that decreases by d.
-                    key += total - axes * strides[axis_of[axes - k]]
+                    unsigned += total - np.uint64(axes) * strides[axis_of[axes - k]]
+                    key = np.int64(unsigned)
                 slot = _find(slots, found, key)
                 if slots[slot] < 0:
                     slots[slot] = num_found
@@ -155,7 +220,10 @@ def simplex_kernel(d):
                 corners[first + k] = slots[slot]
         return found[:num_found]
 
-    return find_simplices
+    # Numba names machine code, and its files in the cache, after the function and the types of its
+    # arguments. Processes may compile different d at once, so the name must tell them apart.
+    find_simplices.__name__ = find_simplices.__qualname__ = f"find_simplices_{d}"
+    return kernel(error_model="numpy")(find_simplices)
 
 
 @kernel

@@ -125,7 +125,7 @@ def test_numba_in_a_graph_checks_weights_and_compatibility_when_it_runs(weights,
 @pytest.mark.parametrize("engine", ["numba", "lattice"])
 def test_too_small_sigmas_raise(engine):
     data, params = scene(8, 9), CRFParams(sigma_beta=1e-4)
-    message = "^dense_crf: the sigmas are too small for the lattice; choose larger sigmas"
+    message = "^crf: the sigmas are too small for the lattice; choose larger sigmas"
     with pytest.raises(ValueError, match=message) as error:
         dense_crf(*data, params, engine)
     assert "\n" not in str(error.value)
@@ -138,7 +138,7 @@ def test_too_small_sigmas_raise(engine):
 def test_a_tiny_spatial_sigma_on_a_whole_image_raises(sigma_gamma):
     probabilities = np.full((1, 375, 500, 2), 0.5, np.float32)
     images, params = np.zeros((1, 375, 500, 3), np.uint8), CRFParams(w1=0, sigma_gamma=sigma_gamma)
-    with pytest.raises(ValueError, match=r"^dense_crf: the sigmas are too small") as error:
+    with pytest.raises(ValueError, match=r"^crf: the sigmas are too small") as error:
         dense_crf(probabilities, images, params, "lattice")
     assert "\n" not in str(error.value)
 
@@ -146,5 +146,5 @@ def test_a_tiny_spatial_sigma_on_a_whole_image_raises(sigma_gamma):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_too_little_memory_raises_before_anything_is_computed(engine, monkeypatch):
     monkeypatch.setattr("crf.memory.available_memory", lambda: 1000)
-    with pytest.raises(ValueError, match=r"dense_crf: .* of memory are available; refine tiles"):
+    with pytest.raises(ValueError, match=r"crf: .* of memory are available; refine tiles"):
         dense_crf(GOOD_P, GOOD_I, PARAMS, engine)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crf.cpu import kernels, mean_field, pruning, simd
+from crf.cpu import energy_kernels, kernels, pruning, simd
 from crf.cpu.simd import LANES
 
 # Rows of one, two, three and more vectors, full and not.
@@ -146,17 +146,6 @@ def test_large_messages_do_not_overflow():
     np.testing.assert_allclose(marginals, softmax(np.log(given) + messages), atol=1e-3)
 
 
-def test_join_corners_by_hand():
-    spatial = np.array([0, 1, 2, 2, 1, 0], np.int32), np.arange(6, dtype=np.float32)
-    bilateral = np.arange(12, dtype=np.int32), 10 + np.arange(12, dtype=np.float32)
-    corners, weights = np.full(18, -1, np.int32), np.full(18, np.nan, np.float32)
-    mean_field._join(0, 2, spatial, np.float32(2), bilateral, np.float32(3), 100, corners, weights)
-    assert corners[:9].tolist() == [0, 1, 2, 100, 101, 102, 103, 104, 105]
-    assert corners[9:].tolist() == [2, 1, 0, 106, 107, 108, 109, 110, 111]
-    assert weights[:9].tolist() == [0, 2, 4, 30, 33, 36, 39, 42, 45]
-    assert weights[9:].tolist() == [6, 8, 10, 48, 51, 54, 57, 60, 63]
-
-
 def test_largest_uses_only_its_part():
     given = np.array([[0.1, 0.9], [0.4, 0.6], [0.3, 0.7], [0.8, 0.2]], np.float32)
     top = pruning._largest(1, 3, read_only(given.ravel()), 2)
@@ -188,5 +177,5 @@ def test_pruned_labels_share_their_marginal_like_their_prior():
 
 def test_checksums_of_simd_are_current():
     checksum = hashlib.sha256(Path(simd.__file__).read_bytes()).hexdigest()
-    for module in (kernels, pruning):
+    for module in (kernels, pruning, energy_kernels):
         assert checksum[:16] == module.SIMD_CHECKSUM, f"put {checksum[:16]} into {module.__file__}"

@@ -1,0 +1,158 @@
+"""The fully connected CRF on one image: NumPy in and out, without TensorFlow."""
+
+import numpy as np
+
+from crf.checks import (
+    check_no_compatibility,
+    check_num_threads,
+    check_prune_below,
+    check_sums,
+    warn_of_one_label,
+)
+from crf.cpu.mean_field import numba_mean_field
+from crf.features import image_kernels
+from crf.image_checks import channel_remedy, type_remedy, warn_of_zeros_and_ones
+from crf.inference import infer
+from crf.params import MIN_PROBABILITY, CRFParams
+from crf.wording import ARRAYS
+
+# Machine epsilon of the 16-bit types; in wider types it is far below the tolerance.
+_EPSILONS = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
+
+
+def refine(
+    probabilities,
+    image,
+    params=None,
+    *,
+    num_threads=None,
+    prune_below=0.0,
+    self_messages=True,
+    tolerance=None,
+    damping=0.0,
+):
+    """Refine one image's class probabilities with the fully connected CRF of the DeepLab papers.
+
+    Needs only NumPy and numba. It computes the same as `dense_crf` with the numba engine.
+
+    Args:
+      probabilities: (H, W, C) floating array, not negative, summing to one over C.
+      image: (H, W, 3) uint8 array, RGB, 0 to 255; gray images with their channel repeated.
+      params: `CRFParams`; None uses the defaults.
+      num_threads: number of threads; None uses all processors.
+      prune_below: a label whose probability is below this at every pixel exchanges no messages,
+        which saves its share of the computing time; only for the Potts model. 0 prunes nothing.
+      self_messages, damping: as for `crf.MeanField`; for options other than the defaults
+        another engine runs, which is slower and cannot prune.
+      tolerance: as for `crf.infer`; the params' iterations are then the most that are made.
+
+    Returns:
+      (H, W, C) float32 that sums to one over C. The arguments stay as they are.
+
+    Raises:
+      ValueError: for wrong shapes or types, values that are not probabilities, a compatibility
+        for another number of labels, sigmas that are too small for the lattice, or too little
+        memory.
+
+    Example:
+      >>> refined = refine(probabilities, image, CRFParams(w1=4, sigma_beta=5))
+      >>> labels = refined.argmax(axis=-1)
+    """
+    params = CRFParams() if params is None else params
+    if not isinstance(params, CRFParams):
+        raise ValueError(f"refine: params must be a CRFParams, not {params!r}")
+    check_prune_below(prune_below, ARRAYS)
+    num_threads = check_num_threads(num_threads, ARRAYS.function)
+    probabilities, image = _checked(np.asarray(probabilities), np.asarray(image))
+    if params.compatibility is not None:
+        check_no_compatibility(prune_below, ARRAYS)
+        _check_labels(len(params.compatibility), probabilities.shape[-1])
+    if not self_messages or damping or tolerance is not None:
+        return _refine_with_kernels(
+            probabilities,
+            image,
+            params,
+            prune_below,
+            self_messages=self_messages,
+            tolerance=tolerance,
+            damping=damping,
+            num_threads=num_threads,
+        )
+    refined = np.empty(probabilities.shape, np.float32)
+    options = {"num_threads": num_threads, "prune_below": prune_below}
+    numba_mean_field(probabilities, image, params, refined, **options)
+    return refined
+
+
+def _refine_with_kernels(probabilities, image, params, prune_below, **options):
+    """Refine with the engine for kernels of any kind, which has more options."""
+    if prune_below:
+        raise ValueError(
+            "refine: labels cannot be pruned with self_messages=False, a tolerance or damping; "
+            "give prune_below=0"
+        )
+    unary = -np.log(np.maximum(probabilities, np.float32(MIN_PROBABILITY)))
+    return infer(unary, image_kernels(image, params), params.iterations, **options).marginals
+
+
+def warm_up():
+    """Compile the numba engine, or load its cached machine code, before the first image."""
+    probabilities = np.broadcast_to(np.array([0.98, 0.01, 0.01], np.float32), (2, 2, 3))
+    image = np.zeros((2, 2, 3), np.uint8)
+    # There are different kernels for the Potts model, for a compatibility, and for pruning.
+    refine(probabilities, image)
+    refine(probabilities, image, CRFParams(compatibility=1 - np.eye(3)))
+    refine(probabilities, image, prune_below=0.1)
+
+
+def _checked(probabilities, image):
+    """The probabilities as float32, and the image; ValueError for what `refine` refuses."""
+    _check_types_and_shapes(probabilities, image)
+    # The sum of a 16-bit softmax differs from one by more than one rounding error.
+    tolerance = max(1e-3, 4 * _EPSILONS.get(probabilities.dtype.name, 0))
+    probabilities = probabilities.astype(np.float32, copy=False)
+    check_sums(probabilities, tolerance, ARRAYS)
+    warn_of_one_label(probabilities.shape[-1], ARRAYS)
+    warn_of_zeros_and_ones(image, ARRAYS)
+    return probabilities, image
+
+
+def _check_types_and_shapes(probabilities, image):
+    if not is_floating(probabilities.dtype):
+        raise ValueError(f"refine: probabilities must be floating, not {probabilities.dtype}")
+    shapes = f"probabilities are {probabilities.shape} and image {image.shape}"
+    if probabilities.ndim == 4:
+        raise ValueError(f"refine: takes one image of a batch at a time, but {shapes}")
+    if probabilities.ndim != 3 or image.ndim not in (2, 3):
+        raise ValueError(f"refine: needs {ARRAYS.shapes}, but {shapes}")
+    if image.dtype != np.uint8:
+        is_number = image.dtype.kind in "fiub" or is_floating(image.dtype)
+        remedy = type_remedy(image if is_number else None, is_floating(image.dtype), ARRAYS)
+        raise ValueError(
+            f"refine: image must be uint8 RGB with values 0 to 255, not {image.dtype}: {remedy}"
+        )
+    if image.ndim == 2:
+        raise ValueError(
+            f"refine: image must have 3 channels, but {shapes}; for gray images, image[..., None] "
+            f"first{channel_remedy(1, ARRAYS).replace('; for gray images', '')}"
+        )
+    if image.shape[2] != 3:
+        remedy = channel_remedy(image.shape[2], ARRAYS)
+        raise ValueError(f"refine: image must have 3 channels, but {shapes}{remedy}")
+    if probabilities.shape[:2] != image.shape[:2]:
+        raise ValueError(f"refine: height and width must agree, but {shapes}")
+    if not probabilities.size:
+        raise ValueError(f"refine: the input is empty: {shapes}")
+
+
+def is_floating(dtype):
+    """Whether a NumPy type is floating; bfloat16 is not one of NumPy's own."""
+    return dtype.kind == "f" or dtype.name in _EPSILONS
+
+
+def _check_labels(given, num_labels):
+    if given != num_labels:
+        raise ValueError(
+            f"refine: the params' compatibility is for {given} labels, but there are {num_labels}; "
+            "give one row and one column for each label"
+        )
