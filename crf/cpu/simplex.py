@@ -119,7 +119,6 @@ def simplex_kernel(d):
     axes = d + 1
     share = np.float32(1 / axes)
 
-    @kernel(error_model="numpy")
     def find_simplices(low, high, values, tables, lows, strides, corners, weights):
         """Number the corners of points low to high, and compute their barycentric weights.
 
@@ -218,7 +217,10 @@ def simplex_kernel(d):
                 corners[first + k] = slots[slot]
         return found[:num_found]
 
-    return find_simplices
+    # Numba names machine code after the function. Under one name, what processes cached for
+    # different d would be mixed up in a process that loads both.
+    find_simplices.__qualname__ += f"_{d}"
+    return kernel(error_model="numpy")(find_simplices)
 
 
 @kernel
