@@ -12,6 +12,7 @@ from crf.gaussian import Kernel
 from crf.inference import Inference, MeanField, infer
 from crf.params import NORMALIZATIONS, CRFParams
 from crf.single_image import refine, warm_up
+from crf.unaries import unary_from_labels, unary_from_probabilities, unary_from_scribbles
 
 if TYPE_CHECKING:
     from crf.dense import ENGINES, dense_crf
@@ -31,6 +32,9 @@ __all__ = [
     "image_kernels",
     "infer",
     "refine",
+    "unary_from_labels",
+    "unary_from_probabilities",
+    "unary_from_scribbles",
     "warm_up",
 ]
 

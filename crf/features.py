@@ -98,7 +98,7 @@ def image_kernels(image, params=None):
       params: `CRFParams`; None uses the defaults. Its `iterations` are not used.
 
     Returns:
-      List of `Kernel`: the bilateral and the spatial one.
+      List of `Kernel`: the bilateral and the spatial one, without those of weight 0.
 
     Example:
       >>> infer(unary_from_probabilities(probabilities), image_kernels(image, params))
@@ -112,6 +112,7 @@ def image_kernels(image, params=None):
     return [
         Kernel(columns, weight * factor, params.normalization)
         for columns, weight in zip(features, (params.w1, params.w2), strict=True)
+        if weight
     ]
 
 

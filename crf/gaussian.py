@@ -2,10 +2,13 @@
 
 import numpy as np
 
+from crf.checks import check_num_threads
 from crf.cpu.lattice import point_lattice
+from crf.cpu.lattice_updates import filter_values
 from crf.cpu.self_messages import self_weights
 from crf.cpu.workspace import Workspace
 from crf.params import NORMALIZATIONS
+from crf.threads import ThreadTeam
 
 # The numba lattice numbers the orders of d + 1 coordinates in 64 bits.
 _MOST_FEATURES = 15
@@ -72,6 +75,35 @@ class Kernel:
     def num_points(self):
         """Number of points, N."""
         return len(self.features)
+
+    def filter(self, values, num_threads=None):
+        """The Gaussian filter: for each point the sum over all points j of k(i, j) values_j.
+
+        Args:
+          values: (N,) or (N, C) numbers.
+          num_threads: number of threads; None uses all processors.
+
+        Returns:
+          float32 of the values' shape, on the lattice, with the kernel's normalization. The
+          compatibility has no part in it.
+
+        Raises:
+          ValueError: for values of another size, or that are not finite.
+
+        Example:
+          >>> blurred = Kernel(grid_features((H, W), 3), normalization="after").filter(gray.ravel())
+        """
+        values = as_numbers(values, "Kernel.filter: values").astype(np.float32)
+        if values.ndim not in (1, 2) or len(values) != self.num_points or not values.size:
+            raise ValueError(
+                f"Kernel.filter: values must be ({self.num_points}, C), but are {values.shape}"
+            )
+        if not np.isfinite(values).all():
+            raise ValueError("Kernel.filter: values are NaN or infinite; check what computed them")
+        columns = np.ascontiguousarray(values.reshape(self.num_points, -1))
+        num_threads = check_num_threads(num_threads, "Kernel.filter")
+        with ThreadTeam(num_threads) as team:
+            return filter_values(self.lattice(team), columns, team).reshape(values.shape)
 
     def lattice(self, team):
         """The kernel's normalized lattice, built by a `ThreadTeam` when it is first needed."""

@@ -10,15 +10,27 @@ from crf.checks import (
     warn_of_one_label,
 )
 from crf.cpu.mean_field import numba_mean_field
+from crf.features import image_kernels
 from crf.image_checks import channel_remedy, type_remedy, warn_of_zeros_and_ones
-from crf.params import CRFParams
+from crf.inference import infer
+from crf.params import MIN_PROBABILITY, CRFParams
 from crf.wording import ARRAYS
 
 # Machine epsilon of the 16-bit types; in wider types it is far below the tolerance.
 _EPSILONS = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
-def refine(probabilities, image, params=None, *, num_threads=None, prune_below=0.0):
+def refine(
+    probabilities,
+    image,
+    params=None,
+    *,
+    num_threads=None,
+    prune_below=0.0,
+    self_messages=True,
+    tolerance=None,
+    damping=0.0,
+):
     """Refine one image's class probabilities with the fully connected CRF of the DeepLab papers.
 
     Needs only NumPy and numba. It computes the same as `dense_crf` with the numba engine.
@@ -30,6 +42,9 @@ def refine(probabilities, image, params=None, *, num_threads=None, prune_below=0
       num_threads: number of threads; None uses all processors.
       prune_below: a label whose probability is below this at every pixel exchanges no messages,
         which saves its share of the computing time; only for the Potts model. 0 prunes nothing.
+      self_messages, damping: as for `crf.MeanField`; for options other than the defaults
+        another engine runs, which is slower and cannot prune.
+      tolerance: as for `crf.infer`; the params' iterations are then the most that are made.
 
     Returns:
       (H, W, C) float32 that sums to one over C. The arguments stay as they are.
@@ -52,10 +67,32 @@ def refine(probabilities, image, params=None, *, num_threads=None, prune_below=0
     if params.compatibility is not None:
         check_no_compatibility(prune_below, ARRAYS)
         _check_labels(len(params.compatibility), probabilities.shape[-1])
+    if not self_messages or damping or tolerance is not None:
+        return _refine_with_kernels(
+            probabilities,
+            image,
+            params,
+            prune_below,
+            self_messages=self_messages,
+            tolerance=tolerance,
+            damping=damping,
+            num_threads=num_threads,
+        )
     refined = np.empty(probabilities.shape, np.float32)
     options = {"num_threads": num_threads, "prune_below": prune_below}
     numba_mean_field(probabilities, image, params, refined, **options)
     return refined
+
+
+def _refine_with_kernels(probabilities, image, params, prune_below, **options):
+    """Refine with the engine for kernels of any kind, which has more options."""
+    if prune_below:
+        raise ValueError(
+            "refine: labels cannot be pruned with self_messages=False, a tolerance or damping; "
+            "give prune_below=0"
+        )
+    unary = -np.log(np.maximum(probabilities, np.float32(MIN_PROBABILITY)))
+    return infer(unary, image_kernels(image, params), params.iterations, **options).marginals
 
 
 def warm_up():

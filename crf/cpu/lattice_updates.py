@@ -81,27 +81,25 @@ class LatticeUpdates:
         return team.run(kernel, points, groups, self._unary, self._num_labels, *rest)
 
 
-def filter_values(lattice, values, num_threads=None):
+def filter_values(lattice, values, team):
     """Run a lattice's filter once.
 
     Args:
       lattice: `crf.cpu.lattice.Lattice`.
-      values: (N, C) float32.
-      num_threads: number of threads; None uses all processors.
+      values: (N, C) float32, contiguous.
+      team: `ThreadTeam`.
 
     Returns:
       (N, C) float32.
     """
     num_points, num_labels = values.shape
-    width = -(-num_labels // LANES) * LANES
     flat, result = values.reshape(-1), np.empty(values.shape, np.float32)
-    with ThreadTeam(num_threads) as team:
-        joint = JointLattice([lattice], [1], width, team, Workspace())
-        for run, calls in joint.passes(flat, num_labels, num_labels, team):
-            team.run_calls(run, calls)
-        read = joint.corners, joint.weights, joint.num_corners, joint.table
-        points = team.split(num_points, PARTS)
-        team.run(read_points, points, *read, num_labels, result.reshape(-1))
+    width = -(-num_labels // LANES) * LANES
+    joint = JointLattice([lattice], [1], width, team, Workspace())
+    for run, calls in joint.passes(flat, num_labels, num_labels, team):
+        team.run_calls(run, calls)
+    read = joint.corners, joint.weights, joint.num_corners, joint.table
+    team.run(read_points, team.split(num_points, PARTS), *read, num_labels, result.reshape(-1))
     return result
 
 

@@ -6,7 +6,7 @@ from crf.cpu.joint import _join
 
 
 def test_join_corners_by_hand():
-    # Two points with three corners in the first lattice, six in the second, whose rows begin at 100.
+    # Two points with three corners in the first lattice, six in the second, with rows from 100 on.
     first = np.array([0, 1, 2, 2, 1, 0], np.int32), np.arange(6, dtype=np.float32)
     second = np.arange(12, dtype=np.int32), 10 + np.arange(12, dtype=np.float32)
     corners, weights = np.full(18, -1, np.int32), np.full(18, np.nan, np.float32)
