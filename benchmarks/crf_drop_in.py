@@ -4,8 +4,8 @@
 
 PATH is the Python of an environment with numpy and pydensecrf; with scipy and opencv-python for
 the examples. Prints three tables: random small cases of every kind (see drop_in_cases.py); with
---binding_source, pydensecrf's published examples, run with the import lines changed; and times of
-both on the same features, with all given threads.
+--binding_source, pydensecrf's published tests and examples, run with the import lines changed; and
+times of both on the same features, where this package uses all processors.
 """
 
 import sys
@@ -22,7 +22,7 @@ from tqdm import tqdm
 import crf.pydensecrf.densecrf as densecrf
 import crf.pydensecrf.utils as utils
 from benchmarks.drop_in_cases import KINDS, infer, measure, random_case
-from benchmarks.drop_in_examples import examples_of, run_example
+from benchmarks.drop_in_examples import examples_of, run_example, run_tests
 from benchmarks.worker import Worker
 
 FLAGS = flags.FLAGS
@@ -78,7 +78,9 @@ def compare_cases(binding, folder):
 
 def compare_examples(binding, folder):
     """Print how the published examples agree."""
-    print(f"\n{'published examples':30}{'variables'}")
+    report = run_tests(FLAGS.binding_source, folder, "crf.pydensecrf")
+    print(f"\n{'published tests':30}{report}")
+    print(f"{'published examples':30}variables")
     for name, example in examples_of(FLAGS.binding_source, folder).items():
         theirs = ask(binding, folder, example=example)
         ours = run_example(*example, "crf.pydensecrf")

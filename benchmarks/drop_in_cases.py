@@ -15,7 +15,7 @@ NORMALIZATIONS = ("NORMALIZE_SYMMETRIC", "NORMALIZE_AFTER", "NORMALIZE_BEFORE", 
 KERNELS = ("DIAG_KERNEL", "CONST_KERNEL", "FULL_KERNEL")
 
 
-def random_case(kind, seed, size=12):
+def random_case(kind, seed, size=12, labels=None):
     """A case of small random data.
 
     Args:
@@ -24,13 +24,14 @@ def random_case(kind, seed, size=12):
         "volume" (a 3-D grid), or "points" (random features without a grid).
       seed: of everything random.
       size: roughly the side of a square with as many points.
+      labels: number of labels C; None is 2 to 5.
 
     Returns:
       Dictionary of arrays with the keys "unary" float32 (C, N), "shape", "calls" (JSON), and those
       that the calls name.
     """
     rng = np.random.default_rng([KINDS.index(kind), seed])
-    labels = int(rng.integers(2, 6))
+    labels = labels or int(rng.integers(2, 6))
     if kind in ("rgb", "vector", "matrix"):
         shape = size + int(rng.integers(3)), size + int(rng.integers(4))
         case, calls = _image(rng, kind, labels, shape)
