@@ -10,8 +10,10 @@ from crf.cpu.workspace import Workspace
 from crf.params import NORMALIZATIONS
 from crf.threads import ThreadTeam
 
-# The numba lattice numbers the orders of d + 1 coordinates in 64 bits.
-_MOST_FEATURES = 15
+# The numba lattice numbers the orders of d + 1 coordinates in 63 bits.
+_MOST_FEATURES = 14
+# Features that begin further from zero than this are moved to zero.
+_FAR = 1000
 
 
 class Kernel:
@@ -29,7 +31,7 @@ class Kernel:
     Koltun 2011, equation 3, where the weight is part of M here).
 
     Args:
-      features: (N, d) numbers, already divided by the kernel's standard deviations, d at most 15;
+      features: (N, d) numbers, already divided by the kernel's standard deviations, d at most 14;
         or (..., d), such as (H, W, d), for N points in row-major order. `grid_features` and
         `image_features` make them. Computed in float32.
       compatibility: what labels cost next to each other, three ways:
@@ -60,6 +62,9 @@ class Kernel:
         features = _checked_features(features)
         if precision is not None:
             features = features @ _root(precision, features.shape[1])
+        # Distances do not change if all points move; far from zero, float32 would round them.
+        lowest = features.min(axis=0)
+        features = features - np.where(np.abs(lowest) > _FAR, lowest, 0)
         self.features = np.ascontiguousarray(features, np.float32)
         self.features.flags.writeable = False
         self.compatibility = _checked_compatibility(compatibility)
@@ -128,7 +133,7 @@ def as_numbers(given, what):
     """The argument as a float64 array; ValueError with `what` if it holds anything but numbers."""
     try:
         array = np.asarray(given)
-        if array.dtype.kind not in "cmMSU":  # what would be converted, but is no real number
+        if array.dtype.kind not in "cmMOSU":  # what would be converted, but is no real number
             return array.astype(np.float64)
     except (TypeError, ValueError):  # rows of different lengths
         raise ValueError(f"{what} must be an array of numbers") from None

@@ -167,7 +167,7 @@ def _build(source, num_points, d, normalization, team, workspace):
 
     # Along an axis all coordinates decrease by one, except the axis's own, which grows by d.
     strides = source[-1]
-    offsets = num_corners * strides - strides.sum()
+    offsets = np.uint64(num_corners) * strides - strides.sum()
     chains = team.run_calls(_find_chains, [(keys, offset) for offset in offsets])
     lattice = Lattice(*slicing, starts, *splat, chains, 1 / (1 + 2.0 ** (1 - num_corners)))
     return lattice._replace(factors=normalize_lattice(lattice, normalization, team))
@@ -263,18 +263,18 @@ def _list_points(low, high, num_corners, corners, weights, next_entry, points, p
 
 @kernel
 def _find_chains(keys, offset):
-    """The chains along one axis, as in `Lattice`; the next key is a key plus `offset`.
+    """The chains along one axis, as in `Lattice`; the next key is a key plus `offset`, uint64.
 
     Sums of hashed keys are meant modulo 2^64.
     """
     num_vertices = len(keys)
     after = np.full(num_vertices, -1, np.int32)
     is_first = np.ones(num_vertices, np.bool_)
-    row, last = 0, keys[0] + offset
+    row, last = 0, np.int64(np.uint64(keys[0]) + offset)
     # Keys and wanted keys both ascend, so one pass finds all neighbors; a second one if the wanted
     # keys wrap around.
     for vertex in range(num_vertices):
-        wanted = keys[vertex] + offset
+        wanted = np.int64(np.uint64(keys[vertex]) + offset)
         if wanted < last:
             row = 0
         last = wanted

@@ -32,7 +32,7 @@ def lattice_geometry(sigmas, counts):
     Returns:
       tables: for each feature float32 (count,), its values as `scaled_values` gives them.
       lows: int64 (d,), the smallest value of the first d coordinates of any vertex.
-      strides: int64 (d + 1,), factors of the coordinates in the key; the last one is 0.
+      strides: uint64 (d + 1,), factors of the coordinates in the key; the last one is 0.
 
     Raises:
       ValueError: if the features spread too far for vertices to be numbered in 63 bits.
@@ -95,7 +95,7 @@ def _coordinates(least, most):
 
 
 def _strides(sizes):
-    """int64 (d + 1,): factors of the coordinates in the key; the last one is 0.
+    """uint64 (d + 1,): factors of the coordinates in the key; the last one is 0.
 
     If not all keys fit into 63 bits, some coordinates get hashed factors.
     """
@@ -106,8 +106,8 @@ def _strides(sizes):
             product *= int(size)
         else:
             digest = hashlib.sha256(f"axis {axis}".encode()).digest()
-            strides.append(int.from_bytes(digest[:8], "little", signed=True) | 1)
-    return np.array([*strides, 0], np.int64)
+            strides.append(int.from_bytes(digest[:8], "little") | 1)
+    return np.array([*strides, 0], np.uint64)
 
 
 @lru_cache
@@ -194,9 +194,11 @@ def simplex_kernel(d):
             weights[first] = 1 + ordered[d] - ordered[0]
             for k in range(1, axes):
                 weights[first + k] = ordered[d - k] - ordered[axes - k]
-            key = np.int64(0)
+            # Unsigned, because sums of hashed keys are meant modulo 2^64.
+            unsigned = np.uint64(0)
             for i in range(d):
-                key += (vertex[i] - lows[i]) * strides[i]
+                unsigned += np.uint64(vertex[i] - lows[i]) * strides[i]
+            key = np.int64(unsigned)
             # Neighboring points often lie in the same simplex.
             if key == last_key and order == last_order:
                 for k in range(axes):
@@ -208,7 +210,8 @@ def simplex_kernel(d):
             for k in range(axes):
                 if k:
                     # All coordinates increase by one, except one that decreases by d.
-                    key += total - axes * strides[axis_of[axes - k]]
+                    unsigned += total - np.uint64(axes) * strides[axis_of[axes - k]]
+                    key = np.int64(unsigned)
                 slot = _find(slots, found, key)
                 if slots[slot] < 0:
                     slots[slot] = num_found

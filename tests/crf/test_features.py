@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crf import CRFParams, grid_features, image_features, image_kernels
+
+
+def test_a_grid_by_hand():
+    # Two rows of three points: x / 2, y / 4, row by row.
+    features = grid_features((2, 3), sigma=(4, 2))
+    assert features.tolist() == [[0, 0], [0.5, 0], [1, 0], [0, 0.25], [0.5, 0.25], [1, 0.25]]
+    assert features.dtype == np.float32
+
+
+def test_spacing_is_in_the_unit_of_sigma():
+    # Slices 2.5 mm apart, pixels 0.5 mm.
+    features = grid_features((2, 1, 2), sigma=5, spacing=(2.5, 0.5, 0.5))
+    np.testing.assert_allclose(features, [[0, 0, 0], [0.1, 0, 0], [0, 0, 0.5], [0.1, 0, 0.5]])
+
+
+def test_an_infinite_sigma_leaves_an_axis_out():
+    assert grid_features((2, 2), sigma=(np.inf, 1))[:, 1].tolist() == [0, 0, 0, 0]
+
+
+def test_an_image_by_hand():
+    image = np.array([[[10, 20], [30, 40]]], np.uint16)  # (1, 2, 2)
+    features = image_features(image, sigma_space=2, sigma_values=(10, 20))
+    np.testing.assert_allclose(features, [[0, 0, 1, 1], [0.5, 0, 3, 2]])
+
+
+@given(
+    shape=st.lists(st.integers(1, 4), min_size=1, max_size=4),
+    channels=st.integers(1, 5),
+    dtype=st.sampled_from([np.uint8, np.int16, np.float16, np.float32, np.float64, np.bool_]),
+    order=st.sampled_from(["C", "F"]),
+    axis=st.sampled_from(["first", "last"]),
+)
+def test_any_rank_type_and_order(shape, channels, dtype, order, axis):
+    rng = np.random.default_rng(0)
+    image = np.array(rng.integers(0, 2, (*shape, channels)), dtype, order=order)
+    features = image_features(image, 2.0, 0.5)
+    assert features.shape == (np.prod(shape), len(shape) + channels)
+    for position, row in zip(np.ndindex(*shape), features, strict=True):
+        np.testing.assert_allclose(row[: len(shape)], np.array(position[::-1]) / 2)
+        np.testing.assert_allclose(row[len(shape) :], image[position].astype(float) / 0.5)
+    moved = np.moveaxis(image, -1, 0 if axis == "first" else -1)
+    same = image_features(moved, 2.0, 0.5, channel_axis=0 if axis == "first" else -1)
+    np.testing.assert_array_equal(same, features)
+
+
+def test_no_channel_axis():
+    gray = np.float32([[1.5, 2.5]])
+    np.testing.assert_array_equal(
+        image_features(gray, 1, 1, channel_axis=None), image_features(gray[..., None], 1, 1)
+    )
+
+
+def test_the_kernels_of_the_papers():
+    image = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+    params = CRFParams(w1=4, sigma_alpha=2, sigma_beta=5, w2=3, sigma_gamma=10)
+    bilateral, spatial = image_kernels(image, params)
+    np.testing.assert_allclose(bilateral.features[5], [1, 0.5, 3, 3.2, 3.4])
+    np.testing.assert_allclose(spatial.features[5], [0.2, 0.1])
+    assert (bilateral.compatibility, spatial.compatibility) == (4, 3)
+    only, *none = image_kernels(image, CRFParams(w2=0, compatibility=[[0, 1], [2, 0]]))
+    assert not none and only.compatibility.tolist() == [[0, 4], [8, 0]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shape": ()}, "grid_features: shape must be the sizes along the grid's axes"),
+        ({"shape": (3, 0)}, "each at least 1"),
+        ({"shape": 5}, "shape must be"),
+        ({"sigma": 0}, "grid_features: sigma must be above 0, not 0"),
+        ({"sigma": (1, -1)}, "sigma must be above 0, not (1, -1)"),
+        ({"sigma": np.nan}, "sigma must be above 0"),
+        ({"sigma": (1, 2, 3)}, "a number, or one for each axis: 2, but its shape is (3,)"),
+        ({"sigma": None}, "sigma must be"),
+        ({"spacing": -1}, "grid_features: spacing must be above 0"),
+    ],
+)
+def test_bad_grids_are_one_line(options, message):
+    with pytest.raises(ValueError, match=r"^grid_features: ") as error:
+        grid_features(**{"shape": (2, 3), "sigma": 1, **options})
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image": np.ones(4)}, "leaves no axis for positions; for one without channels, give"),
+        ({"image": [[[np.nan]]]}, "holds NaN or infinite values"),
+        ({"image": [["a"]]}, "the image's values must be numbers"),
+        ({"sigma_values": (1, 2)}, "sigma_values must be a number, or one for each channel: 3"),
+        ({"sigma_values": 0}, "sigma_values must be above 0"),
+        ({"sigma_space": 0}, "image_features: sigma_space must be above 0"),
+        ({"spacing": 0}, "image_features: spacing must be above 0"),
+        ({"channel_axis": 3}, "an image of shape (2, 2, 3) has no channel_axis 3"),
+        ({"image": np.ones((0, 2, 3))}, "image_features: shape must be"),
+    ],
+)
+def test_bad_images_are_one_line(options, message):
+    defaults = {"image": np.ones((2, 2, 3)), "sigma_space": 1, "sigma_values": 1}
+    with pytest.raises(ValueError, match=r"^image_features: ") as error:
+        image_features(**{**defaults, **options})
+    assert message in str(error.value) and "\n" not in str(error.value)
