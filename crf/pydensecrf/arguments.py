@@ -1,6 +1,7 @@
 """Checks of what the drop-in is given: the types and shapes of pydensecrf, with the remedy."""
 
 import operator
+from numbers import Number
 
 import numpy as np
 
@@ -46,14 +47,6 @@ def as_array(values, name, dtype, shape):
     return values
 
 
-def as_finite(values, name, shape):
-    """The values as a float32 array like `as_array`; ValueError also for NaN and infinity."""
-    values = as_array(values, name, np.float32, shape)
-    if not np.isfinite(values).all():
-        raise ValueError(f"pydensecrf: {name} holds NaN or infinite values; check what computed it")
-    return values
-
-
 def as_count(value, name, least):
     """The value as an int; TypeError unless it is a whole number, ValueError below `least`."""
     try:
@@ -82,3 +75,34 @@ def as_deviations(values, name, count):
     if not ((given > 0) & np.isfinite(given)).all():
         raise ValueError(f"pydensecrf: {name} must be finite and above 0, not {values!r}")
     return np.broadcast_to(given.astype(np.float32), count)
+
+
+def as_compatibility(compat, nlabels):
+    """What `crf.Kernel` needs for pydensecrf's compatibility.
+
+    Args:
+      compat: a number, float32 (nlabels,) or float32 (nlabels, nlabels).
+      nlabels: number of labels.
+
+    Returns:
+      A float, a vector of rewards, which are the negative of pydensecrf's costs, or the matrix of
+      costs, symmetrized as there.
+
+    Raises:
+      TypeError: if `compat` is neither a number nor an array.
+      ValueError: for another type, shape or number of dimensions, NaN or infinity.
+    """
+    if isinstance(compat, Number):
+        if not np.isfinite(compat):
+            raise ValueError(f"pydensecrf: compat must be finite, not {compat!r}")
+        return float(compat)
+    dimensions = np.ndim(compat)
+    if dimensions not in (1, 2):
+        raise ValueError(
+            "pydensecrf: compat must be a number, (nlabels,) or (nlabels, nlabels), but has "
+            f"{dimensions} dimensions"
+        )
+    costs = as_array(compat, "compat", np.float32, (nlabels,) * dimensions)
+    if not np.isfinite(costs).all():
+        raise ValueError("pydensecrf: compat holds NaN or infinite values; check what computed it")
+    return -costs if dimensions == 1 else (costs + costs.T) / 2

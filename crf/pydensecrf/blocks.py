@@ -7,7 +7,7 @@ from crf.cpu.normalization import normalize_lattice
 from crf.cpu.workspace import Workspace
 from crf.gaussian import Kernel
 
-_BLOCK = 4
+BLOCK = 4
 
 
 class BlockKernel(Kernel):
@@ -20,7 +20,7 @@ class BlockKernel(Kernel):
 
     def lattice(self, team):
         """The kernel's normalized lattice, built by a `ThreadTeam` when it is first needed."""
-        missing = -self.num_points % _BLOCK
+        missing = -self.num_points % BLOCK
         if self._lattice is None and missing:
             self._lattice = self._filled_lattice(missing, team)
         return super().lattice(team)

@@ -4,14 +4,14 @@ Q are NumPy arrays (C, N) here: C labels, N points. docs/pydensecrf.md says what
 """
 
 from enum import IntEnum
-from numbers import Number
 
 import numpy as np
 
 from crf.checks import check_num_threads
 from crf.inference import MeanField
-from crf.pydensecrf.arguments import as_array, as_count, as_deviations, as_finite
+from crf.pydensecrf.arguments import as_array, as_compatibility, as_count, as_deviations
 from crf.pydensecrf.blocks import BlockKernel
+from crf.pydensecrf.image_kernels import ImageKernel, infer_image
 from crf.pydensecrf.unary import ConstUnary, LogisticUnary, Unary
 
 __all__ = [
@@ -79,8 +79,9 @@ class DenseCRF:
         self._nvar = as_count(nvar, "nvar", 1)
         self._nlabels = as_count(nlabels, "nlabels", 1)
         self._num_threads = check_num_threads(num_threads, "pydensecrf")
-        self._unary, self._kernels = None, []
-        self._mean_field = self._start = None
+        self._unary = self._mean_field = self._start = None
+        # The kernels as they were added, and as `MeanField` takes them.
+        self._kernels, self._built = [], []
 
     def setUnaryEnergy(self, u, f=None):
         """Set the unary energies: the negative log probabilities.
@@ -137,14 +138,15 @@ class DenseCRF:
           normalization: `NormalizationType`.
         """
         features = as_array(features, "features", np.float32, ("d", self._nvar))
-        self._add_kernel(features.T, compat, kernel, normalization)
+        self._add_kernel(BlockKernel, features.T, compat, kernel, normalization)
 
-    def _add_kernel(self, points, compat, kernel, normalization):
-        """Add a kernel over points (N, d)."""
+    def _add_kernel(self, make, *arguments):
+        """Add what `make` gives; the last three arguments are those of `addPairwiseEnergy`."""
+        *arguments, compat, kernel, normalization = arguments
         KernelType(kernel)
-        compatibility = _compatibility(compat, self._nlabels)
+        compatibility = as_compatibility(compat, self._nlabels)
         kind = _NORMALIZATIONS[NormalizationType(normalization)]
-        self._kernels.append(BlockKernel(points, compatibility, kind))
+        self._kernels.append(make(*arguments, compatibility, kind))
         self._mean_field = None
 
     def inference(self, niter):
@@ -156,8 +158,12 @@ class DenseCRF:
         Returns:
           float32 (C, N), the marginals Q: probabilities that sum to one over the labels.
         """
+        niter = as_count(niter, "niter", 0)
+        marginals = infer_image(self._energies(), self._kernels, niter, self._num_threads)
+        if marginals is not None:
+            return marginals.T
         mean_field = self._started()
-        for _ in range(as_count(niter, "niter", 0)):
+        for _ in range(niter):
             mean_field.step()
         return mean_field.marginals.T
 
@@ -202,13 +208,19 @@ class DenseCRF:
         """
         return self._started(Q).kl_divergence()
 
+    def _energies(self):
+        """The unary energies (N, C); zeros if none are set."""
+        if self._unary is None:
+            return np.zeros((self._nvar, self._nlabels), np.float32)
+        return self._unary
+
     def _started(self, marginals=None):
         """The `MeanField` of what is set, at marginals (C, N); None are those of the beginning."""
         if self._mean_field is None:
-            unary = self._unary
-            if unary is None:
-                unary = np.zeros((self._nvar, self._nlabels), np.float32)
-            self._mean_field = MeanField(unary, self._kernels, num_threads=self._num_threads)
+            for kernel in self._kernels[len(self._built) :]:
+                self._built.append(kernel.build() if isinstance(kernel, ImageKernel) else kernel)
+            threads = self._num_threads
+            self._mean_field = MeanField(self._energies(), self._built, num_threads=threads)
             self._start = self._mean_field.marginals
         if marginals is None:
             self._mean_field.marginals = self._start
@@ -248,7 +260,10 @@ class DenseCRF2D(DenseCRF):
           sxy: standard deviation in pixels, or one for x and one for y.
           compat, kernel, normalization: as for `addPairwiseEnergy`.
         """
-        self._add_kernel(self._positions(sxy), compat, kernel, normalization)
+        sxy = as_deviations(sxy, "sxy", 2)
+        self._add_kernel(
+            ImageKernel, (self._h, self._w), sxy, None, None, compat, kernel, normalization
+        )
 
     def addPairwiseBilateral(
         self, sxy, srgb, rgbim, compat, kernel=DIAG_KERNEL, normalization=NORMALIZE_SYMMETRIC
@@ -268,28 +283,7 @@ class DenseCRF2D(DenseCRF):
                 "addPairwiseEnergy"
             )
         image = as_array(rgbim, "rgbim", np.uint8, (self._h, self._w, 3))
-        colors = image.reshape(-1, 3).astype(np.float32) / as_deviations(srgb, "srgb", 3)
-        points = np.concatenate([self._positions(sxy), colors], axis=1)
-        self._add_kernel(points, compat, kernel, normalization)
-
-    def _positions(self, sxy):
-        """float32 (N, 2), x and y of all pixels, divided by their standard deviations."""
-        y, x = np.indices((self._h, self._w), np.float32)
-        return np.stack([x.ravel(), y.ravel()], axis=1) / as_deviations(sxy, "sxy", 2)
-
-
-def _compatibility(compat, nlabels):
-    """What `Kernel` needs for pydensecrf's compatibility."""
-    if isinstance(compat, Number):
-        if not np.isfinite(compat):
-            raise ValueError(f"pydensecrf: compat must be finite, not {compat!r}")
-        return float(compat)
-    dimensions = np.ndim(compat)
-    if dimensions not in (1, 2):
-        raise ValueError(
-            "pydensecrf: compat must be a number, (nlabels,) or (nlabels, nlabels), but has "
-            f"{dimensions} dimensions"
+        sigmas = as_deviations(sxy, "sxy", 2), as_deviations(srgb, "srgb", 3)
+        self._add_kernel(
+            ImageKernel, image.shape[:2], *sigmas, image.copy(), compat, kernel, normalization
         )
-    costs = as_finite(compat, "compat", (nlabels,) * dimensions)
-    # `Kernel` takes a vector of rewards, the negative of the costs.
-    return -costs if dimensions == 1 else (costs + costs.T) / 2
