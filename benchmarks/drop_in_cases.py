@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-KINDS = ("rgb", "vector", "matrix", "channels", "volume", "points")
+KINDS = ("rgb", "vector", "matrix", "channels", "volume", "points", "usual")
 NORMALIZATIONS = ("NORMALIZE_SYMMETRIC", "NORMALIZE_AFTER", "NORMALIZE_BEFORE", "NO_NORMALIZATION")
 KERNELS = ("DIAG_KERNEL", "CONST_KERNEL", "FULL_KERNEL")
 
@@ -21,7 +21,8 @@ def random_case(kind, seed, size=12, labels=None):
     Args:
       kind: "rgb" (an image, with a number as compatibility), "vector" or "matrix" (an image with
         such a compatibility), "channels" (an image of any number of channels with float values),
-        "volume" (a 3-D grid), or "points" (random features without a grid).
+        "volume" (a 3-D grid), "points" (random features without a grid), or "usual" (the DeepLab
+        papers' kernels, for which this package has a faster engine).
       seed: of everything random.
       size: roughly the side of a square with as many points.
       labels: number of labels C; None is 2 to 5.
@@ -35,6 +36,9 @@ def random_case(kind, seed, size=12, labels=None):
     if kind in ("rgb", "vector", "matrix"):
         shape = size + int(rng.integers(3)), size + int(rng.integers(4))
         case, calls = _image(rng, kind, labels, shape)
+    elif kind == "usual":
+        shape = size + int(rng.integers(3)), (size + int(rng.integers(4))) // 4 * 4
+        case, calls = _usual(rng, shape)
     elif kind == "channels":
         shape = size + int(rng.integers(3)), size + int(rng.integers(4))
         case, calls = _features(rng, shape, channels=int(rng.choice([1, 2, 4, 5])))
@@ -69,6 +73,22 @@ def _image(rng, kind, labels, shape):
     }
     calls = [("addPairwiseGaussian", gaussian), ("addPairwiseBilateral", bilateral)]
     return case, [_call(rng, name, **arguments) for name, arguments in calls]
+
+
+def _usual(rng, shape):
+    """Arrays and calls of a spatial and a bilateral kernel, x and y alike."""
+    case = {"image": (255 * _scene(rng, shape, 3)).astype(np.uint8)}
+    shared = {"normalization": str(rng.choice(NORMALIZATIONS[:3]))}
+    gaussian = {"sxy": round(float(rng.uniform(0.7, 3)), 2), "compat": _weight(rng)}
+    bilateral = {
+        "sxy": round(float(rng.uniform(2, 20)), 2),
+        "srgb": round(float(rng.uniform(5, 40)), 2),
+        "rgbim": "image",
+        "compat": _weight(rng),
+    }
+    calls = [("addPairwiseGaussian", gaussian), ("addPairwiseBilateral", bilateral)]
+    rng.shuffle(calls)
+    return case, [(name, arguments | shared) for name, arguments in calls]
 
 
 def _features(rng, shape, channels):
