@@ -26,7 +26,7 @@ class MeanField:
     Args:
       unary: (N, C) finite numbers, the energy of each label at each point: the negative logarithm
         of its probability, up to a constant for each point. Or (..., C), such as (H, W, C).
-      kernels: list of `Kernel` over the same N points; may be empty.
+      kernels: list of `Kernel` over the same N points, or a single one; may be empty.
       engine: "lattice" (compiled for the CPU; an approximation whose time grows with N) or "exact"
         (all pairs of points; its time grows with N², so for some thousand points at most).
       damping: how much of the marginals before an update remains: 0 is the update above, 0.5 the
@@ -182,7 +182,7 @@ def _checked_unary(given):
     """The unary energies as float32 (..., C) in C order."""
     try:
         unary = np.asarray(given)
-        wrong = unary.dtype.kind in "cmMSUb"
+        wrong = unary.dtype.kind in "bcmMOSU"
         unary = unary.astype(np.float32) if not wrong else unary
     except (TypeError, ValueError):
         raise ValueError("MeanField: unary must be an array of numbers") from None
@@ -203,7 +203,10 @@ def _checked_unary(given):
 
 def _checked_kernels(kernels, num_points, num_labels):
     """The kernels as a list; ValueError unless they fit the points and the labels."""
-    kernels = [kernels] if isinstance(kernels, Kernel) else list(kernels)
+    if isinstance(kernels, Kernel):
+        kernels = [kernels]
+    if not isinstance(kernels, (list, tuple)):
+        raise ValueError(f"MeanField: kernels must be a list of Kernel, not {kernels!r}")
     for number, kernel in enumerate(kernels):
         if not isinstance(kernel, Kernel):
             raise ValueError(f"MeanField: kernels must be a list of Kernel, not of {kernel!r}")
@@ -218,7 +221,7 @@ def _checked_kernels(kernels, num_points, num_labels):
                 f"MeanField: the compatibility of kernel {number} is for {given[0]} labels, but "
                 f"the unary energies are for {num_labels}"
             )
-    return kernels
+    return list(kernels)
 
 
 def _check_count(iterations):

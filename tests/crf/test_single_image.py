@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from fresh_process import run_python
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import crf
-from crf import CRFParams, refine
+from crf import CRFParams, image_kernels, infer, refine, unary_from_probabilities
 
 PARAMS = CRFParams(sigma_alpha=20, sigma_beta=10, sigma_gamma=2, iterations=2)
 
@@ -53,6 +53,7 @@ def test_uses_the_defaults_and_a_compatibility():
     np.testing.assert_array_equal(refine(GOOD_P, GOOD_I, costs), wanted[0])
 
 
+@settings(max_examples=30)
 @given(
     height=st.integers(1, 6),
     width=st.integers(1, 6),
@@ -187,3 +188,28 @@ def test_importing_crf_loads_neither_tensorflow_nor_other_packages():
 def test_names_that_need_tensorflow_are_the_same_objects_from_both_places():
     assert crf.dense_crf is crf.dense.dense_crf and crf.DenseCRF is crf.layer.DenseCRF
     assert set(crf.__all__) <= set(dir(crf)) and all(hasattr(crf, name) for name in crf.__all__)
+
+
+def test_options_of_the_general_engine():
+    unary = unary_from_probabilities(GOOD_P)
+    for options in ({"self_messages": False}, {"damping": 0.5}):
+        wanted = infer(unary, image_kernels(GOOD_I, PARAMS), 2, **options).marginals
+        np.testing.assert_array_equal(refine(GOOD_P, GOOD_I, PARAMS, **options), wanted)
+        assert np.abs(wanted - refine(GOOD_P, GOOD_I, PARAMS)).max() > 1e-3
+        assert "give prune_below=0" in message_of(
+            GOOD_P, GOOD_I, PARAMS, prune_below=0.1, **options
+        )
+    many = CRFParams(sigma_alpha=20, sigma_beta=10, sigma_gamma=2, iterations=200)
+    converged = refine(GOOD_P, GOOD_I, many, tolerance=1e-7)
+    np.testing.assert_allclose(converged, refine(GOOD_P, GOOD_I, many), atol=1e-2)
+
+
+def test_an_unlike_pixel_without_messages_to_itself_keeps_its_probabilities():
+    image = np.zeros((3, 3, 3), np.uint8)
+    image[1, 1] = 255
+    params = CRFParams(w2=0, iterations=3)
+    probabilities = np.full((3, 3, 2), 0.5, np.float32)
+    probabilities[1, 1] = 0.3, 0.7
+    refined = refine(probabilities, image, params, self_messages=False)
+    np.testing.assert_allclose(refined[1, 1], [0.3, 0.7], atol=1e-5)
+    assert refine(probabilities, image, params)[1, 1, 1] > 0.9
