@@ -32,6 +32,7 @@ flags.DEFINE_string("binding_source", None, "pydensecrf's sources, for the examp
 flags.DEFINE_integer("cases", 20, "Random cases of each kind.", lower_bound=1)
 flags.DEFINE_integer("iterations", 5, "Mean field iterations.", lower_bound=0)
 flags.DEFINE_integer("size", 300, "Side of an image that is timed; 0 times nothing.")
+flags.DEFINE_integer("labels", 21, "Labels of the cases that are timed.", lower_bound=1)
 flags.DEFINE_integer("rounds", 3, "Times each case is timed; the best one counts.", lower_bound=1)
 flags.DEFINE_string("golden_dir", None, "Write small cases with the binding's results there.")
 
@@ -107,7 +108,8 @@ def compare_times(binding, folder):
     heads = f"{'points':>9}{'labels':>8}{'pydensecrf':>12}{'this':>10}{'ratio':>8}"
     print(f"\n{'seconds':10}{heads}")
     for kind in KINDS:
-        case, path = random_case(kind, 0, FLAGS.size), str(Path(folder) / "case.npz")
+        case = random_case(kind, 0, FLAGS.size, FLAGS.labels)
+        path = str(Path(folder) / "case.npz")
         np.savez(path, **case)
         theirs, ours = [], []
         measure(case, densecrf, utils, 1)  # compiles

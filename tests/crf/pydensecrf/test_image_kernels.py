@@ -106,3 +106,23 @@ def test_the_image_is_copied():
     wanted = model.inference(2)
     image[:] = 0
     np.testing.assert_array_equal(model.inference(2), wanted)
+
+
+@pytest.mark.parametrize("bilateral", [{}, {"sxy": (5, 4)}])
+def test_any_number_of_threads_gives_the_same_bits(bilateral):
+    unary, image = scene()
+    results = []
+    for threads in (1, 3):
+        model = dcrf.DenseCRF2D(WIDTH, HEIGHT, LABELS, num_threads=threads)
+        model.setUnaryEnergy(unary)
+        model.addPairwiseGaussian(sxy=2, compat=3)
+        model.addPairwiseBilateral(
+            **{"sxy": 5, "srgb": 20, "rgbim": image, "compat": 4} | bilateral
+        )
+        results.append(model.inference(4))
+    np.testing.assert_array_equal(*results)
+
+
+def test_number_of_threads_must_be_whole():
+    with pytest.raises(ValueError, match="num_threads must be a whole number of at least 1, not 0"):
+        dcrf.DenseCRF2D(WIDTH, HEIGHT, LABELS, num_threads=0)
