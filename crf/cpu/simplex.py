@@ -220,9 +220,9 @@ def simplex_kernel(d):
                 corners[first + k] = slots[slot]
         return found[:num_found]
 
-    # Numba names machine code after the function. Under one name, what processes cached for
-    # different d would be mixed up in a process that loads both.
-    find_simplices.__qualname__ += f"_{d}"
+    # Numba names machine code, and its files in the cache, after the function and the types of its
+    # arguments. Processes may compile different d at once, so the name must tell them apart.
+    find_simplices.__name__ = find_simplices.__qualname__ = f"find_simplices_{d}"
     return kernel(error_model="numpy")(find_simplices)
 
 

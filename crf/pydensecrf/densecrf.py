@@ -79,7 +79,7 @@ class DenseCRF:
         self._nvar = as_count(nvar, "nvar", 1)
         self._nlabels = as_count(nlabels, "nlabels", 1)
         self._num_threads = check_num_threads(num_threads, "pydensecrf")
-        self._unary = self._mean_field = self._start = None
+        self._unary = self._mean_field = None
         # The kernels as they were added, and as `MeanField` takes them.
         self._kernels, self._built = [], []
 
@@ -216,15 +216,13 @@ class DenseCRF:
 
     def _started(self, marginals=None):
         """The `MeanField` of what is set, at marginals (C, N); None are those of the beginning."""
-        if self._mean_field is None:
+        if marginals is None or self._mean_field is None:
+            # The kernels keep their lattices, so a new one costs little.
             for kernel in self._kernels[len(self._built) :]:
                 self._built.append(kernel.build() if isinstance(kernel, ImageKernel) else kernel)
             threads = self._num_threads
             self._mean_field = MeanField(self._energies(), self._built, num_threads=threads)
-            self._start = self._mean_field.marginals
-        if marginals is None:
-            self._mean_field.marginals = self._start
-        else:
+        if marginals is not None:
             wanted = self._nlabels, self._nvar
             self._mean_field.marginals = as_array(marginals, "Q", np.float32, wanted).T
         return self._mean_field

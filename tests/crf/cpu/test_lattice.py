@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from crf import NORMALIZATIONS, CRFParams
 from crf.cpu.lattice import bilateral_lattice, empty_lattice, spatial_lattice
-from crf.cpu.simplex import simplex_kernel
 from crf.cpu.workspace import Workspace
 from crf.lattice import lattice_filter
 from crf.mean_field import _normalized_filter, _pixel_features
@@ -250,9 +249,3 @@ def test_a_very_small_sigma_beta_still_works():
     # Points so far apart in color share almost no vertices.
     errors = np.abs(run_filter(lattice, values) - values)
     assert (errors > 1e-3).mean() < 0.01
-
-
-def test_the_machine_code_of_each_dimension_has_a_name_of_its_own():
-    # Otherwise code that two processes cached under one name would clash in a third one.
-    names = {simplex_kernel(d).py_func.__qualname__ for d in (1, 2, 12)}
-    assert len(names) == 3
