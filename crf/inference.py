@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -65,7 +66,7 @@ class MeanField:
             raise ValueError(
                 f"MeanField: unknown engine {engine!r}; available: " + ", ".join(_ENGINES)
             )
-        if not (isinstance(damping, (int, float)) and 0 <= damping < 1):
+        if not (isinstance(damping, Real) and 0 <= damping < 1):
             raise ValueError(f"MeanField: damping must be from 0 to below 1, not {damping!r}")
         self._damping = float(damping)
         num_threads = check_num_threads(num_threads, "MeanField")
@@ -232,7 +233,5 @@ def _check_count(iterations):
 
 
 def _check_tolerance(tolerance):
-    if tolerance is not None and not (
-        isinstance(tolerance, (int, float)) and 0 <= tolerance < math.inf
-    ):
+    if tolerance is not None and not (isinstance(tolerance, Real) and 0 <= tolerance < math.inf):
         raise ValueError(f"infer: tolerance must be a number of at least 0, not {tolerance!r}")

@@ -41,6 +41,8 @@ class LatticeUpdates:
                     diagonals = [kernel.self_weights(team) for kernel in kernels]
                     own = _own_weights(groups, factors, diagonals)
         self._groups = _as_arrays(groups, self._joint, own, width)
+        # The array whose values the table holds, filtered; None if it has changed since.
+        self._filtered = None
 
     def initial(self):
         """Marginals from the unary energies alone, (N, C) float32."""
@@ -59,7 +61,9 @@ class LatticeUpdates:
         with ThreadTeam(self._num_threads) as team:
             self._filter(marginals, team)
             rest = np.float32(damping), marginals.reshape(-1)
-            return sum(self._run(update_from_energies, self._groups, team, *rest))
+            change = sum(self._run(update_from_energies, self._groups, team, *rest))
+        self._filtered = None
+        return change
 
     def energy_terms(self, marginals):
         """`EnergyTerms` of marginals, (N, C) float32."""
@@ -69,12 +73,13 @@ class LatticeUpdates:
         return EnergyTerms(*(sum(parts) for parts in zip(*sums, strict=True)))
 
     def _filter(self, marginals, team):
-        """Filter the marginals into the table."""
-        if self._joint is None:
+        """Filter the marginals into the table, unless it holds them already."""
+        if self._joint is None or self._filtered is marginals:
             return
         flat, labels = marginals.reshape(-1), self._num_labels
         for run, calls in self._joint.passes(flat, labels, labels, team):
             team.run_calls(run, calls)
+        self._filtered = marginals
 
     def _run(self, kernel, groups, team, *rest):
         points = team.split(self._num_points, PARTS)

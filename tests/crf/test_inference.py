@@ -128,9 +128,12 @@ def test_steps_energies_and_marginals_of_a_model(engine):
     assert model.kl_divergence() == pytest.approx(model.free_energy() + terms.pairwise / 2)
     model.marginals[:] = 0  # a copy
     assert model.marginals.sum() == pytest.approx(6)
+    # Energies in between leave the steps as they are, also after marginals were set.
     model.marginals = start.reshape(6, 3)
+    assert model.free_energy() == pytest.approx(energies[0])
     model.step()
     np.testing.assert_array_equal(result.marginals, model.marginals)
+    assert model.free_energy() == pytest.approx(energies[1])
 
 
 @pytest.mark.parametrize("engine", ["lattice", "exact"])
