@@ -41,10 +41,10 @@ _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 inlined = njit(inline="always")
 
 
-def probability_floor(num_labels):
+def probability_floor(num_labels, least=MIN_PROBABILITY):
     """float32 (width,): the minimum that probabilities are clamped to; 0 in unused lanes."""
     floor = np.zeros(-(-num_labels // LANES) * LANES, np.float32)
-    floor[:num_labels] = MIN_PROBABILITY
+    floor[:num_labels] = least
     return floor
 
 

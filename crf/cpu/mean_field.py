@@ -17,6 +17,7 @@ from crf.cpu.lattice import bilateral_lattice, empty_lattice, spatial_lattice
 from crf.cpu.pruning import find_active_labels, merge_pruned, split_pruned
 from crf.cpu.workspace import borrowed_workspace
 from crf.memory import check_memory, inference_bytes
+from crf.params import MIN_PROBABILITY
 from crf.threads import ThreadTeam
 
 
@@ -52,6 +53,7 @@ def numba_mean_field(
     compatibility=None,
     num_threads=None,
     prune_below=0.0,
+    least=MIN_PROBABILITY,
 ):
     """Refine one image.
 
@@ -65,6 +67,7 @@ def numba_mean_field(
       num_threads: number of threads; None uses all processors.
       prune_below: labels whose probability is below this at every pixel exchange no messages;
         for the Potts model only.
+      least: smaller probabilities are clamped to this value, if no labels are pruned.
 
     Raises:
       ValueError: if the sigmas are too small for the lattice, or too little memory is available.
@@ -75,7 +78,7 @@ def numba_mean_field(
     with ThreadTeam(num_threads) as team, borrowed_workspace() as workspace:
         active = find_active_labels(prior, num_classes, prune_below, team)
         if len(active) == num_classes:
-            floor = probability_floor(num_classes)
+            floor = probability_floor(num_classes, least)
             state = State(prior, floor, num_classes, num_classes, flat_result)
             _run_updates(state, image, params, weights, compatibility, team, workspace)
             return

@@ -179,6 +179,8 @@ def test_importing_crf_loads_neither_tensorflow_nor_other_packages():
         import sys
         import crf
         import crf.search
+        import crf.pydensecrf.densecrf
+        import crf.pydensecrf.utils
         # numba imports SciPy where it is installed.
         heavy = {"tensorflow", "keras", "cv2", "PIL", "absl", "tqdm"}
         assert not heavy & set(sys.modules), heavy & set(sys.modules)
