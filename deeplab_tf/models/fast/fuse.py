@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.atrous_layers import AtrousConv2D
-from deeplab_tf.models.fast.convolution import fast_conv2d, is_supported
+from deeplab_tf.models.fast import convolution as plain
+from deeplab_tf.models.fast import depthwise
 from deeplab_tf.models.walk import leaf_layers
 
 _CONVOLUTIONS = (keras.layers.Conv2D, AtrousConv2D, keras.layers.DepthwiseConv2D)
@@ -22,8 +23,9 @@ def fuse(model):
     """Make a faster network that computes the same function, up to rounding.
 
     Batch normalization that is not being trained is folded into the convolution before it. On
-    CPUs, inference uses Winograd convolution for large 3x3 kernels, and training computes
-    the kernels' gradients by one matrix product per kernel element.
+    CPUs, inference uses Winograd convolution for large 3x3 kernels, training computes the kernels'
+    gradients by one matrix product per kernel element, and both use faster depthwise convolutions
+    where they are dilated or wider than 3 cells.
 
     Args:
       model: functional `keras.Model`; nested models are fused too.
@@ -185,11 +187,15 @@ class FusedConvolution(keras.layers.Layer):
         layer = self.convolution
         dtype = layer.compute_dtype
         x, kernel = tf.cast(inputs, dtype), tf.cast(kernel, dtype)
+        rate = layer.dilation_rate[0]
         if isinstance(layer, keras.layers.DepthwiseConv2D):
-            window = (layer.strides, layer.padding, layer.data_format, layer.dilation_rate)
-            y = keras.ops.depthwise_conv(x, kernel, *window)
-        elif is_supported(layer):
-            y = fast_conv2d(x, kernel, layer.dilation_rate[0], with_gradients=training)
+            if depthwise.is_supported(layer):
+                y = depthwise.fast_depthwise_conv2d(x, kernel, rate, layer.padding)
+            else:
+                window = (layer.strides, layer.padding, layer.data_format, layer.dilation_rate)
+                y = keras.ops.depthwise_conv(x, kernel, *window)
+        elif plain.is_supported(layer):
+            y = plain.fast_conv2d(x, kernel, rate, with_gradients=training)
         else:
             y = layer.convolution_op(x, kernel)
         if bias is not None:
