@@ -151,7 +151,7 @@ def test_a_fused_network(padding, multiplier):
     ):
         window = {**window, "padding": padding, "depth_multiplier": multiplier}
         x = keras.layers.DepthwiseConv2D(use_bias=False, **window)(x)
-        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
     model = keras.Model(images, x)
     rng = np.random.default_rng(3)
     model.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in model.get_weights()])
