@@ -15,6 +15,7 @@ from contextlib import nullcontext
 
 import torch
 from torch_networks import (
+    FROZEN,
     NETWORKS,
     count_parameters,
     cross_entropy,
@@ -44,7 +45,8 @@ def inference(network, job, layout):
 def training(network, job, layout):
     """A function that makes one training step, always on the same batch; bfloat16 by autocast."""
     network = network.to(memory_format=layout).train()
-    freeze_batch_norm(network)
+    if job["network"] in FROZEN:
+        freeze_batch_norm(network)
     optimizer = torch.optim.SGD(parameter_groups(network, RATE, DECAY), momentum=MOMENTUM)
     images = random_images(job).to(memory_format=layout)
     labels = torch.randint(NUM_CLASSES, (job["batch_size"], job["size"], job["size"]))

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.atrous_layers import AtrousConv2D
+from deeplab_tf.models.fast import batch_norm, depthwise
 from deeplab_tf.models.fast import convolution as plain
-from deeplab_tf.models.fast import depthwise
 from deeplab_tf.models.walk import leaf_layers
 
 _CONVOLUTIONS = (keras.layers.Conv2D, AtrousConv2D, keras.layers.DepthwiseConv2D)
@@ -25,7 +25,8 @@ def fuse(model):
     Batch normalization that is not being trained is folded into the convolution before it. On
     CPUs, inference uses Winograd convolution for large 3x3 kernels, training computes the kernels'
     gradients by one matrix product per kernel element, and both use faster depthwise convolutions
-    where they are dilated or wider than 3 cells.
+    where they are dilated or wider than 3 cells. Training normalizes a convolution's result by one
+    operation.
 
     Args:
       model: functional `keras.Model`; nested models are fused too.
@@ -135,6 +136,8 @@ class FusedConvolution(keras.layers.Layer):
             return self._convolve(inputs, *self._kernel_and_bias(), training)
         if training and self.normalization.trainable:
             outputs = self._convolve(inputs, *self._kernel_and_bias(), training)
+            if batch_norm.is_supported(self.normalization):
+                return batch_norm.train_batch_norm(self.normalization, outputs)
             return self.normalization(outputs, training=True)
         outputs = self._convolve(inputs, *self._folded_kernel_and_bias(), training)
         return tf.cast(outputs, self.normalization.compute_dtype)
