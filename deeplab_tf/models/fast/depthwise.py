@@ -35,7 +35,7 @@ def is_supported(layer):
     )
 
 
-def fast_depthwise_conv2d(x, kernel, rate=1, padding="same"):
+def fast_depthwise_conv2d(x, kernel, rate=1, padding="same", portable=False):
     """Compute `tf.nn.depthwise_conv2d` with stride 1, up to rounding.
 
     Args:
@@ -43,37 +43,39 @@ def fast_depthwise_conv2d(x, kernel, rate=1, padding="same"):
       kernel: (h, w, C, 1), h and w odd, of the same dtype.
       rate: dilation rate.
       padding: "same" or "valid".
+      portable: True leaves out grouped convolutions, which are very slow without oneDNN, for graphs
+        that may run on other machines.
 
     Returns:
       (B, H, W, C) of the same dtype; for "valid", (B, H - (h - 1) rate, W - (w - 1) rate, C).
     """
-    y = _convolution(rate)(x, kernel)
+    y = _convolution(rate, portable)(x, kernel)
     if padding == "valid":
         top, left = (size // 2 * rate for size in kernel.shape[:2])
         y = y[:, top : tf.shape(y)[1] - top, left : tf.shape(y)[2] - left]
     return y
 
 
-def _convolution(rate):
+def _convolution(rate, portable):
     """The convolution with padding "same", and its gradients."""
 
     @tf.custom_gradient
     def convolve(x, kernel):
         def gradients(upstream):
             # The adjoint of a window with odd sizes is the window turned by 180 degrees.
-            turned = tf.reverse(kernel, [0, 1])
-            return _convolve(upstream, turned, rate), _kernel_gradient(x, kernel, upstream, rate)
+            inputs = _convolve(upstream, tf.reverse(kernel, [0, 1]), rate, portable)
+            return inputs, _kernel_gradient(x, kernel, upstream, rate)
 
-        return _convolve(x, kernel, rate), gradients
+        return _convolve(x, kernel, rate, portable), gradients
 
     return convolve
 
 
-def _convolve(x, kernel, rate):
+def _convolve(x, kernel, rate, portable):
     height, width, channels, _ = kernel.shape
     if rate == 1:
         return tf.nn.depthwise_conv2d(x, kernel, _STRIDES, "SAME")
-    if width // 2 * rate <= _MOST_PADDING:
+    if width // 2 * rate <= _MOST_PADDING and not portable:
         grouped = tf.reshape(kernel, [height, width, 1, channels])
         return tf.nn.conv2d(x, grouped, 1, "SAME", dilations=rate)
     grid = _Grid(x, rate, gap=width // 2)

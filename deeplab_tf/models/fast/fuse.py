@@ -19,7 +19,7 @@ from deeplab_tf.models.walk import leaf_layers
 _CONVOLUTIONS = (keras.layers.Conv2D, AtrousConv2D, keras.layers.DepthwiseConv2D)
 
 
-def fuse(model):
+def fuse(model, portable=False):
     """Make a faster network that computes the same function, up to rounding.
 
     Batch normalization that is not being trained is folded into the convolution before it. On
@@ -30,6 +30,8 @@ def fuse(model):
 
     Args:
       model: functional `keras.Model`; nested models are fused too.
+      portable: whether graphs made from the result may run on machines of another kind; it then
+        leaves out what may be slow there.
 
     Returns:
       A functional keras.Model with the same inputs and outputs. It shares the
@@ -41,7 +43,7 @@ def fuse(model):
     """
     unfolded = set()  # ids of convolutions and normalizations that must not be folded
     while True:
-        fused = _Fuser(unfolded).fuse(model)
+        fused = _Fuser(unfolded, portable).fuse(model)
         repeated = set() if fused is model else _repeated_layers(fused)
         if not repeated:
             return fused
@@ -114,13 +116,15 @@ class FusedConvolution(keras.layers.Layer):
     Args:
       convolution: Conv2D, AtrousConv2D or DepthwiseConv2D, channels last.
       normalization: BatchNormalization over the last axis of its result, or None.
+      portable: see `fuse`.
     """
 
-    def __init__(self, convolution, normalization=None, **kwargs):
+    def __init__(self, convolution, normalization=None, portable=False, **kwargs):
         layers = [convolution] if normalization is None else [convolution, normalization]
         name = "_".join(layer.name for layer in layers)
         super().__init__(**{"name": name, **kwargs, **_NO_CASTS})
         self.convolution, self.normalization = convolution, normalization
+        self.portable = portable
         self.built = all(layer.built for layer in layers)
 
     def build(self, input_shape):
@@ -155,6 +159,7 @@ class FusedConvolution(keras.layers.Layer):
         return {
             **super().get_config(),
             **{key: keras.saving.serialize_keras_object(layer) for key, layer in layers.items()},
+            "portable": self.portable,
         }
 
     @classmethod
@@ -193,7 +198,7 @@ class FusedConvolution(keras.layers.Layer):
         rate = layer.dilation_rate[0]
         if isinstance(layer, keras.layers.DepthwiseConv2D):
             if depthwise.is_supported(layer):
-                y = depthwise.fast_depthwise_conv2d(x, kernel, rate, layer.padding)
+                y = depthwise.fast_depthwise_conv2d(x, kernel, rate, layer.padding, self.portable)
             else:
                 window = (layer.strides, layer.padding, layer.data_format, layer.dilation_rate)
                 y = keras.ops.depthwise_conv(x, kernel, *window)
@@ -213,8 +218,8 @@ _NO_CASTS = {"autocast": False, "dtype": "float32"}
 class _Fuser:
     """Replaces the layers of one network, and of the networks nested in it."""
 
-    def __init__(self, unfolded):
-        self._unfolded = unfolded
+    def __init__(self, unfolded, portable):
+        self._unfolded, self._portable = unfolded, portable
         self._replacements = {}  # id of an original layer, or of a pair -> what replaces it
         # id of a convolution's output -> (the output, kept alive so that no other tensor gets its
         # id; the layer; its input)
@@ -241,7 +246,7 @@ class _Fuser:
         if _is_functional(layer):
             return self.fuse(layer)
         if type(layer) in _CONVOLUTIONS and layer.data_format == "channels_last":
-            return FusedConvolution(layer)
+            return FusedConvolution(layer, portable=self._portable)
         return SharedLayer(layer)
 
     def _call(self, layer, *args, **kwargs):
@@ -250,7 +255,9 @@ class _Fuser:
             # The output of the convolution alone is then unused, so it drops out of the new model.
             key = id(convolution), id(layer)
             if key not in self._replacements:
-                self._replacements[key] = FusedConvolution(convolution.convolution, layer.layer)
+                self._replacements[key] = FusedConvolution(
+                    convolution.convolution, layer.layer, self._portable
+                )
             return self._replacements[key](inputs)
         outputs = layer(*args, **kwargs)
         if isinstance(layer, FusedConvolution):

@@ -81,6 +81,21 @@ def test_results_and_gradients(window, rate, size, padding):
         assert np.abs(a - b).max() < 1e-5 * np.abs(b).max()
 
 
+def test_portable_graphs_have_no_grouped_convolution():
+    images = keras.Input((None, None, 3))
+    model = keras.Model(images, keras.layers.DepthwiseConv2D(3, dilation_rate=2)(images))
+    graphs = [
+        tf.function(fuse(model, portable)).get_concrete_function(tf.zeros((1, 9, 8, 3))).graph
+        for portable in (False, True)
+    ]
+    kinds = [{operation.type for operation in graph.get_operations()} for graph in graphs]
+    assert ("Conv2D" in kinds[0]) == native_dilation_works()
+    assert "Conv2D" not in kinds[1] and "DepthwiseConv2dNative" in kinds[1]
+    x = tf.constant(np.random.default_rng(4).normal(size=(2, 12, 9, 3)), tf.float32)
+    expected = direct(x.numpy(), model.layers[1].kernel.numpy(), 2, "valid")
+    np.testing.assert_allclose(fuse(model, portable=True)(x), expected, atol=1e-5)
+
+
 def test_maps_of_unknown_size():
     """As in a network for images of any size."""
     rng = np.random.default_rng(1)
