@@ -8,6 +8,9 @@ many depthwise convolutions are dilated. A training step learns all weights and 
 batch normalization. Flags and turns are those of benchmarks/inference.py, --baseline included; the
 ratio is the peer's time divided by ours, so above 1 this package is faster. Multiplications are
 those of all convolutions, three times as many for a training step, in billions per second.
+
+On a machine that is busy with other work, --processor_time compares the seconds that the processor
+spends on one thread, whoever else has the processor in between.
 """
 
 import os
@@ -30,6 +33,8 @@ FLAGS.set_default("network", list(DEPTHWISE))
 FLAGS.set_default("batch_size", [4])
 FLAGS.set_default("precision", ["float32"])
 flags.DEFINE_multi_enum("task", ["inference", "train"], ["inference", "train"], "What to measure.")
+
+flags.DEFINE_bool("processor_time", False, "Count processor seconds of one thread.")
 
 SIZE = 241
 # Column -> width; PEER becomes the peer's name.
@@ -70,13 +75,14 @@ def main(_):
     """Print the table."""
     size = FLAGS.size or SIZE
     peer = networks.peer_name()
-    print(f"{size}x{size} pixels; G/s: billions of multiplications per second\n")
+    clock = "processor time of one thread" if FLAGS.processor_time else "time"
+    print(f"{clock}, {size}x{size} pixels; G/s: billions of multiplications per second\n")
     networks.print_row([column.replace("PEER", peer or "peer") for column in COLUMNS], COLUMNS)
     for network in FLAGS.network:
         parameters, operations = networks.count(network, size)
         for task, precision, batch_size in product(FLAGS.task, FLAGS.precision, FLAGS.batch_size):
-            job = networks.Job(network, task, size, batch_size, precision)
-            found, _ = networks.measure(job)
+            job = networks.Job(network, task, size, batch_size, precision, FLAGS.processor_time)
+            found, _ = networks.measure(job, with_rate=False)
             networks.check_parameters(job, parameters, found)
             networks.print_row(row(job, found, operations), COLUMNS)
     print("\nnumbers of parameters agree" if peer else "\nno --torch_python or --baseline given")

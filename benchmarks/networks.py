@@ -61,6 +61,7 @@ class Job:
       size: height and width of the images in pixels.
       batch_size: images in a batch.
       precision: "float32" or "bfloat16".
+      processor_time: whether to compute on one thread and count the processor's seconds.
     """
 
     network: str
@@ -68,6 +69,7 @@ class Job:
     size: int
     batch_size: int
     precision: str
+    processor_time: bool = False
 
 
 class Repetition(Worker):
@@ -120,7 +122,7 @@ def count(network, size):
     return count_parameters(model), float(operations)
 
 
-def measure(job):
+def measure(job, with_rate=True):
     """Seconds of every round, memory and layout by worker; and the rate of matrix products."""
     workers = {"ours": Repetition(sys.executable, "network_worker.py", job)}
     if FLAGS.baseline:
@@ -134,11 +136,12 @@ def measure(job):
         for name, worker in workers.items():
             time.sleep(SETTLE_SECONDS)
             found[name]["seconds"].append(worker.seconds())
-        rates.append(multiplications_rate())
+        if with_rate:
+            rates.append(multiplications_rate())
     for name, worker in workers.items():
         found[name]["megabytes"] = worker.megabytes()
         worker.close()
-    return found, statistics.median(rates)
+    return found, statistics.median(rates) if with_rate else None
 
 
 def check_parameters(job, parameters, found):
