@@ -3,7 +3,8 @@
 TensorFlow runs a dilated one through space-to-batch, and its kernel gradient is several times
 slower for windows wider than 3 cells than for others. Neither is needed:
 
-- TensorFlow's grouped convolution, with one channel in each group, takes a dilation rate.
+- TensorFlow's grouped convolution, with one channel in each group, takes a dilation rate. (The
+  operation DepthwiseConv2dNative takes one too, but its gradients ignore it.)
 - A dilated convolution is a plain one of the same numbers in another shape, see `_Grid`.
 - A wide kernel's gradient is put together from gradients of windows of 3 columns.
 """
@@ -52,7 +53,7 @@ def fast_depthwise_conv2d(x, kernel, rate=1, padding="same", portable=False):
     y = _convolution(rate, portable)(x, kernel)
     if padding == "valid":
         top, left = (size // 2 * rate for size in kernel.shape[:2])
-        y = y[:, top : tf.shape(y)[1] - top, left : tf.shape(y)[2] - left]
+        y = y[:, top : -top or None, left : -left or None]
     return y
 
 
