@@ -14,6 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # The folder of this script has a crf.py, which would be imported in place of the package.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -24,18 +25,30 @@ from deeplab_tf.training.losses import ScoreMapObjective
 from deeplab_tf.training.optimizer import LayerwiseSGD
 from deeplab_tf.training.step import TrainStep
 
-NUM_CLASSES, OUTPUT_STRIDE = 21, 8
-NETWORKS = {
-    "vgg16_large_fov": ("vgg16", "large_fov"),
-    "resnet101_aspp_l": ("resnet101", "aspp_l"),
+NUM_CLASSES = 21
+# Backbone, head, and output stride.
+PUBLISHED = {
+    "vgg16_large_fov": ("vgg16", "large_fov", 8),
+    "resnet101_aspp_l": ("resnet101", "aspp_l", 8),
 }
+DEPTHWISE = {
+    f"{backbone}_{stride}": (backbone, "large_fov", stride)
+    for backbone in ("mobilenetv2", "mobilenetv3small", "efficientnetlite0")
+    for stride in (8, 16)
+}
+NETWORKS = {**PUBLISHED, **DEPTHWISE}
 
 
 def build(name, input_shape=(None, None, 3)):
     """Build a network of `NETWORKS` with random weights."""
-    return build_deeplab(
-        *NETWORKS[name], NUM_CLASSES, OUTPUT_STRIDE, weights=None, input_shape=input_shape
-    )
+    backbone, head, stride = NETWORKS[name]
+    return build_deeplab(backbone, head, NUM_CLASSES, stride, weights=None, input_shape=input_shape)
+
+
+def count_parameters(network):
+    """Number of parameters, without those of the images' normalization, which peers lack."""
+    normalizations = [x for x in network.layers if isinstance(x, keras.layers.Normalization)]
+    return network.count_params() - sum(layer.count_params() for layer in normalizations)
 
 
 def build_for(job):
@@ -60,10 +73,11 @@ def inference(job):
 def training(job):
     """The network of a job, and a function that makes a training step, always on one batch."""
     network = build_for(job)
-    freeze_bn(network)
+    if job["network"] in PUBLISHED:
+        freeze_bn(network)
     optimizer = LayerwiseSGD(1e-3)
     optimizer.build(network.trainable_variables)
-    objective = ScoreMapObjective(OUTPUT_STRIDE)
+    objective = ScoreMapObjective(NETWORKS[job["network"]][2])
     step = TrainStep(network, optimizer, objective, tf.distribute.get_strategy())
     images = tf.constant(random_images(job))
     labels = np.random.default_rng(1).integers(NUM_CLASSES, size=images.shape[:3])
@@ -85,16 +99,20 @@ def write(message):
 def main():
     """Read the job, then answer requests until the input ends."""
     job = json.loads(sys.stdin.readline())
+    clock = time.process_time if job.get("processor_time") else time.perf_counter
+    if job.get("processor_time"):
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
     network, run = {"inference": inference, "train": training}[job["task"]](job)
     run()
     run()
-    write({"parameters": network.count_params(), "layout": "channels_last"})
+    write({"parameters": count_parameters(network), "layout": "channels_last"})
     for line in sys.stdin:
-        start, done = time.perf_counter(), 0
-        while not done or time.perf_counter() - start < json.loads(line):
+        start, done = clock(), 0
+        while not done or clock() - start < json.loads(line):
             run()
             done += 1
-        write((time.perf_counter() - start, done))
+        write((clock() - start, done))
     write({"megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024})
 
 

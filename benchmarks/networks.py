@@ -1,4 +1,4 @@
-"""Shared by train_step.py and inference.py: processes that take turns, and the table.
+"""Shared by train_step.py, inference.py and depthwise.py: processes that take turns, and the table.
 
 For each case there are two workers, which are processes with the same protocol: one runs this
 checkout, the other its peer, which is PyTorch or another checkout.
@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from benchmarks.network_worker import NETWORKS, build
+from benchmarks.network_worker import NETWORKS, PUBLISHED, build, count_parameters
 from benchmarks.worker import Worker
 
 FLAGS = flags.FLAGS
@@ -25,7 +25,7 @@ flags.DEFINE_string("torch_python", None, "Python of an environment with torch."
 flags.DEFINE_string("baseline", None, "Another checkout of this project to compare with instead.")
 flags.DEFINE_integer("rounds", 5, "Turns of each; the median counts.", lower_bound=1)
 flags.DEFINE_float("seconds", 5.0, "Minimum length of a turn.", lower_bound=0)
-flags.DEFINE_multi_enum("network", list(NETWORKS), list(NETWORKS), "Networks to measure.")
+flags.DEFINE_multi_enum("network", list(PUBLISHED), list(NETWORKS), "Networks to measure.")
 PRECISIONS = ["float32", "bfloat16"]
 flags.DEFINE_multi_enum("precision", PRECISIONS, PRECISIONS, "Precisions to measure.")
 flags.DEFINE_multi_integer("batch_size", [1, 4], "Batch sizes to measure.", lower_bound=1)
@@ -61,6 +61,7 @@ class Job:
       size: height and width of the images in pixels.
       batch_size: images in a batch.
       precision: "float32" or "bfloat16".
+      processor_time: whether to compute on one thread and count the processor's seconds.
     """
 
     network: str
@@ -68,6 +69,7 @@ class Job:
     size: int
     batch_size: int
     precision: str
+    processor_time: bool = False
 
 
 class Repetition(Worker):
@@ -117,10 +119,10 @@ def count(network, size):
     for layer in model.layers:
         if len(getattr(layer, "kernel", np.zeros(0)).shape) == 4:
             operations += 2 * np.prod(layer.output.shape[1:3]) * np.prod(layer.kernel.shape)
-    return model.count_params(), float(operations)
+    return count_parameters(model), float(operations)
 
 
-def measure(job):
+def measure(job, with_rate=True):
     """Seconds of every round, memory and layout by worker; and the rate of matrix products."""
     workers = {"ours": Repetition(sys.executable, "network_worker.py", job)}
     if FLAGS.baseline:
@@ -134,11 +136,12 @@ def measure(job):
         for name, worker in workers.items():
             time.sleep(SETTLE_SECONDS)
             found[name]["seconds"].append(worker.seconds())
-        rates.append(multiplications_rate())
+        if with_rate:
+            rates.append(multiplications_rate())
     for name, worker in workers.items():
         found[name]["megabytes"] = worker.megabytes()
         worker.close()
-    return found, statistics.median(rates)
+    return found, statistics.median(rates) if with_rate else None
 
 
 def check_parameters(job, parameters, found):
@@ -180,9 +183,9 @@ def peer_name():
     return "torch" if FLAGS.torch_python else None
 
 
-def print_row(cells):
+def print_row(cells, columns=COLUMNS):
     """Print one line of the table."""
-    first, *others = zip(cells, COLUMNS.values(), strict=True)
+    first, *others = zip(cells, columns.values(), strict=True)
     line = first[0].ljust(first[1]) + "".join(cell.rjust(width) for cell, width in others)
     print(line, flush=True)
 

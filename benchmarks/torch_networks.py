@@ -1,10 +1,12 @@
 """The published networks in PyTorch, for the workers that measure it; needs only torch.
 
-They take preprocessed images (B, 3, H, W) and give scores (B, 21, h, w) at output stride 8.
+They take preprocessed images (B, 3, H, W) and give scores (B, 21, h, w) at output stride 8; the
+networks of torch_mobile.py also at 16.
 """
 
 from torch import nn
 from torch.nn import functional
+from torch_mobile import MOBILE_NETWORKS
 
 ASPP_L_RATES = (6, 12, 18, 24)
 VGG16_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
@@ -95,7 +97,9 @@ class ResNet101ASPPL(nn.Module):
         return sum(branch(x) for branch in self.fc8)
 
 
-NETWORKS = {"vgg16_large_fov": VGG16LargeFOV, "resnet101_aspp_l": ResNet101ASPPL}
+# Their batch normalization is frozen in training, as published.
+FROZEN = {"vgg16_large_fov": VGG16LargeFOV, "resnet101_aspp_l": ResNet101ASPPL}
+NETWORKS = {**FROZEN, **MOBILE_NETWORKS}
 
 
 def count_parameters(network):
@@ -138,5 +142,7 @@ def parameter_groups(network, rate, decay):
 
 
 def cross_entropy(scores, labels):
-    """Mean cross-entropy of scores (B, C, h, w), at every eighth pixel of labels (B, H, W)."""
-    return functional.cross_entropy(scores.float(), labels[:, ::8, ::8].long(), ignore_index=255)
+    """Mean cross-entropy of scores (B, C, h, w), at the cells' centers in labels (B, H, W)."""
+    stride = (labels.shape[1] - 1) // (scores.shape[2] - 1)
+    labels = labels[:, ::stride, ::stride].long()
+    return functional.cross_entropy(scores.float(), labels, ignore_index=255)

@@ -156,7 +156,7 @@ def _signatures(model, crf, settings, image_size):
     stride, channels = find_output_stride(model), model.input_shape[-1]
     batch = [None, None, None, channels] if image_size is None else [1, *image_size, channels]
     # Converters have their own ways of fusing, and choose algorithms for another machine.
-    network = fuse(model) if image_size is None else model
+    network = fuse(model, portable=True) if image_size is None else model
 
     # One graph that all signatures call, so that the network is in the file only once.
     @tf.function(input_signature=[tf.TensorSpec(batch, tf.float32, "images")])

@@ -12,21 +12,26 @@ import tensorflow as tf
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.atrous_layers import AtrousConv2D
-from deeplab_tf.models.fast.convolution import fast_conv2d, is_supported
+from deeplab_tf.models.fast import batch_norm, depthwise
+from deeplab_tf.models.fast import convolution as plain
 from deeplab_tf.models.walk import leaf_layers
 
 _CONVOLUTIONS = (keras.layers.Conv2D, AtrousConv2D, keras.layers.DepthwiseConv2D)
 
 
-def fuse(model):
+def fuse(model, portable=False):
     """Make a faster network that computes the same function, up to rounding.
 
     Batch normalization that is not being trained is folded into the convolution before it. On
-    CPUs, inference uses Winograd convolution for large 3x3 kernels, and training computes
-    the kernels' gradients by one matrix product per kernel element.
+    CPUs, inference uses Winograd convolution for large 3x3 kernels, training computes the kernels'
+    gradients by one matrix product per kernel element, and both use faster depthwise convolutions
+    where they are dilated or wider than 3 cells. Training normalizes a convolution's result by one
+    operation.
 
     Args:
       model: functional `keras.Model`; nested models are fused too.
+      portable: whether graphs made from the result may run on machines of another kind; it then
+        leaves out what may be slow there.
 
     Returns:
       A functional keras.Model with the same inputs and outputs. It shares the
@@ -38,7 +43,7 @@ def fuse(model):
     """
     unfolded = set()  # ids of convolutions and normalizations that must not be folded
     while True:
-        fused = _Fuser(unfolded).fuse(model)
+        fused = _Fuser(unfolded, portable).fuse(model)
         repeated = set() if fused is model else _repeated_layers(fused)
         if not repeated:
             return fused
@@ -111,13 +116,15 @@ class FusedConvolution(keras.layers.Layer):
     Args:
       convolution: Conv2D, AtrousConv2D or DepthwiseConv2D, channels last.
       normalization: BatchNormalization over the last axis of its result, or None.
+      portable: see `fuse`.
     """
 
-    def __init__(self, convolution, normalization=None, **kwargs):
+    def __init__(self, convolution, normalization=None, portable=False, **kwargs):
         layers = [convolution] if normalization is None else [convolution, normalization]
         name = "_".join(layer.name for layer in layers)
         super().__init__(**{"name": name, **kwargs, **_NO_CASTS})
         self.convolution, self.normalization = convolution, normalization
+        self.portable = portable
         self.built = all(layer.built for layer in layers)
 
     def build(self, input_shape):
@@ -133,6 +140,8 @@ class FusedConvolution(keras.layers.Layer):
             return self._convolve(inputs, *self._kernel_and_bias(), training)
         if training and self.normalization.trainable:
             outputs = self._convolve(inputs, *self._kernel_and_bias(), training)
+            if batch_norm.is_supported(self.normalization):
+                return batch_norm.train_batch_norm(self.normalization, outputs)
             return self.normalization(outputs, training=True)
         outputs = self._convolve(inputs, *self._folded_kernel_and_bias(), training)
         return tf.cast(outputs, self.normalization.compute_dtype)
@@ -150,6 +159,7 @@ class FusedConvolution(keras.layers.Layer):
         return {
             **super().get_config(),
             **{key: keras.saving.serialize_keras_object(layer) for key, layer in layers.items()},
+            "portable": self.portable,
         }
 
     @classmethod
@@ -185,11 +195,15 @@ class FusedConvolution(keras.layers.Layer):
         layer = self.convolution
         dtype = layer.compute_dtype
         x, kernel = tf.cast(inputs, dtype), tf.cast(kernel, dtype)
+        rate = layer.dilation_rate[0]
         if isinstance(layer, keras.layers.DepthwiseConv2D):
-            window = (layer.strides, layer.padding, layer.data_format, layer.dilation_rate)
-            y = keras.ops.depthwise_conv(x, kernel, *window)
-        elif is_supported(layer):
-            y = fast_conv2d(x, kernel, layer.dilation_rate[0], with_gradients=training)
+            if depthwise.is_supported(layer):
+                y = depthwise.fast_depthwise_conv2d(x, kernel, rate, layer.padding, self.portable)
+            else:
+                window = (layer.strides, layer.padding, layer.data_format, layer.dilation_rate)
+                y = keras.ops.depthwise_conv(x, kernel, *window)
+        elif plain.is_supported(layer):
+            y = plain.fast_conv2d(x, kernel, rate, with_gradients=training)
         else:
             y = layer.convolution_op(x, kernel)
         if bias is not None:
@@ -204,8 +218,8 @@ _NO_CASTS = {"autocast": False, "dtype": "float32"}
 class _Fuser:
     """Replaces the layers of one network, and of the networks nested in it."""
 
-    def __init__(self, unfolded):
-        self._unfolded = unfolded
+    def __init__(self, unfolded, portable):
+        self._unfolded, self._portable = unfolded, portable
         self._replacements = {}  # id of an original layer, or of a pair -> what replaces it
         # id of a convolution's output -> (the output, kept alive so that no other tensor gets its
         # id; the layer; its input)
@@ -232,7 +246,7 @@ class _Fuser:
         if _is_functional(layer):
             return self.fuse(layer)
         if type(layer) in _CONVOLUTIONS and layer.data_format == "channels_last":
-            return FusedConvolution(layer)
+            return FusedConvolution(layer, portable=self._portable)
         return SharedLayer(layer)
 
     def _call(self, layer, *args, **kwargs):
@@ -241,7 +255,9 @@ class _Fuser:
             # The output of the convolution alone is then unused, so it drops out of the new model.
             key = id(convolution), id(layer)
             if key not in self._replacements:
-                self._replacements[key] = FusedConvolution(convolution.convolution, layer.layer)
+                self._replacements[key] = FusedConvolution(
+                    convolution.convolution, layer.layer, self._portable
+                )
             return self._replacements[key](inputs)
         outputs = layer(*args, **kwargs)
         if isinstance(layer, FusedConvolution):
