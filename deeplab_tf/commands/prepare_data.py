@@ -70,6 +70,18 @@ def _define_options(define):
         "camvid: the authors' 960x720 images with 32 colors, or the SegNet tutorial's 480x360 "
         "images with 12 indices.",
     )
+    define.string(
+        "lists_dir",
+        None,
+        "msrc21: folder of TextonBoost's lists, Train.txt, Validation.txt and Test.txt. Default: "
+        "images are divided by the last digit of their number; odd: train, 0: val, others: test.",
+    )
+    define.string(
+        "outlines_dir",
+        None,
+        "msrc21: folder of the cleaned outlines of Malisiewicz and Efros, NAME_GT.mat, to use in "
+        "place of the authors' labels.",
+    )
     define.string("images_dir", None, "folder: folder of the images: JPEG, PNG, TIFF, BMP or WebP.")
     define.string(
         "labels_dir",
