@@ -11,13 +11,15 @@ with the same options; --overwrite makes them again.
 
 from deeplab_tf.commands.flagfiles import CONFIGS
 from deeplab_tf.commands.flags.heading import heading
-from deeplab_tf.commands.outputs import as_given, print_next, training_flags
+from deeplab_tf.commands.outputs import as_given, command_line, print_next, training_flags
+from deeplab_tf.commands.parsing import given_flags
 from deeplab_tf.data.checks import accepted_kinds, check_dataset, open_lists
 from deeplab_tf.data.datasets import PREPARED
 from deeplab_tf.data.prepare import prepare
 from deeplab_tf.data.records import prepared_splits
 from deeplab_tf.errors import InputError
 
+VOID_KINDS = {"void_object", "void_only"}  # errors that are none if 255 is void as it should be
 OPTIONS = "Options of single data sets"  # the heading of the flags that a builder takes
 
 
@@ -163,10 +165,14 @@ def verify(flags, data_dir):
     try:
         report.raise_for_errors(advice="--allow_data=KIND accepts them")
     except InputError as error:
-        kinds = ", ".join(dict.fromkeys(finding.kind for finding in report.errors))
-        raise InputError(
-            f"data set not written: {str(error).replace(place, '')} ({kinds})"
-        ) from None
+        kinds = list(dict.fromkeys(finding.kind for finding in report.errors))
+        message = f"data set not written: {str(error).replace(place, '')} ({', '.join(kinds)})"
+        if set(kinds) <= VOID_KINDS:  # a question, which only the owner of the data can answer
+            allow = ",".join([*flags.allow_data, *kinds])
+            given = [word for word in given_flags(flags) if not word.startswith("--allow_data=")]
+            accept = command_line("prepare-data", *given, f"--allow_data={allow}")
+            message += f"; to accept it: {accept}"
+        raise InputError(message) from None
 
 
 def has_published_systems(dataset):

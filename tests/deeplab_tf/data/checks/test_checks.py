@@ -21,6 +21,7 @@ from deeplab_tf.data.datasets import label_encoding
 from deeplab_tf.data.examples import RecordExample
 from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import LabelSet
 
 PLAIN = np.zeros((SIDE, SIDE), np.uint8)
 
@@ -72,6 +73,17 @@ def test_255_beside_0_is_worth_a_warning_where_it_is_rare_or_all_classes_occur(m
     assert ("warning", "void_object") in kinds(few.warnings) and few.ok
     all_there = check([mask, make("n", blocks(0, 255, 0, 0)), make("o", blocks(1, 2))])
     assert kinds(all_there.findings) == [("warning", "void_object")]
+
+
+def test_areas_of_255_are_void_if_several_classes_are_missing(make):
+    # Two photographs of four classes; 255 could stand for one missing class, not for two.
+    examples = [make(name, blocks(0, 1, 255, 255)) for name in "ab"]
+    four = LabelSet.in_voc_colors(("sky", "road", "car", "tree"))
+    report = check_dataset({"train": examples}, four, progress=False)
+    assert report.ok and ("warning", "void_object") in kinds(report.warnings)
+    (asked,) = check(examples).errors
+    assert "while no label has 'car'; if 255 is meant as a class" in asked.line
+    assert asked.line.endswith("if it is void, accept it by --allow_data=void_object")
 
 
 def test_areas_of_255_instead_of_a_class_are_an_object(make):
