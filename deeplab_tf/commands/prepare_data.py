@@ -9,9 +9,14 @@ the data set is prepared already, the command only checks that its files are com
 with the same options; --overwrite makes them again.
 """
 
-from deeplab_tf.commands.flagfiles import CONFIGS
 from deeplab_tf.commands.flags.heading import heading
-from deeplab_tf.commands.outputs import as_given, command_line, print_next, training_flags
+from deeplab_tf.commands.outputs import (
+    as_given,
+    command_line,
+    has_published_systems,
+    print_next,
+    training_flags,
+)
 from deeplab_tf.commands.parsing import given_flags
 from deeplab_tf.data.checks import accepted_kinds, check_dataset, open_lists
 from deeplab_tf.data.datasets import PREPARED
@@ -143,7 +148,8 @@ def main(flags):
     lists = prepared.counts
     train_split = "train_aug" if "train_aug" in lists else "train"
     val_split = "val" if "val" in lists else None
-    data = training_flags(flags.dataset, flags.data_dir, train_split, val_split)
+    place = flags.dataset, flags.data_dir
+    data = training_flags(*place, train_split, val_split, lists[train_split])
     print_next("train", *data, *as_given(flags, "allow_data"))
 
 
@@ -173,9 +179,3 @@ def verify(flags, data_dir):
             accept = command_line("prepare-data", *given, f"--allow_data={allow}")
             message += f"; to accept it: {accept}"
         raise InputError(message) from None
-
-
-def has_published_systems(dataset):
-    """Whether one of the published flagfiles is for this data set."""
-    line = f"--dataset={dataset}"
-    return any(line in path.read_text().splitlines() for path in CONFIGS.glob("*.flags"))

@@ -94,11 +94,13 @@ def test_the_command_is_what_the_shell_takes(tmp_path):
     assert shlex.split(command) == [
         "deeplab-tf",
         "train",
+        "--flagfile=own_photos",
         "--dataset=folder",
         f"--data_dir={tmp_path}/my data",
         "--train_split=train",
         "--model_dir=runs/folder",
         "--eval_images=0",
+        "--steps=200",
     ]
 
 
