@@ -95,8 +95,8 @@ def training_flags(dataset, data_dir, train_split, val_split, num_images):
     if val_split not in (None, "val"):
         given["val_split"] = val_split
     # Folders in VOC layout all have the same name of a data set.
-    folder = Path(data_dir).absolute().name if dataset == "voc" else dataset
-    given["model_dir"] = f"runs/{folder}"
+    names = {"voc": Path(data_dir).absolute().name, "folder": "photos"}
+    given["model_dir"] = f"runs/{names.get(dataset, dataset)}"
     if val_split is None:
         given["eval_images"] = 0
     if dataset == "synthetic":

@@ -122,6 +122,13 @@ def _define_options(define):
         None,
         "folder: a data set in VOC layout; the other folder options are then left out.",
     )
+    define.integer(
+        "max_side",
+        None,
+        "folder: reduce images whose longer side has more pixels to this length, and their labels; "
+        "then give predict the same.",
+        lower_bound=1,
+    )
 
 
 def main(flags):

@@ -87,11 +87,13 @@ def test_how_to_train_on_a_published_data_set():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("dataset", ["folder", "camvid", "msrc21"])
-def test_how_to_train_on_your_own_data(dataset):
+@pytest.mark.parametrize(
+    ("dataset", "run"), [("folder", "photos"), ("camvid", "camvid"), ("msrc21", "msrc21")]
+)
+def test_how_to_train_on_your_own_data(dataset, run):
     assert training_flags(dataset, "data", "train", "val", 40) == [
         "--flagfile=own_photos", f"--dataset={dataset}", "--data_dir=data", "--train_split=train",
-        f"--model_dir=runs/{dataset}", "--steps=400",
+        f"--model_dir=runs/{run}", "--steps=400",
     ]  # fmt: skip
 
 

@@ -98,7 +98,7 @@ def test_the_command_is_what_the_shell_takes(tmp_path):
         "--dataset=folder",
         f"--data_dir={tmp_path}/my data",
         "--train_split=train",
-        "--model_dir=runs/folder",
+        "--model_dir=runs/photos",
         "--eval_images=0",
         "--steps=200",
     ]
