@@ -1,6 +1,7 @@
 """docs/own_data.md: its commands have known flags, and lead from two folders to labels."""
 
 import importlib
+import json
 import re
 import shlex
 from pathlib import Path
@@ -13,6 +14,10 @@ from tiny_archives import gradient, jpeg, png, write_files
 from tool_runner import run_tool
 
 from deeplab_tf.commands.parsing import parse_flags
+from deeplab_tf.data.datasets import open_dataset
+from deeplab_tf.data.examples import evenly_spaced
+from deeplab_tf.data.image_files import load_classes
+from deeplab_tf.labels import VOID
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -44,6 +49,13 @@ def test_every_flag_is_known(words, tmp_path, monkeypatch):
     assert others == (["new_photos"] if name == "predict" else [])
 
 
+def follow(**more):
+    """Run the page's commands in the current folder; `more`: further arguments by command."""
+    for name, *arguments in commands():
+        done = run_tool(name, *arguments, *more.get(name.replace("-", "_"), []))
+        assert done.status == 0, done.err
+
+
 @pytest.mark.slow
 def test_followed_literally(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -56,10 +68,30 @@ def test_followed_literally(tmp_path, monkeypatch):
         write_files(tmp_path, {**files, f"masks/{name}.png": png(mask)})
     write_files(tmp_path, {"classes.txt": "sky\nroad\n"})
     write_files(tmp_path, {"new_photos/a.jpg": jpeg(gradient(99, (50, 70)))})
-    tiny = {"train": ["--weights=none", "--steps=2", "--batch_size=2", "--crop_size=33"]}
-    for name, *arguments in commands():
-        done = run_tool(name, *arguments, *tiny.get(name, []))
-        assert done.status == 0, done.err
+    follow(train=["--weights=none", "--steps=2", "--batch_size=2", "--crop_size=33"])
     label = cv2.imread(str(tmp_path / "labels" / "a.png"), cv2.IMREAD_UNCHANGED)
     assert label.shape[:2] == (50, 70)
     assert (tmp_path / "labels" / "a_overlay.png").is_file()
+
+
+@pytest.mark.slow
+def test_forty_real_photographs_beat_the_majority_class(msrc21, weights, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = (msrc21 / "ImageSets" / "Segmentation" / "train.txt").read_text().split()
+    for number, name in enumerate(evenly_spaced(names, 40)):
+        image, label = msrc21 / "JPEGImages" / f"{name}.jpg", msrc21 / "SegmentationClass" / name
+        files = {f"photos/IMG_{number:04d}.jpg": image.read_bytes()}
+        mask = label.with_suffix(".png").read_bytes()
+        write_files(tmp_path, {**files, f"masks/IMG_{number:04d}.png": mask})
+    write_files(tmp_path, {"classes.txt": (msrc21 / "classes.txt").read_text()})
+    write_files(tmp_path, {"new_photos/a.jpg": image.read_bytes()})
+    file = weights / "mobilenetv2_imagenet_to_block13_notop.weights.h5"
+    short = ["--steps=60", "--eval_every=60", f"--weights={file}"]
+    follow(train=short, search_crf=["--grid_w1=4", "--rounds=0"], evaluate=["--json_out=s.json"])
+    scores = json.loads((tmp_path / "s.json").read_text())
+    examples, label_set = open_dataset("folder", "data", "val")
+    labels = np.concatenate([load_classes(e, label_set.num_classes).ravel() for e in examples])
+    counts = np.bincount(labels[labels != VOID])
+    majority = counts.max() / counts.sum()
+    assert scores["pixel_accuracy"] > 2 * majority
+    assert scores["crf"]["pixel_accuracy"] > 2 * majority
