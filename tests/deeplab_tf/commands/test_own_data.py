@@ -27,8 +27,9 @@ PAGE = (Path(__file__).resolve().parents[3] / "docs" / "own_data.md").read_text(
 
 def commands():
     """The commands in the page's blocks of code, each as a list: name, flags, other arguments."""
-    blocks = re.findall(r"^```\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    text = "".join(block for language, block in blocks if not language)
+    lines = text.replace("\\\n", " ").splitlines()
     return [shlex.split(line)[1:] for line in lines if line.startswith("deeplab-tf ")]
 
 
