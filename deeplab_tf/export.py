@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from crf import dense_crf
 from deeplab_tf.data.served_files import decode_files
+from deeplab_tf.data.shrink import shrink
 from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.evaluation.inference import check_settings, most_probable, upsampled_scores
-from deeplab_tf.evaluation.photographs import shrink
 from deeplab_tf.files import new_folder
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.fast.fuse import fuse

@@ -65,7 +65,9 @@ def main(flags):
     print_written(flags.json_out)
     report.raise_for_errors(advice="all are listed above")
     val_split = next((split for split in flags.splits[1:] if split in report.counts), None)
-    data = training_flags(flags.dataset, flags.data_dir, flags.splits[0], val_split)
+    train_split = flags.splits[0]
+    place, listed = (flags.dataset, flags.data_dir), report.counts[train_split].listed
+    data = training_flags(*place, train_split, val_split, listed)
     print_next("train", *data, *as_given(flags, "channels", "allow_data"))
 
 

@@ -5,6 +5,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from deeplab_tf.commands.flagfiles import CONFIGS
+from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.data.lists import IMAGE_EXTENSIONS
 from deeplab_tf.errors import InputError
 from deeplab_tf.models import find_model
@@ -66,13 +68,25 @@ def beside_model(flags, name):
     return find_model(flags.model).parent / name
 
 
-def training_flags(dataset, data_dir, train_split, val_split):
+def has_published_systems(dataset):
+    """Whether one of the flagfiles of published systems is for this data set."""
+    line = f"--dataset={dataset}"
+    return dataset in LABEL_SETS and any(
+        line in path.read_text("utf-8").splitlines() for path in CONFIGS.glob("*.flags")
+    )
+
+
+def training_flags(dataset, data_dir, train_split, val_split, num_images):
     """Flags that train on a data set.
+
+    For data without published systems they are those of own_photos.flags, with as many steps as
+    suit the number of images.
 
     Args:
       dataset, data_dir: the data set.
       train_split: name of the list to train on.
       val_split: name of the list to validate on; None: no validation.
+      num_images: number of images to train on.
 
     Returns:
       A list of str.
@@ -81,11 +95,27 @@ def training_flags(dataset, data_dir, train_split, val_split):
     if val_split not in (None, "val"):
         given["val_split"] = val_split
     # Folders in VOC layout all have the same name of a data set.
-    folder = Path(data_dir).absolute().name if dataset == "voc" else dataset
-    given["model_dir"] = f"runs/{folder}"
+    names = {"voc": Path(data_dir).absolute().name, "folder": "photos"}
+    given["model_dir"] = f"runs/{names.get(dataset, dataset)}"
     if val_split is None:
         given["eval_images"] = 0
+    if dataset == "synthetic":
+        given = {"flagfile": "demo", **given}
+    elif not has_published_systems(dataset):
+        given = {"flagfile": "own_photos", **given, "steps": suggested_steps(num_images)}
     return [f"--{name}={value}" for name, value in given.items()]
+
+
+def suggested_steps(num_images):
+    """Number of training steps of own_photos.flags that suits a number of images.
+
+    Fewer images are seen more often: 50 times each of 40 images, 32 times each of 400.
+
+    Example:
+      >>> suggested_steps(40), suggested_steps(400)
+      (400, 1800)
+    """
+    return min(5000, 200 + round(0.04 * num_images) * 100)
 
 
 def as_given(flags, *names):

@@ -34,9 +34,9 @@ from deeplab_tf.data.checks.image_inspection import inspect_image
 from deeplab_tf.data.examples import read_file
 from deeplab_tf.data.image_files import image_from
 from deeplab_tf.data.label_png import encode_label
+from deeplab_tf.data.shrink import limited_size
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import segment
-from deeplab_tf.evaluation.photographs import limited_size
 from deeplab_tf.export import is_saved_model, open_saved_model
 from deeplab_tf.files import write_file
 from deeplab_tf.visualize import encode_picture, overlay_with_legend

@@ -9,15 +9,22 @@ the data set is prepared already, the command only checks that its files are com
 with the same options; --overwrite makes them again.
 """
 
-from deeplab_tf.commands.flagfiles import CONFIGS
 from deeplab_tf.commands.flags.heading import heading
-from deeplab_tf.commands.outputs import as_given, print_next, training_flags
+from deeplab_tf.commands.outputs import (
+    as_given,
+    command_line,
+    has_published_systems,
+    print_next,
+    training_flags,
+)
+from deeplab_tf.commands.parsing import given_flags
 from deeplab_tf.data.checks import accepted_kinds, check_dataset, open_lists
 from deeplab_tf.data.datasets import PREPARED
 from deeplab_tf.data.prepare import prepare
 from deeplab_tf.data.records import prepared_splits
 from deeplab_tf.errors import InputError
 
+VOID_KINDS = {"void_object", "void_only"}  # errors that are none if 255 is void as it should be
 OPTIONS = "Options of single data sets"  # the heading of the flags that a builder takes
 
 
@@ -70,6 +77,18 @@ def _define_options(define):
         "camvid: the authors' 960x720 images with 32 colors, or the SegNet tutorial's 480x360 "
         "images with 12 indices.",
     )
+    define.string(
+        "lists_dir",
+        None,
+        "msrc21: folder of TextonBoost's lists, Train.txt, Validation.txt and Test.txt. Default: "
+        "images are divided by the last digit of their number; odd: train, 0: val, others: test.",
+    )
+    define.string(
+        "outlines_dir",
+        None,
+        "msrc21: folder of the cleaned outlines of Malisiewicz and Efros, NAME_GT.mat, to use in "
+        "place of the authors' labels.",
+    )
     define.string("images_dir", None, "folder: folder of the images: JPEG, PNG, TIFF, BMP or WebP.")
     define.string(
         "labels_dir",
@@ -103,6 +122,13 @@ def _define_options(define):
         None,
         "folder: a data set in VOC layout; the other folder options are then left out.",
     )
+    define.integer(
+        "max_side",
+        None,
+        "folder: reduce images whose longer side has more pixels to this length, and their labels; "
+        "then give predict the same.",
+        lower_bound=1,
+    )
 
 
 def main(flags):
@@ -129,7 +155,8 @@ def main(flags):
     lists = prepared.counts
     train_split = "train_aug" if "train_aug" in lists else "train"
     val_split = "val" if "val" in lists else None
-    data = training_flags(flags.dataset, flags.data_dir, train_split, val_split)
+    place = flags.dataset, flags.data_dir
+    data = training_flags(*place, train_split, val_split, lists[train_split])
     print_next("train", *data, *as_given(flags, "allow_data"))
 
 
@@ -151,13 +178,11 @@ def verify(flags, data_dir):
     try:
         report.raise_for_errors(advice="--allow_data=KIND accepts them")
     except InputError as error:
-        kinds = ", ".join(dict.fromkeys(finding.kind for finding in report.errors))
-        raise InputError(
-            f"data set not written: {str(error).replace(place, '')} ({kinds})"
-        ) from None
-
-
-def has_published_systems(dataset):
-    """Whether one of the published flagfiles is for this data set."""
-    line = f"--dataset={dataset}"
-    return any(line in path.read_text().splitlines() for path in CONFIGS.glob("*.flags"))
+        kinds = list(dict.fromkeys(finding.kind for finding in report.errors))
+        message = f"data set not written: {str(error).replace(place, '')} ({', '.join(kinds)})"
+        if set(kinds) <= VOID_KINDS:  # a question, which only the owner of the data can answer
+            allow = ",".join([*flags.allow_data, *kinds])
+            given = [word for word in given_flags(flags) if not word.startswith("--allow_data=")]
+            accept = command_line("prepare-data", *given, f"--allow_data={allow}")
+            message += f"; to accept it: {accept}"
+        raise InputError(message) from None

@@ -14,7 +14,14 @@ import importlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from deeplab_tf.data.label_sets import CAMVID, CITYSCAPES, PASCAL_CONTEXT, PERSON_PART, VOC
+from deeplab_tf.data.label_sets import (
+    CAMVID,
+    CITYSCAPES,
+    MSRC21,
+    PASCAL_CONTEXT,
+    PERSON_PART,
+    VOC,
+)
 from deeplab_tf.data.records import read_prepared, read_prepared_labels
 from deeplab_tf.data.synthetic import ensure_synthetic
 from deeplab_tf.data.voc import read_encoding, read_label_set, read_split
@@ -65,6 +72,7 @@ DATASETS = {
         Dataset("cityscapes", CITYSCAPES, _open_records, "Cityscapes"),
         Dataset("coco_voc", VOC, _open_records, "CocoVoc"),
         Dataset("camvid", CAMVID, _open_records, "Camvid"),
+        Dataset("msrc21", MSRC21, _open_records, "Msrc21"),
         Dataset("folder", None, _open_records, "Folder"),  # the user's own images
     )
 }

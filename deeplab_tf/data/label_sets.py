@@ -101,3 +101,31 @@ CAMVID = _colored(
         "bicyclist": (0, 128, 192),
     }
 )
+
+# MSRC-21: the classes that TextonBoost and the fully connected CRF are scored on, in the order and
+# colors of its authors, without horse and mountain.
+MSRC21 = _colored(
+    {
+        "building": (128, 0, 0),
+        "grass": (0, 128, 0),
+        "tree": (128, 128, 0),
+        "cow": (0, 0, 128),
+        "sheep": (0, 128, 128),
+        "sky": (128, 128, 128),
+        "aeroplane": (192, 0, 0),
+        "water": (64, 128, 0),
+        "face": (192, 128, 0),
+        "car": (64, 0, 128),
+        "bicycle": (192, 0, 128),
+        "flower": (64, 128, 128),
+        "sign": (192, 128, 128),
+        "bird": (0, 64, 0),
+        "book": (128, 64, 0),
+        "chair": (0, 192, 0),
+        "road": (128, 64, 128),
+        "cat": (0, 192, 128),
+        "dog": (128, 192, 128),
+        "body": (64, 64, 0),
+        "boat": (192, 64, 0),
+    }
+)

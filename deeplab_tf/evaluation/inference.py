@@ -12,8 +12,9 @@ import tensorflow as tf
 from keras import ops
 
 from crf import dense_crf
+from deeplab_tf.data.shrink import shrink
 from deeplab_tf.errors import InputError
-from deeplab_tf.evaluation.photographs import enlarge, enlarged_planes, shrink
+from deeplab_tf.evaluation.photographs import enlarge, enlarged_planes
 from deeplab_tf.models.fast.fuse import fuse
 from deeplab_tf.models.multiscale import maximum_over_scales
 from deeplab_tf.models.padding import pad_to_cells

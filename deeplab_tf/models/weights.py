@@ -1,5 +1,6 @@
 """Weights for a new network: by name, from weight files of Keras, or from a trained network."""
 
+import re
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -178,12 +179,15 @@ def _download(constructor, backbone):
             warnings.filterwarnings("ignore", "`input_shape` is undefined", UserWarning)
             network = constructor(weights="imagenet", include_top=has_classifier)
     except Exception as error:  # Keras raises a bare Exception if it cannot download
-        if "URL fetch failure" not in str(error):
+        failure = re.search(r"URL fetch failure on (\S+): (?:\S+ -- )?(.*)", str(error))
+        if not failure:
             raise
+        url, reason = failure.groups()
         raise InputError(
-            f"cannot download the ImageNet weights of {backbone}: {one_line(error, 150)}; check "
-            "the network connection, or give --weights=none (random; in Python: weights=None) or "
-            "the path of a weights file"
+            f"cannot download the ImageNet weights of {backbone} ({one_line(reason, 100)}); check "
+            f"the network connection, or download {url} elsewhere and give the file as "
+            "--weights=FILE (in Python: weights=FILE); random weights are --weights=none "
+            "(weights=None)"
         ) from error
     if has_classifier:
         return _split(constructor, network)

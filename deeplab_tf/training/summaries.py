@@ -12,10 +12,13 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tqdm import tqdm
 
-_BAR = "{l_bar}{bar}| step {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+_BAR = "{l_bar}{bar}| step {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
 # Weight of the newest step in the running mean of the time per step.
 _SMOOTHING = 0.05
+
+# Steps after the first one that the first estimate of the whole time is made from.
+_ESTIMATE_AFTER = 5
 
 
 class Summaries:
@@ -81,6 +84,9 @@ def _encode(picture):
 class Progress:
     """A bar with step, remaining time, loss and images per second, without validation time.
 
+    After a few steps it also prints a line with the time that the rest of the run will take, so
+    that nobody waits for hours to learn that it takes days.
+
     Args:
       start: steps made earlier, which the estimate of the remaining time leaves out.
       total: steps of the whole run.
@@ -89,9 +95,9 @@ class Progress:
     """
 
     def __init__(self, start, total, batch_size, shown=True):
-        self._batch_size = batch_size
-        self._step_seconds = None
-        self._first = True  # the first step also builds the graph, so its time is not counted
+        self._batch_size, self._steps_to_go = batch_size, total - start
+        self._step_seconds = 0.0
+        self._timed = -1  # steps; the first one also builds the graph, so its time is not counted
         # A log file gets a line every half minute, a terminal a bar that moves.
         interval = 0.5 if sys.stderr.isatty() else 30.0
         self._bar = tqdm(
@@ -99,7 +105,6 @@ class Progress:
             total=total,
             bar_format=_BAR,
             mininterval=interval,
-            smoothing=_SMOOTHING,
             disable=not shown,
         )
         self.resume()
@@ -119,13 +124,27 @@ class Progress:
         """Advance by one step that had this loss."""
         now = time.perf_counter()
         seconds, self._since = now - self._since, now
-        if not self._first:
-            mean = self._step_seconds or seconds
-            self._step_seconds = mean + _SMOOTHING * (seconds - mean)
-        self._first = False
-        text = f"loss {loss:.4f}, {self.images_per_second:.1f} images/s"
+        self._timed, self._steps_to_go = self._timed + 1, self._steps_to_go - 1
+        text = f"loss {loss:.4f}"
+        if self._timed:
+            weight = max(_SMOOTHING, 1 / self._timed)  # of the first steps, the plain mean
+            self._step_seconds += weight * (seconds - self._step_seconds)
+            rest = tqdm.format_interval(self._seconds_to_go)
+            text = f"{rest} to go, {text}, {self.images_per_second:.1f} images/s"
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update()
+        is_long = self._seconds_to_go >= 60
+        if self._timed == _ESTIMATE_AFTER and is_long and not self._bar.disable:
+            self._print_estimate(self._seconds_to_go / 3600)
+
+    @property
+    def _seconds_to_go(self):
+        return self._step_seconds * self._steps_to_go
+
+    def _print_estimate(self, hours):
+        words = f"{60 * hours:.0f} minutes" if hours < 2 else f"{hours:.0f} hours"
+        rate = f"{self.images_per_second:.1f} images/s"
+        self.print(f"about {words} to go: {self._steps_to_go} steps at {rate}, without validation")
 
     def resume(self):
         """Start the clock of the next step now; time since the last step is not counted."""

@@ -19,16 +19,31 @@ IGNORED_NAMES = {"unlabelled", "unlabeled", "ignore", "ignored"}  # in lower cas
 ACCIDENT = 1e-4  # a match less probable than this is not taken for a coincidence
 
 
-def void_objects(labels, absent, is_complete):
+def is_beside_everything(labels):
+    """Whether 255 fills areas in more labels than any class occurs in, as only void should."""
+    images = Counter()
+    for _, inspection in labels:
+        images.update(inspection.pixels.keys() - {VOID})
+    solid = sum(inspection.solid_void for _, inspection in labels)
+    return solid > max(images.values(), default=0)
+
+
+def void_objects(labels, absent, is_complete, seems_void=False):
     """Find objects drawn with the value of void.
 
     That most or all labels with objects hold only 0 and 255, or that 255 fills areas in most
     labels, is no proof by itself: it is an error only if some class also occurs nowhere.
 
+    But a few dozen images, taken from many classes and with much void, often lack some class. So
+    areas of 255 beside other classes are an error only if exactly one class is missing, as 255
+    could not stand for several; and not if 255 is found in more labels than any class, unless the
+    missing class is that of index 0, usually the background.
+
     Args:
       labels: list of (file, `Inspection`) of one split.
       absent: dict from index to name of the classes that no label of any split has.
       is_complete: whether all labels of all splits were read, so `absent` is certain.
+      seems_void: `is_beside_everything` of the labels of all splits.
 
     Returns:
       A list of at most one `Finding`.
@@ -51,8 +66,9 @@ def void_objects(labels, absent, is_complete):
         return [_void_object(alone, shown, "is the only value other than 0", absent)]
     solid = [file for file, inspection in labels if inspection.solid_void]
     if is_complete and absent and len(solid) > HINT_SHARE * len(labels):
-        is_proof = len(solid) > SOLID_SHARE * len(labels)
-        severity = ERROR if is_proof else WARNING
+        is_one_class = len(absent) == 1 and (0 in absent or not seems_void)
+        is_likely = len(solid) > SOLID_SHARE * len(labels) and is_one_class
+        severity = ERROR if is_likely else WARNING
         return [_void_object(solid, labels, "fills areas", absent, severity)]
     return (
         [_void_object(alone, shown, "is the only value other than 0", {}, WARNING)] if alone else []
@@ -64,6 +80,8 @@ def _void_object(files, labels, how, absent, severity=ERROR):
     if absent:
         what += f", while no label has {some(map(repr, absent.values()), 3)}"
     remedy = f"if {VOID} is meant as a class, write that class's index instead, such as 1"
+    if severity == ERROR:
+        remedy += "; if it is void, accept it by --allow_data=void_object"
     return problem("void_object", min(files), what, remedy, severity)
 
 

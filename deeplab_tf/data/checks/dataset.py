@@ -118,8 +118,9 @@ def _set_findings(labels, label_set, encoding, is_complete):
     findings += across_labels.mixed_palettes(together)
     findings += interpolated_labels(together, label_set, encoding)
     findings += across_labels.ignored_classes(label_set)
+    seems_void = across_labels.is_beside_everything(together)
     for part in labels.values():
-        findings += across_labels.void_objects(part, absent, is_complete)
+        findings += across_labels.void_objects(part, absent, is_complete, seems_void)
     first = next(iter(labels), None)
     if is_complete and labels.get(first):
         findings += across_labels.class_shares(labels[first], _place(first), label_set)

@@ -8,7 +8,6 @@
 Both have the same splits: 367 images for training, 101 for validation, 233 for testing.
 """
 
-import functools
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,6 +19,7 @@ from deeplab_tf.data.label_sets import CAMVID
 from deeplab_tf.data.lists import read_lines
 from deeplab_tf.data.prepare.archives import Archive
 from deeplab_tf.data.prepare.builder import Builder
+from deeplab_tf.data.prepare.colors import classes_of_colors
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
 
@@ -82,9 +82,10 @@ GROUPS = {
     },
     "bicyclist": {"Bicyclist": (0, 128, 192), "MotorcycleScooter": (192, 0, 192)},
 }
-UNKNOWN = 254
-# One of the authors' labels (Seq05VD_f02610) has 175 of its 691,200 pixels in mixed colors.
-MAX_UNKNOWN = 1e-3
+COLORS = (
+    ((0, 0, 0), VOID),
+    *((color, index) for index, name in enumerate(CAMVID.names) for color in GROUPS[name].values()),
+)
 
 
 class Camvid(Builder):
@@ -113,7 +114,7 @@ class Camvid(Builder):
     def read_label(self, example):
         """The label in the 11 classes."""
         if self.options["camvid_form"] == "colors":
-            return merge_colors(load_image(example.label), example.label)
+            return classes_of_colors(load_image(example.label), COLORS, example.label, "CamVid")
         label = load_label(example.label, CAMVID.num_classes + 1)
         return np.where(label == CAMVID.num_classes, np.uint8(VOID), label)
 
@@ -141,43 +142,6 @@ def split_of(name):
         if sequence in ("0006R0", "Seq05VD"):
             return "train" if sequence == "0006R0" else "test"
     raise InputError(f"{name!r}: not a frame of CamVid; use the original archives")
-
-
-def merge_colors(colors, path):
-    """Convert a label in the authors' colors to class indices.
-
-    Args:
-      colors: (H, W, 3) uint8 RGB array.
-      path: the file, for the message.
-
-    Returns:
-      (H, W) uint8 array of indices into `CAMVID`, 255 = void; pixels in other colors are void.
-
-    Raises:
-      InputError: naming the file if more than a thousandth of its pixels have a color that is
-        not CamVid's.
-    """
-    red, green, blue = np.moveaxis(colors.astype(np.int32), -1, 0)
-    label = _class_of_color()[red << 16 | green << 8 | blue]
-    is_unknown = label == UNKNOWN
-    if is_unknown.mean() > MAX_UNKNOWN:
-        raise InputError(
-            f"{path}: {is_unknown.mean():.1%} of its pixels, such as"
-            f" {colors[is_unknown][0].tolist()}, have a color that CamVid does not"
-            " use; use the original"
-        )
-    return np.where(is_unknown, np.uint8(VOID), label)
-
-
-@functools.cache
-def _class_of_color():
-    # Class index of each of the 2 ** 24 colors; red, green and blue form one 24-bit number.
-    table = np.full(1 << 24, UNKNOWN, np.uint8)
-    table[0] = VOID
-    for index, name in enumerate(CAMVID.names):
-        for red, green, blue in GROUPS[name].values():
-            table[red << 16 | green << 8 | blue] = index
-    return table
 
 
 def _authors_examples(images, labels):

@@ -6,6 +6,7 @@
                                        the classes as classes.txt does (see voc.py); split by
                                        --train_list and --val_list, or by --val_fraction
 --voc_dir                              a folder in VOC layout, with its own lists and classes
+--max_side                             reduce what is larger than this, in pixels
 """
 
 import functools
@@ -14,11 +15,12 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from deeplab_tf.data.examples import Example, read_file
-from deeplab_tf.data.image_files import load_image, load_label
+from deeplab_tf.data.image_files import image_from, load_label
 from deeplab_tf.data.image_header import find_format
 from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.lists import IMAGE_EXTENSIONS, LABEL_EXTENSIONS, Entry, read_entries
 from deeplab_tf.data.prepare.builder import Builder
+from deeplab_tf.data.shrink import shrink, shrink_label
 from deeplab_tf.data.voc import list_path, read_classes, read_split
 from deeplab_tf.errors import InputError
 from deeplab_tf.visualize import encode_picture
@@ -38,14 +40,16 @@ class Folder(Builder):
         "val_list": None,
         "val_fraction": None,
         "voc_dir": None,
+        "max_side": None,
     }
     PATHS: ClassVar = tuple(
-        name for name in OPTIONS if name not in ("label_suffix", "val_fraction")
+        name for name in OPTIONS if name not in ("label_suffix", "val_fraction", "max_side")
     )
 
     def check_options(self):
         """Check that the data and the way to split it are each given in exactly one way."""
         given = {name for name, value in self.options.items() if value not in (None, "")}
+        given.discard("max_side")  # goes with all others
         if "voc_dir" in given and len(given) > 1:
             other = sorted(given - {"voc_dir"})[0]
             raise InputError(f"--voc_dir and --{other}: give --voc_dir alone")
@@ -80,17 +84,21 @@ class Folder(Builder):
         """The image file; as PNG, already turned, if it is neither JPEG nor PNG.
 
         A JPEG or PNG keeps its EXIF orientation: it is turned when it is read, because people draw
-        labels on what viewers show.
+        labels on what viewers show. With --max_side, what is larger is reduced, to a PNG.
         """
-        contents = read_file(example.image)
-        if find_format(contents) in ("JPEG", "PNG"):
+        contents, max_side = read_file(example.image), self.options["max_side"]
+        is_usual = find_format(contents) in ("JPEG", "PNG")
+        if is_usual and max_side is None:
             return contents
-        return encode_picture(load_image(example.image))
+        image = image_from(contents, example.image)
+        small = shrink(image, max_side)
+        return contents if is_usual and small is image else encode_picture(small)
 
     def read_label(self, example):
         """The label's class indices; the file may have their colors, or values to ignore."""
         label_set, encoding = self._classes
-        return load_label(example.label, label_set.num_classes, encoding)
+        label = load_label(example.label, label_set.num_classes, encoding)
+        return shrink_label(label, self.options["max_side"])
 
     @property
     def label_set(self):

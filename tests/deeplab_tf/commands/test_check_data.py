@@ -137,8 +137,8 @@ def test_lists_of_paths(folder):
     assert done.status == 0, done.err
     assert "train: 6 of 6 examples" in done.out
     assert done.out.splitlines()[-1] == (
-        f"next: deeplab-tf train --dataset=voc --data_dir={folder} --train_split=train "
-        "--model_dir=runs/data"
+        f"next: deeplab-tf train --flagfile=own_photos --dataset=voc --data_dir={folder} "
+        "--train_split=train --model_dir=runs/data --steps=200"
     )
     split.write_text("../train_0000\n")
     done = run_tool("check_data", f"--data_dir={folder}", "--splits=train")

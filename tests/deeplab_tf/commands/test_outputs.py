@@ -4,7 +4,13 @@ import shlex
 
 import pytest
 
-from deeplab_tf.commands.outputs import command_line, print_next, print_written, training_flags
+from deeplab_tf.commands.outputs import (
+    command_line,
+    print_next,
+    print_written,
+    suggested_steps,
+    training_flags,
+)
 
 
 @pytest.fixture
@@ -64,16 +70,39 @@ def test_written_files_are_named(capsys):
     assert capsys.readouterr().out == "wrote a, b\nwrote 0, 1, 2, 3, 4, 5 and 3 more\n"
 
 
-def test_how_to_train_on_a_data_set(monkeypatch, tmp_path):
-    assert training_flags("voc", "data/Streets", "train", "val") == [
-        "--dataset=voc", "--data_dir=data/Streets", "--train_split=train",
-        "--model_dir=runs/Streets",
+def test_how_to_train_on_a_published_data_set():
+    # `deeplab-tf configs` lists its flagfiles.
+    assert training_flags("voc12_aug", "data", "train_aug", "val", 10_582) == [
+        "--dataset=voc12_aug", "--data_dir=data", "--train_split=train_aug",
+        "--model_dir=runs/voc12_aug",
     ]  # fmt: skip
-    assert training_flags("camvid", "data", "train", "test")[3:] == [
-        "--val_split=test", "--model_dir=runs/camvid",
+    assert training_flags("voc12_aug", "data", "train", "test", 9)[3:] == [
+        "--val_split=test", "--model_dir=runs/voc12_aug",
     ]  # fmt: skip
-    assert training_flags("camvid", "data", "train", None)[3:] == [
-        "--model_dir=runs/camvid", "--eval_images=0",
+    assert training_flags("voc12_aug", "data", "train", None, 9)[3:] == [
+        "--model_dir=runs/voc12_aug", "--eval_images=0",
     ]  # fmt: skip
+    assert training_flags("synthetic", "s", "train", "val", 9)[:2] == [
+        "--flagfile=demo", "--dataset=synthetic",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dataset", "run"), [("folder", "photos"), ("camvid", "camvid"), ("msrc21", "msrc21")]
+)
+def test_how_to_train_on_your_own_data(dataset, run):
+    assert training_flags(dataset, "data", "train", "val", 40) == [
+        "--flagfile=own_photos", f"--dataset={dataset}", "--data_dir=data", "--train_split=train",
+        f"--model_dir=runs/{run}", "--steps=400",
+    ]  # fmt: skip
+
+
+def test_a_folder_in_voc_layout_names_the_run(monkeypatch, tmp_path):
+    assert "--model_dir=runs/Streets" in training_flags("voc", "a/Streets", "train", "val", 40)
     monkeypatch.chdir(tmp_path)
-    assert f"--model_dir=runs/{tmp_path.name}" in training_flags("voc", ".", "train", "val")
+    assert f"--model_dir=runs/{tmp_path.name}" in training_flags("voc", ".", "train", "val", 40)
+
+
+def test_more_images_get_more_steps_of_which_each_sees_fewer():
+    steps = [suggested_steps(count) for count in (1, 40, 100, 400, 1000, 100_000)]
+    assert steps == [200, 400, 600, 1800, 4200, 5000]

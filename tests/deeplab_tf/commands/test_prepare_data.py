@@ -94,11 +94,13 @@ def test_the_command_is_what_the_shell_takes(tmp_path):
     assert shlex.split(command) == [
         "deeplab-tf",
         "train",
+        "--flagfile=own_photos",
         "--dataset=folder",
         f"--data_dir={tmp_path}/my data",
         "--train_split=train",
-        "--model_dir=runs/folder",
+        "--model_dir=runs/photos",
         "--eval_images=0",
+        "--steps=200",
     ]
 
 
@@ -115,12 +117,29 @@ def test_home_is_where_the_shell_has_it(tmp_path, monkeypatch):
 
 
 def test_data_that_would_spoil_a_training_is_not_kept(tmp_path):
-    files, _ = voc_files(NAMES, root="mine")  # a stripe of 255 and most classes nowhere
-    write_files(tmp_path, files)
-    error = prepare(tmp_path, "folder", f"--voc_dir={tmp_path / 'mine'}").error
+    files, _ = voc_files(NAMES, root="mine")  # a stripe of 255, and one class nowhere
+    write_files(tmp_path, {**files, "mine/classes.txt": "sky\nroad\ncar\ntree\n"})
+    given = f"--voc_dir={tmp_path / 'mine'}", f"--data_dir={tmp_path}/my data"
+    error = run_tool("prepare_data", "--dataset=folder", *given).error
     assert error.startswith("error: data set not written: 1 problem in the data: folder/1.0.0/")
-    assert "label of 'c'" in error and error.endswith("(void_object)")
-    assert not list((tmp_path / "data").rglob("*.tfrecord*"))
+    assert "label of 'c'" in error and "while no label has 'tree'" in error
+    assert not list((tmp_path / "my data").rglob("*.tfrecord*"))
+    # The message asks a question, and ends with the command for one of its answers.
+    assert "(void_object); to accept it: deeplab-tf prepare-data " in error
+    words = shlex.split(error.partition("to accept it: deeplab-tf ")[2])
+    assert words[0] == "prepare-data" and words[-1] == "--allow_data=void_object"
+    done = run_tool("prepare_data", *words[1:])
+    assert done.status == 0, done.err
+    assert done.out.splitlines()[-1].endswith("--allow_data=void_object")
+
+
+def test_void_beside_classes_of_which_several_are_missing_is_void(tmp_path):
+    # A few images of many classes: 255 cannot stand for all that are missing.
+    files, _ = voc_files(NAMES, root="mine")
+    write_files(tmp_path, {**files, "mine/classes.txt": "sky\nroad\ncar\ntree\nboat\n"})
+    done = prepare(tmp_path, "folder", f"--voc_dir={tmp_path / 'mine'}")
+    assert done.status == 0, done.err
+    assert "warning: void_object: " in done.out and "no label has 'tree', 'boat'" in done.out
 
 
 def test_the_reason_comes_before_what_follows_from_it(tmp_path):
@@ -132,7 +151,8 @@ def test_the_reason_comes_before_what_follows_from_it(tmp_path):
     assert "3 problems in the data, the first: folder/1.0.0/" in error
     assert "255 (void, not learned) is the only value other than 0 in 3 of 4 labels" in error
     assert "while no label has 'building'; if 255 is meant as a class, write" in error
-    assert error.endswith("(void_object, void_only)")
+    assert "(void_object, void_only); to accept it: " in error
+    assert error.endswith(" --allow_data=void_object,void_only")
 
 
 def test_every_option_has_its_flag():

@@ -19,6 +19,7 @@ from deeplab_tf.labels import VOID
         ("person_part", 7, "background", "lower_legs"),
         ("cityscapes", 19, "road", "bicycle"),
         ("camvid", 11, "sky", "bicyclist"),
+        ("msrc21", 21, "building", "boat"),
     ],
 )
 def test_each_data_set_has_its_classes(name, count, first, last):

@@ -11,6 +11,7 @@ from tiny_model import blocks, color_model, random_model
 
 from crf import CRFParams, dense_crf
 from deeplab_tf import InputError
+from deeplab_tf.data.shrink import shrink
 from deeplab_tf.evaluation import inference
 from deeplab_tf.evaluation.inference import (
     apply_crf,
@@ -19,7 +20,7 @@ from deeplab_tf.evaluation.inference import (
     segment,
     upsampled_scores,
 )
-from deeplab_tf.evaluation.photographs import enlarge, shrink
+from deeplab_tf.evaluation.photographs import enlarge
 from deeplab_tf.labels import MEAN_RGB
 from deeplab_tf.models import build_deeplab
 from deeplab_tf.models.multiscale import fuse_scales

@@ -1,29 +1,13 @@
-"""Reducing photographs and enlarging what was found in them, by hand."""
+"""Enlarging what was found in reduced photographs, by hand."""
 
 import numpy as np
-import pytest
 
-from deeplab_tf import InputError
+from deeplab_tf.data.shrink import shrink
 from deeplab_tf.evaluation.inference import most_probable
-from deeplab_tf.evaluation.photographs import enlarge, limited_size, shrink
+from deeplab_tf.evaluation.photographs import enlarge
 
 
-@pytest.mark.parametrize(
-    ("size", "limited"),
-    [((3000, 4000), (1125, 1500)), ((1500, 20), (1500, 20)), ((1, 4000), (1, 1500))],
-)
-def test_the_longer_side_is_limited(size, limited):
-    assert limited_size(*size, 1500) == limited
-
-
-def test_shrinking_averages():
-    image = np.uint8([[0, 2, 10, 10], [4, 6, 10, 50]])[..., None].repeat(3, axis=2)
-    np.testing.assert_array_equal(shrink(image, 2)[..., 0], [[3, 20]])
-
-
-def test_small_images_stay_as_they_are():
-    image = np.zeros((3, 5, 3), np.uint8)
-    assert shrink(image, 5) is image and shrink(image, None) is image
+def test_full_size_stays_as_it_is():
     probabilities = np.zeros((3, 5, 2), np.float32)
     assert enlarge(probabilities, (3, 5)) is probabilities
 
@@ -49,8 +33,3 @@ def test_labels_are_those_of_the_enlarged_probabilities():
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, enlarge(probabilities, (31, 44)).argmax(axis=2))
     np.testing.assert_array_equal(most_probable(probabilities), probabilities.argmax(axis=2))
-
-
-def test_a_limit_below_one_pixel():
-    with pytest.raises(InputError, match="max_side 0; give a size in pixels, or None"):
-        shrink(np.zeros((3, 5, 3), np.uint8), 0)

@@ -150,8 +150,9 @@ def test_download_without_a_network(monkeypatch):
     monkeypatch.setattr(keras.applications, "ResNet50", offline)
     one_line(
         lambda: read_weights("resnet50", "imagenet"),
-        "resnet50",
-        "give --weights=none (random; in Python: weights=None)",
+        "cannot download the ImageNet weights of resnet50 (refused); check the network connection,",
+        "or download https://example.org/w.h5 elsewhere and give the file as --weights=FILE (",
+        "random weights are --weights=none (weights=None)",
     )
 
 

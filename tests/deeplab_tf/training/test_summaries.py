@@ -96,3 +96,39 @@ def test_bar_shows_step_loss_and_rate(clock, capsys):
     assert "step 5/5" in printed.err
     assert "loss 0.1250, 8.0 images/s" in printed.err
     assert "a line" in printed.out
+
+
+def run_steps(clock, total, seconds, shown=True):
+    """Steps of 8 images that take this many seconds each, the first one ten minutes."""
+    with Progress(start=0, total=total, batch_size=8, shown=shown) as progress:
+        clock[0] += 600.0  # builds the graph
+        progress.update(1.0)
+        for step_seconds in seconds:
+            clock[0] += step_seconds
+            progress.update(1.0)
+
+
+@pytest.mark.parametrize(
+    ("total", "estimate"),
+    [
+        (66, "about 2 minutes to go: 60 steps at 4.0 images/s, without validation\n"),
+        (3606, "about 2 hours to go: 3600 steps at 4.0 images/s, without validation\n"),
+        (35, ""),  # less than a minute
+    ],
+)
+def test_the_time_to_go_is_said_early(clock, capsys, total, estimate):
+    run_steps(clock, total, [4.0, 1.0, 1.0, 2.0, 2.0, 2.0])
+    assert capsys.readouterr().out == estimate
+
+
+def test_the_time_of_the_first_step_is_not_in_the_time_to_go(clock, capsys):
+    run_steps(clock, 6, [2.0] * 5)
+    printed = capsys.readouterr()
+    assert "step 6/6" in printed.err and "00:00 to go, loss 1.0000, 4.0 images/s" in printed.err
+    run_steps(clock, 40, [2.0] * 9)
+    assert "step 10/40" in (shown := capsys.readouterr().err) and "01:00 to go" in shown
+
+
+def test_other_workers_say_nothing(clock, capsys):
+    run_steps(clock, 3606, [2.0] * 6, shown=False)
+    assert capsys.readouterr() == ("", "")

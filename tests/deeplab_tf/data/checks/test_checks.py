@@ -1,4 +1,5 @@
 import functools
+import random
 import shutil
 
 import cv2
@@ -20,7 +21,9 @@ from deeplab_tf.data.checks import (
 from deeplab_tf.data.datasets import label_encoding
 from deeplab_tf.data.examples import RecordExample
 from deeplab_tf.data.label_png import encode_label
+from deeplab_tf.data.voc import read_label_set, read_split
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import LabelSet
 
 PLAIN = np.zeros((SIDE, SIDE), np.uint8)
 
@@ -72,6 +75,43 @@ def test_255_beside_0_is_worth_a_warning_where_it_is_rare_or_all_classes_occur(m
     assert ("warning", "void_object") in kinds(few.warnings) and few.ok
     all_there = check([mask, make("n", blocks(0, 255, 0, 0)), make("o", blocks(1, 2))])
     assert kinds(all_there.findings) == [("warning", "void_object")]
+
+
+def test_areas_of_255_are_void_if_several_classes_are_missing(make):
+    # Two photographs of four classes; 255 could stand for one missing class, not for two.
+    examples = [make(name, blocks(0, 1, 255, 255)) for name in "ab"]
+    four = LabelSet.in_voc_colors(("sky", "road", "car", "tree"))
+    report = check_dataset({"train": examples}, four, progress=False)
+    assert report.ok and ("warning", "void_object") in kinds(report.warnings)
+    (asked,) = check(examples).errors
+    assert "while no label has 'car'; if 255 is meant as a class" in asked.line
+    assert asked.line.endswith("if it is void, accept it by --allow_data=void_object")
+
+
+def test_areas_of_255_beside_everything_are_void(make):
+    # In three photographs of three kinds: in more than any of the three classes that occur.
+    four = LabelSet.in_voc_colors(("grass", "road", "car", "tree"))
+    labels = blocks(0, 255), blocks(1, 255), blocks(2, 255)
+    examples = [make(f"{index}", label) for index, label in enumerate(labels)]
+    report = check_dataset({"train": examples}, four, progress=False)
+    assert report.ok and ("warning", "void_object") in kinds(report.warnings)
+    assert "while no label has 'tree'" in report.warnings[0].what
+    # Unless the missing class is the background.
+    labels = blocks(1, 255), blocks(2, 255), blocks(3, 255)
+    examples = [make(f"{index}", label) for index, label in enumerate(labels)]
+    report = check_dataset({"train": examples}, four, progress=False)
+    assert kinds(report.errors) == [("error", "void_object")]
+    assert "while no label has 'grass'" in report.errors[0].what
+
+
+def test_forty_real_photographs_with_much_void_are_accepted(msrc21):
+    # Without flower, the only one of 21 classes; 255 fills areas in most of the labels.
+    names = read_split(msrc21, "train") + read_split(msrc21, "val")
+    chosen = random.Random(5).sample(names, 40)
+    report = check_dataset({"train": chosen}, read_label_set(msrc21), progress=False)
+    assert report.ok
+    assert kinds(report.warnings) == [("warning", "void_object"), ("warning", "class_absent")]
+    assert "no label has 'flower'" in report.warnings[0].what
 
 
 def test_areas_of_255_instead_of_a_class_are_an_object(make):

@@ -13,11 +13,12 @@ from tiny_archives import (
 
 from deeplab_tf.data.label_sets import CAMVID
 from deeplab_tf.data.prepare import prepare
-from deeplab_tf.data.prepare.camvid import GROUPS, Camvid, merge_colors, split_of
+from deeplab_tf.data.prepare.camvid import COLORS, GROUPS, Camvid, split_of
+from deeplab_tf.data.prepare.colors import classes_of_colors
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
 
-COLORS = {name: color for group in GROUPS.values() for name, color in group.items()}
+COLOR_OF = {name: color for group in GROUPS.values() for name, color in group.items()}
 FRAMES = {
     "train": ["0001TP_008520", "0006R0_f00930", "0016E5_00390"],
     "val": ["0016E5_07959"],
@@ -33,7 +34,7 @@ def run(tmp_path, form="colors"):
 
 def in_colors(names):
     """A label (H, W, 3) with stripes in the colors of these of the 32 classes."""
-    palette = np.array([COLORS.get(name, (0, 0, 0)) for name in names], np.uint8)
+    palette = np.array([COLOR_OF.get(name, (0, 0, 0)) for name in names], np.uint8)
     return palette[stripes(range(len(names)))]
 
 
@@ -70,22 +71,11 @@ def test_other_names(name):
 
 def test_every_class_has_its_group():
     assert tuple(GROUPS) == CAMVID.names
-    assert len(COLORS) == 31 and len(set(COLORS.values())) == 31
+    assert len(COLOR_OF) == 31 and len(set(COLOR_OF.values())) == 31
     for name, group in GROUPS.items():
         image = np.array([list(group.values())], np.uint8)
-        assert set(merge_colors(image, "x").ravel()) == {CAMVID.names.index(name)}
-
-
-def test_void_and_strange_colors():
-    image = np.zeros((40, 40, 3), np.uint8)
-    assert (merge_colors(image, "x") == VOID).all()
-    image[:] = COLORS["Sky"]
-    image[3, 4] = 26, 26, 26
-    label = merge_colors(image, "x")
-    assert label[3, 4] == VOID and (label == 0).sum() == label.size - 1
-    image[3, :2] = 26, 26, 26
-    with pytest.raises(InputError, match=r"x: 0\.2% of its pixels, such as \[26, 26, 26\], have"):
-        merge_colors(image, "x")
+        found = classes_of_colors(image, COLORS, "x", "CamVid")
+        assert set(found.ravel()) == {CAMVID.names.index(name)}
 
 
 # The authors' archives

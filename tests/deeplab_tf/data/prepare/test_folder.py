@@ -121,6 +121,28 @@ def test_images_and_labels_of_other_formats(tmp_path):
         np.testing.assert_array_equal(label_of(record), LABELS[f"img_{seed}"])
 
 
+def test_large_photographs_are_reduced_with_their_labels(tmp_path):
+    # A telephone's photograph, stored upright and to be turned, and one that is small enough.
+    large, small = gradient(0, (90, 120)), gradient(1, (30, 40))
+    files = {"images/a.jpg": with_orientation(jpeg(large), 6), "images/b.jpg": jpeg(small)}
+    labels = {"a": stripes([0, 1], (120, 90)), "b": stripes([0, 1], (30, 40))}
+    files |= {f"labels/{name}.png": png(label) for name, label in labels.items()}
+    write_files(tmp_path, {**files, "classes.txt": "ground\nhouse\n"})
+    done = prepare("folder", tmp_path, tmp_path / "data", options=options(tmp_path, max_side=40))
+    a, b = (
+        load_pair(example, 2) for example in open_dataset("folder", tmp_path / "data", "train")[0]
+    )
+    assert a[0].shape == (40, 30, 3) and b[0].shape == (30, 40, 3)
+    np.testing.assert_array_equal(a[1], stripes([0, 1], (40, 30)))
+    np.testing.assert_array_equal(b[1], labels["b"])
+    turned = np.rot90(large, -1).astype(float)
+    average = turned.reshape(40, 3, 30, 3, 3).mean((1, 3))
+    assert abs(a[0] - average).mean() < 3  # JPEG changes the levels a little
+    assert read_back(done.folder, "train")[1]["image"] == files["images/b.jpg"]
+    with pytest.raises(InputError, match="was prepared with max_side=40, not None"):
+        prepare("folder", tmp_path, tmp_path / "data", options=options(tmp_path))
+
+
 def test_labels_fit_the_images_as_viewers_show_them(tmp_path):
     image, label = with_orientation(FILES["images/img_0.jpg"], 6), stripes([0, 1], (32, 24))
     files = {"images/a.jpg": image, "labels/a.png": png(label), "classes.txt": "a\nb\n"}
