@@ -46,6 +46,7 @@ setup(
         "crf": ["py.typed"],
         "deeplab_tf": ["py.typed"],
         "deeplab_tf.configs": ["*.flags"],
+        "deeplab_tf.pretrained": ["*.npz", "*.md", "SHA256SUMS"],
     },
     entry_points={"console_scripts": ["deeplab-tf = deeplab_tf_tools.launch:main"]},
     python_requires=">=3.10,<3.14",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deeplab_tf.data.lists import IMAGE_EXTENSIONS
 from deeplab_tf.errors import InputError
-from deeplab_tf.models import find_model
+from deeplab_tf.models import find_model, is_pretrained
 
 SHOWN_FILES = 6  # of a longer list, only the first ones are named
 
@@ -62,7 +62,12 @@ def print_written(*paths):
 
 
 def beside_model(flags, name):
-    """Path of an output folder of this name in the folder of --model."""
+    """Path of an output folder of this name in the folder of --model.
+
+    For a network that comes with the package it is in the working directory.
+    """
+    if is_pretrained(flags.model):
+        return Path(f"{flags.model}_{name}")
     return find_model(flags.model).parent / name
 
 
