@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 
 from crf import CRFParams
+from deeplab_tf.errors import InputError
 from deeplab_tf.labels import LabelSet
 
 FORMAT = 1  # of the card in a file; higher ones are of versions to come
@@ -65,11 +66,12 @@ class ModelCard:
         """Read what `to_json` made.
 
         Raises:
-          ValueError: if it is something else, or of a later version.
+          InputError: if it is of a later version, or has classes that cannot be.
+          KeyError, TypeError, ValueError: if it is something else.
         """
         content = json.loads(text)
         if content["format"] > FORMAT:
-            raise ValueError("written by a newer version of this package, which can read it")
+            raise InputError("written by a newer version of this package; update it")
         card = cls(**{each.name: content[each.name] for each in fields(cls)})
         _ = card.label_set, card.crf_params, card.network["network"]
         return card

@@ -10,7 +10,7 @@ from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.pretrained import find_pretrained, pretrained_names
 
 BEST, LAST = "best.keras", "last.keras"  # in a model directory
-PACKED = ".npz"  # how the files of `deeplab_tf.models.packed` end
+PACKED, CARD = ".npz", "card.json"  # how a packed network's file ends, and a part of it
 
 _HDF5_START = b"\x89HDF\r\n\x1a\n"
 _ZIP_START = b"PK"
@@ -115,8 +115,10 @@ def _check_kind(file):
         raise InputError(f"{file}: damaged or cut off; copy or save it again")
     else:
         with zipfile.ZipFile(file) as archive:
-            is_keras = "config.json" in archive.namelist()
-        if not is_keras:
+            names = archive.namelist()
+        if CARD in names:
+            raise InputError(f"{file}: a packed network; rename it so that it ends in {PACKED}")
+        if "config.json" not in names:
             raise InputError(
                 f"{file}: a zip file but not a Keras model; give the .keras file that model.save "
                 "wrote"

@@ -22,12 +22,12 @@ from deeplab_tf.models.card import ModelCard
 from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.fast.fuse import check_not_fused
 from deeplab_tf.models.fcn import build_fcn
-from deeplab_tf.models.files import find_model, is_packed
+from deeplab_tf.models.files import CARD, find_model, is_packed
 from deeplab_tf.models.precision import build_with_precision, with_precision
 from deeplab_tf.models.walk import leaf_layers
 
-CARD = "card.json"
-_BUILDERS = {"deeplab": build_deeplab, "fcn": build_fcn}
+# What builds the network of a card, by its "network".
+BUILDERS = {"deeplab": build_deeplab, "fcn": build_fcn}
 _DAMAGED = (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -120,7 +120,7 @@ def load_card(path):
     with _explained(path), zipfile.ZipFile(path) as file:
         if CARD not in file.namelist():
             raise InputError(
-                f"{path}: not a packed network, which `deeplab-tf pack` writes: it has no {CARD}"
+                f"not a packed network, which `deeplab-tf pack` writes: it has no {CARD}"
             )
         return ModelCard.from_json(file.read(CARD).decode())
 
@@ -130,8 +130,8 @@ def _explained(path):
     """Turn the errors of reading a damaged file into an `InputError` that names it."""
     try:
         yield
-    except InputError:
-        raise
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     except _DAMAGED as error:
         raise InputError(
             f"{path}: damaged, cut off, or not a packed network ({one_line(error, 150)}); copy it "
@@ -141,7 +141,7 @@ def _explained(path):
 
 def _build(card):
     arguments = dict(card.network)
-    build = _BUILDERS[arguments.pop("network")]
+    build = BUILDERS[arguments.pop("network")]
     return build_with_precision(lambda: build(**arguments, weights=None), "float32")[0]
 
 
