@@ -11,10 +11,10 @@ from pathlib import Path
 from absl.flags import FlagValues
 
 from deeplab_tf.commands.flags.network import NETWORK
+from deeplab_tf.commands.flags.say import say
 from deeplab_tf.commands.parsing import parse_flags
 from deeplab_tf.commands.runs import PATH_FLAGS, RUN_FILE, Run, absolute, testing_answers
 from deeplab_tf.data.datasets import PREPARED
-from deeplab_tf.distribute.cluster import read_cluster
 from deeplab_tf.errors import InputError
 from deeplab_tf.export import is_saved_model
 from deeplab_tf.models import find_model, is_packed, load_card
@@ -253,7 +253,6 @@ def _name(flags, word):
 
 
 def _say(flags, source, words):
-    """Print what is taken; of several workers only the first one prints."""
-    is_other = "strategy" in flags and flags.strategy == "multi_worker" and read_cluster().index
-    if words and not is_other:
-        print(f"from {source}: {shlex.join(words)}", flush=True)
+    """Print what is taken."""
+    if words:
+        say(flags, f"from {source}: {shlex.join(words)}")

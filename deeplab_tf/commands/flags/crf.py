@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from crf import NORMALIZATIONS, CRFParams
 from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.commands.flags.say import say
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.search_report import params_flags
 from deeplab_tf.models import is_packed, load_card
@@ -93,7 +94,7 @@ def card_params(flags):
     params = card.crf_params
     words = [word for name, word in params_flags(params).items() if not flags[name].present]
     learned = " and its compatibility of the classes" if params.compatibility else ""
-    print(f"from {flags.model}: {shlex.join(words)}{learned}", flush=True)
+    say(flags, f"from {flags.model}: {shlex.join(words)}{learned}")
     return params
 
 

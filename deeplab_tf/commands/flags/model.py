@@ -1,6 +1,7 @@
 """The flags that name a trained model and how it is applied to an image."""
 
 from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.commands.flags.say import say
 from deeplab_tf.commands.flags.scales import read_scales
 from deeplab_tf.commands.runs import RUN_FILE, Run
 from deeplab_tf.errors import InputError
@@ -95,13 +96,10 @@ def open_model(flags):
     """
     model = load_model(flags.model)
     if is_pretrained(flags.model):
-        print(
-            f"{flags.model}: a network that comes with this package; `deeplab-tf models "
-            f"{flags.model}` prints its scores and terms",
-            flush=True,
-        )
+        where = f"`deeplab-tf models {flags.model}` prints its scores and terms"
+        say(flags, f"{flags.model}: a network that comes with this package; {where}")
     elif flags.model in pretrained_names():
-        print(f"{flags.model}: the network here, not the one that comes with this package")
+        say(flags, f"{flags.model}: the network here, not the one that comes with this package")
     if flags.output_stride:
         try:
             model = with_output_stride(model, flags.output_stride)
