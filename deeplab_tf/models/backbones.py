@@ -1,4 +1,4 @@
-"""The keras.applications networks that can be backbones: preprocessing, and their dense form."""
+"""The networks that can be backbones: their preprocessing, and their dense form."""
 
 import re
 from typing import NamedTuple
@@ -9,15 +9,16 @@ from keras.applications import imagenet_utils
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import MEAN_FURTHER, MEAN_RGB
+from deeplab_tf.models import efficientnet_lite
 from deeplab_tf.models.atrous import to_atrous
 from deeplab_tf.models.channels import with_channels
 
 
 class Backbone(NamedTuple):
-    """One network of keras.applications.
+    """One network of keras.applications, or of this package where that has none.
 
     Attributes:
-      class_name: its constructor in keras.applications.
+      class_name: its constructor's name.
       preprocessing: mode of `ImagePreprocessing`; None: the network contains its own.
     """
 
@@ -31,11 +32,12 @@ class Backbone(NamedTuple):
 
     @property
     def constructor(self):
-        """The function of keras.applications that builds it."""
-        return getattr(keras.applications, self.class_name)
+        """The function that builds it, with the arguments that keras.applications has."""
+        here = getattr(efficientnet_lite, self.class_name, None)
+        return here or getattr(keras.applications, self.class_name)
 
 
-# To add a backbone, add its name in keras.applications to the row of its preprocessing.
+# To add a backbone, add its constructor's name to the row of its preprocessing.
 _NAMES = {
     "caffe": ("VGG16", "VGG19", "ResNet50", "ResNet101", "ResNet152"),
     "tf": (
@@ -47,6 +49,7 @@ _NAMES = {
         *("MobileNetV3Small", "MobileNetV3Large"),
         *(f"EfficientNetB{i}" for i in range(8)),
         *(f"EfficientNetV2B{i}" for i in range(4)),
+        *(f"EfficientNetLite{i}" for i in range(5)),
         *("EfficientNetV2S", "EfficientNetV2M", "EfficientNetV2L"),
         *("ConvNeXtTiny", "ConvNeXtSmall", "ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtXLarge"),
     ),
@@ -87,7 +90,7 @@ def find_backbone(name):
 def build_backbone(
     name, output_stride, weights, input_shape=(None, None, 3), pool_size=2, preprocessing=None
 ):
-    """A keras.applications network with one cell per `output_stride` pixels, centered on them.
+    """A backbone with one cell per `output_stride` pixels, centered on them.
 
     Args:
       name: see `find_backbone`.
@@ -118,7 +121,7 @@ def build_backbone(
 
 
 def original_backbone(name, images, weights, preprocessing=None):
-    """A keras.applications network at its original stride, with its preprocessing.
+    """A backbone at its original stride, with its preprocessing.
 
     Args:
       name, weights, preprocessing: see `build_backbone`.

@@ -38,7 +38,12 @@ def define_architecture_flags(values):
         ["deeplab", "fcn"],
         "deeplab: --backbone with --head. fcn: FCN-32s, 16s or 8s on VGG-16, see --fcn_stride.",
     )
-    define.string("backbone", "resnet101", "A keras.applications family; papers: vgg16, resnet101.")
+    define.string(
+        "backbone",
+        "resnet101",
+        "A network of keras.applications, or efficientnetlite0 to efficientnetlite4; papers: "
+        "vgg16, resnet101.",
+    )
     define.string(
         "head",
         "aspp_l",

@@ -10,8 +10,16 @@ from tiny_model import conv_network
 from deeplab_tf.errors import InputError
 from deeplab_tf.models import to_atrous
 from deeplab_tf.models.atrous_layers import AtrousConv2D
+from deeplab_tf.models.backbones import find_backbone
 
-FAMILIES = ["VGG16", "ResNet50", "MobileNetV2", "EfficientNetB0", "ConvNeXtTiny"]
+FAMILIES = [
+    "VGG16",
+    "ResNet50",
+    "MobileNetV2",
+    "EfficientNetB0",
+    "EfficientNetLite0",
+    "ConvNeXtTiny",
+]
 MORE_FAMILIES = [
     "VGG19",
     "ResNet101",
@@ -28,8 +36,8 @@ MORE_FAMILIES = [
 
 @functools.lru_cache(maxsize=1)
 def random_network(family, size):
-    """A keras.applications network whose every weight, BN statistics included, is random."""
-    build = getattr(keras.applications, family)
+    """A backbone whose every weight, BN statistics included, is random."""
+    build = find_backbone(family).constructor
     model = build(weights=None, include_top=False, input_shape=(size, size, 3))
     rng = np.random.default_rng(0)
     for layer in model.layers:
@@ -48,7 +56,9 @@ def error_at_original_cells(model, dense, size, output_stride):
 
 
 @pytest.mark.parametrize("size", [96, 97])
-@pytest.mark.parametrize("output_stride", [8, pytest.param(16, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "output_stride", [8, *(pytest.param(stride, marks=pytest.mark.slow) for stride in (16, 32))]
+)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_exact_at_the_original_cells(family, size, output_stride):
     model = random_network(family, size)
