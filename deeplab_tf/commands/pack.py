@@ -5,11 +5,11 @@
     deeplab-tf predict --model=mine.npz --crf --out_dir=O IMAGE...
 
 mine.npz takes about two bytes for each weight. It also holds the names and colors of the classes,
---scales and --pad_to of the test, the CRF parameters, which --crf then uses, and the scores.
-mine.md is a page that shows all of this and the text of --notes: a first line about what the
-network is for, then sections such as "## Terms"; `deeplab-tf models mine.npz` prints it. The layers
-are built from the flags of the training, which its run.json remembers. If the folder of --out has
-a table SHA256SUMS, as that of the package's own networks has, the file is entered in it.
+the settings of the test, the CRF parameters, which --crf then uses, and the scores. mine.md is a
+page that shows all of this and the text of --notes: a first line about what the network is for,
+then sections such as "## Terms"; `deeplab-tf models mine.npz` prints it. The layers are built from
+the flags of the training, which its run.json remembers. If the folder of --out has a table
+SHA256SUMS, as that of the package's own networks has, the file is entered in it.
 """
 
 import json
@@ -43,6 +43,13 @@ def define_flags(values):
         None,
         "File that evaluate --json_out wrote for this network; the CRF parameters of its scores "
         "are taken, too.",
+    )
+    define.integer(
+        "max_side",
+        None,
+        "Longer side in pixels at which predict scores larger photographs, unless told otherwise; "
+        "that of the training images suits, because networks recognize objects at those sizes.",
+        lower_bound=1,
     )
     define.string(
         "notes",
@@ -102,6 +109,8 @@ def make_card(flags, model):
         card = replace(card, scores=scores, crf=scored_crf(flags, scores, params) or card.crf)
     elif params:
         card = replace(card, crf=asdict(params))
+    if flags.max_side:
+        card = replace(card, testing={**card.testing, "max_side": flags.max_side})
     if flags.notes:
         card = replace(card, notes=read_text(flags.notes))
     return card

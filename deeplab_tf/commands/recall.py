@@ -150,6 +150,8 @@ def recall_for_model(flags):
                 f"--data_dir is required: {flags.model} is a packed network, which comes without "
                 "images"
             )
+        if "tile" in flags and flags["tile"].present:  # tiles are for scoring all pixels
+            answers.pop("max_side", None)
         return _take(flags, answers, flags.model)
     folder = find_model(flags.model).parent
     run = Run.load(folder)

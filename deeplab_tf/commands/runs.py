@@ -122,10 +122,10 @@ class Run:
 
 def testing_answers(testing):
     """Values of flags, {name: text}, from the `testing` of a `Run` or of a `ModelCard`."""
-    scales = testing.get("scales")
     return {
-        **({"scales": ",".join(scales)} if scales else {}),
-        **({"pad_to": str(testing["pad_to"])} if "pad_to" in testing else {}),
+        name: ",".join(value) if name == "scales" else str(value)
+        for name, value in testing.items()
+        if value
     }
 
 

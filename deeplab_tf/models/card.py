@@ -19,14 +19,14 @@ class ModelCard:
         `build_fcn` that build it.
       classes: the arguments of its `LabelSet`.
       crf: the arguments of the `CRFParams` that suit it; None: none were found.
-      testing: values of `scales` and `pad_to` that it is tested with, as flags of the commands.
+      testing: values of `scales`, `pad_to` and `max_side` that suit it, as flags of the commands.
       training: "command", "dataset", and the numbers of images by list; {} if not known.
       scores: what `deeplab-tf evaluate --json_out` wrote; None if it was not scored.
       notes: text in Markdown: a first line about what it is for, then sections.
 
     Example:
       >>> card = load_card("msrc21")
-      >>> label = segment(load_pretrained("msrc21"), image, crf=card.crf_params)
+      >>> label = segment(load_pretrained("msrc21"), image, card.crf_params, **card.settings)
     """
 
     network: dict
@@ -46,6 +46,14 @@ class ModelCard:
     def crf_params(self):
         """The `CRFParams` that suit it, or None."""
         return None if self.crf is None else CRFParams(**self.crf)
+
+    @property
+    def settings(self):
+        """`testing` as arguments of `deeplab_tf.segment`."""
+        settings = dict(self.testing)
+        if "scales" in settings:
+            settings["scales"] = tuple(map(float, settings["scales"]))
+        return settings
 
     @property
     def summary(self):

@@ -303,6 +303,21 @@ def test_a_learned_compatibility_comes_along(photo, tmp_path):
     assert (expected != segment(model, image, PARAMS)).any()
 
 
+def test_photographs_are_scored_at_the_size_of_the_training(photo, tmp_path):
+    plain = pack_tiny(tmp_path / "plain.npz")
+    file, out = tmp_path / "m.npz", f"--out_dir={tmp_path / 'o'}"
+    assert pack(plain, f"--out={file}", "--max_side=30").status == 0
+    assert load_card(file).testing == {"max_side": 30}
+    for flags, max_side in (([], 30), (["--max_side=50"], 50), (["--tile=41"], None)):
+        done = run_tool("predict", f"--model={file}", out, *flags, photo)
+        assert done.status == 0, done.err
+        assert (f"from {file}: --max_side=30\n" in done.out) == (max_side == 30)
+        assert ("scored at 30x20 instead of 61x40" in done.out) == (max_side == 30)
+        settings = {"max_side": max_side, "tile": None if max_side else 41}
+        expected = segment(load_model(file), load_image(photo), **settings)
+        np.testing.assert_array_equal(load_label(tmp_path / "o/photo.png", 4), expected)
+
+
 def test_explain_crf_and_search_crf(shipped, photo, data_dir):
     done = run_tool("explain-crf", "--model=squares", "--out_dir=e", "--values_w1=0,1", photo)
     assert done.status == 0, done.err

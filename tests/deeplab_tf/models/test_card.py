@@ -17,9 +17,15 @@ def test_what_a_card_says():
     assert card.section("Term") == card.section("Squares of four colors.") == ""
 
 
+def test_settings_for_segment():
+    testing = {"scales": ["1", "0.5"], "pad_to": 33, "max_side": 480}
+    assert tiny_card(testing=testing).settings == {**testing, "scales": (1.0, 0.5)}
+
+
 def test_a_card_may_say_little():
     card = tiny_card()
     assert (card.crf_params, card.summary, card.section("Terms")) == (None, "", "")
+    assert card.settings == {}
 
 
 def test_a_card_is_read_as_it_was_written():
