@@ -67,6 +67,8 @@ setup(
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.18"],
+        # Photographs for `make demo`.
+        "demo": ["scikit-image>=0.25", "scikit-learn>=1.6"],
         "dev": ["hypothesis", "import-linter", "pytest", "pytest-xdist", "ruff"],
     },
 )

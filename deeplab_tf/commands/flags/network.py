@@ -115,8 +115,9 @@ def _define_start(define):
     define.string(
         "init_from",
         None,
-        "A trained .keras file, or the --model_dir of a run: copy the weights of the layers "
-        "with the same name and shape. --weights is then ignored.",
+        "A trained .keras or packed .npz file, the --model_dir of a run, or a name that "
+        "`deeplab-tf models` lists: copy the weights of the layers with the same name and shape. "
+        "--weights is then ignored.",
     )
     define.string(
         "train_layers", None, "Regular expression: train only the layers whose names match it."

@@ -10,6 +10,7 @@ from tiny_model import blocks, random_model
 from tiny_packed import CRF, NETWORK, pack_tiny, tiny_builder, tiny_card
 
 import deeplab_tf
+from deeplab_tf.data.image_files import load_image
 from deeplab_tf.errors import InputError
 from deeplab_tf.models import ModelCard, load_card, load_model, pack, start_from
 from deeplab_tf.models.packed import CARD
@@ -106,6 +107,23 @@ def test_a_network_of_the_package(tmp_path):
     start = start_from(model, tmp_path / "m.npz")
     assert len(start.copied) > 50 and not start.reshaped and not start.absent
     np.testing.assert_array_equal(model.get_weights()[0], found.get_weights()[0])
+
+
+@pytest.mark.slow
+def test_labels_of_street_scenes_hardly_change(weights, camvid, tmp_path):
+    """With real features; the head is random, so the labels are less certain than trained ones."""
+    network = {"backbone": "efficientnetlite0", "head": "large_fov", "num_classes": 4}
+    file = weights / "efficientnet_lite0_keras.weights.h5"
+    model = deeplab_tf.build_deeplab(**network, output_stride=16, weights=file)
+    card = tiny_card(network={"network": "deeplab", **network, "output_stride": 16})
+    assert 0 < pack(model, tmp_path / "m.npz", card) < 0.01
+    assert (tmp_path / "m.npz").stat().st_size < 12e6
+    packed = load_model(tmp_path / "m.npz")
+    for path in sorted((camvid / "JPEGImages").glob("*.jpg"))[:100:50]:
+        image = load_image(path)
+        labels = deeplab_tf.segment(model, image), deeplab_tf.segment(packed, image)
+        assert len(np.unique(labels[0])) > 1
+        assert np.mean(labels[0] == labels[1]) > 0.998
 
 
 @pytest.mark.parametrize("layers", [(5, 9), (4, 7), (4, 9)])

@@ -1,12 +1,14 @@
 """The table of the networks that come with the package, and the networks that are in it."""
 
 import hashlib
+import json
 import subprocess
 
 import numpy as np
 import pytest
 from tiny_model import blocks, random_model
 from tiny_packed import CRF, LABELS, shipped, tiny_builder
+from tool_runner import run_tool
 
 import deeplab_tf
 from deeplab_tf import pretrained
@@ -124,3 +126,21 @@ def test_every_network_of_the_package_labels_an_image():
         assert model.output_shape[-1] == card.label_set.num_classes
         label = deeplab_tf.segment(model, blocks(97, 129), crf=card.crf_params)
         assert label.shape == (97, 129) and label.max() < card.label_set.num_classes, name
+
+
+@pytest.mark.slow
+def test_the_scores_of_the_package_are_those_of_its_cards(camvid, msrc21, tmp_path):
+    folders = {"camvid": camvid, "msrc21": msrc21}
+    for name in pretrained_names():
+        scores, file = load_card(name).scores, tmp_path / f"{name}.json"
+        settings = scores["settings"]
+        done = run_tool(
+            "evaluate", f"--model={name}", f"--data_dir={folders[name]}", "--crf",
+            f"--split={settings['split']}", f"--skip={settings['skip']}", f"--json_out={file}",
+        )  # fmt: skip
+        assert done.status == 0, done.err
+        found = json.loads(file.read_text())
+        assert found["settings"] == settings
+        for part, again in ((scores, found), (scores["crf"], found["crf"])):
+            for score in ("miou", "pixel_accuracy"):
+                assert again[score] == pytest.approx(part[score], abs=2e-3), (name, score)
