@@ -104,7 +104,7 @@ def _training(card):
     if not card.training:
         return []
     images = ", ".join(f"{count} in {name}" for name, count in card.training["images"].items())
-    about = f"Data set of the kind `{card.training['dataset']}`; images: {images}."
+    about = f"Images of the lists: {images}."
     return ["## Training", f"    {card.training['command']}", about]
 
 
