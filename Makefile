@@ -9,13 +9,19 @@ BIN := .venv/bin
 READY := .venv/ready
 RUNS ?= runs
 DEMO := $(RUNS)/demo
+PHOTOS := $(DEMO)/photos
+# Images, or a folder of images, to label with the network that comes with the package.
+PHOTO ?= $(PHOTOS)
 # Two processes share the test files, in alphabetical order; each uses up to 2.5 GB of memory.
 TEST_PROCESSES ?= 2
 PYTEST_OPTIONS = -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all test-oldest test-newest fix lint bench ablation clean
 
-demo: $(READY)  ## draw a data set, train, score with and without the CRF, export, predict
+demo: $(READY) $(filter $(PHOTOS),$(PHOTO))  ## label photographs; then train, score, export
+	@test "$(PHOTO)" = "$(PHOTOS)" -a ! -d $(PHOTOS) || \
+	    $(BIN)/python tools/predict.py --model=msrc21 --crf --out_dir=$(DEMO)/labels \
+	    --panel_out=$(DEMO)/photos.png $(PHOTO)
 	$(BIN)/python tools/train.py --flagfile=configs/demo.flags \
 	    --data_dir=$(RUNS)/synthetic --model_dir=$(DEMO)
 	$(BIN)/python tools/evaluate.py --flagfile=configs/demo_crf.flags --model=$(DEMO) \
@@ -27,6 +33,8 @@ demo: $(READY)  ## draw a data set, train, score with and without the CRF, expor
 	@$(BIN)/python -c "import json; s = json.load(open('$(DEMO)/scores.json')); \
 	    print(f\"\nvalidation mIoU  before the CRF  {s['miou']:.4f}\n\" \
 	          f\"                 after the CRF   {s['crf']['miou']:.4f}\")"
+	@test ! -f $(DEMO)/photos.png || \
+	    echo "photographs      $(DEMO)/photos.png  (image, before, after)"
 	@echo "picture          $(DEMO)/panel.png   (image, truth, before, after)"
 	@echo "predictions      $(DEMO)/predictions"
 	@echo "SavedModel       $(DEMO)/saved_model"
@@ -63,6 +71,29 @@ bench: $(READY)  ## every benchmark, each a table of ratios against a named peer
 ablation: $(READY)  ## what each part of DeepLab contributes, on CamVid: make ablation DATA=CAMVID
 	@test -n "$(DATA)" || { echo "error: name the folder of CamVid: make ablation DATA=CAMVID"; exit 1; }
 	$(BIN)/python tools/ablation.py --data_dir=$(DATA) --runs_dir=$(RUNS)/ablation
+
+# A temple (danielbuechele, CC BY 2.0), a cat (Stéfan van der Walt, CC0), an astronaut (NASA, public
+# domain) and, to show what the network does not know, a cup of coffee (Rachel Michetti, CC0).
+define SAVE_PHOTOS
+import pathlib, sys
+from PIL import Image
+from skimage import data
+from sklearn.datasets import load_sample_image
+photos = {"temple": load_sample_image("china.jpg")}
+photos |= {name: getattr(data, name)() for name in ("chelsea", "astronaut", "coffee")}
+folder = pathlib.Path(sys.argv[1])
+folder.mkdir(parents=True, exist_ok=True)
+for name, image in photos.items():
+    Image.fromarray(image).save(folder / f"{name}.png")
+endef
+export SAVE_PHOTOS
+
+$(PHOTOS): | $(READY)
+	@{ $(BIN)/python -c "import skimage, sklearn" 2>/dev/null || \
+	    $(BIN)/python -m pip install --quiet -c requirements.txt -e .[demo]; } && \
+	$(BIN)/python -c "$$SAVE_PHOTOS" $@.partial && mv $@.partial $@ || \
+	echo "no photographs without the packages scikit-image and scikit-learn, so the demo starts" \
+	    "with the training; for photographs of yours: make demo PHOTO=FILE_OR_FOLDER"
 
 # Old versions of pip take an hour to resolve what new ones resolve in seconds.
 define make_environment

@@ -46,6 +46,7 @@ setup(
         "crf": ["py.typed"],
         "deeplab_tf": ["py.typed"],
         "deeplab_tf.configs": ["*.flags"],
+        "deeplab_tf.pretrained": ["*.npz", "*.md", "SHA256SUMS"],
     },
     entry_points={"console_scripts": ["deeplab-tf = deeplab_tf_tools.launch:main"]},
     python_requires=">=3.10,<3.14",
@@ -66,6 +67,8 @@ setup(
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.18"],
+        # Photographs for `make demo`.
+        "demo": ["scikit-image>=0.25", "scikit-learn>=1.6"],
         "dev": ["hypothesis", "import-linter", "pytest", "pytest-xdist", "ruff"],
     },
 )

@@ -1,16 +1,16 @@
 """DeepLab semantic segmentation for TensorFlow 2 and Keras 3.
 
-`build_deeplab`, `build_fcn` and `to_atrous` make networks, `load_model` reads a
-trained one, `fuse` makes it faster, and `segment` runs it on an image. The modules `models`,
-`data`, `training`, `evaluation` and `export` hold the rest; the fully connected CRF is the package
-`crf`.
+`build_deeplab`, `build_fcn` and `to_atrous` make networks, `load_model` reads a trained one,
+`load_pretrained` one that comes with the package, `fuse` makes it faster, and `segment` runs it on
+an image. The modules `models`, `data`, `training`, `evaluation` and `export` hold the rest; the
+fully connected CRF is the package `crf`.
 """
 
 import importlib
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import segment
-from deeplab_tf.models import build_deeplab, build_fcn, load_model, to_atrous
+from deeplab_tf.models import build_deeplab, build_fcn, load_model, load_pretrained, to_atrous
 from deeplab_tf.models.fast.fuse import fuse
 
 __version__ = "0.2.0"
@@ -22,6 +22,7 @@ __all__ = [
     "build_fcn",
     "fuse",
     "load_model",
+    "load_pretrained",
     "segment",
     "to_atrous",
 ]

@@ -17,6 +17,7 @@ processes its part of the images, and the first one prints and writes the result
 import contextlib
 import json
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 from tqdm import tqdm
@@ -140,7 +141,8 @@ def main(flags):
     if files:
         print(f"predictions: {flags.predictions_out}")
     if examples[0].label:
-        write_results(flags, label_set, confusions, shown)
+        settings = score_settings(flags, examples, params)
+        write_results(flags, label_set, confusions, shown, settings)
     print_following(flags, examples)
 
 
@@ -228,13 +230,35 @@ def score_images(found, confusions, shown_every, files, predictions):
     return shown
 
 
-def write_results(flags, label_set, confusions, shown):
+def score_settings(flags, examples, params):
+    """What the scores were measured on and how, for --json_out.
+
+    Args:
+      flags: the parsed flags.
+      examples: the images that were scored.
+      params: `CRFParams`, or None.
+
+    Returns:
+      dict that JSON can hold.
+    """
+    return {
+        "split": flags.split,
+        "skip": flags.skip,
+        "images": len(examples),
+        **segment_settings(flags),
+        **({"output_stride": flags.output_stride} if flags.output_stride else {}),
+        "crf": asdict(params) if params else None,
+    }
+
+
+def write_results(flags, label_set, confusions, shown, settings):
     """Print the table, and write the files of --json_out and --panel_out."""
     if flags.panel_out:
         write_file(flags.panel_out, encode_picture(comparison_panel(label_set, shown)))
     if flags.json_out:
-        scores = json.dumps(score_dict(label_set, *confusions), indent=1, allow_nan=False)
-        write_file(flags.json_out, f"{scores}\n".encode())
+        scores = {**score_dict(label_set, *confusions), "settings": settings}
+        text = json.dumps(scores, indent=1, allow_nan=False)
+        write_file(flags.json_out, f"{text}\n".encode())
     print(score_table(label_set, *confusions))
     print_written(flags.json_out, flags.panel_out)
 

@@ -15,7 +15,12 @@ import numpy as np
 from tqdm import tqdm
 
 from crf.search import SearchGrid
-from deeplab_tf.commands.flags.crf import PARAMETER_FLAGS, define_crf_flags, given_params
+from deeplab_tf.commands.flags.crf import (
+    PARAMETER_FLAGS,
+    card_params,
+    define_crf_flags,
+    given_params,
+)
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.flags.model import (
     define_model_flags,
@@ -74,7 +79,7 @@ def main(flags, images):
     """Draw the pictures of every image."""
     plan = plan_image_outputs(images, flags.out_dir, ("_iterations", "_parameters"))
     model, label_set = open_model(flags)
-    params = given_params(flags, label_set.num_classes)
+    params = given_params(flags, label_set.num_classes, card_params(flags))
     settings = segment_settings(flags)
     counts = iterations_shown(flags, params)
     trials = [values_shown(flags, name, params) for name in SearchGrid.names()]

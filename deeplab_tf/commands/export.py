@@ -27,6 +27,7 @@ from deeplab_tf.commands.recall import recall_for_model
 from deeplab_tf.errors import InputError
 from deeplab_tf.export import export_saved_model
 from deeplab_tf.files import check_new_folder
+from deeplab_tf.models import is_packed, load_card
 
 
 def define_flags(values):
@@ -74,7 +75,10 @@ def main(flags):
             "export without --crf and call crf.dense_crf on the probabilities"
         )
     print(f"in TensorFlow: tf.saved_model.load({flags.out!r}).signatures['uint8'](images=images)")
-    print_next("predict", f"--model={flags.out}", f"--out_dir={flags.out}_predictions", "IMAGE")
+    max_side = load_card(flags.model).testing.get("max_side") if is_packed(flags.model) else None
+    size = [f"--max_side={max_side}"] if max_side else []  # the only setting that it cannot hold
+    out = f"--out_dir={flags.out}_predictions"
+    print_next("predict", f"--model={flags.out}", *size, out, "IMAGE")
 
 
 def read_image_size(flags):

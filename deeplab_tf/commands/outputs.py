@@ -9,7 +9,7 @@ from deeplab_tf.commands.flagfiles import CONFIGS
 from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.data.lists import IMAGE_EXTENSIONS
 from deeplab_tf.errors import InputError
-from deeplab_tf.models import find_model
+from deeplab_tf.models import find_model, is_pretrained
 
 SHOWN_FILES = 6  # of a longer list, only the first ones are named
 
@@ -64,7 +64,12 @@ def print_written(*paths):
 
 
 def beside_model(flags, name):
-    """Path of an output folder of this name in the folder of --model."""
+    """Path of an output folder of this name in the folder of --model.
+
+    For a network that comes with the package it is in the working directory.
+    """
+    if is_pretrained(flags.model):
+        return Path(f"{flags.model}_{name}")
     return find_model(flags.model).parent / name
 
 

@@ -4,13 +4,14 @@
     deeplab-tf predict --model=SAVED_MODEL --out_dir=O FOLDER
 
 writes for each image O/NAME.png, a palette PNG of class indices, and O/NAME_overlay.png, the
-image tinted with the classes' colors above their names. Photographs larger than --max_side are
-scored at that size. Given a folder, it labels all images in it. A line says what was done to an
-image that is not plain 8-bit RGB, such as turning it by its EXIF orientation. Images that cannot
-be read are left out and named at the end, and the exit status is 1.
+image tinted with the classes' colors above their names. --panel_out draws images beside their
+labels, before and after the CRF. Photographs larger than --max_side are scored at that size. Given
+a folder, it labels all images in it. A line says what was done to an image that is not plain 8-bit
+RGB, such as turning it by its EXIF orientation. Images that cannot be read are left out and named
+at the end, and the exit status is 1.
 """
 
-import functools
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -24,6 +25,7 @@ from deeplab_tf.commands.flags.model import (
 )
 from deeplab_tf.commands.outputs import (
     beside_model,
+    check_output_files,
     plan_image_outputs,
     print_next,
     print_written,
@@ -37,6 +39,7 @@ from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.shrink import limited_size
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import segment
+from deeplab_tf.evaluation.report import photograph_panel, photograph_row
 from deeplab_tf.export import is_saved_model, open_saved_model
 from deeplab_tf.files import write_file
 from deeplab_tf.visualize import encode_picture, overlay_with_legend
@@ -70,6 +73,13 @@ def define_flags(values):
         lower_bound=0,
         upper_bound=1,
     )
+    define.string(
+        "panel_out",
+        None,
+        "PNG file for a picture with a row for each image: the image, and the overlay, with --crf "
+        "before and after it.",
+    )
+    define.integer("panel_rows", 20, "Number of images in that picture, the first.", lower_bound=1)
 
 
 def recall(flags):
@@ -80,14 +90,15 @@ def recall(flags):
 def main(flags, images):
     """Label the images."""
     plan = plan_image_outputs(images, flags.out_dir, ("", "_overlay"))
+    check_panel(flags, plan)
     label_of, label_set, channels = open_labeler(flags)
     colors = label_set.color_table()
     max_side, reduced = side_limit(flags), []
-    written, refused = [], []
+    written, refused, rows = [], [], []
     for path, label_path, overlay_path in tqdm(plan, unit="image"):
         try:
             image = read_checked(path, channels)
-            label = label_one(label_of, path, image, max_side)
+            *before, label = label_one(label_of, path, image, max_side)
         except InputError as error:
             refused.append(error)
             tqdm.write(f"left out: {error}")
@@ -98,11 +109,25 @@ def main(flags, images):
         tinted = overlay_with_legend(image[..., :3], label, label_set, flags.overlay_alpha)
         write_file(overlay_path, encode_picture(tinted))
         written += [label_path, overlay_path]
+        if flags.panel_out and len(rows) < flags.panel_rows:
+            labels = [*before, label]
+            rows.append(photograph_row(image[..., :3], labels, label_set, flags.overlay_alpha))
+    if rows:
+        write_file(flags.panel_out, encode_picture(photograph_panel(label_set, rows)))
+        written.insert(0, flags.panel_out)
     if reduced:
         print(reduction_line(reduced, max_side))
     print_written(*written)
     raise_refused(refused, len(plan))
     print_export(flags)
+
+
+def check_panel(flags, plan):
+    """Raise `InputError` if --panel_out cannot be written, or is an image or one of its results."""
+    check_output_files(flags.panel_out)
+    others = {path.resolve() for paths in plan for path in paths}
+    if flags.panel_out and Path(flags.panel_out).resolve() in others:
+        raise InputError(f"--panel_out={flags.panel_out}: is also an image or the result of one")
 
 
 def raise_refused(errors, total):
@@ -120,7 +145,7 @@ def raise_refused(errors, total):
 
 
 def label_one(label_of, path, image, max_side):
-    """Label an image; the message of an `InputError` begins with its path."""
+    """The labels of an image; the message of an `InputError` begins with its path."""
     try:
         return label_of(image, max_side=max_side)
     except InputError as error:
@@ -181,8 +206,9 @@ def open_labeler(flags):
     """Open the model of --model.
 
     Returns:
-      (function from an image (H, W, channels) uint8 and `max_side` to its labels (H, W) uint8,
-      `LabelSet`, number of channels).
+      (function from an image (H, W, channels) uint8 and `max_side` to a list of labels (H, W)
+      uint8, `LabelSet`, number of channels); the last labels are the result, and for a panel those
+      before the CRF come first.
 
     Raises:
       InputError: if it cannot be opened, or a flag would change what an export has fixed.
@@ -198,8 +224,13 @@ def open_labeler(flags):
         reason = "has no effect on a SavedModel, which scores whole images; give a .keras model"
         refuse_given(flags, ["tile"], reason)
         served, label_set = open_saved_model(flags.model)
-        return served, label_set, served.channels
+        return lambda *image, **size: [served(*image, **size)], label_set, served.channels
     model, label_set = open_model(flags)
     params = crf_params(flags, label_set.num_classes)
-    label_of = functools.partial(segment, model, crf=params, **segment_settings(flags))
-    return label_of, label_set, model.input_shape[-1]
+    steps = [None, params] if params and flags.panel_out else [params]
+    settings = segment_settings(flags)
+
+    def labels_of(image, max_side):
+        return [segment(model, image, crf, max_side=max_side, **settings) for crf in steps]
+
+    return labels_of, label_set, model.input_shape[-1]

@@ -1,7 +1,8 @@
 """What a command takes from the `run.json` of a training run, and what it refuses because of it.
 
 `train --model_dir=M` continues with the flags of the run in M; a command with `--model=M` takes the
-data set and the settings for testing. Flags on the command line replace what is remembered.
+data set and the settings for testing. The card of a packed network has only the latter. Flags on
+the command line replace what is remembered.
 """
 
 import shlex
@@ -10,13 +11,13 @@ from pathlib import Path
 from absl.flags import FlagValues
 
 from deeplab_tf.commands.flags.network import NETWORK
+from deeplab_tf.commands.flags.say import say
 from deeplab_tf.commands.parsing import parse_flags
-from deeplab_tf.commands.runs import PATH_FLAGS, RUN_FILE, Run, absolute
+from deeplab_tf.commands.runs import PATH_FLAGS, RUN_FILE, Run, absolute, testing_answers
 from deeplab_tf.data.datasets import PREPARED
-from deeplab_tf.distribute.cluster import read_cluster
 from deeplab_tf.errors import InputError
 from deeplab_tf.export import is_saved_model
-from deeplab_tf.models import find_model
+from deeplab_tf.models import find_model, is_packed, load_card
 
 # Other values of these flags, or of those that describe the network's layers, would train another
 # network, or train on other images.
@@ -67,7 +68,8 @@ def recall_training(flags, define_flags):
         _refuse_changes(flags, remembered, folder)
     if flags.data_dir is None:
         _check_exists(run, folder)
-    _say(flags, folder, [word for word in run.flags if not flags[_name(flags, word)].present])
+    taken = [word for word in run.flags if not flags[_name(flags, word)].present]
+    _say(flags, Path(folder) / RUN_FILE, taken)
     return run.flags
 
 
@@ -141,22 +143,71 @@ def recall_for_model(flags):
     """
     if is_saved_model(flags.model):
         return []
+    answers = _known(flags.model)
+    if is_packed(flags.model):
+        if "data_dir" in flags and flags.data_dir is None:
+            raise InputError(
+                f"--data_dir is required: {flags.model} is a packed network, which comes without "
+                "images"
+            )
+        if "tile" in flags and flags["tile"].present:  # tiles are for scoring all pixels
+            answers.pop("max_side", None)
+        return _take(flags, answers, flags.model)
     folder = find_model(flags.model).parent
     run = Run.load(folder)
-    answers = {} if run is None else run.answers()
     if "dataset" in flags and run is not None and not _is_on_data(flags, run):
         answers = {name: answers[name] for name in ("scales", "pad_to") if name in answers}
-    answers = {
-        name: text for name, text in answers.items() if name in flags and not flags[name].present
-    }
     if "data_dir" in flags and flags.data_dir is None:
         if run is None:
             raise InputError(f"--data_dir is required: {folder} has no {RUN_FILE} that names it")
         if "data_dir" not in answers:
             raise InputError(f"--data_dir is required with --dataset={flags.dataset}; see --help")
         _check_exists(run, folder)
-    words = [f"--{name}={text}" for name, text in answers.items()]
-    _say(flags, folder, words)
+    return _take(flags, answers, folder / RUN_FILE)
+
+
+def recall_network(flags):
+    """What a command that builds the network of --model again takes from its run.
+
+    Args:
+      flags: the flags of the command line, with those of `define_architecture_flags`.
+
+    Returns:
+      The flags of the layers to put before those of the command line, a list of str.
+
+    Raises:
+      InputError: if there is no such model.
+    """
+    folder = find_model(flags.model).parent
+    run = None if is_packed(flags.model) else Run.load(folder)
+    layers = {flag.name for flag in flags.flags_by_module_dict()[NETWORK]}
+    words = [
+        word
+        for word in (run.flags if run else [])
+        if _name(flags, word) in layers and not flags[_name(flags, word)].present
+    ]
+    _say(flags, folder / RUN_FILE, words)
+    return words
+
+
+def _known(model):
+    """What the run or the card of a model knows, {name of a flag: text}."""
+    if is_saved_model(model):
+        return {}
+    if is_packed(model):
+        return testing_answers(load_card(model).testing)
+    run = Run.load(find_model(model).parent)
+    return {} if run is None else run.answers()
+
+
+def _take(flags, answers, source):
+    """The answers to flags that were not given, as on the command line; they are printed."""
+    words = [
+        f"--{name}={text}"
+        for name, text in answers.items()
+        if name in flags and not flags[name].present
+    ]
+    _say(flags, source, words)
     return words
 
 
@@ -179,9 +230,7 @@ def not_remembered(flags, names):
     Returns:
       A list of str, as on the command line.
     """
-    run = None if is_saved_model(flags.model) else Run.load(find_model(flags.model).parent)
-    known = {} if run is None else run.answers()
-    words = []
+    known, words = _known(flags.model), []
     for name in names:
         flag = flags[name]
         text = flag.serialize().partition("=")[2]
@@ -205,8 +254,7 @@ def _name(flags, word):
     return name if name in flags else name.removeprefix("no")
 
 
-def _say(flags, folder, words):
-    """Print what is taken; of several workers only the first one prints."""
-    is_other = "strategy" in flags and flags.strategy == "multi_worker" and read_cluster().index
-    if words and not is_other:
-        print(f"from {Path(folder) / RUN_FILE}: {shlex.join(words)}", flush=True)
+def _say(flags, source, words):
+    """Print what is taken."""
+    if words:
+        say(flags, f"from {source}: {shlex.join(words)}")

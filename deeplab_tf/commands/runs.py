@@ -14,6 +14,7 @@ from deeplab_tf.commands.parsing import given_flags
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import write_file
 from deeplab_tf.labels import LabelSet
+from deeplab_tf.models import is_pretrained
 
 RUN_FILE = "run.json"
 PATH_FLAGS = ("data_dir", "weights", "init_from", "crf_params")  # stored as absolute paths
@@ -111,14 +112,26 @@ class Run:
 
     def answers(self):
         """Values of the flags of other commands that the run knows, {name: text}."""
-        scales = self.testing.get("scales")
         return {
             "dataset": self.dataset,
             "data_dir": self.data_dir,
             "split": self.splits["val"]["list"] if "val" in self.splits else "val",
-            **({"scales": ",".join(scales)} if scales else {}),
-            **({"pad_to": str(self.testing["pad_to"])} if "pad_to" in self.testing else {}),
+            **testing_answers(self.testing),
         }
+
+
+def testing_answers(testing):
+    """Values of flags, {name: text}, from the `testing` of a `Run` or of a `ModelCard`."""
+    return {
+        name: ",".join(value) if name == "scales" else str(value)
+        for name, value in testing.items()
+        if value
+    }
+
+
+def is_path(value):
+    """Whether the value of a flag of `PATH_FLAGS` is a path, not a name such as imagenet."""
+    return value not in ("imagenet", "none") and not is_pretrained(value)
 
 
 def absolute(path):
@@ -131,7 +144,7 @@ def _portable(flags):
     words = []
     for word in given_flags(flags):
         name, _, value = word.removeprefix("--").partition("=")
-        if name in PATH_FLAGS and value not in ("imagenet", "none"):  # these two are no paths
+        if name in PATH_FLAGS and is_path(value):
             word = f"--{name}={absolute(value)}"
         # The run may be continued on another machine, which need not be one of several.
         if name not in ("model_dir", "num_threads") and word != "--strategy=multi_worker":

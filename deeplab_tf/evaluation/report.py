@@ -2,7 +2,13 @@
 
 import math
 
-from deeplab_tf.visualize import colorize, panel
+import numpy as np
+
+from deeplab_tf.evaluation.photographs import shrink
+from deeplab_tf.labels import LabelSet
+from deeplab_tf.visualize import colorize, overlay, overlay_colors, panel
+
+PHOTOGRAPH_SIDE = 480  # longer side of a photograph in `photograph_panel`, in pixels
 
 _MEANS = {
     "mean IoU": "miou",
@@ -77,6 +83,48 @@ def comparison_panel(label_set, samples):
     if rows and len(rows[0]) == 3:
         captions = ["image", "truth", "network"]
     return panel(rows, captions, label_set)
+
+
+def photograph_row(image, labels, label_set, alpha):
+    """A row of `photograph_panel`: an image, and the image tinted with each label map.
+
+    Args:
+      image: (H, W, 3) uint8 RGB.
+      labels: list of (H, W) uint8, such as those before and after the CRF.
+      label_set: `LabelSet` of the classes, shown in `overlay_colors`.
+      alpha: opacity of the colors, 0 to 1.
+
+    Returns:
+      (list of pictures of at most `PHOTOGRAPH_SIDE` pixels, set of the classes in the labels).
+    """
+    colors = overlay_colors(label_set)
+    pictures = [image, *(overlay(image, label, colors, alpha) for label in labels)]
+    classes = {int(value) for label in labels for value in np.unique(label)}
+    return [shrink(picture, PHOTOGRAPH_SIDE) for picture in pictures], classes
+
+
+def photograph_panel(label_set, rows):
+    """Make a picture of photographs and their labels, with the classes that occur at the bottom.
+
+    Args:
+      label_set: `LabelSet` of the classes.
+      rows: list of what `photograph_row` returned, all for as many label maps.
+
+    Returns:
+      (H, W, 3) uint8 RGB.
+    """
+    pictures = [row for row, _ in rows]
+    captions = (
+        ["image", "labels"] if len(pictures[0]) == 2 else ["image", "before CRF", "after CRF"]
+    )
+    occurring = set.union(*(classes for _, classes in rows))
+    if len(occurring) < 2:  # a `LabelSet` has more
+        occurring = range(label_set.num_classes)
+    colors = overlay_colors(label_set)
+    names, shown = zip(
+        *((label_set.names[i], colors[i].tolist()) for i in sorted(occurring)), strict=True
+    )
+    return panel(pictures, captions, LabelSet(names, shown))
 
 
 def _row(width, title, *values):

@@ -43,9 +43,21 @@ def params_flagfile(params, comments=()):
     Returns:
       The text of a file for --flagfile.
     """
-    names = (*SearchGrid.names(), "iterations", "normalization")
-    flags = [f"--crf_{name}={_exact(getattr(params, name))}" for name in names]
+    flags = params_flags(params).values()
     return "\n".join([*(f"# {line}" for line in comments), "--crf", *flags, ""])
+
+
+def params_flags(params):
+    """The flags of the commands that give CRF parameters, without the compatibility.
+
+    Args:
+      params: `CRFParams`.
+
+    Returns:
+      {name of the flag: the flag with its value}.
+    """
+    names = (*SearchGrid.names(), "iterations", "normalization")
+    return {f"crf_{name}": f"--crf_{name}={_exact(getattr(params, name))}" for name in names}
 
 
 def search_picture(trials):

@@ -4,22 +4,29 @@ from deeplab_tf.models.atrous import to_atrous
 from deeplab_tf.models.backbones import backbone_names
 from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.fcn import build_fcn
-from deeplab_tf.models.files import find_model, load_model
+from deeplab_tf.models.files import find_model, is_packed, is_pretrained
 from deeplab_tf.models.heads import head_names
 from deeplab_tf.models.output_stride import with_output_stride
+from deeplab_tf.models.packed import ModelCard, load_card, pack
 from deeplab_tf.models.released.caffe import import_caffemodel
-from deeplab_tf.models.weights import start_from
+from deeplab_tf.models.trained import load_model, load_pretrained, start_from
 from deeplab_tf.models.with_crf import network_and_crf, with_crf
 
 __all__ = [
+    "ModelCard",
     "backbone_names",
     "build_deeplab",
     "build_fcn",
     "find_model",
     "head_names",
     "import_caffemodel",
+    "is_packed",
+    "is_pretrained",
+    "load_card",
     "load_model",
+    "load_pretrained",
     "network_and_crf",
+    "pack",
     "start_from",
     "to_atrous",
     "with_crf",

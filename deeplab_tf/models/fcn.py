@@ -13,10 +13,11 @@ from keras import layers, ops
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.backbones import original_backbone
 from deeplab_tf.models.channels import check_input_shape, with_channels
+from deeplab_tf.models.files import load_keras
 from deeplab_tf.models.heads import Head, check_num_classes
 from deeplab_tf.models.padding import PadToMultiple
 from deeplab_tf.models.resize import CropToImages
-from deeplab_tf.models.weights import read_weights, start_from, subsample_classifier
+from deeplab_tf.models.weights import copy_layers, read_weights, subsample_classifier
 
 _FC = Head((1,), 7, 4096)  # fc6 and fc7 at the size of the ImageNet classifier
 
@@ -80,7 +81,7 @@ def build_fcn(
         model.get_layer("fc6").set_weights([kernel6, bias6])
         model.get_layer("fc7").set_weights([kernel7, bias7])
     if found.whole:
-        start_from(model, found.whole)
+        copy_layers(model, load_keras(found.whole), found.whole)
     return model
 
 

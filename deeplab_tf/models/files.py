@@ -1,4 +1,4 @@
-"""Trained networks on disk: a `.keras` file, or the model directory that training writes."""
+"""Trained networks on disk: which file a path or name stands for, and reading Keras's files."""
 
 import re
 import zipfile
@@ -7,18 +7,23 @@ from pathlib import Path
 import keras
 
 from deeplab_tf.errors import InputError, one_line
+from deeplab_tf.pretrained import find_pretrained, pretrained_names
 
 BEST, LAST = "best.keras", "last.keras"  # in a model directory
+PACKED, CARD = ".npz", "card.json"  # how a packed network's file ends, and a part of it
 
 _HDF5_START = b"\x89HDF\r\n\x1a\n"
 _ZIP_START = b"PK"
 
 
 def find_model(path):
-    """Return the `.keras` file that `path` stands for.
+    """Return the file that `path` stands for.
 
     Args:
-      path: a `.keras` file, or a model directory: its `best.keras`, else its `last.keras`.
+      path: a `.keras` file; a packed network, `.npz`; a model directory: its `best.keras`, else
+        its `last.keras`; or the name of a network that comes with the package. A file or model
+        directory of that name comes first; a folder that holds no network, such as the data
+        set's, does not.
 
     Returns:
       pathlib.Path.
@@ -26,24 +31,48 @@ def find_model(path):
     Raises:
       InputError: if there is none, or if it is the folder of a SavedModel.
     """
-    path = Path(path)
-    if path.is_dir():
-        for name in (BEST, LAST):
-            if (path / name).is_file():
-                return path / name
-        if is_saved_model(path):
-            raise InputError(
-                f"{path} is a SavedModel, which runs without this package: `deeplab-tf predict "
-                f"--model={path}`, or tf.saved_model.load(...).signatures; for anything else give "
-                "the .keras file or model directory that it was exported from"
-            )
+    name, path = str(path), Path(path)
+    if path.is_file():
+        return path
+    for file in (path / BEST, path / LAST):
+        if file.is_file():
+            return file
+    if is_pretrained(name):
+        return find_pretrained(name)
+    if not path.is_dir():
+        names = ", ".join(pretrained_names())
+        more = f", or a network that comes with this package: {names}" if names else ""
+        raise InputError(f"no model {path}; give a .keras file or a model directory{more}")
+    if is_saved_model(path):
         raise InputError(
-            f"no model in {path}: expected {BEST} or {LAST}; train one with "
-            f"`deeplab-tf train --model_dir={path} ...`"
+            f"{path} is a SavedModel, which runs without this package: `deeplab-tf predict "
+            f"--model={path}`, or tf.saved_model.load(...).signatures; for anything else give "
+            "the .keras file or model directory that it was exported from"
         )
-    if not path.is_file():
-        raise InputError(f"no model {path}; give a .keras file or a model directory")
-    return path
+    raise InputError(
+        f"no model in {path}: expected {BEST} or {LAST}; train one with "
+        f"`deeplab-tf train --model_dir={path} ...`"
+    )
+
+
+def is_packed(path):
+    """Whether what `find_model` finds at `path` is a packed network."""
+    return find_model(path).suffix == PACKED
+
+
+def is_pretrained(name):
+    """Whether a path is the name of a network that comes with the package, and of nothing here.
+
+    Args:
+      name: what `find_model` takes. A folder counts if a training or an export wrote it.
+    """
+    path = Path(name)
+    marks = (BEST, LAST, "run.json", "checkpoints", "saved_model.pb")
+    return (
+        str(name) in pretrained_names()
+        and not path.is_file()
+        and not any((path / mark).exists() for mark in marks)
+    )
 
 
 def is_saved_model(path):
@@ -51,27 +80,18 @@ def is_saved_model(path):
     return (Path(path) / "saved_model.pb").is_file()
 
 
-def load_model(path):
-    """Load a trained network.
-
-    `keras.saving.load_model` does the same once `deeplab_tf` is imported, which tells Keras about
-    the layers of this package.
+def load_keras(file):
+    """Load a file that Keras wrote.
 
     Args:
-      path: a `.keras` file, the `.h5` file of a whole model, or a model directory: its
-        `best.keras`, else its `last.keras`.
+      file: Path of a `.keras` file, or of the `.h5` file of a whole model.
 
     Returns:
       keras.Model, not compiled.
 
     Raises:
-      InputError: if there is none; if the file is damaged, not a Keras model or weights without a
-        network; or if it has layers that are unknown.
-
-    Example:
-      >>> model = deeplab_tf.load_model("runs/demo")
+      InputError: as `deeplab_tf.load_model`.
     """
-    file = find_model(path)
     _check_kind(file)
     try:
         return keras.saving.load_model(file, compile=False, safe_mode=True)
@@ -95,8 +115,10 @@ def _check_kind(file):
         raise InputError(f"{file}: damaged or cut off; copy or save it again")
     else:
         with zipfile.ZipFile(file) as archive:
-            is_keras = "config.json" in archive.namelist()
-        if not is_keras:
+            names = archive.namelist()
+        if CARD in names:
+            raise InputError(f"{file}: a packed network; rename it so that it ends in {PACKED}")
+        if "config.json" not in names:
             raise InputError(
                 f"{file}: a zip file but not a Keras model; give the .keras file that model.save "
                 "wrote"

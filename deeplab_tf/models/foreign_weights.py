@@ -33,7 +33,8 @@ def describe_foreign(path, model, backbone):
     num_classes = model.output_shape[-1]
     if other := _other_classes(stored, wanted, num_classes):
         return (
-            f"it is this network with {other} classes instead of {num_classes}; {_start_from(path)}"
+            f"it is this network with {other} classes instead of {num_classes}; "
+            f"{advise_start_from(path)}"
         )
     found = find_owner(stored, path.name, backbone)
     if found is None:
@@ -41,12 +42,13 @@ def describe_foreign(path, model, backbone):
     if found == backbone:
         return (
             f"its backbone is {found}, but it has another head; give that as --head, or "
-            f"{_start_from(path)}"
+            f"{advise_start_from(path)}"
         )
     return f"its backbone is {found}; give --backbone={found} (in Python: backbone={found!r})"
 
 
-def _start_from(path):
+def advise_start_from(path):
+    """What to do with the file of another network: the end of a message."""
     if path.name.endswith(".weights.h5"):
         return "save the network as a .keras file, and give that to --init_from"
     return (

@@ -1,4 +1,4 @@
-"""Weights for a new network: by name, from weight files of Keras, or from a trained network."""
+"""Weights for a new network: from files of Keras, or from the layers of a trained network."""
 
 import re
 import warnings
@@ -13,8 +13,8 @@ from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.models.backbones import find_backbone
 from deeplab_tf.models.channels import widen_kernel
 from deeplab_tf.models.fast.fuse import check_not_fused
-from deeplab_tf.models.files import find_model, load_model
-from deeplab_tf.models.foreign_weights import stored_shapes
+from deeplab_tf.models.files import PACKED, is_pretrained
+from deeplab_tf.models.foreign_weights import advise_start_from, stored_shapes
 from deeplab_tf.models.walk import leaf_layers
 
 # First bytes of a file, by suffix.
@@ -99,7 +99,7 @@ def subsample_classifier(classifier, head):
 
 
 class Start(NamedTuple):
-    """What `start_from` did, as names of layers.
+    """What `copy_layers` did, as names of layers.
 
     Attributes:
       copied: layers whose weights were copied.
@@ -121,7 +121,7 @@ class Start(NamedTuple):
         return "; ".join(parts)
 
 
-def start_from(model, path):
+def copy_layers(model, trained, path):
     """Copy the weights of a trained network into the layers that have the same name and shapes.
 
     The first convolution of a network for RGB images also fits that of a network for more
@@ -129,16 +129,16 @@ def start_from(model, path):
 
     Args:
       model: keras.Model that receives them; its other layers stay as they are.
-      path: a `.keras` file or a model directory; the network may have another number of classes,
-        another head, or fewer layers.
+      trained: keras.Model that has them; it may have another number of classes, another head, or
+        fewer layers.
+      path: where it comes from, for messages.
 
     Returns:
       `Start`.
 
     Raises:
-      InputError: if the file cannot be read, its network is fused, or no layer fits.
+      InputError: if the trained network is fused, or no layer fits.
     """
-    trained = load_model(path)
     check_not_fused(trained)
     source = {layer.name: layer for layer in leaf_layers(trained) if layer.weights}
     start = Start([], [], [])
@@ -158,7 +158,7 @@ def start_from(model, path):
             start.copied.append(layer.name)
     if not start.copied:
         raise InputError(
-            f"{find_model(path)}: none of its layers fits the network {model.name!r}; give a "
+            f"{path}: none of its layers fits the network {model.name!r}; give a "
             "network with the same backbone"
         )
     return start
@@ -195,6 +195,8 @@ def _download(constructor, backbone):
 
 
 def _check_file(path):
+    if path.suffix == PACKED or is_pretrained(path):
+        raise InputError(f"weights {path}: a packed network; {advise_start_from(path)}")
     if not path.is_file():
         raise InputError(
             f"no weights file {path}; give a file, imagenet, or none for random weights (in "

@@ -1,8 +1,14 @@
 """The flags of the fully connected CRF, shared by the commands that run it."""
 
+import shlex
+from dataclasses import replace
+
 from crf import NORMALIZATIONS, CRFParams
 from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.commands.flags.say import say
 from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation.search_report import params_flags
+from deeplab_tf.models import is_packed, load_card
 
 # {parameter of `CRFParams`: its flag}.
 _SINGLE = {
@@ -61,6 +67,8 @@ def define_crf_flags(values):
 def crf_params(flags, num_classes):
     """`CRFParams` of the flags; None without --crf.
 
+    What is not given has the value on the card of a packed --model, see `card_params`.
+
     Args:
       flags: the parsed flags.
       num_classes: number of classes of the model.
@@ -71,15 +79,32 @@ def crf_params(flags, num_classes):
     if not flags.crf:
         refuse_given(flags, PARAMETER_FLAGS, "has no effect without --crf; add --crf")
         return None
-    return given_params(flags, num_classes)
+    return given_params(flags, num_classes, card_params(flags))
 
 
-def given_params(flags, num_classes):
+def card_params(flags):
+    """The `CRFParams` on the card of a packed --model, which are printed; otherwise the defaults.
+
+    Args:
+      flags: the parsed flags of a command with --model.
+    """
+    card = load_card(flags.model) if is_packed(flags.model) else None
+    if card is None or card.crf is None or flags.crf_params is not None:
+        return CRFParams()
+    params = card.crf_params
+    words = [word for name, word in params_flags(params).items() if not flags[name].present]
+    learned = " and its compatibility of the classes" if params.compatibility else ""
+    say(flags, f"from {flags.model}: {shlex.join(words)}{learned}")
+    return params
+
+
+def given_params(flags, num_classes, defaults=None):
     """`CRFParams` of the flags, whether or not --crf is given.
 
     Args:
       flags: the parsed flags.
       num_classes: number of classes of the model.
+      defaults: `CRFParams` that single flags replace; None: those of the flags.
 
     Raises:
       InputError: if a parameter is out of range, or the file of --crf_params cannot be read,
@@ -87,7 +112,8 @@ def given_params(flags, num_classes):
     """
     if flags.crf_params is None:
         try:
-            return CRFParams(**{name: flags[flag].value for name, flag in _SINGLE.items()})
+            given = {n: flags[flag].value for n, flag in _SINGLE.items() if flags[flag].present}
+            return replace(defaults or CRFParams(), **given)
         except ValueError as error:
             raise InputError(f"--crf_*: {error}") from None
     try:

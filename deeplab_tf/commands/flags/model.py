@@ -1,19 +1,33 @@
 """The flags that name a trained model and how it is applied to an image."""
 
 from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.commands.flags.say import say
 from deeplab_tf.commands.flags.scales import read_scales
 from deeplab_tf.commands.runs import RUN_FILE, Run
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import check_settings
 from deeplab_tf.labels import LabelSet
-from deeplab_tf.models import find_model, load_model, with_output_stride
+from deeplab_tf.models import (
+    find_model,
+    is_packed,
+    is_pretrained,
+    load_card,
+    load_model,
+    with_output_stride,
+)
 from deeplab_tf.models.precision import PRECISIONS, with_precision
+from deeplab_tf.pretrained import pretrained_names
+
+MODEL_HELP = (
+    "A .keras file, the --model_dir of a run, a packed .npz file, or the name of a network that "
+    "`deeplab-tf models` lists."
+)
 
 
 def define_model_flags(values):
     """Define --model, --output_stride, --scales, --flip and --precision."""
     define = heading(values, "Model")
-    define.string("model", None, "A .keras file, or the --model_dir of a run.", required=True)
+    define.string("model", None, MODEL_HELP, required=True)
     define.integer(
         "output_stride",
         None,
@@ -71,16 +85,21 @@ def define_testing_flags(values):
 
 
 def open_model(flags):
-    """Load the model of --model, and its classes from `labels.json` or `run.json` next to it.
+    """Load the model of --model and its classes, see `find_labels`.
 
     Returns:
-      (Keras model, `LabelSet`); without these files the classes are "class 0", "class 1", ...
+      (Keras model, `LabelSet`).
 
     Raises:
       InputError: if the model cannot be loaded, or --output_stride does not suit it, or labels.json
         has another number of classes.
     """
     model = load_model(flags.model)
+    if is_pretrained(flags.model):
+        where = f"`deeplab-tf models {flags.model}` prints its scores and terms"
+        say(flags, f"{flags.model}: a network that comes with this package; {where}")
+    elif flags.model in pretrained_names():
+        say(flags, f"{flags.model}: the network here, not the one that comes with this package")
     if flags.output_stride:
         try:
             model = with_output_stride(model, flags.output_stride)
@@ -88,20 +107,37 @@ def open_model(flags):
             raise InputError(f"--output_stride={flags.output_stride}: {error}") from None
     if flags.precision:
         model = with_precision(model, flags.precision)
-    num_classes = model.output_shape[-1]
-    labels_path = find_model(flags.model).parent / "labels.json"
+    return model, find_labels(flags.model, model.output_shape[-1])
+
+
+def find_labels(path, num_classes):
+    """The classes of a model: those of its card, or of `labels.json` or `run.json` next to it.
+
+    Args:
+      path: of the model, see `deeplab_tf.models.find_model`.
+      num_classes: number of its classes.
+
+    Returns:
+      `LabelSet`; without card and files the classes are "class 0", "class 1", ...
+
+    Raises:
+      InputError: if the files have another number of classes.
+    """
+    if is_packed(path):
+        return load_card(path).label_set
+    labels_path = find_model(path).parent / "labels.json"
     if labels_path.is_file():
         label_set = LabelSet.load(labels_path)
     elif run := Run.load(labels_path.parent):
         labels_path, label_set = labels_path.with_name(RUN_FILE), run.label_set
     else:
-        return model, LabelSet.generic(num_classes)
+        return LabelSet.generic(num_classes)
     if label_set.num_classes != num_classes:
         raise InputError(
-            f"{labels_path}: {label_set.num_classes} classes but the model {flags.model} has"
+            f"{labels_path}: {label_set.num_classes} classes but the model {path} has"
             f" {num_classes}; fix or delete the file"
         )
-    return model, label_set
+    return label_set
 
 
 def checked_scales(flags):

@@ -25,11 +25,13 @@ NETWORK = "Network"  # the heading of the flags that describe the layers
 
 def define_network_flags(values):
     """Define the flags of the network's layers and of its initial weights."""
-    _define_architecture(heading(values, NETWORK))
+    define_architecture_flags(values)
     _define_start(heading(values, "Initial weights"))
 
 
-def _define_architecture(define):
+def define_architecture_flags(values):
+    """Define the flags that `network_arguments` reads."""
+    define = heading(values, NETWORK)
     define.enum(
         "network",
         "deeplab",
@@ -113,8 +115,9 @@ def _define_start(define):
     define.string(
         "init_from",
         None,
-        "A trained .keras file, or the --model_dir of a run: copy the weights of the layers "
-        "with the same name and shape. --weights is then ignored.",
+        "A trained .keras or packed .npz file, the --model_dir of a run, or a name that "
+        "`deeplab-tf models` lists: copy the weights of the layers with the same name and shape. "
+        "--weights is then ignored.",
     )
     define.string(
         "train_layers", None, "Regular expression: train only the layers whose names match it."
@@ -154,6 +157,42 @@ def describe_network(flags, num_classes):
     }
 
 
+def network_arguments(flags, num_classes):
+    """What builds the network of the flags: the arguments of `build_deeplab` or `build_fcn`.
+
+    Args:
+      flags: the parsed flags.
+      num_classes: number of classes.
+
+    Returns:
+      dict of all but `weights`, which JSON can hold.
+
+    Raises:
+      InputError: if a flag has no effect on this network.
+    """
+    shared = {
+        "backbone": flags.backbone,
+        "num_classes": num_classes,
+        "input_shape": (None, None, flags.channels),
+    }
+    if flags.network == "fcn":
+        refuse_given(flags, _OF_DEEPLAB, "has no effect on --network=fcn; leave it out")
+        fixed = flags.fcn_fixed_upsampling
+        return {**shared, "stride": flags.fcn_stride, "fixed_upsampling": fixed}
+    refuse_given(flags, _OF_FCN, "has no effect without --network=fcn; add it or leave it out")
+    return {
+        **shared,
+        "head": flags.head,
+        "output_stride": flags.output_stride,
+        "scales": read_scales(flags),
+        "fc_channels": flags.fc_channels,
+        "pool_size": flags.pool_size,
+        "use_multi_scale_features": flags.multi_scale_features,
+        "average_pool5": flags.average_pool5,
+        "preprocessing": flags.preprocessing,
+    }
+
+
 def build_network(flags, num_classes, read_weights=True):
     """Build the network of the flags, with its batch normalization set.
 
@@ -164,34 +203,10 @@ def build_network(flags, num_classes, read_weights=True):
         them.
     """
     random = flags.weights == "none" or flags.init_from or not read_weights
-    weights = None if random else flags.weights
-    input_shape = None, None, flags.channels
-    if flags.network == "fcn":
-        refuse_given(flags, _OF_DEEPLAB, "has no effect on --network=fcn; leave it out")
-        model = build_fcn(
-            flags.backbone,
-            flags.fcn_stride,
-            num_classes,
-            weights,
-            input_shape,
-            fixed_upsampling=flags.fcn_fixed_upsampling,
-        )
-    else:
-        refuse_given(flags, _OF_FCN, "has no effect without --network=fcn; add it or leave it out")
-        model = build_deeplab(
-            flags.backbone,
-            flags.head,
-            num_classes=num_classes,
-            output_stride=flags.output_stride,
-            weights=weights,
-            scales=read_scales(flags),
-            input_shape=input_shape,
-            fc_channels=flags.fc_channels,
-            pool_size=flags.pool_size,
-            use_multi_scale_features=flags.multi_scale_features,
-            average_pool5=flags.average_pool5,
-            preprocessing=flags.preprocessing,
-        )
+    build = build_fcn if flags.network == "fcn" else build_deeplab
+    model = build(
+        weights=None if random else flags.weights, **network_arguments(flags, num_classes)
+    )
     if flags.bn_momentum is not None:
         set_bn_momentum(model, flags.bn_momentum)
     if flags.freeze_bn:

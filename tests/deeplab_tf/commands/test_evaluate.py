@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -45,6 +46,7 @@ def assert_scores(scores, expected):
     flat = [{**found, **found["per_class_iou"]} for found in (scores, expected)]
     for found in flat:
         del found["per_class_iou"]
+        found.pop("settings", None)
     # A last bit of rounding may turn single pixels.
     assert flat[0] == pytest.approx(flat[1], abs=1e-3)
 
@@ -63,6 +65,10 @@ def test_scores_before_and_after_the_crf(model, model_dir, data_dir, tmp_path):
     assert done.status == 0, done.err
     scores = json.loads(json_out.read_text())
     after = scores.pop("crf")
+    assert scores["settings"] == {
+        "split": "val", "skip": 0, "images": 3, "scales": [1], "flip": False, "tile": None,
+        "pad_to": None, "crf": asdict(PARAMS),
+    }  # fmt: skip
     assert_scores(scores, expected_scores(model, data_dir))
     assert_scores(after, expected_scores(model, data_dir, crf=PARAMS))
     assert abs(after["pixel_accuracy"] - scores["pixel_accuracy"]) > 3e-3

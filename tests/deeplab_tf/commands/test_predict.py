@@ -11,6 +11,7 @@ from tool_runner import run_tool
 from crf import CRFParams
 from deeplab_tf.data.image_files import load_image, load_label
 from deeplab_tf.evaluation import segment
+from deeplab_tf.evaluation.report import photograph_row
 from deeplab_tf.export import export_saved_model
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.precision import with_precision
@@ -313,3 +314,34 @@ def test_a_foreign_saved_model(photos, tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "served"))
     error = predict(tmp_path / "served", tmp_path / "out", photos[0]).error
     assert "not a SavedModel written by the export command" in error
+
+
+def test_a_picture_of_all_images(model, model_dir, photos, tmp_path):
+    """Image, overlay before and after the CRF; without --crf only one overlay."""
+    image = load_image(photos[0])
+    params = CRFParams(w1=5, sigma_alpha=20, sigma_beta=15, iterations=2)
+    crf = ["--crf", "--crf_w1=5", "--crf_sigma_alpha=20", "--crf_sigma_beta=15"]
+    for flags, steps in (([], [None]), ([*crf, "--crf_iterations=2"], [None, params])):
+        panel = tmp_path / "new" / f"panel{len(flags)}.png"
+        done = predict(model_dir, tmp_path / "out", f"--panel_out={panel}", *flags, *photos)
+        assert done.status == 0, done.err
+        assert f"wrote {panel}, " in done.out
+        rows = [photograph_row(image, [segment(model, image, each) for each in steps], LABELS, 0.6)]
+        pictures, _ = rows[0]
+        found, left, top = read_rgb(panel), 6, 22 + 6
+        for picture in pictures:  # the first row; a column is as wide as its widest picture, 61
+            np.testing.assert_array_equal(found[top : top + 40, left : left + 61], picture)
+            left += 61 + 6
+        assert found.shape[0] > 22 + 2 * (6 + 40)
+    one = tmp_path / "one_row.png"
+    predict(model_dir, tmp_path / "out", f"--panel_out={one}", "--panel_rows=1", *photos)
+    both = read_rgb(tmp_path / "new" / "panel0.png")
+    assert read_rgb(one).shape[0] == both.shape[0] - (41 + 6)
+
+
+def test_a_picture_in_the_way(model_dir, photos, tmp_path):
+    out = tmp_path / "out"
+    for path in (photos[0], out / "one_overlay.png"):
+        done = predict(model_dir, out, f"--panel_out={path}", photos[0])
+        assert f"--panel_out={path}: is also an image or the result of one" in done.error
+    assert "is a folder" in predict(model_dir, out, f"--panel_out={tmp_path}", photos[0]).error

@@ -3,7 +3,13 @@ import pytest
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
-from deeplab_tf.evaluation.report import comparison_panel, score_dict, score_table
+from deeplab_tf.evaluation.report import (
+    comparison_panel,
+    photograph_panel,
+    photograph_row,
+    score_dict,
+    score_table,
+)
 from deeplab_tf.labels import LabelSet
 
 LABELS = LabelSet(("sky", "road", "absent"), ((10, 20, 230), (120, 60, 120), (0, 90, 0)))
@@ -59,6 +65,22 @@ def test_panel_shows_image_truth_and_results(results):
     centers = [row[6 + 96 * column + 45].tolist() for column in range(2 + results)]
     assert centers == [[77, 77, 77], *map(list, LABELS.colors[: 1 + results])]
     assert picture.shape[1] == 6 + 96 * (2 + results)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_panel_of_photographs(count):
+    """Image and tinted images, each reduced to 480 pixels; only classes that occur are named."""
+    image = np.full((30, 960, 3), 100, np.uint8)
+    labels = [np.full((30, 960), value, np.uint8) for value in (1, 0)[:count]]
+    row, classes = photograph_row(image, labels, LABELS, alpha=0.5)
+    assert [picture.shape for picture in row] == [(15, 480, 3)] * (1 + count)
+    assert classes == {0, 1} if count == 2 else {1}
+    tints = [picture[7, 240].tolist() for picture in row]
+    assert tints == [[100, 100, 100], [110, 80, 110], [55, 60, 165]][: 1 + count]
+    picture = photograph_panel(LABELS, [(row, classes)])
+    shown = {tuple(color) for color in picture[-24:].reshape(-1, 3).tolist()}
+    assert (LABELS.colors[2] in shown) == (count == 1)  # for one class, all are named
+    assert LABELS.colors[1] in shown
 
 
 def test_panel_needs_samples_of_equal_length():

@@ -1,0 +1,112 @@
+"""The card of a packed network as text: the page in Markdown, and a few lines for a list."""
+
+from deeplab_tf.evaluation.search_report import params_flags
+
+_MEANS = {"mean IoU": "miou", "pixel accuracy": "pixel_accuracy", "mean accuracy": "mean_accuracy"}
+
+
+def card_text(name, card, size):
+    """The whole card.
+
+    Args:
+      name: of the network, as --model takes it.
+      card: `ModelCard`.
+      size: of the file, in bytes.
+
+    Returns:
+      str, a page in Markdown.
+    """
+    crf = " --crf" if card.crf else ""
+    first, _, rest = card.notes.strip().partition("\n")
+    parts = [
+        f"# {name}",
+        first,
+        f"    deeplab-tf predict --model={name}{crf} --out_dir=labels PHOTO.jpg",
+        f"{describe_network(card)}; {size / 1e6:.1f} MB, kernels in 16 bits. Classes: "
+        f"{', '.join(card.label_set.names)}.",
+        *_scores(card),
+        *_crf(card),
+        *_training(card),
+        rest.strip(),
+        "Written by `deeplab-tf pack`.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def list_entry(name, card, size):
+    """A few lines for the list of networks: what it is for, its scores and its terms.
+
+    Args:
+      name, card, size: as for `card_text`.
+
+    Returns:
+      str without line break at the end.
+    """
+    title = f"{name}: {card.summary}" if card.summary else name
+    lines = [title, f"{describe_network(card)}; {size / 1e6:.1f} MB"]
+    if card.scores:
+        after = card.scores.get("crf") or {}
+        figures = [
+            f"{title} {_figure(card.scores[key])}"
+            + (f", with the CRF {_figure(after[key])}" if after else "")
+            for title, key in list(_MEANS.items())[:2]
+        ]
+        lines.append("; ".join(figures) + f" ({scored_on(card)})")
+    if terms := card.section("Terms"):
+        lines.append(f"terms: {terms}")
+    return "\n  ".join(lines)
+
+
+def describe_network(card):
+    """Backbone, head, stride and number of classes on one line."""
+    network = card.network
+    fcn = network["network"] == "fcn"
+    what = f"FCN-{network['stride']}s" if fcn else f"{network['head']}"
+    stride = [] if fcn else [f"output stride {network['output_stride']}"]
+    words = [network["backbone"], what, *stride, f"{card.label_set.num_classes} classes"]
+    scales = [f"{scale:g}" for scale in network.get("scales", [1])]
+    return ", ".join([*words, *([f"scales {' '.join(scales)}"] if scales != ["1"] else [])])
+
+
+def scored_on(card):
+    """The images that the scores of a card are of, in words."""
+    settings = card.scores.get("settings")
+    if settings is None:
+        return "images not recorded"
+    after = f" after the first {settings['skip']}" if settings["skip"] else ""
+    return f"{settings['images']} images of the list {settings['split']}{after}"
+
+
+def _scores(card):
+    """The section of the scores, as a list of paragraphs."""
+    if not card.scores:
+        return []
+    columns = [card.scores, *([card.scores["crf"]] if card.scores.get("crf") else [])]
+    heads = ["IoU", "IoU with the CRF"][: len(columns)]
+    rows = [["class", *heads], ["---"] * (1 + len(heads))]
+    for name in card.label_set.names:
+        rows.append([name, *(_figure(column["per_class_iou"][name]) for column in columns)])
+    for title, key in _MEANS.items():
+        rows.append([f"**{title}**", *(_figure(column[key]) for column in columns)])
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return ["## Scores", f"Measured by `deeplab-tf evaluate` on {scored_on(card)}.", table]
+
+
+def _crf(card):
+    if card.crf is None:
+        return []
+    flags = " ".join(params_flags(card.crf_params).values())
+    learned = "" if card.crf_params.compatibility is None else ", with a learned compatibility"
+    return ["## CRF", f"`--crf` with this network means{learned}", f"    {flags}"]
+
+
+def _training(card):
+    if not card.training:
+        return []
+    images = ", ".join(f"{count} in {name}" for name, count in card.training["images"].items())
+    about = f"Images of the lists: {images}."
+    return ["## Training", f"    {card.training['command']}", about]
+
+
+def _figure(value):
+    return "-" if value is None else f"{value:.4f}"

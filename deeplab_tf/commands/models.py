@@ -1,0 +1,40 @@
+"""List the trained networks that come with the package, or print the card of one.
+
+    deeplab-tf models           # what there is, with scores and terms
+    deeplab-tf models msrc21    # classes, scores of each class, training, terms, limits
+    deeplab-tf models mine.npz  # the card of a network that `deeplab-tf pack` wrote
+
+Every command with --model takes these names, and Python `deeplab_tf.load_pretrained("msrc21")`. A
+file or model directory of that name in the working directory comes first; a folder that holds no
+network, such as a data set's, does not.
+"""
+
+from pathlib import Path
+
+from deeplab_tf.commands.card_text import card_text, list_entry
+from deeplab_tf.commands.outputs import print_next
+from deeplab_tf.errors import InputError
+from deeplab_tf.models import find_model, load_card
+from deeplab_tf.pretrained import pretrained_names
+
+ARGUMENTS = "[NAME_OR_FILE]"
+
+
+def define_flags(values):
+    """Define the flags: this command has none."""
+
+
+def main(flags, names):
+    """Print the list, or the card of that name."""
+    if len(names) > 1:
+        raise InputError(f"unexpected argument {names[1]!r}; give one name")
+    if names:
+        (name,) = names
+        card = load_card(name)
+        print(card_text(Path(name).name, card, find_model(name).stat().st_size).rstrip())
+        return
+    if not pretrained_names():
+        raise InputError("no trained networks are in this installation; install a released version")
+    for name in pretrained_names():
+        print(list_entry(name, load_card(name), find_model(name).stat().st_size), end="\n\n")
+    print_next("predict", f"--model={pretrained_names()[-1]}", "--out_dir=labels", "IMAGE")

@@ -1,0 +1,67 @@
+"""Trained networks: load them, and start others from them."""
+
+from deeplab_tf.models.files import find_model, is_packed, load_keras
+from deeplab_tf.models.packed import unpack
+from deeplab_tf.models.weights import copy_layers
+from deeplab_tf.pretrained import find_pretrained
+
+
+def load_model(path):
+    """Load a trained network.
+
+    `keras.saving.load_model` does the same for Keras's files once `deeplab_tf` is imported, which
+    tells Keras about the layers of this package.
+
+    Args:
+      path: a `.keras` file, the `.h5` file of a whole model, a packed network, `.npz`, a model
+        directory (its `best.keras`, else its `last.keras`), or the name of a network that comes
+        with the package.
+
+    Returns:
+      keras.Model, not compiled.
+
+    Raises:
+      InputError: if there is none; if the file is damaged, not a model or weights without a
+        network; or if it has layers that are unknown.
+
+    Example:
+      >>> model = deeplab_tf.load_model("runs/demo")
+    """
+    return (unpack if is_packed(path) else load_keras)(find_model(path))
+
+
+def load_pretrained(name):
+    """Load a trained network that comes with the package; `deeplab-tf models` lists them.
+
+    Args:
+      name: such as "camvid" (street scenes) or "msrc21" (photographs). `load_card(name)` gives
+        its classes, the CRF parameters that suit it, its scores and terms.
+
+    Returns:
+      keras.Model: RGB images `(B, H, W, 3)`, values 0..255, of any size to float32 scores.
+
+    Raises:
+      InputError: if there is no network of this name, or its file is damaged.
+
+    Example:
+      >>> label = deeplab_tf.segment(deeplab_tf.load_pretrained("msrc21"), image)
+    """
+    return unpack(find_pretrained(name))
+
+
+def start_from(model, path):
+    """Copy the weights of a trained network into the layers that have the same name and shapes.
+
+    Args:
+      model: keras.Model that receives them; its other layers stay as they are. The first
+        convolution of a network for RGB images also fits that of a network for more channels.
+      path: what `load_model` takes; the network may have another number of classes, another head,
+        or fewer layers.
+
+    Returns:
+      `deeplab_tf.models.weights.Start`: the layers that were copied, and those that were not.
+
+    Raises:
+      InputError: if the file cannot be read, its network is fused, or no layer fits.
+    """
+    return copy_layers(model, load_model(path), find_model(path))

@@ -1,0 +1,81 @@
+"""The trained networks that come with the package: the files NAME.npz and their cards, NAME.md.
+
+`SHA256SUMS` is the table of them, in the format of the program sha256sum. `deeplab-tf pack` writes
+all three; `notes/` holds the words of the cards that no command can know, such as the terms of the
+images that a network was trained on.
+"""
+
+import hashlib
+from pathlib import Path
+
+from deeplab_tf.errors import InputError
+from deeplab_tf.files import write_file
+
+FOLDER = Path(__file__).resolve().parent
+SUMS = "SHA256SUMS"
+
+
+def pretrained_names():
+    """The names of the networks, in the order of the table.
+
+    Returns:
+      Tuple of str.
+    """
+    return tuple(_read_sums(FOLDER / SUMS))
+
+
+def find_pretrained(name):
+    """Find the file of a network, and check that it is intact.
+
+    Args:
+      name: one of `pretrained_names()`.
+
+    Returns:
+      Path of the `.npz` file.
+
+    Raises:
+      InputError: if there is no network of this name, or its file is missing or damaged.
+    """
+    sums = _read_sums(FOLDER / SUMS)
+    if name not in sums:
+        raise InputError(
+            f"no network {name!r} comes with this package; available: {', '.join(sums) or 'none'}"
+        )
+    path = FOLDER / f"{name}.npz"
+    if not path.is_file():
+        raise InputError(f"{path}: missing; install this package again")
+    if _sum_of(path) != sums[name]:
+        raise InputError(
+            f"{path}: damaged or cut off, its SHA-256 is not that of {SUMS}; install this package "
+            "again"
+        )
+    return path
+
+
+def record_sum(path):
+    """Enter a file into the table beside it; without a table there, nothing happens.
+
+    Args:
+      path: Path of the file.
+
+    Returns:
+      Path of the table, or None.
+    """
+    table = path.parent / SUMS
+    if not table.is_file():
+        return None
+    sums = {**_read_sums(table), path.stem: _sum_of(path)}
+    lines = [f"{digest}  {name}.npz\n" for name, digest in sorted(sums.items())]
+    write_file(table, "".join(lines).encode())
+    return table
+
+
+def _read_sums(table):
+    """{name: SHA-256 in hexadecimal} of the table."""
+    lines = table.read_text(encoding="utf-8").splitlines() if table.is_file() else []
+    pairs = (line.split(maxsplit=1) for line in lines)
+    return {file.removesuffix(".npz"): digest for digest, file in pairs}
+
+
+def _sum_of(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
