@@ -7,6 +7,7 @@ from crf.cpu.lattice import point_lattice
 from crf.cpu.lattice_updates import filter_values
 from crf.cpu.self_messages import self_weights
 from crf.cpu.workspace import Workspace
+from crf.elevation import column_ends
 from crf.params import NORMALIZATIONS
 from crf.threads import ThreadTeam
 
@@ -63,8 +64,9 @@ class Kernel:
         if precision is not None:
             features = features @ _root(precision, features.shape[1])
         # Distances do not change if all points move; far from zero, float32 would round them.
-        lowest = features.min(axis=0)
-        features = features - np.where(np.abs(lowest) > _FAR, lowest, 0)
+        lowest = column_ends(features)[0]
+        far = np.abs(lowest) > _FAR
+        features = features - np.where(far, lowest, 0) if far.any() else features
         self.features = np.ascontiguousarray(features, np.float32)
         self.features.flags.writeable = False
         self.compatibility = _checked_compatibility(compatibility)
@@ -158,8 +160,8 @@ def _checked_features(given):
             f"Kernel: features must be (N, d) with d of at most {_MOST_FEATURES}, but are "
             f"{np.shape(given)}{hint}"
         )
-    # Beyond the range of float32 they would become infinite.
-    if not np.abs(features).max() < np.finfo(np.float32).max:
+    # Beyond the range of float32 they would become infinite; comparisons with NaN are False.
+    if not (np.abs(column_ends(features)) < np.finfo(np.float32).max).all():
         raise ValueError(
             "Kernel: features hold NaN or infinite values; check them, and that no standard "
             "deviation is 0"

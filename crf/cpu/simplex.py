@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from crf.compile import kernel
-from crf.elevation import elevation_scales, scaled_values
+from crf.elevation import column_ends, elevation_scales, scaled_values
 from crf.params import SIGMAS_TOO_SMALL
 
 # Multiplicative hashing: the golden ratio as a fraction of 2^64.
@@ -64,8 +64,8 @@ def point_geometry(features):
       ValueError: if the features spread too far for coordinates in float32.
     """
     scaled = features * elevation_scales(features.shape[1])
-    least, most = scaled.min(axis=0), scaled.max(axis=0)
-    lows, sizes = _coordinates(least.astype(np.float64), most.astype(np.float64))
+    least, most = column_ends(scaled).astype(np.float64)
+    lows, sizes = _coordinates(least, most)
     if not np.max(sizes) < _LARGEST_EXTENT:
         spread = np.ptp(features, axis=0)
         raise ValueError(

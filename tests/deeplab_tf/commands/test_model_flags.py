@@ -81,6 +81,8 @@ def test_evaluate(at_8, model_dir, data_dir, tmp_path):
         done = run_tool("evaluate", *flags, f"--data_dir={data_dir}", f"--json_out={json_out}")
         assert done.status == 0, done.err
         found.append(json.loads(json_out.read_text()))
+    settings = [scores.pop("settings") for scores in found]
+    assert settings[0] == {**settings[1], "output_stride": 8}
     assert found[0] == found[1]
 
 
