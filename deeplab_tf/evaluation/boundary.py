@@ -16,6 +16,7 @@ import numpy as np
 
 from deeplab_tf.evaluation.metrics import (
     ConfusionMatrix,
+    by_name,
     check_classes,
     mean_of_present,
     number_or_none,
@@ -71,9 +72,9 @@ def trimap_distances(truth, border="any"):
 class TrimapScores:
     """Scores of the pixels near borders, for every width from 1 to 40 pixels.
 
-    This is the plot of DeepLab (Chen et al., ICLR 2015, section 5) after Kohli et al. (IJCV 2009):
-    the trimap of width w is the set of pixels, void not counted, at most w from a border of the
-    truth, and one confusion matrix over all images is made of it.
+    The trimap of width w (Kohli et al., IJCV 2009, and the DeepLab papers) is the set of pixels,
+    void not counted, that are at most w from a border of the truth; one confusion matrix over all
+    images is made of them. The papers' trimaps are those of the border "void".
 
     Args:
       num_classes: number of classes without void.
@@ -225,6 +226,23 @@ class BoundaryScores:
     def mean_f1(self):
         """Mean boundary F1 over the classes that have one, 0 to 1."""
         return mean_of_present(self.per_class_f1)
+
+    def to_dict(self, names=None):
+        """Collect the scores for JSON, with None for NaN.
+
+        Args:
+          names: the class names; default: "class 0", "class 1", ...
+
+        Returns:
+          Dict of `boundary_miou`, `boundary_mean_f1`, and of the dicts from class name to score
+          `per_class_boundary_iou` and `per_class_boundary_f1`.
+        """
+        return {
+            "boundary_miou": number_or_none(self.miou),
+            "boundary_mean_f1": number_or_none(self.mean_f1),
+            "per_class_boundary_iou": by_name(self.per_class_iou, names),
+            "per_class_boundary_f1": by_name(self.per_class_f1, names),
+        }
 
 
 def count_near(contours, others, tolerance, num_classes):

@@ -89,14 +89,12 @@ class ConfusionMatrix:
           Dict of `miou`, `pixel_accuracy`, `mean_accuracy`, `frequency_weighted_iou` and
           `per_class_iou`, a dict from class name to IoU.
         """
-        names = names or [f"class {index}" for index in range(self.num_classes)]
-        per_class = zip(names, self.per_class_iou, strict=True)
         return {
             "miou": number_or_none(self.miou),
             "pixel_accuracy": number_or_none(self.pixel_accuracy),
             "mean_accuracy": number_or_none(self.mean_accuracy),
             "frequency_weighted_iou": number_or_none(self.frequency_weighted_iou),
-            "per_class_iou": {name: number_or_none(iou) for name, iou in per_class},
+            "per_class_iou": by_name(self.per_class_iou, names),
         }
 
 
@@ -133,6 +131,17 @@ def mean_of_present(values):
     """Mean of the values (n,) that are not NaN, which marks classes that do not occur."""
     present = values[~np.isnan(values)]
     return float(present.mean()) if present.size else float("nan")
+
+
+def by_name(scores, names=None):
+    """The scores of the classes for JSON: a dict from class name to number, or None for NaN.
+
+    Args:
+      scores: (num_classes,) floats.
+      names: the class names; default: "class 0", "class 1", ...
+    """
+    names = names or [f"class {index}" for index in range(len(scores))]
+    return {name: number_or_none(score) for name, score in zip(names, scores, strict=True)}
 
 
 def number_or_none(value):
