@@ -28,6 +28,10 @@ class Colors:
 
 PRINT = Colors()
 
+_CELL = "#1d4ed8"  # of a confusion matrix; black and white text can be read on it
+_NUMBERED_CLASSES = 12  # with more, a confusion matrix has no room for numbers
+_FEW = 1e-4  # share of the pixels
+
 _RULES = {
     "svg.hashsalt": "deeplab_tf",  # the same plot is the same file
     "svg.fonttype": "path",
@@ -90,6 +94,8 @@ def draw_trimap(axes, score, before, after=None, colors=PRINT):
 def draw_calibration(axes, before, after=None, colors=PRINT):
     """Draw a reliability diagram: the accuracy of pixels over their confidence.
 
+    Bins with fewer than one in 10,000 pixels are left out.
+
     Args:
       axes: matplotlib's axes to draw on.
       before: `Calibration` of the network.
@@ -98,12 +104,16 @@ def draw_calibration(axes, before, after=None, colors=PRINT):
     """
     axes.plot([0, 100], [0, 100], color=colors.ink, linewidth=0.8, linestyle=":")
     for calibration, line in _lines(before, after, colors):
-        axes.plot(100 * calibration.confidence, 100 * calibration.accuracy, marker="o", **line)
+        pixels = calibration.sums[0]
+        enough = pixels >= _FEW * pixels.sum()  # the accuracy of a few pixels is chance
+        confidence, accuracy = calibration.confidence[enough], calibration.accuracy[enough]
+        axes.plot(100 * confidence, 100 * accuracy, marker="o", **line)
     axes.set_xlabel("confidence in %")
     axes.set_ylabel("accuracy in %")
     axes.set_xlim(0, 102)
     axes.set_ylim(0, 102)
-    axes.legend(loc="upper left") if after is not None else None
+    if after is not None:
+        axes.legend(loc="best")
 
 
 def draw_confidences(axes, before, after=None, colors=PRINT):
@@ -120,7 +130,8 @@ def draw_confidences(axes, before, after=None, colors=PRINT):
     axes.set_xlabel("confidence in %")
     axes.set_ylabel("pixels in %")
     axes.set_xlim(0, 102)
-    axes.legend(loc="upper left") if after is not None else None
+    if after is not None:
+        axes.legend(loc="best")
 
 
 def draw_confusion(axes, confusion, names, colors=PRINT):
@@ -130,14 +141,20 @@ def draw_confusion(axes, confusion, names, colors=PRINT):
       axes: matplotlib's axes to draw on.
       confusion: `ConfusionMatrix`.
       names: the class names.
-      colors: `Colors`; the cells get the color `after` with an opacity equal to the share.
+      colors: `Colors`.
     """
     matrix = confusion.matrix
     shares = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
+    # Opacity instead of shades, so that it fits a light and a dark page.
     cells = np.empty((*shares.shape, 4))
-    cells[...] = to_rgba(colors.after)
+    cells[...] = to_rgba(_CELL)
     cells[..., 3] = shares
     axes.imshow(cells, interpolation="nearest")
+    for (row, column), share in np.ndenumerate(shares):
+        if len(names) <= _NUMBERED_CLASSES and share >= 0.005:
+            color = "white" if share > 0.75 else colors.ink
+            text = f"{100 * share:.0f}"
+            axes.text(column, row, text, color=color, ha="center", va="center", fontsize=7.5)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.grid(False)

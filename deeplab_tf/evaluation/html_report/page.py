@@ -12,6 +12,7 @@ from deeplab_tf.evaluation.result_scores import ResultScores
 from deeplab_tf.labels import LabelSet
 
 _TEMPLATE = "page.html.jinja"
+_DASH, _MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 _SHOWN_CONFUSIONS = 12  # rows of the table of the largest confusions
 
 
@@ -151,21 +152,24 @@ def largest_confusions(report, count=_SHOWN_CONFUSIONS):
 
 def percent(value):
     """A share as text in per cent, an en dash for NaN."""
-    return "–" if np.isnan(value) else f"{100 * value:.1f}"  # noqa: RUF001
+    return _DASH if np.isnan(value) else f"{100 * value:.1f}"
 
 
 def signed(values):
     """The change from the first to the second share, as text in percentage points."""
     change = values[1] - values[0]
-    return "–" if np.isnan(change) else f"{100 * change:+.1f}"  # noqa: RUF001
+    if np.isnan(change):
+        return percent(change)
+    text = f"{100 * change:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", _MINUS)
 
 
 def trend(values, lower_is_better=False):
     """Whether a change that `signed` shows is for the "better", the "worse", or "none"."""
-    text = signed(values)
-    if text[0] not in "+-" or not text.strip("+-0."):
+    sign = signed(values)[0]
+    if sign not in ("+", _MINUS):
         return "none"
-    return "better" if (text[0] == "+") != lower_is_better else "worse"
+    return "better" if (sign == "+") != lower_is_better else "worse"
 
 
 def _can_occur(outcome, report):

@@ -1,6 +1,6 @@
 // A viewer for each image: two of its pictures, and a divider between them.
 "use strict";
-for (const card of document.querySelectorAll(".card")) {
+for (const card of document.querySelectorAll(".card:not(.again)")) {
   const viewer = card.querySelector(".viewer");
   const stage = viewer.querySelector(".stage");
   const slider = viewer.querySelector("input[type=range]");
@@ -42,5 +42,6 @@ for (const card of document.querySelectorAll(".card")) {
   slider.addEventListener("input", move);
   for (const { choice } of sides) choice.addEventListener("change", show);
   viewer.hidden = false;
+  card.classList.add("live");
   show();
 }
