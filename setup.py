@@ -10,6 +10,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).resolve().parent
+REPORT = ["jinja2>=3.1", "matplotlib>=3.9"]
 INIT = (ROOT / "deeplab_tf" / "__init__.py").read_text(encoding="utf-8")
 
 setup(
@@ -45,6 +46,7 @@ setup(
     package_data={
         "crf": ["py.typed"],
         "deeplab_tf": ["py.typed"],
+        "deeplab_tf.evaluation.html_report": ["*.jinja", "*.css", "*.js"],
         "deeplab_tf.configs": ["*.flags"],
     },
     entry_points={"console_scripts": ["deeplab-tf = deeplab_tf_tools.launch:main"]},
@@ -66,6 +68,7 @@ setup(
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.18"],
-        "dev": ["hypothesis", "import-linter", "pytest", "pytest-xdist", "ruff"],
+        "report": REPORT,  # evaluate --report_out and --trimap
+        "dev": [*REPORT, "hypothesis", "import-linter", "pytest", "pytest-xdist", "ruff"],
     },
 )
