@@ -10,8 +10,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).resolve().parent
-REPORT = ["jinja2>=3.1", "matplotlib>=3.9"]
 INIT = (ROOT / "deeplab_tf" / "__init__.py").read_text(encoding="utf-8")
+REPORT = ["jinja2>=3.1", "matplotlib>=3.9"]
 
 setup(
     name="deeplab-tf",
