@@ -172,11 +172,14 @@ def write_report(flags, label_set, results, groups, cards):
         groups=groups,
         cards=cards,
     )
+    written = [PAGE]
     with new_folder(flags.report_out, flags.overwrite) as folder:
         write_file(folder / PAGE, render(report).encode())
         if not flags.trimap_out:
-            _write_trimap(_trimap_files(flags, folder), results)
-    print_written(Path(flags.report_out) / PAGE)
+            plots = _trimap_files(flags, folder)
+            _write_trimap(plots, results)
+            written += [plot.name for plot in plots]
+    print_written(*(Path(flags.report_out, name) for name in written))
 
 
 def _settings(flags, num_images):

@@ -14,6 +14,7 @@ import math
 import cv2
 import numpy as np
 
+from deeplab_tf.evaluation._boundary_kernels import count_matches
 from deeplab_tf.evaluation.metrics import (
     ConfusionMatrix,
     by_name,
@@ -257,17 +258,9 @@ def count_near(contours, others, tolerance, num_classes):
     Returns:
       (2, num_classes) int64, all pixels of `contours`, and those near pixels of `others`.
     """
-    reach = int(tolerance)
-    padded = np.pad(others, reach, constant_values=VOID)
-    rows, columns = np.nonzero(contours != VOID)
-    classes = contours[rows, columns]
-    places = (rows + reach) * padded.shape[1] + columns + reach
-    every = _histogram(classes, num_classes)
-    for down, right in _steps(tolerance):
-        # Few pixels are left after the first steps, because the shortest come first.
-        alone = padded.ravel()[places + down * padded.shape[1] + right] != classes
-        places, classes = places[alone], classes[alone]
-    return np.stack([every, every - _histogram(classes, num_classes)])
+    counts = np.zeros((2, 256), np.int64)
+    count_matches(contours, others, _steps(tolerance), counts)
+    return counts[:, :num_classes]
 
 
 @functools.lru_cache
@@ -275,7 +268,7 @@ def _steps(tolerance):
     """All (rows down, columns to the right) of at most this length, the shortest first."""
     span = range(-int(tolerance), int(tolerance) + 1)
     steps = [(i, j) for i in span for j in span if i * i + j * j <= tolerance * tolerance]
-    return sorted(steps, key=lambda step: step[0] ** 2 + step[1] ** 2)
+    return np.array(sorted(steps, key=lambda step: step[0] ** 2 + step[1] ** 2))
 
 
 def _band(border, width):

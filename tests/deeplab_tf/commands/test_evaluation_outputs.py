@@ -99,12 +99,10 @@ def test_tables_and_plot_of_trimaps(evaluate, model_dir):
     assert len(mean) == 5  # boundary IoU and F1, before and after
 
 
-@pytest.mark.parametrize("name", ["plot", "plot.svg", "v1.5.png"])
-def test_the_plot_gets_the_name_that_is_given(evaluate, tmp_path, name):
-    done = evaluate("--trimap", f"--trimap_out={tmp_path / 'new' / name}", "--limit=1")
+def test_the_plot_gets_the_name_that_is_given(evaluate, tmp_path):
+    done = evaluate("--trimap", f"--trimap_out={tmp_path / 'new' / 'v1.5.png'}", "--limit=1")
     assert done.status == 0, done.err
-    stem = name.removesuffix(".svg").removesuffix(".png")
-    assert {path.name for path in (tmp_path / "new").iterdir()} == {f"{stem}.svg", f"{stem}.png"}
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"v1.5.svg", "v1.5.png"}
 
 
 def test_a_report_is_replaced_only_if_wanted(evaluate, tmp_path):
