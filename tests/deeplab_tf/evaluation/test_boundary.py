@@ -169,6 +169,16 @@ def test_wrong_input_is_refused(scores):
     assert not scores.counts.any()
 
 
+def test_around_the_void_bands_of_voc_both_borders_are_alike(voc_pairs):
+    for example in read_split(voc_pairs, "val"):
+        truth = load_label(example.label, 21)
+        near = [
+            (trimap_distances(truth, border) <= 5) & (truth != VOID) for border in ("any", "void")
+        ]
+        assert near[1].any() and not (near[1] & ~near[0]).any()
+        assert near[1].sum() > 0.95 * near[0].sum()
+
+
 def disturbed(truth, seed):
     """A label map that is wrong at borders and in some boxes."""
     rng = np.random.default_rng(seed)

@@ -1,3 +1,4 @@
+import dataclasses
 import html
 import re
 from html.parser import HTMLParser
@@ -8,6 +9,7 @@ from tiny_report import tiny_report
 
 from deeplab_tf.evaluation.html_report import render
 from deeplab_tf.evaluation.html_report.page import largest_confusions, percent, signed, trend
+from deeplab_tf.evaluation.result_scores import ResultScores
 
 VOID_ELEMENTS = {"img", "input", "meta", "link", "br", "hr"}
 
@@ -126,6 +128,14 @@ def test_without_a_crf():
     assert "before" not in shown and "CRF" not in shown and "change" not in shown
     assert len(page.all("article")) == 9
     assert [len(page.all(tag)) for tag in ("svg", "table")] == [5, 7]
+
+
+def test_of_images_that_are_all_void():
+    nothing = ResultScores(4, 1, "any", calibration=True)
+    nothing.image_mious[0] = np.nan
+    report = dataclasses.replace(tiny_report(count=1), before=nothing, after=None, groups=[])
+    shown = words(render(report))
+    assert "mean IoU \N{EN DASH} pixel accuracy \N{EN DASH}" in shown and "nan" not in shown
 
 
 def test_the_same_report_is_the_same_page(report, text):
