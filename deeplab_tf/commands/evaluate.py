@@ -149,19 +149,16 @@ def main(flags):
             shown = score_images(found, results, shown_every, files, predictions)
             for result in results:
                 result.sum_over_workers(strategy)
-        if with_report:
-            if is_chief(strategy):
+        if is_chief(strategy):
+            if files:
+                print(f"predictions: {flags.predictions_out}")
+            if examples[0].label:
+                write_results(flags, label_set, results, shown)
+            if with_report:
                 drawn = make_cards(model, examples, label_set, params, encoding, results, settings)
-            wait_for_workers(strategy)  # a worker that ends would take the chief with it
-    if not is_chief(strategy):
-        return
-    if files:
-        print(f"predictions: {flags.predictions_out}")
-    if examples[0].label:
-        write_results(flags, label_set, results, shown)
-    if with_report:
-        write_report(flags, label_set, results, *drawn)
-    print_following(flags, examples)
+                write_report(flags, label_set, results, *drawn)
+            print_following(flags, examples)
+        wait_for_workers(strategy)  # those that end early would take the first one with them
 
 
 def open_examples(flags, num_classes):
