@@ -136,7 +136,7 @@ def _table_of_two(titles, rows):
       rows: list of (title, values of the first score, values of the second score).
     """
     columns = len(rows[0][1])
-    width, span = max(len(title) for title, *_ in [titles, *rows]), 14 if columns == 1 else 24
+    width, span = max(len(title) for title, *_ in [titles, *rows]), 16 if columns == 1 else 24
     lines = [titles[0].ljust(width) + "".join(title.rjust(span) for title in titles[1:])]
     rule = "-" * len(lines[0])
     if columns == 2:
