@@ -11,6 +11,7 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).resolve().parent
 INIT = (ROOT / "deeplab_tf" / "__init__.py").read_text(encoding="utf-8")
+REPORT = ["jinja2>=3.1"]
 
 setup(
     name="deeplab-tf",
@@ -45,6 +46,7 @@ setup(
     package_data={
         "crf": ["py.typed"],
         "deeplab_tf": ["py.typed"],
+        "deeplab_tf.evaluation.html_report": ["*.jinja", "*.css", "*.js"],
         "deeplab_tf.configs": ["*.flags"],
         "deeplab_tf.pretrained": ["*.npz", "*.md", "SHA256SUMS"],
     },
@@ -54,6 +56,7 @@ setup(
     install_requires=[
         "absl-py>=2.1",
         "keras>=3.11",
+        "matplotlib>=3.9",
         "numba>=0.61",
         "numpy>=1.26",
         "opencv-python-headless>=4.11",
@@ -69,6 +72,7 @@ setup(
         "cuda": ["tensorflow[and-cuda]>=2.18"],
         # Photographs for `make demo`.
         "demo": ["scikit-image>=0.25", "scikit-learn>=1.6"],
-        "dev": ["hypothesis", "import-linter", "pytest", "pytest-xdist", "ruff"],
+        "report": REPORT,  # evaluate --report_out
+        "dev": [*REPORT, "hypothesis", "import-linter", "pytest", "pytest-xdist", "ruff"],
     },
 )

@@ -2,9 +2,14 @@
 
     deeplab-tf evaluate --model=M --crf
 
-prints the IoU of every class and the mean scores on the validation images that M was trained with;
---dataset, --data_dir and --split name others. --json_out writes the scores to a file, --panel_out
-a picture of some images with truth and results.
+prints the IoU, boundary IoU and boundary F1 of every class and the mean scores on the validation
+images that M was trained with; --dataset, --data_dir and --split name others. --json_out writes the
+scores to a file, --panel_out a picture of some images with truth and results.
+
+    deeplab-tf evaluate --model=M --crf --report_out=DIR
+
+also writes DIR/index.html, a page with all scores, plots, and the images that are most worth
+looking at. --trimap scores and plots only the pixels near borders.
 
     deeplab-tf evaluate --model=M --data_dir=D --split=test --crf --predictions_out=P --server=voc
 
@@ -15,13 +20,20 @@ processes its part of the images, and the first one prints and writes the result
 """
 
 import contextlib
-import json
 import shlex
 from dataclasses import asdict
 from pathlib import Path
 
 from tqdm import tqdm
 
+from deeplab_tf.commands.evaluation_outputs import (
+    check_output_flags,
+    define_output_flags,
+    make_cards,
+    trimap_border,
+    write_report,
+    write_results,
+)
 from deeplab_tf.commands.flags.crf import PARAMETER_FLAGS, crf_params, define_crf_flags
 from deeplab_tf.commands.flags.data import check_same_classes, define_data_flags, open_split
 from deeplab_tf.commands.flags.heading import heading, refuse_given
@@ -31,12 +43,7 @@ from deeplab_tf.commands.flags.model import (
     open_model,
     segment_settings,
 )
-from deeplab_tf.commands.outputs import (
-    beside_model,
-    check_output_files,
-    print_next,
-    print_written,
-)
+from deeplab_tf.commands.outputs import beside_model, print_next
 from deeplab_tf.commands.recall import (
     DATA_FLAGS,
     SETTING_FLAGS,
@@ -47,17 +54,16 @@ from deeplab_tf.distribute.strategy import (
     is_chief,
     lost_worker_is_error,
     make_strategy,
-    sum_over_workers,
+    wait_for_workers,
     worker,
 )
 from deeplab_tf.errors import InputError
-from deeplab_tf.evaluation.metrics import ConfusionMatrix
+from deeplab_tf.evaluation.boundary import trimap_distances
 from deeplab_tf.evaluation.predict_dataset import predict_examples
 from deeplab_tf.evaluation.predictions import SERVERS, PredictionFiles, shared_folder
-from deeplab_tf.evaluation.report import comparison_panel, score_dict, score_table
-from deeplab_tf.files import check_new_folder, write_file
+from deeplab_tf.evaluation.result_scores import ResultScores
+from deeplab_tf.files import check_new_folder
 from deeplab_tf.labels import LabelSet
-from deeplab_tf.visualize import encode_picture
 
 
 def define_flags(values):
@@ -76,10 +82,8 @@ def define_flags(values):
         "limit", None, "Score only this many images, after those of --skip.", lower_bound=1
     )
     define_crf_flags(values)
+    define_output_flags(values)
     define = heading(values, "Output")
-    define.string("json_out", None, "File for the scores, as JSON.")
-    define.string("panel_out", None, "PNG file for a picture of some images and results.")
-    define.integer("panel_rows", 4, "Number of images in that picture.", lower_bound=1)
     define.string(
         "predictions_out",
         None,
@@ -94,7 +98,9 @@ def define_flags(values):
         "results/VOC2012/Segmentation/comp6_SPLIT_cls. voc_comp5: in comp5_SPLIT_cls, for networks "
         "trained on VOC's own images only. cityscapes: PNGs with its label ids.",
     )
-    define.bool("overwrite", False, "Replace the folder --predictions_out if it exists.")
+    define.bool(
+        "overwrite", False, "Replace the folders --predictions_out and --report_out if they exist."
+    )
     define = heading(values, "Machine")
     define.enum(
         "strategy",
@@ -114,17 +120,24 @@ def main(flags):
     """Evaluate as the flags say."""
     strategy = make_strategy(flags.strategy)
     index, count = worker(strategy)
+    if is_chief(strategy):
+        check_output_flags(flags)
     model, trained = open_model(flags)
     params = crf_params(flags, model.output_shape[-1])
     examples, label_set, encoding = open_examples(flags, model.output_shape[-1])
     files = plan_predictions(flags, examples, label_set)
     if is_chief(strategy):
         warn_of_names(flags, trained, label_set)
-        check_output_files(flags.json_out, flags.panel_out)
 
-    confusions = [ConfusionMatrix(label_set.num_classes) for _ in range(2 if params else 1)]
-    part = examples[index::count]  # this worker's
-    found = predict_examples(model, part, params, encoding, **segment_settings(flags))
+    with_report, settings = bool(flags.report_out), segment_settings(flags)
+    results = [
+        ResultScores(label_set.num_classes, len(examples), trimap_border(flags), with_report)
+        for _ in range(2 if params else 1)
+    ]
+    part = range(index, len(examples), count)  # this worker's
+    found = predict_examples(
+        model, [examples[i] for i in part], params, encoding, with_report, **settings
+    )
     bar = tqdm(found, total=len(part), unit="image", disable=not is_chief(strategy))
     # Rounded up, so that at most --panel_rows images are kept.
     shown_every = max(1, -(-len(part) // flags.panel_rows)) if flags.panel_out else None
@@ -133,17 +146,21 @@ def main(flags):
         if files:
             folder = shared_folder(strategy, flags.predictions_out, flags.overwrite)
         with folder as predictions:
-            shown = score_images(bar, confusions, shown_every, files, predictions)
-            for confusion in confusions:
-                confusion.matrix = sum_over_workers(strategy, confusion.matrix)
-    if not is_chief(strategy):
-        return
-    if files:
-        print(f"predictions: {flags.predictions_out}")
-    if examples[0].label:
-        settings = score_settings(flags, examples, params)
-        write_results(flags, label_set, confusions, shown, settings)
-    print_following(flags, examples)
+            found = zip(part, bar, strict=True)
+            shown = score_images(found, results, shown_every, files, predictions)
+            for result in results:
+                result.sum_over_workers(strategy)
+        if is_chief(strategy):
+            if files:
+                print(f"predictions: {flags.predictions_out}")
+            if examples[0].label:
+                measured = score_settings(flags, examples, params)
+                write_results(flags, label_set, results, shown, measured)
+            if with_report:
+                drawn = make_cards(model, examples, label_set, params, encoding, results, settings)
+                write_report(flags, label_set, results, *drawn)
+            print_following(flags, examples)
+        wait_for_workers(strategy)  # those that end early would take the first one with them
 
 
 def open_examples(flags, num_classes):
@@ -189,15 +206,15 @@ def plan_predictions(flags, examples, label_set):
                 f"the images of {flags.split} in {flags.data_dir} have no labels to score "
                 "against; add labels, or give --predictions_out to write the network's labels"
             )
-        for name in ("json_out", "panel_out"):
+        for name in ("json_out", "panel_out", "trimap", "report_out"):
             if flags[name].value:
                 raise InputError(
                     f"--{name}: the images of {flags.split} have no labels; leave it out"
                 )
     if not flags.predictions_out:
-        refuse_given(
-            flags, ("server", "overwrite"), "has no effect without --predictions_out; add it"
-        )
+        refuse_given(flags, ("server",), "has no effect without --predictions_out; add it")
+        if not flags.report_out:
+            refuse_given(flags, ("overwrite",), "has no effect without --predictions_out; add it")
         return None
     files = PredictionFiles(label_set, flags.split, flags.server)
     files.check_names(example.name for example in examples)
@@ -205,12 +222,12 @@ def plan_predictions(flags, examples, label_set):
     return files
 
 
-def score_images(found, confusions, shown_every, files, predictions):
-    """Add the predictions of all images to the confusion matrices, and write their labels.
+def score_images(found, results, shown_every, files, predictions):
+    """Add the predictions of all images to the scores, and write their labels.
 
     Args:
-      found: iterable of `Prediction`.
-      confusions: list of `ConfusionMatrix`, before and after the CRF, which are updated.
+      found: iterable of (index of the image among all, `Prediction`).
+      results: list of `ResultScores`, before and after the CRF, which are updated.
       shown_every: one of this many images is kept for the picture; None: no picture.
       files: `PredictionFiles`, or None to write no labels.
       predictions: folder to write them to.
@@ -219,11 +236,14 @@ def score_images(found, confusions, shown_every, files, predictions):
       The images for the picture, a list of (image, truth, *labels).
     """
     shown = []
-    for index, (example, image, truth, labels) in enumerate(found):
+    for number, (index, (example, image, truth, labels, confidences)) in enumerate(found):
         if truth is not None:
-            for confusion, label in zip(confusions, labels, strict=True):
-                confusion.add(truth, label)
-        if shown_every and index % shown_every == 0:
+            border = results[0].trimap and results[0].trimap.border
+            distances = trimap_distances(truth, border) if border else None
+            confidences = confidences or [None] * len(labels)
+            for result, label, confidence in zip(results, labels, confidences, strict=True):
+                result.add(index, truth, label, distances, confidence)
+        if shown_every and number % shown_every == 0:
             shown.append((image, truth, *labels))
         if files:
             files.write(predictions, example.name, labels[-1])
@@ -249,18 +269,6 @@ def score_settings(flags, examples, params):
         **({"output_stride": flags.output_stride} if flags.output_stride else {}),
         "crf": asdict(params) if params else None,
     }
-
-
-def write_results(flags, label_set, confusions, shown, settings):
-    """Print the table, and write the files of --json_out and --panel_out."""
-    if flags.panel_out:
-        write_file(flags.panel_out, encode_picture(comparison_panel(label_set, shown)))
-    if flags.json_out:
-        scores = {**score_dict(label_set, *confusions), "settings": settings}
-        text = json.dumps(scores, indent=1, allow_nan=False)
-        write_file(flags.json_out, f"{text}\n".encode())
-    print(score_table(label_set, *confusions))
-    print_written(flags.json_out, flags.panel_out)
 
 
 def print_following(flags, examples):

@@ -1,5 +1,6 @@
 """Evaluation: predict the labels of images, score them, and report the scores."""
 
+from deeplab_tf.evaluation.boundary import BoundaryScores, TrimapScores
 from deeplab_tf.evaluation.inference import (
     apply_crf,
     most_probable,
@@ -10,7 +11,9 @@ from deeplab_tf.evaluation.metrics import ConfusionMatrix
 from deeplab_tf.evaluation.report import comparison_panel, score_dict, score_table
 
 __all__ = [
+    "BoundaryScores",
     "ConfusionMatrix",
+    "TrimapScores",
     "apply_crf",
     "comparison_panel",
     "most_probable",

@@ -33,12 +33,15 @@ class Prediction(NamedTuple):
       image: (H, W, 3) uint8 RGB; the first three channels if it has more.
       truth: (H, W) uint8 true classes, or None.
       labels: tuple of (H, W) uint8 classes: the network's, and with a CRF also those after it.
+      confidences: tuple of (H, W) float32, the probabilities of these classes; empty if they were
+        not asked for.
     """
 
     example: NamedTuple
     image: np.ndarray
     truth: np.ndarray | None
     labels: tuple
+    confidences: tuple = ()
 
 
 class _Scored(NamedTuple):
@@ -50,7 +53,7 @@ class _Scored(NamedTuple):
     probabilities: np.ndarray
 
 
-def predict_examples(model, examples, params=None, encoding=None, **settings):
+def predict_examples(model, examples, params=None, encoding=None, confidences=False, **settings):
     """Yield the `Prediction` for each example, in order.
 
     The CRF always runs on the processors, because the network may need all of a GPU. Each thread
@@ -62,6 +65,7 @@ def predict_examples(model, examples, params=None, encoding=None, **settings):
       examples: list of `Example` or `RecordExample`.
       params: `crf.CRFParams` of the CRF; None: no CRF.
       encoding: `LabelEncoding` of the label files; None: they hold class indices.
+      confidences: whether to give the probability of every predicted class, too.
       settings: `scales`, `flip`, `tile` and `pad_to` as in `predict_probabilities`.
 
     Yields:
@@ -72,8 +76,8 @@ def predict_examples(model, examples, params=None, encoding=None, **settings):
         memory; or for a setting or a model that cannot be used.
 
     Example:
-      >>> for _, image, truth, (before, after) in predict_examples(model, examples, CRFParams()):
-      ...     confusion.add(truth, after)
+      >>> for found in predict_examples(model, examples, CRFParams()):
+      ...     confusion.add(found.truth, found.labels[-1])
     """
     num_classes, num_threads = model.output_shape[-1], available_threads()
     channels = model.input_shape[-1]
@@ -95,7 +99,7 @@ def predict_examples(model, examples, params=None, encoding=None, **settings):
         loaded = stage(load, examples, MAX_READERS)
         scored = stage(lambda loaded: _score(model, *loaded, settings), loaded, 1)
         yield from stage(
-            lambda scored: _label(scored, params, crf_threads(scored)),
+            lambda scored: _label(scored, params, crf_threads(scored), confidences),
             scored,
             num_threads,
             weigh=crf_threads,
@@ -138,15 +142,16 @@ def _score(model, example, image, truth, settings):
     return _Scored(example, image, truth, probabilities)
 
 
-def _label(scored, params, num_threads):
-    labels = [most_probable(scored.probabilities)]
+def _label(scored, params, num_threads, with_confidences):
+    results = [scored.probabilities]
     if params is not None:
         options = {"engine": "numba", "num_threads": num_threads}
         try:
             # Otherwise the arrays would be copied to a GPU and back.
             with tf.device("CPU"):
-                refined = apply_crf(scored.probabilities, scored.image, params, **options)
+                results.append(apply_crf(scored.probabilities, scored.image, params, **options))
         except InputError as error:
             raise InputError(f"{scored.example.image}: {error}") from None
-        labels.append(most_probable(refined))
-    return Prediction(scored.example, scored.image[..., :3], scored.truth, tuple(labels))
+    labels = tuple(map(most_probable, results))
+    confidences = tuple(found.max(axis=-1) for found in results) if with_confidences else ()
+    return Prediction(scored.example, scored.image[..., :3], scored.truth, labels, confidences)

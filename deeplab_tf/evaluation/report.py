@@ -10,6 +10,8 @@ from deeplab_tf.visualize import colorize, overlay, overlay_colors, panel
 
 PHOTOGRAPH_SIDE = 480  # longer side of a photograph in `photograph_panel`, in pixels
 
+_SHOWN_WIDTHS = (1, 2, 3, 5, 10, 20, 40)  # of the trimaps, in pixels
+
 _MEANS = {
     "mean IoU": "miou",
     "pixel accuracy": "pixel_accuracy",
@@ -48,11 +50,51 @@ def score_table(label_set, before, after=None):
     return "\n".join([title, rule, *rows[0], rule, *rows[1]])
 
 
+def boundary_table(label_set, before, after=None):
+    """Format the boundary IoU and boundary F1 of every class as text.
+
+    Args:
+      label_set: `LabelSet` of the data set.
+      before: `BoundaryScores` of the network's labels.
+      after: `BoundaryScores` of the labels after the CRF, or None.
+
+    Returns:
+      Lines of text, one for each class and one for the means; "-" marks a class that is neither in
+      the truth nor predicted.
+    """
+    columns = [before] if after is None else [before, after]
+    ious = zip(*(column.per_class_iou for column in columns), strict=True)
+    f1s = zip(*(column.per_class_f1 for column in columns), strict=True)
+    rows = list(zip(label_set.names, ious, f1s, strict=True))
+    means = [column.miou for column in columns], [column.mean_f1 for column in columns]
+    return _table_of_two(["class", "boundary IoU", "boundary F1"], [*rows, ("mean", *means)])
+
+
+def trimap_table(before, after=None):
+    """Format the scores near borders as text, for some of the widths.
+
+    Args:
+      before: `TrimapScores` of the network's labels.
+      after: `TrimapScores` of the labels after the CRF, or None.
+
+    Returns:
+      Lines of text, one for each width; "-" if no pixel is near enough.
+    """
+    columns, rows = [before] if after is None else [before, after], []
+    for width in _SHOWN_WIDTHS:
+        near = [column.confusion(width) for column in columns]
+        values = [one.miou for one in near], [one.pixel_accuracy for one in near]
+        rows.append((f"up to {width} pixel{'s' if width > 1 else ''}", *values))
+    return _table_of_two(["from a border", "mean IoU", "pixel accuracy"], rows)
+
+
 def score_dict(label_set, before, after=None):
     """Collect the scores in a dict for JSON.
 
     Args:
-      label_set, before, after: as in `score_table`.
+      label_set: `LabelSet` of the data set.
+      before: `ConfusionMatrix` or `ResultScores` of the network's labels.
+      after: the same of the labels after the CRF, or None.
 
     Returns:
       `before.to_dict(...)`; with `after`, its scores under the key "crf".
@@ -132,6 +174,26 @@ def _row(width, title, *values):
     if len(values) == 2:
         cells.append(_cell(values[1] - values[0], "+.4f"))
     return title.ljust(width) + "".join(cell.rjust(12) for cell in cells)
+
+
+def _table_of_two(titles, rows):
+    """A table of two scores, each without the CRF, or before and after it.
+
+    Args:
+      titles: of the first column and of the scores.
+      rows: list of (title, values of the first score, values of the second score).
+    """
+    columns = len(rows[0][1])
+    width, span = max(len(title) for title, *_ in [titles, *rows]), 16 if columns == 1 else 24
+    lines = [titles[0].ljust(width) + "".join(title.rjust(span) for title in titles[1:])]
+    rule = "-" * len(lines[0])
+    if columns == 2:
+        lines.append(" " * width + 2 * ("before CRF".rjust(12) + "after CRF".rjust(12)))
+    lines.append(rule)
+    for title, *scores in rows:
+        cells = [_cell(value).rjust(span // columns) for score in scores for value in score]
+        lines.append(title.ljust(width) + "".join(cells))
+    return "\n".join(lines)
 
 
 def _cell(value, form=".4f"):

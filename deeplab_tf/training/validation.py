@@ -43,7 +43,7 @@ class Validation:
         palette = self._label_set.color_table()
         predicted = predict_examples(model, self._examples, crf, self._encoding)
         with contextlib.closing(predicted):
-            for index, (_, image, truth, labels) in enumerate(predicted):
+            for index, (_, image, truth, labels, _) in enumerate(predicted):
                 confusion.add(truth, labels[-1])
                 if index in self._drawn:
                     sides = [image, palette[truth], palette[labels[-1]]]

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -43,7 +44,11 @@ def expected_scores(model, data_dir, limit=None, skip=0, **settings):
 
 
 def assert_scores(scores, expected):
-    flat = [{**found, **found["per_class_iou"]} for found in (scores, expected)]
+    """Compare the scores of the confusion matrix; the others have tests of their own."""
+    flat = [
+        {**{name: found[name] for name in expected}, **found["per_class_iou"]}
+        for found in (scores, expected)
+    ]
     for found in flat:
         del found["per_class_iou"]
         found.pop("settings", None)
@@ -335,6 +340,7 @@ def test_two_workers_find_what_one_does(model_dir, data_dir, tmp_path):
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         arguments = [*tool, f"--json_out={folder}.json", f"--predictions_out={folder}"]
+        arguments.append(f"--report_out={folder}_report")
         if folder == folders[0]:
             done = run_tool("evaluate", *arguments)
             assert done.status == 0, done.err
@@ -344,7 +350,16 @@ def test_two_workers_find_what_one_does(model_dir, data_dir, tmp_path):
     assert "mean IoU" in chief.out and "2/2" in chief.err
     assert other.out == "" and "image/s" not in other.err
     scores = [json.loads(Path(f"{folder}.json").read_text()) for folder in folders]
+    sums = []  # of floats, whose last bits depend on the order
+    for result in (*scores, *(one["crf"] for one in scores)):
+        calibration = result["calibration"]
+        sums.append([calibration.pop("expected_calibration_error")])
+        sums[-1] += [value for value in calibration.pop("confidence") if value is not None]
+    assert sums[::2] == [pytest.approx(one) for one in sums[1::2]]
     assert scores[0] == scores[1]
+    pages = [Path(f"{folder}_report", "index.html").read_text() for folder in folders]
+    pictures = [re.findall(r'src="(data:[^"]*)"', page) for page in pages]
+    assert pictures[0] == pictures[1] and len(pictures[0]) == 3 * 5
     names, same = ([path.name for path in sorted(folder.iterdir())] for folder in folders)
     assert names == same and len(names) == 3
     for name in names:

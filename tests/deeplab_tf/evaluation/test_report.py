@@ -2,13 +2,16 @@ import numpy as np
 import pytest
 
 from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation.boundary import BoundaryScores, TrimapScores
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
 from deeplab_tf.evaluation.report import (
+    boundary_table,
     comparison_panel,
     photograph_panel,
     photograph_row,
     score_dict,
     score_table,
+    trimap_table,
 )
 from deeplab_tf.labels import LabelSet
 
@@ -54,6 +57,49 @@ def test_dict_before_and_after(confusions):
     assert scores["per_class_iou"]["road"] == pytest.approx(2 / 3)
     assert after["per_class_iou"] == {"sky": 1.0, "road": 1.0, "absent": None}
     assert "crf" not in score_dict(LABELS, confusions[0])
+
+
+def near_borders(scores):
+    """Scores of a border that is predicted a pixel too far to the right, and of the right one."""
+    truth = np.uint8([[0, 0, 0, 0, 1, 1, 1]] * 5)
+    before, after = scores(3), scores(3)
+    before.add(truth, np.uint8([[0, 0, 0, 0, 0, 1, 1]] * 5))
+    after.add(truth, truth)
+    return before, after
+
+
+def test_table_of_boundary_scores():
+    before, after = near_borders(BoundaryScores)
+    assert boundary_table(LABELS, before, after).splitlines() == [
+        "class             boundary IoU             boundary F1",
+        "        before CRF   after CRF  before CRF   after CRF",
+        "------------------------------------------------------",
+        "sky         0.5789      1.0000      1.0000      1.0000",
+        "road        0.4667      1.0000      1.0000      1.0000",
+        "absent           -           -           -           -",
+        "mean        0.5228      1.0000      1.0000      1.0000",
+    ]
+    assert boundary_table(LABELS, before).splitlines()[::2] == [
+        "class     boundary IoU     boundary F1",
+        "sky             0.5789          1.0000",
+        "absent               -               -",
+    ]
+
+
+def test_table_of_trimaps():
+    before, after = near_borders(TrimapScores)
+    lines = trimap_table(before, after).splitlines()
+    assert lines[:5] == [
+        "from a border                  mean IoU          pixel accuracy",
+        "                 before CRF   after CRF  before CRF   after CRF",
+        "---------------------------------------------------------------",
+        "up to 1 pixel        0.2500      1.0000      0.5000      1.0000",
+        "up to 2 pixels       0.5833      1.0000      0.7500      1.0000",
+    ]
+    assert len(lines) == 10
+    lines = trimap_table(before).splitlines()
+    assert lines[0] == "from a border          mean IoU  pixel accuracy"
+    assert lines[2] == "up to 1 pixel            0.2500          0.5000"
 
 
 @pytest.mark.parametrize("results", [1, 2])

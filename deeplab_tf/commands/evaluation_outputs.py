@@ -1,0 +1,233 @@
+"""What an evaluation prints and writes: tables, JSON, a picture, plots, and the report's page."""
+
+import datetime
+import importlib
+import json
+import os
+from pathlib import Path
+
+import tensorflow as tf
+from tqdm import tqdm
+
+import deeplab_tf
+from deeplab_tf.commands.flags.crf import PARAMETER_FLAGS
+from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.commands.outputs import (
+    beside_model,
+    check_output_files,
+    command_line,
+    print_written,
+)
+from deeplab_tf.commands.parsing import given_flags
+from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation.boundary import TRIMAP_BORDERS
+from deeplab_tf.evaluation.image_choice import choose_images
+from deeplab_tf.evaluation.predict_dataset import predict_examples
+from deeplab_tf.evaluation.report import (
+    boundary_table,
+    comparison_panel,
+    score_dict,
+    score_table,
+    trimap_table,
+)
+from deeplab_tf.files import check_new_folder, new_folder, write_file
+from deeplab_tf.models import find_model
+from deeplab_tf.visualize import encode_picture
+
+PAGE = "index.html"
+
+# Flag -> packages that are installed with the extra [report].
+_PACKAGES = {"trimap": ["matplotlib"], "report_out": ["matplotlib", "Jinja2"]}
+
+# Flags that the page lists with their values, whether they were given or not.
+_SETTINGS = ("scales", "flip", "tile", "pad_to", "output_stride", "precision")
+
+
+def define_output_flags(values):
+    """Define the flags of the files with scores, pictures and plots."""
+    define = heading(values, "Output")
+    define.string("json_out", None, "File for the scores, as JSON.")
+    define.string("panel_out", None, "PNG file for a picture of some images and results.")
+    define.integer("panel_rows", 4, "Number of images in that picture.", lower_bound=1)
+    define.bool(
+        "trimap",
+        False,
+        "Also score only the pixels near borders, for every distance from 1 to 40 pixels, and "
+        "plot the scores over it.",
+    )
+    define.enum(
+        "trimap_border",
+        "any",
+        list(TRIMAP_BORDERS),
+        "What the pixels of --trimap are near to. any: void or another class. void: void alone, "
+        "as in the papers, for labels with a void band around every object.",
+    )
+    define.string(
+        "trimap_out",
+        None,
+        "Name of the plot of --trimap: FILE for FILE.svg and FILE.png. Default: trimap in the "
+        "folder of --report_out, without it in that of --model.",
+    )
+    define.string(
+        "report_out",
+        None,
+        "New folder for a report on one HTML page: all scores, those of --trimap too, confusions, "
+        "calibration, and the images that are most worth looking at.",
+    )
+
+
+def check_output_flags(flags):
+    """Raise an `InputError` before the evaluation if an output cannot be written at its end."""
+    for flag, packages in _PACKAGES.items():
+        for package in packages if flags[flag].value else []:
+            _check_installed(flag, package)
+    if not flags.trimap and not flags.report_out:
+        refuse_given(flags, ("trimap_border",), "has no effect without --trimap; add it")
+        refuse_given(flags, ("trimap_out",), "has no effect without --trimap; add it")
+    if flags.report_out:
+        check_new_folder(flags.report_out, flags.overwrite)
+    plots = _trimap_files(flags, None if flags.report_out else beside_model(flags, ""))
+    check_output_files(flags.json_out, flags.panel_out, *plots)
+    for folder in {plot.parent for plot in plots}:
+        if not os.access(folder, os.W_OK):
+            raise InputError(f"{folder}: no file can be written here; give --trimap_out")
+
+
+def trimap_border(flags):
+    """The border of the trimaps to score; None if they are not asked for."""
+    return flags.trimap_border if flags.trimap or flags.report_out else None
+
+
+def write_results(flags, label_set, results, shown, settings):
+    """Print the tables, and write the files of --json_out, --panel_out and --trimap.
+
+    Args:
+      flags: the parsed flags.
+      label_set: `LabelSet` of the data set.
+      results: list of `ResultScores`, before and after the CRF.
+      shown: the images of the panel, see `comparison_panel`.
+      settings: dict for --json_out: what was scored, and how.
+    """
+    plots = []
+    if flags.panel_out:
+        write_file(flags.panel_out, encode_picture(comparison_panel(label_set, shown)))
+    if flags.json_out:
+        scores = {**score_dict(label_set, *results), "settings": settings}
+        text = json.dumps(scores, indent=1, allow_nan=False)
+        write_file(flags.json_out, f"{text}\n".encode())
+    if flags.trimap or flags.trimap_out:
+        plots = _trimap_files(flags, None if flags.report_out else beside_model(flags, ""))
+        _write_trimap(plots, results)
+    print(score_table(label_set, *(result.confusion for result in results)))
+    print()
+    print(boundary_table(label_set, *(result.boundary for result in results)))
+    if results[0].trimap:
+        print()
+        print(trimap_table(*(result.trimap for result in results)))
+    print_written(flags.json_out, flags.panel_out, *plots)
+
+
+def make_cards(model, examples, label_set, params, encoding, results, settings):
+    """Choose the images of the report, and predict them once more to draw them.
+
+    Args:
+      model, params, encoding: see `predict_examples`.
+      examples: list of all examples.
+      label_set: `LabelSet` of the data set.
+      results: list of `ResultScores` of all examples.
+      settings: of `predict_examples`.
+
+    Returns:
+      (list of `Group`, dict from the index of an image to its `Card`).
+    """
+    from deeplab_tf.evaluation.html_report import make_card  # needs matplotlib
+
+    groups = choose_images(*(result.image_mious for result in results))
+    chosen = sorted({index for group in groups for index in group.images})
+    found = predict_examples(
+        model, [examples[index] for index in chosen], params, encoding, **settings
+    )
+    found = tqdm(found, total=len(chosen), unit="image", desc="report")
+    cards = [make_card(prediction, label_set) for prediction in found]
+    return groups, dict(zip(chosen, cards, strict=True))
+
+
+def write_report(flags, label_set, results, groups, cards):
+    """Write the folder of --report_out.
+
+    Args:
+      flags: the parsed flags.
+      label_set: `LabelSet` of the data set.
+      results: list of `ResultScores`, before and after the CRF.
+      groups, cards: what `make_cards` gives.
+    """
+    from deeplab_tf.evaluation.html_report import Report, render  # needs matplotlib and Jinja2
+
+    network, data = beside_model(flags, "").absolute().name, Path(flags.data_dir).absolute().name
+    report = Report(
+        title=f"{network} on {data}, {flags.split}",
+        command=command_line("evaluate", *given_flags(flags)),
+        settings=_settings(flags, len(results[0].image_mious)),
+        label_set=label_set,
+        before=results[0],
+        after=results[1] if len(results) > 1 else None,
+        groups=groups,
+        cards=cards,
+    )
+    written = [PAGE]
+    with new_folder(flags.report_out, flags.overwrite) as folder:
+        write_file(folder / PAGE, render(report).encode())
+        if not flags.trimap_out:
+            plots = _trimap_files(flags, folder)
+            _write_trimap(plots, results)
+            written += [plot.name for plot in plots]
+    print_written(*(Path(flags.report_out, name) for name in written))
+
+
+def _settings(flags, num_images):
+    values = {
+        "model": find_model(flags.model),
+        "data set": f"{flags.dataset}, {flags.data_dir}",
+        "images": f"{num_images} of {flags.split}",
+    }
+    for name in (*_SETTINGS, *(("crf", *PARAMETER_FLAGS) if flags.crf else ("crf",))):
+        value = flags[name].value
+        if isinstance(value, list):
+            value = ", ".join(value)
+        values[name] = {None: "default", True: "yes", False: "no"}.get(value, value)
+    values["trimap_border"] = flags.trimap_border
+    now = datetime.datetime.now().astimezone()
+    values["versions"] = f"DeepLab {deeplab_tf.__version__}, TensorFlow {tf.__version__}"
+    values["written"] = f"{now:%Y-%m-%d %H:%M %Z}"
+    return values
+
+
+def _check_installed(flag, package):
+    try:
+        importlib.import_module(package.lower())
+    except ImportError:
+        raise InputError(
+            f"--{flag} needs the Python package {package}, which is not installed: pip install "
+            f"{package}, or install DeepLab with its extra [report]"
+        ) from None
+
+
+def _trimap_files(flags, folder):
+    """The files of the plot, in the folder unless --trimap_out says another place."""
+    if flags.trimap_out:
+        name = Path(flags.trimap_out)
+        name = name.with_suffix("") if name.suffix in (".svg", ".png") else name
+    elif folder is not None and (flags.trimap or flags.report_out):
+        name = Path(folder, "trimap")
+    else:
+        return []
+    return [name.with_name(f"{name.name}.{kind}") for kind in ("svg", "png")]
+
+
+def _write_trimap(files, results):
+    from deeplab_tf.evaluation import plots  # needs matplotlib
+
+    with plots.style():
+        figure = plots.trimap_figure(*(result.trimap for result in results))
+        for file in files:
+            write_file(file, plots.encode(figure, file.suffix[1:]))
