@@ -36,7 +36,7 @@ from deeplab_tf.visualize import encode_picture
 
 PAGE = "index.html"
 
-# Flag -> packages that are installed with the extra [report].
+# Flag -> packages that it needs; Jinja2 is installed with the extra [report] alone.
 _PACKAGES = {"trimap": ["matplotlib"], "report_out": ["matplotlib", "Jinja2"]}
 
 # Flags that the page lists with their values, whether they were given or not.

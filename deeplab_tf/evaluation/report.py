@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from deeplab_tf.evaluation.photographs import shrink
+from deeplab_tf.data.shrink import shrink
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.visualize import colorize, overlay, overlay_colors, panel
 
