@@ -306,7 +306,7 @@ def test_photographs_are_scored_at_the_size_of_the_training(photo, tmp_path):
     file, out = tmp_path / "m.npz", f"--out_dir={tmp_path / 'o'}"
     assert pack(plain, f"--out={file}", "--max_side=30").status == 0
     assert load_card(file).testing == {"max_side": 30}
-    for flags, max_side in (([], 30), (["--max_side=50"], 50), (["--tile=41"], None)):
+    for flags, max_side in (([], 30), (["--tile=41"], None)):
         done = run_tool("predict", f"--model={file}", out, *flags, photo)
         assert done.status == 0, done.err
         assert (f"from {file}: --max_side=30\n" in done.out) == (max_side == 30)
