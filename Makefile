@@ -65,7 +65,8 @@ lint: $(READY)  ## what CI checks before the tests
 	    || { echo "error: use the public interfaces of Keras"; exit 1; }
 
 bench: $(READY)  ## every benchmark, each a table of ratios against a named peer
-	for script in dilated_convolution crf crf_accuracy input inference train_step evaluation; do \
+	for script in dilated_convolution depthwise crf crf_accuracy crf_kernels input inference \
+	    train_step evaluation boundary_scores; do \
 	    $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 ablation: $(READY)  ## what each part of DeepLab contributes, on CamVid: make ablation DATA=CAMVID
