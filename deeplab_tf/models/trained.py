@@ -34,8 +34,8 @@ def load_pretrained(name):
     """Load a trained network that comes with the package; `deeplab-tf models` lists them.
 
     Args:
-      name: such as "camvid" (street scenes) or "msrc21" (photographs). `load_card(name)` gives
-        its classes, the CRF parameters that suit it, its scores and terms.
+      name: such as "msrc21" (photographs). `load_card(name)` gives its classes, the CRF parameters
+        that suit it, its scores and terms.
 
     Returns:
       keras.Model: RGB images `(B, H, W, 3)`, values 0..255, of any size to float32 scores.
