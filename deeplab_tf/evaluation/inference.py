@@ -122,7 +122,7 @@ def apply_crf(probabilities, image, params, **options):
     try:
         refined = dense_crf(probabilities[None], image[None, ..., :3], params, **options)
     except ValueError as error:
-        raise InputError(f"CRF: {error}") from error
+        raise InputError(str(error)) from error  # begins with the name of what refuses
     return np.asarray(refined)[0]
 
 

@@ -192,7 +192,7 @@ def test_parameters_from_a_file(model, model_dir, photos, tmp_path):
             "--values_w1: multiples of w1 = 1e+308 are shown: CRFParams",
         ),
         (["--crf_sigma_beta=0.001", "one.png"], "choose larger sigmas"),
-        (["--values_sigma_beta=0.001", "one.png"], "sigma_beta = 0.001: CRF: "),
+        (["--values_sigma_beta=0.001", "one.png"], "sigma_beta = 0.001: crf: "),
     ],
 )
 def test_bad_input_is_one_clear_line(model_dir, photos, tmp_path, flags, message):

@@ -236,7 +236,10 @@ sys.addaudithook(send)
 """
 
 
-@pytest.mark.parametrize("event, what", [("import", "tensorflow"), ("open", "/train.txt")])
+@pytest.mark.parametrize(
+    "event, what",
+    [pytest.param("import", "tensorflow", marks=pytest.mark.slow), ("open", "/train.txt")],
+)
 def test_sigterm_before_the_first_step_is_status_0(tmp_path, data_dir, event, what):
     # Python runs a module of this name when it starts.
     (tmp_path / "sitecustomize.py").write_text(SENDS_SIGTERM.format(event=event, what=what))

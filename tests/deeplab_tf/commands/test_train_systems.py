@@ -88,6 +88,7 @@ def losses(done):
     return re.findall(r"loss [\d.]+", done.err)
 
 
+@pytest.mark.slow
 def test_start_from_a_network_of_other_classes(data_dir, tmp_path):
     start = build_deeplab("vgg16", "large_fov", 3, weights=None, fc_channels=8)
     start.save(tmp_path / "start.keras")
@@ -127,7 +128,7 @@ def test_fixed_upsampling_reaches_the_fcn(monkeypatch, given):
     network.define_network_flags(values)
     flag = ["--fcn_fixed_upsampling"] if given else []
     parse_flags(values, ["--network=fcn", "--backbone=vgg16", *flag])
-    assert network.build_network(values, 3) == {"fixed_upsampling": given}
+    assert network.build_network(values, 3)["fixed_upsampling"] == given
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ assert heard == [signal.SIGTERM]
 """
 
 
+@pytest.mark.slow
 def test_a_worker_hears_of_sigterm_as_any_process():
     with running(["-c", HEARS], count=1) as (process,):
         result = ended(process)

@@ -320,7 +320,7 @@ def test_segment_of_a_photograph(crf):
 
 def test_input_that_the_crf_refuses():
     probabilities = np.full((3, 4, 2), 0.9, np.float32)
-    with pytest.raises(InputError, match=r"CRF: .*sum to one"):
+    with pytest.raises(InputError, match=r"dense_crf: .*sum to one"):
         apply_crf(probabilities, np.zeros((3, 4, 3), np.uint8), CRFParams())
 
 

@@ -173,7 +173,7 @@ def test_images_too_large_for_memory_are_refined_one_after_another(model, tmp_pa
 
 def test_an_error_of_the_crf_names_the_image(model, tmp_path):
     examples = write_examples(tmp_path, 2)
-    with pytest.raises(InputError, match=r"0\.png: CRF: dense_crf"):
+    with pytest.raises(InputError, match=r"0\.png: crf: the sigmas are too small"):
         list(predict_examples(model, examples, CRFParams(sigma_beta=1e-30)))
 
 

@@ -49,7 +49,7 @@ def error_at_original_cells(model, dense, size, output_stride):
     return np.abs(sampled - expected).max() / np.abs(expected).max()
 
 
-@pytest.mark.parametrize("size", [96, 97])
+@pytest.mark.parametrize("size", [96, pytest.param(97, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "output_stride", [8, *(pytest.param(stride, marks=pytest.mark.slow) for stride in (16, 32))]
 )

@@ -117,6 +117,7 @@ def test_other_precision(rgbd, image):
     np.testing.assert_allclose(found, expected, atol=0.05 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_segment_at_several_scales_with_the_crf(rgbd, image):
     params = CRFParams(w1=5, sigma_alpha=12, sigma_beta=20, iterations=2)
     settings = {"scales": (1, 0.5), "return_probabilities": True}
@@ -140,6 +141,7 @@ def test_scales_inside_of_the_network(image):
     assert model(image[None].astype("float32")).shape == (1, 5, 7, 2)
 
 
+@pytest.mark.slow
 def test_multi_scale_features_see_all_channels():
     model = deeplab_tf.build_deeplab(
         "vgg16",

@@ -50,6 +50,7 @@ def test_stem_and_top_do_not_grow():
     assert limits == {6.0}
 
 
+@pytest.mark.slow
 def test_images_are_normalized_without_a_file_too():
     network = EfficientNetLite0(include_top=False)
     normalized = keras.Model(network.input, network.get_layer("normalization").output)

@@ -36,7 +36,12 @@ def refusal(network, path):
 
 
 @pytest.mark.parametrize(
-    "name", ["mobilenet_v2_no_top.h5", "mobilenet_v2.weights.h5", "MobileNetV2.keras"]
+    "name",
+    [
+        "mobilenet_v2_no_top.h5",
+        pytest.param("mobilenet_v2.weights.h5", marks=pytest.mark.slow),
+        pytest.param("MobileNetV2.keras", marks=pytest.mark.slow),
+    ],
 )
 def test_the_file_of_another_backbone(network, mobilenetv2, tmp_path, name):
     path = tmp_path / name

@@ -51,6 +51,7 @@ def built_at_8(trained, rate, monkeypatch):
     return model
 
 
+@pytest.mark.slow
 def test_it_is_the_network_built_at_8_with_twice_the_rate(trained, monkeypatch):
     dense = with_output_stride(trained, 8)
     size = 225, 242  # so that the kernels' outer elements lie inside
@@ -154,7 +155,7 @@ def vgg16():
     )
 
 
-@pytest.mark.parametrize("name", ["w.keras", "w.weights.h5"])
+@pytest.mark.parametrize("name", ["w.keras", pytest.param("w.weights.h5", marks=pytest.mark.slow)])
 def test_weights_of_another_output_stride(vgg16, tmp_path, name):
     path = tmp_path / name
     vgg16.save_weights(path) if name.endswith(".h5") else vgg16.save(path)

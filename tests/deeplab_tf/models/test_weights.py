@@ -40,7 +40,9 @@ def test_a_network_from_a_backbone_file(trained, tmp_path):
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("name", ["top.weights.h5", "top.keras"])
+@pytest.mark.parametrize(
+    "name", ["top.weights.h5", pytest.param("top.keras", marks=pytest.mark.slow)]
+)
 def test_a_file_with_classifier(tmp_path, name):
     network = CONSTRUCTOR(weights=None, include_top=True)
     path = tmp_path / name
@@ -56,7 +58,9 @@ def deeplab():
     return deeplab_tf.build_deeplab("mobilenet", "large_fov", 2, weights=None)
 
 
-@pytest.mark.parametrize("name", ["deeplab.keras", "deeplab.weights.h5"])
+@pytest.mark.parametrize(
+    "name", ["deeplab.keras", pytest.param("deeplab.weights.h5", marks=pytest.mark.slow)]
+)
 def test_a_whole_deeplab(deeplab, tmp_path, name):
     path = tmp_path / name
     deeplab.save_weights(path) if name.endswith(".h5") else deeplab.save(path)
@@ -131,7 +135,9 @@ def test_bad_files(trained, tmp_path):
     refused("cut.weights.h5", "download it again")
 
 
-@pytest.mark.parametrize("name", ["other.keras", "other.weights.h5"])
+@pytest.mark.parametrize(
+    "name", ["other.keras", pytest.param("other.weights.h5", marks=pytest.mark.slow)]
+)
 def test_the_file_of_another_network(tmp_path, name):
     other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     path = tmp_path / name

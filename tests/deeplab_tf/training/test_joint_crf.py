@@ -229,6 +229,7 @@ def test_with_a_frozen_network_only_the_crf_moves_and_nothing_is_dropped(tmp_pat
 
 
 @pytest.mark.bfloat16
+@pytest.mark.slow
 def test_bfloat16_training_scores_and_keeps_float32(tmp_path):
     validation = Score()
     model, float32_model = build_with_precision(tiny_refined, "mixed_bfloat16")
