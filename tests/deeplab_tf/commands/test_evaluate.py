@@ -300,7 +300,7 @@ def test_a_folder_for_a_file_is_refused(model_dir, data_dir, tmp_path, flag):
         (["--overwrite"], "--overwrite has no effect without --predictions_out"),
         (["--server=voc", "--predictions_out=x"], "the server voc takes 21 classes, but"),
         (["--crf", "--crf_sigma_beta=0"], "sigma_beta"),
-        (["--crf", "--crf_sigma_beta=1e-30"], "CRF"),
+        (["--crf", "--crf_sigma_beta=1e-30"], "crf: the sigmas are too small"),
         (["stray"], "unexpected argument 'stray'"),
     ],
 )
