@@ -91,7 +91,7 @@ export SAVE_PHOTOS
 
 $(PHOTOS): | $(READY)
 	@{ $(BIN)/python -c "import skimage, sklearn" 2>/dev/null || \
-	    $(BIN)/python -m pip install --quiet -c requirements.txt -e .[demo]; } && \
+	    $(BIN)/python -m pip install --quiet --quiet -c requirements.txt -e .[demo]; } && \
 	$(BIN)/python -c "$$SAVE_PHOTOS" $@.partial && mv $@.partial $@ || \
 	echo "no photographs without the packages scikit-image and scikit-learn, so the demo starts" \
 	    "with the training; for photographs of yours: make demo PHOTO=FILE_OR_FOLDER"
