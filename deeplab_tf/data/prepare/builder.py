@@ -113,3 +113,26 @@ class Builder:
           InputError: if a file is missing or damaged.
         """
         return load_label(example.label, self.label_set.num_classes)
+
+
+def files_by_stem(folder, ending):
+    """Find files in a folder or its subfolders, in which copies of an archive differ.
+
+    Args:
+      folder: where to look.
+      ending: of the files' names, in lower case; capitals count too.
+
+    Returns:
+      {name without its ending: Path}, without hidden files.
+
+    Raises:
+      InputError: if there is none.
+    """
+    found = {
+        path.stem: path
+        for path in Path(folder).rglob("*")
+        if path.suffix.lower() == ending and not path.name.startswith(".")
+    }
+    if not found:
+        raise InputError(f"{folder}: no {ending} file there or in its subfolders; check the path")
+    return found

@@ -18,7 +18,7 @@ from deeplab_tf.data.image_files import load_image, load_label
 from deeplab_tf.data.label_sets import CAMVID
 from deeplab_tf.data.lists import read_lines
 from deeplab_tf.data.prepare.archives import Archive
-from deeplab_tf.data.prepare.builder import Builder
+from deeplab_tf.data.prepare.builder import Builder, files_by_stem
 from deeplab_tf.data.prepare.colors import classes_of_colors
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
@@ -145,11 +145,7 @@ def split_of(name):
 
 
 def _authors_examples(images, labels):
-    # In some copies of the archives the files are in a subfolder, in others they are not.
-    image_of, label_of = (
-        {path.stem: path for path in folder.rglob("*.png") if not path.name.startswith(".")}
-        for folder in (images, labels)
-    )
+    image_of, label_of = (files_by_stem(folder, ".png") for folder in (images, labels))
     examples = []
     for stem in sorted(label_of):
         name = stem.removesuffix("_L")

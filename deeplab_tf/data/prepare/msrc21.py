@@ -20,7 +20,7 @@ from deeplab_tf.data.image_files import load_image
 from deeplab_tf.data.label_sets import MSRC21
 from deeplab_tf.data.lists import read_entries
 from deeplab_tf.data.prepare.archives import Archive
-from deeplab_tf.data.prepare.builder import Builder
+from deeplab_tf.data.prepare.builder import Builder, files_by_stem
 from deeplab_tf.data.prepare.colors import classes_of_colors
 from deeplab_tf.data.prepare.matlab import load_variable, matrix
 from deeplab_tf.errors import InputError
@@ -71,13 +71,13 @@ class Msrc21(Builder):
         """The user's lists and outlines."""
         lists, outlines = self.options["lists_dir"], self.options["outlines_dir"]
         files = [Path(lists, name) for name in LISTS.values()] if lists else []
-        return [*files, *(sorted(_by_name(outlines, ".mat").values()) if outlines else [])]
+        return [*files, *(sorted(files_by_stem(outlines, ".mat").values()) if outlines else [])]
 
     def splits(self, folders):
         """The images of each list in its order, or of our split sorted by name."""
-        images = _by_name(folders["msrc"], ".bmp")
+        images = files_by_stem(folders["msrc"], ".bmp")
         outlines = self.options["outlines_dir"]
-        labels = _by_name(outlines, ".mat") if outlines else images
+        labels = files_by_stem(outlines, ".mat") if outlines else images
         if lists := self.options["lists_dir"]:
             chosen = {s: [e.name for e in read_entries(Path(lists, f))] for s, f in LISTS.items()}
         else:
@@ -153,14 +153,6 @@ def read_outlines(path):
             )
     classes = CLASS_OF_LABEL[[0, *labels.astype(int), 0]]
     return classes[segments.astype(int)]
-
-
-def _by_name(folder, ending):
-    # {name without ending: path} of the files there or in subfolders, as copies differ in these.
-    paths = [p for p in Path(folder).rglob("*") if p.suffix.lower() == ending]
-    if not paths:
-        raise InputError(f"{folder}: no {ending} file there or in its subfolders; check the path")
-    return {path.stem: path for path in paths if not path.name.startswith(".")}
 
 
 def _find(found, name, folder):

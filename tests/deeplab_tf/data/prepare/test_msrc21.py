@@ -210,6 +210,11 @@ def test_other_outlines(tmp_path, newseg, newlabels, message):
 def test_no_outlines_in_the_folder(tmp_path):
     with pytest.raises(InputError, match=r"no \.mat file there or in its subfolders"):
         read(tmp_path, outlines_dir=str(tmp_path / "nowhere"))
+    hidden = tmp_path / "copied" / "._7_1_s_GT.mat"  # beside each file on some disks
+    hidden.parent.mkdir()
+    hidden.write_bytes(b"attributes")
+    with pytest.raises(InputError, match=r"no \.mat file there or in its subfolders"):
+        read(tmp_path, outlines_dir=str(hidden.parent))
 
 
 def test_a_change_of_the_lists_is_noticed(tmp_path):
