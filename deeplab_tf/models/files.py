@@ -67,11 +67,12 @@ def is_pretrained(name):
       name: what `find_model` takes. A folder counts if a training or an export wrote it.
     """
     path = Path(name)
-    marks = (BEST, LAST, "run.json", "checkpoints", "saved_model.pb")
+    marks = (BEST, LAST, "run.json", "checkpoints")
     return (
         str(name) in pretrained_names()
         and not path.is_file()
         and not any((path / mark).exists() for mark in marks)
+        and not is_saved_model(path)
     )
 
 

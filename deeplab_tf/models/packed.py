@@ -22,7 +22,7 @@ from deeplab_tf.models.card import ModelCard
 from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.fast.fuse import check_not_fused
 from deeplab_tf.models.fcn import build_fcn
-from deeplab_tf.models.files import CARD, find_model, is_packed
+from deeplab_tf.models.files import CARD, PACKED, find_model
 from deeplab_tf.models.precision import build_with_precision, with_precision
 from deeplab_tf.models.walk import leaf_layers
 
@@ -50,9 +50,7 @@ def pack(model, path, card):
     if any(layer.compute_dtype != "float32" for layer in leaf_layers(model)):
         model = with_precision(model, "float32")
     weights = {
-        f"{key}/{index}": array
-        for key, layer in _layers_by_key(model).items()
-        for index, array in enumerate(layer.get_weights())
+        name: keras.ops.convert_to_numpy(variable) for name, variable in _variables(model).items()
     }
     rebuilt = _build(card)
     try:
@@ -63,7 +61,8 @@ def pack(model, path, card):
         is_same = False
     if not is_same:
         raise InputError(
-            f"the settings build another network than {model.name!r}: give those of its training; "
+            f"these settings build another network than {model.name!r}; give the settings that it "
+            "was trained with; "
             "only networks of build_deeplab and build_fcn can be packed"
         )
     small = {name: _shortened(name, array) for name, array in weights.items()}
@@ -114,9 +113,11 @@ def load_card(path):
     Raises:
       InputError: if the file is missing, damaged, or not a packed network.
     """
-    if not is_packed(path):
-        raise InputError(f"{path}: not a packed network; `deeplab-tf pack` makes one of it")
     path = find_model(path)
+    if path.suffix != PACKED:
+        raise InputError(
+            f"{path}: not a packed network; `deeplab-tf pack` makes one from a trained network"
+        )
     with _explained(path), zipfile.ZipFile(path) as file:
         if CARD not in file.namelist():
             raise InputError(
@@ -147,17 +148,22 @@ def _build(card):
 
 def _fill(model, weights):
     """Set all weights; ValueError if the names or shapes are not those of the model."""
-    layers, wanted = _layers_by_key(model), set()
-    for key, layer in layers.items():
-        names = [f"{key}/{index}" for index in range(len(layer.weights))]
-        wanted.update(names)
-        if missing := [name for name in names if name not in weights]:
-            raise ValueError(f"it has no weight {missing[0]}")
-        layer.set_weights(
-            [weights[name].astype(w.dtype) for name, w in zip(names, layer.weights, strict=True)]
-        )
-    if extra := sorted(weights.keys() - wanted):
+    variables = _variables(model)
+    if missing := [name for name in variables if name not in weights]:
+        raise ValueError(f"it has no weight {missing[0]}")
+    if extra := sorted(weights.keys() - variables.keys()):
         raise ValueError(f"its weight {extra[0]} is not part of the network")
+    for name, variable in variables.items():
+        variable.assign(weights[name])
+
+
+def _variables(model):
+    """{name: variable} of all weights; names are those of their layers and a number."""
+    return {
+        f"{key}/{index}": variable
+        for key, layer in _layers_by_key(model).items()
+        for index, variable in enumerate(layer.weights)
+    }
 
 
 def _layers_by_key(model):

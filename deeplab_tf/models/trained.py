@@ -1,6 +1,6 @@
 """Trained networks: load them, and start others from them."""
 
-from deeplab_tf.models.files import find_model, is_packed, load_keras
+from deeplab_tf.models.files import PACKED, find_model, load_keras
 from deeplab_tf.models.packed import unpack
 from deeplab_tf.models.weights import copy_layers
 from deeplab_tf.pretrained import find_pretrained
@@ -27,7 +27,8 @@ def load_model(path):
     Example:
       >>> model = deeplab_tf.load_model("runs/demo")
     """
-    return (unpack if is_packed(path) else load_keras)(find_model(path))
+    file = find_model(path)
+    return (unpack if file.suffix == PACKED else load_keras)(file)
 
 
 def load_pretrained(name):
@@ -64,4 +65,5 @@ def start_from(model, path):
     Raises:
       InputError: if the file cannot be read, its network is fused, or no layer fits.
     """
-    return copy_layers(model, load_model(path), find_model(path))
+    file = find_model(path)
+    return copy_layers(model, load_model(file), file)

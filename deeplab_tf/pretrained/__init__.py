@@ -5,6 +5,7 @@ all three; `notes/` holds the words of the cards that no command can know, such 
 images that a network was trained on.
 """
 
+import functools
 import hashlib
 from pathlib import Path
 
@@ -78,4 +79,11 @@ def _read_sums(table):
 
 
 def _sum_of(path):
+    # A command asks for its network about ten times; the file is read again only if it changed.
+    status = path.stat()
+    return _compute_sum(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _compute_sum(path, *_version):
     return hashlib.sha256(path.read_bytes()).hexdigest()
