@@ -15,6 +15,11 @@ from keras import ops
 PADDINGS = ("valid", "same", "centered")
 
 
+def runs_on_cpu():
+    """Whether there is no GPU, whose libraries choose the fastest algorithm themselves."""
+    return not tf.config.list_physical_devices("GPU")
+
+
 @functools.cache
 def native_dilation_works(dtype="float32"):
     """Whether `tf.nn.conv2d(dilations=...)` has a gradient on this machine; cached.

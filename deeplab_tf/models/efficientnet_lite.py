@@ -164,8 +164,7 @@ def _block(x, stage, channels, strides, drop_rate, name):
         depthwise_initializer=_convolution_initializer(),
         name=f"{name}_dwconv",
     )(x)
-    x = layers.BatchNormalization(name=f"{name}_bn")(x)
-    x = layers.ReLU(6, name=f"{name}_activation")(x)
+    x = _normalize(x, name)
     x = _convolve(x, channels, 1, f"{name}_project", activate=False)
     if strides > 1 or inputs.shape[-1] != channels:
         return x
@@ -175,7 +174,7 @@ def _block(x, stage, channels, strides, drop_rate, name):
 
 
 def _convolve(x, channels, kernel_size, name, strides=1, activate=True):
-    """Convolution without bias, batch normalization and, unless told otherwise, ReLU6."""
+    """Convolution without bias, and `_normalize`."""
     x = layers.Conv2D(
         channels,
         kernel_size,
@@ -185,6 +184,11 @@ def _convolve(x, channels, kernel_size, name, strides=1, activate=True):
         kernel_initializer=_convolution_initializer(),
         name=f"{name}_conv",
     )(x)
+    return _normalize(x, name, activate)
+
+
+def _normalize(x, name, activate=True):
+    """Batch normalization and, unless told otherwise, ReLU6."""
     x = layers.BatchNormalization(name=f"{name}_bn")(x)
     return layers.ReLU(6, name=f"{name}_activation")(x) if activate else x
 

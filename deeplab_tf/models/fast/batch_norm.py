@@ -6,6 +6,8 @@ has a gradient of its own.
 
 import tensorflow as tf
 
+from deeplab_tf.models.atrous_layers import runs_on_cpu
+
 
 def is_supported(layer):
     """Whether `train_batch_norm` can compute a `keras.layers.BatchNormalization`, faster."""
@@ -14,8 +16,7 @@ def is_supported(layer):
         and not layer.synchronized  # that takes the statistics of all devices
         and not getattr(layer, "renorm", False)  # which older versions of Keras do not have
         and layer.compute_dtype in ("float32", "bfloat16")  # that TensorFlow has on CPUs
-        # On GPUs, TensorFlow's libraries choose the fastest algorithm themselves.
-        and not tf.config.list_physical_devices("GPU")
+        and runs_on_cpu()
     )
 
 

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from deeplab_tf.models.atrous_layers import native_dilation_works
+from deeplab_tf.models.atrous_layers import native_dilation_works, runs_on_cpu
 from deeplab_tf.models.fast.winograd import winograd_conv2d
 
 # With fewer channels, the transforms of Winograd convolution take longer than they save, and
@@ -20,8 +20,7 @@ def is_supported(layer):
         and tuple(layer.strides) == (1, 1)
         and layer.padding == "same"
         and (rows == 1 or native_dilation_works(layer.compute_dtype))
-        # On GPUs, TensorFlow's libraries choose the fastest algorithm themselves.
-        and not tf.config.list_physical_devices("GPU")
+        and runs_on_cpu()
     )
 
 

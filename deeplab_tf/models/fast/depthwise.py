@@ -11,7 +11,7 @@ slower for windows wider than 3 cells than for others. Neither is needed:
 
 import tensorflow as tf
 
-from deeplab_tf.models.atrous_layers import native_dilation_works
+from deeplab_tf.models.atrous_layers import native_dilation_works, runs_on_cpu
 
 # oneDNN, which computes TensorFlow's convolutions, has its fast paths only up to these.
 _MOST_PADDING = 6  # cells beside the map, for a dilated window
@@ -31,8 +31,7 @@ def is_supported(layer):
         and layer.data_format == "channels_last"
         # Whether oneDNN is used: without it, grouped convolutions are many times slower.
         and native_dilation_works(layer.compute_dtype)
-        # On GPUs, TensorFlow's libraries choose the fastest algorithm themselves.
-        and not tf.config.list_physical_devices("GPU")
+        and runs_on_cpu()
     )
 
 
