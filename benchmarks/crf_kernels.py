@@ -13,7 +13,6 @@ All cases are synthetic: regions around random points, values with noise, and en
 
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +22,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 import numpy as np
 from absl import app, flags
 
+from benchmarks.timing import timed
 from benchmarks.worker import Worker
 from crf import Kernel, grid_features, image_features, infer
 
@@ -89,16 +89,6 @@ def make(case):
         (image_features(image, case.sigma_space, case.sigma_values, case.spacing), 4.0),
         (grid_features(case.shape, 3, case.spacing), 3.0),
     ]
-
-
-def timed(run):
-    """The result, and {"seconds", "processor"}, of a call."""
-    start, processor = time.perf_counter(), time.process_time()
-    result = run()
-    return result, {
-        "seconds": time.perf_counter() - start,
-        "processor": time.process_time() - processor,
-    }
 
 
 def run_ours(unary, pairs, **options):

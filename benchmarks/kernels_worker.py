@@ -7,10 +7,11 @@ pydensecrf.
 
 import json
 import sys
-import time
+from functools import partial
 
 import numpy as np
 import pydensecrf.densecrf as binding
+from timing import timed
 
 
 def main():
@@ -22,18 +23,18 @@ def main():
             unary = np.ascontiguousarray(case["unary"].T)
             features = [np.ascontiguousarray(case[f"features{k}"].T) for k in range(len(case) - 2)]
             weights = case["weights"].tolist()
-        start, processor = time.perf_counter(), time.process_time()
-        model = binding.DenseCRF(unary.shape[1], len(unary))
-        model.setUnaryEnergy(unary)
-        for columns, weight in zip(features, weights, strict=True):
-            model.addPairwiseEnergy(columns, weight)
-        result = np.array(model.inference(job["iterations"]))
-        spent = {
-            "seconds": time.perf_counter() - start,
-            "processor": time.process_time() - processor,
-        }
+        result, spent = timed(partial(infer, unary, features, weights, job["iterations"]))
         np.save(job["result"], result.T)
         print(json.dumps(spent), flush=True)
+
+
+def infer(unary, features, weights, iterations):
+    """The marginals, (C, N), of a case in the binding's order."""
+    model = binding.DenseCRF(unary.shape[1], len(unary))
+    model.setUnaryEnergy(unary)
+    for columns, weight in zip(features, weights, strict=True):
+        model.addPairwiseEnergy(columns, weight)
+    return np.array(model.inference(iterations))
 
 
 if __name__ == "__main__":

@@ -99,8 +99,8 @@ def write(message):
 def main():
     """Read the job, then answer requests until the input ends."""
     job = json.loads(sys.stdin.readline())
-    clock = time.process_time if job.get("processor_time") else time.perf_counter
-    if job.get("processor_time"):
+    clock = time.process_time if job["processor_time"] else time.perf_counter
+    if job["processor_time"]:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     network, run = {"inference": inference, "train": training}[job["task"]](job)

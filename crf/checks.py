@@ -12,20 +12,64 @@ from crf.wording import TENSORS
 _SCORES = "scores need a softmax first"
 _SIGMOIDS = f"{_SCORES}, sigmoids of several classes a division by their sum"
 
+# Machine epsilon of the 16-bit types; in wider types it is far below the tolerance.
+_EPSILONS = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
-def one_sigmoid(words):
+
+def as_numbers(given, what, dtype=np.float64, *, booleans=True):
+    """The argument as an array of its own.
+
+    Args:
+      given: what should be an array of numbers.
+      what: what it is, for the error.
+      dtype: the floating type of the result.
+      booleans: whether booleans are numbers too.
+
+    Raises:
+      ValueError: with `what`, if it holds anything but numbers.
+    """
+    try:
+        array = np.asarray(given)
+        # What would be converted, but is no real number.
+        if array.dtype.kind not in ("cmMOSU" if booleans else "bcmMOSU"):
+            return array.astype(dtype)
+    except (TypeError, ValueError):  # rows of different lengths
+        raise ValueError(f"{what} must be an array of numbers") from None
+    raise ValueError(f"{what} must be numbers, not {array.dtype}")
+
+
+def check_count(value, what, least):
+    """Return a whole number as an int; raise ValueError for others, and below `least`."""
+    try:
+        count = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        count = None
+    if count is None or count < least:
+        raise ValueError(f"{what} must be a whole number of at least {least}, not {value!r}")
+    return count
+
+
+def tolerance_of_sums(type_name):
+    """How far a pixel's sum of probabilities may be from one, in the type that they came in.
+
+    The sum of a 16-bit softmax differs from one by more than one rounding error.
+    """
+    return max(1e-3, 4 * _EPSILONS.get(type_name, 0))
+
+
+def _one_sigmoid(words):
     """What to do about a single channel; a softmax over it would make every pixel class 0."""
     return f"there is a single channel; for a sigmoid p: give [1 - p, p], {words.two_classes}"
 
 
 def remedy_for_sums(num_labels, words):
     """What to do about values that do not sum to one, where they are not known yet."""
-    return one_score(words) if num_labels == 1 else _SIGMOIDS
+    return _one_score(words) if num_labels == 1 else _SIGMOIDS
 
 
-def one_score(words):
+def _one_score(words):
     """What to do about a single channel of scores."""
-    return f"{one_sigmoid(words)} with p = {words.sigmoid}"
+    return f"{_one_sigmoid(words)} with p = {words.sigmoid}"
 
 
 def check_prune_below(prune_below, words=TENSORS):
@@ -36,7 +80,7 @@ def check_prune_below(prune_below, words=TENSORS):
         )
 
 
-def check_no_compatibility(prune_below, words=TENSORS):
+def check_no_pruning(prune_below, words=TENSORS):
     """Raise ValueError if labels are to be pruned, because there is a compatibility."""
     if prune_below:
         raise ValueError(
@@ -47,17 +91,7 @@ def check_no_compatibility(prune_below, words=TENSORS):
 
 def check_num_threads(num_threads, function=TENSORS.function):
     """Return the number of threads as an int, or None; raise ValueError for anything else."""
-    if num_threads is None:
-        return None
-    try:
-        count = 0 if isinstance(num_threads, bool) else operator.index(num_threads)
-    except TypeError:
-        count = 0
-    if count < 1:
-        raise ValueError(
-            f"{function}: num_threads must be a whole number of at least 1, not {num_threads!r}"
-        )
-    return count
+    return None if num_threads is None else check_count(num_threads, f"{function}: num_threads", 1)
 
 
 def refuse_bad_weights(weights):
@@ -84,7 +118,7 @@ def warn_of_one_label(num_labels, words=TENSORS):
     if num_labels == 1:
         # Not an error: a single label is a valid model.
         warnings.warn(
-            f"{words.function}: every pixel gets label 0: {one_sigmoid(words)}", stacklevel=4
+            f"{words.function}: every pixel gets label 0: {_one_sigmoid(words)}", stacklevel=4
         )
 
 
@@ -111,12 +145,12 @@ def _problem(probabilities, words):
     if not np.isfinite(probabilities).all():
         return "probabilities hold NaN or infinite values; check what computed them"
     if least < 0:
-        remedy = one_score(words) if num_labels == 1 else _SCORES
+        remedy = _one_score(words) if num_labels == 1 else _SCORES
         return f"probabilities must not be negative, the smallest is {least:g}; {remedy}"
     sums = probabilities.sum(axis=-1, dtype=np.float64)
     furthest = sums.flat[np.abs(sums - 1).argmax()]
     if num_labels == 1:
-        remedy = one_sigmoid(words) if largest <= 1 else one_score(words)
+        remedy = _one_sigmoid(words) if largest <= 1 else _one_score(words)
     elif largest <= 1:
         remedy = _SIGMOIDS
     elif np.ptp(sums) < 0.02 * sums.mean():

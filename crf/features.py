@@ -1,8 +1,11 @@
 """Features of points on grids: images, volumes, videos, with any number of channels."""
 
+import operator
+
 import numpy as np
 
-from crf.gaussian import Kernel, as_numbers
+from crf.checks import as_numbers
+from crf.gaussian import Kernel
 from crf.params import CRFParams
 
 
@@ -28,22 +31,14 @@ def grid_features(shape, sigma, spacing=1.0):
       >>> Kernel(grid_features((40, 256, 256), sigma=3, spacing=(2.5, 0.8, 0.8)), 3)
     """
     try:
-        shape = tuple(int(size) for size in shape)
-    except (TypeError, ValueError):
+        shape = tuple(map(operator.index, shape))
+    except TypeError:
         shape = ()
     if not shape or min(shape) < 1:
         raise ValueError(
             "grid_features: shape must be the sizes along the grid's axes, each at least 1"
         )
-    sigmas = _one_for_each(sigma, len(shape), "grid_features: sigma", "axis")
-    steps = _one_for_each(spacing, len(shape), "grid_features: spacing", "axis")
-    # In float32, as in the numba engine of `refine`: the same points lie on borders of simplices.
-    axes = [
-        np.arange(size, dtype=np.float32) * np.float32(step) / np.float32(sigma)
-        for size, step, sigma in zip(shape, steps, sigmas, strict=True)
-    ]
-    positions = np.meshgrid(*axes, indexing="ij")
-    return np.stack([position.reshape(-1) for position in reversed(positions)], axis=1)
+    return _positions(shape, sigma, spacing, "grid_features: sigma", "grid_features: spacing")
 
 
 def image_features(image, sigma_space, sigma_values, spacing=1.0, channel_axis=-1):
@@ -74,6 +69,8 @@ def image_features(image, sigma_space, sigma_values, spacing=1.0, channel_axis=-
             f"image_features: the image is {np.shape(image)}, which leaves no axis for positions; "
             "for one without channels, give channel_axis=None"
         )
+    if 0 in values.shape[:-1]:
+        raise ValueError(f"image_features: the image is empty: its shape is {np.shape(image)}")
     if not np.isfinite(values).all():
         raise ValueError(
             "image_features: the image holds NaN or infinite values; give them a number, such as "
@@ -82,11 +79,8 @@ def image_features(image, sigma_space, sigma_values, spacing=1.0, channel_axis=-
     *shape, channels = values.shape
     sigmas = _one_for_each(sigma_values, channels, "image_features: sigma_values", "channel")
     colors = values.reshape(-1, channels).astype(np.float32) / sigmas.astype(np.float32)
-    try:
-        positions = grid_features(shape, sigma_space, spacing)
-    except ValueError as error:
-        message = str(error).replace("grid_features: sigma", "image_features: sigma_space")
-        raise ValueError(message.replace("grid_features", "image_features")) from None
+    names = "image_features: sigma_space", "image_features: spacing"
+    positions = _positions(shape, sigma_space, spacing, *names)
     return np.concatenate([positions, colors], axis=1)
 
 
@@ -114,6 +108,19 @@ def image_kernels(image, params=None):
         for columns, weight in zip(features, (params.w1, params.w2), strict=True)
         if weight
     ]
+
+
+def _positions(shape, sigma, spacing, sigma_name, spacing_name):
+    """What `grid_features` returns; errors name its arguments as the caller does."""
+    sigmas = _one_for_each(sigma, len(shape), sigma_name, "axis")
+    steps = _one_for_each(spacing, len(shape), spacing_name, "axis")
+    # In float32, as in the numba engine of `refine`: the same points lie on borders of simplices.
+    axes = [
+        np.arange(size, dtype=np.float32) * np.float32(step) / np.float32(sigma)
+        for size, step, sigma in zip(shape, steps, sigmas, strict=True)
+    ]
+    positions = np.meshgrid(*axes, indexing="ij")
+    return np.stack([position.reshape(-1) for position in reversed(positions)], axis=1)
 
 
 def _channels_last(values, axis):

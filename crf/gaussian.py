@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from crf.checks import check_num_threads
+from crf.checks import as_numbers, check_num_threads
 from crf.cpu.lattice import point_lattice
 from crf.cpu.lattice_updates import filter_values
 from crf.cpu.self_messages import self_weights
-from crf.cpu.workspace import Workspace
 from crf.elevation import column_ends
 from crf.params import NORMALIZATIONS
 from crf.threads import ThreadTeam
@@ -100,10 +99,11 @@ class Kernel:
         Example:
           >>> blurred = Kernel(grid_features((H, W), 3), normalization="after").filter(gray.ravel())
         """
-        values = as_numbers(values, "Kernel.filter: values").astype(np.float32)
+        values = as_numbers(values, "Kernel.filter: values", np.float32)
         if values.ndim not in (1, 2) or len(values) != self.num_points or not values.size:
+            n = self.num_points
             raise ValueError(
-                f"Kernel.filter: values must be ({self.num_points}, C), but are {values.shape}"
+                f"Kernel.filter: values must be ({n},) or ({n}, C), but are {values.shape}"
             )
         if not np.isfinite(values).all():
             raise ValueError("Kernel.filter: values are NaN or infinite; check what computed them")
@@ -115,7 +115,7 @@ class Kernel:
     def lattice(self, team):
         """The kernel's normalized lattice, built by a `ThreadTeam` when it is first needed."""
         if self._lattice is None:
-            self._lattice = point_lattice(self.features, self.normalization, team, Workspace())
+            self._lattice = point_lattice(self.features, self.normalization, team)
         return self._lattice
 
     def self_weights(self, team):
@@ -129,17 +129,6 @@ class Kernel:
         shape = np.shape(self.compatibility)
         labels = f"{len(shape)}-d compatibility" if shape else f"weight {self.compatibility:g}"
         return f"Kernel({points} points, {d} features, {labels}, {self.normalization})"
-
-
-def as_numbers(given, what):
-    """The argument as a float64 array; ValueError with `what` if it holds anything but numbers."""
-    try:
-        array = np.asarray(given)
-        if array.dtype.kind not in "cmMOSU":  # what would be converted, but is no real number
-            return array.astype(np.float64)
-    except (TypeError, ValueError):  # rows of different lengths
-        raise ValueError(f"{what} must be an array of numbers") from None
-    raise ValueError(f"{what} must be numbers, not {array.dtype}")
 
 
 def _checked_features(given):
@@ -197,7 +186,9 @@ def _root(precision, d):
             f"{values.shape}"
         )
     if not np.isfinite(values).all():
-        raise ValueError("Kernel: the precision holds NaN or infinite values")
+        raise ValueError(
+            "Kernel: the precision holds NaN or infinite values; check what computed it"
+        )
     if values.ndim == 1:
         if values.min() < 0:
             raise ValueError(

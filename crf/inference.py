@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crf.checks import check_num_threads
+from crf.checks import as_numbers, check_count, check_num_threads
 from crf.cpu.lattice_updates import LatticeUpdates
 from crf.exact_inference import ExactUpdates
 from crf.gaussian import Kernel
@@ -154,7 +154,7 @@ def infer(unary, kernels, iterations=10, *, tolerance=None, energies=False, **op
       >>> result = infer(unary, kernels, iterations=100, tolerance=1e-4, damping=0.2)
       >>> labels = result.marginals.argmax(axis=-1)
     """
-    _check_count(iterations)
+    iterations = check_count(iterations, "infer: iterations", 0)
     _check_tolerance(tolerance)
     model = MeanField(unary, kernels, **options)
     with_energies = energies or tolerance is not None
@@ -181,14 +181,8 @@ def infer(unary, kernels, iterations=10, *, tolerance=None, energies=False, **op
 
 def _checked_unary(given):
     """The unary energies as float32 (..., C) in C order."""
-    try:
-        unary = np.asarray(given)
-        wrong = unary.dtype.kind in "bcmMOSU"
-        unary = unary.astype(np.float32) if not wrong else unary
-    except (TypeError, ValueError):
-        raise ValueError("MeanField: unary must be an array of numbers") from None
-    if wrong:
-        raise ValueError(f"MeanField: unary must be numbers, not {unary.dtype}")
+    # Booleans would be a mask, not energies.
+    unary = as_numbers(given, "MeanField: unary", np.float32, booleans=False)
     if unary.ndim < 2 or not unary.size:
         raise ValueError(
             "MeanField: unary must be (N, C), the energies of C labels at N points, but is "
@@ -223,13 +217,6 @@ def _checked_kernels(kernels, num_points, num_labels):
                 f"the unary energies are for {num_labels}"
             )
     return list(kernels)
-
-
-def _check_count(iterations):
-    if isinstance(iterations, bool) or not isinstance(iterations, (int, np.integer)):
-        iterations = -1
-    if iterations < 0:
-        raise ValueError("infer: iterations must be a whole number of at least 0")
 
 
 def _check_tolerance(tolerance):

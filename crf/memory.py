@@ -33,7 +33,7 @@ def check_memory(size, what):
     if available is not None and size > available:
         raise ValueError(
             f"crf: {what} take {size / 1e9:.1f} GB, but {available / 1e9:.1f} GB of memory "
-            "are available; refine tiles of the image, or the image at a smaller size"
+            "are available; compute tiles, or fewer points (a smaller image)"
         )
 
 

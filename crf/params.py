@@ -2,10 +2,11 @@
 
 import json
 import math
-import operator
 import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+
+from crf.checks import check_count
 
 NORMALIZATIONS = ("none", "before", "after", "symmetric")
 
@@ -66,7 +67,7 @@ class CRFParams:
             self._set(name, _number(name, self, "of at least 0", lambda value: value >= 0))
         for name in ("sigma_alpha", "sigma_beta", "sigma_gamma"):
             self._set(name, _number(name, self, "above 0", lambda value: value > 0))
-        self._set("iterations", _count("iterations", self))
+        self._set("iterations", check_count(self.iterations, "CRFParams: iterations", 0))
         if self.normalization not in NORMALIZATIONS:
             raise ValueError(
                 f"CRFParams: unknown normalization {self.normalization!r}; available: "
@@ -137,18 +138,6 @@ def _plain_float(given):
     if isinstance(given, (bool, str)):
         raise TypeError(given)
     return float(given)
-
-
-def _count(name, params):
-    """The parameter as an int; ValueError unless it is a whole number of at least 0."""
-    given = getattr(params, name)
-    try:
-        value = -1 if isinstance(given, bool) else operator.index(given)
-    except TypeError:
-        value = -1
-    if value < 0:
-        raise ValueError(f"CRFParams: {name} must be a whole number of at least 0, not {given!r}")
-    return value
 
 
 def _compatibility_rows(given):

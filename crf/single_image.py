@@ -3,10 +3,11 @@
 import numpy as np
 
 from crf.checks import (
-    check_no_compatibility,
+    check_no_pruning,
     check_num_threads,
     check_prune_below,
     check_sums,
+    tolerance_of_sums,
     warn_of_one_label,
 )
 from crf.cpu.mean_field import numba_mean_field
@@ -15,9 +16,6 @@ from crf.image_checks import channel_remedy, type_remedy, warn_of_zeros_and_ones
 from crf.inference import infer
 from crf.params import MIN_PROBABILITY, CRFParams
 from crf.wording import ARRAYS
-
-# Machine epsilon of the 16-bit types; in wider types it is far below the tolerance.
-_EPSILONS = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
 def refine(
@@ -65,7 +63,7 @@ def refine(
     num_threads = check_num_threads(num_threads, ARRAYS.function)
     probabilities, image = _checked(np.asarray(probabilities), np.asarray(image))
     if params.compatibility is not None:
-        check_no_compatibility(prune_below, ARRAYS)
+        check_no_pruning(prune_below, ARRAYS)
         _check_labels(len(params.compatibility), probabilities.shape[-1])
     if not self_messages or damping or tolerance is not None:
         return _refine_with_kernels(
@@ -108,8 +106,7 @@ def warm_up():
 def _checked(probabilities, image):
     """The probabilities as float32, and the image; ValueError for what `refine` refuses."""
     _check_types_and_shapes(probabilities, image)
-    # The sum of a 16-bit softmax differs from one by more than one rounding error.
-    tolerance = max(1e-3, 4 * _EPSILONS.get(probabilities.dtype.name, 0))
+    tolerance = tolerance_of_sums(probabilities.dtype.name)
     probabilities = probabilities.astype(np.float32, copy=False)
     check_sums(probabilities, tolerance, ARRAYS)
     warn_of_one_label(probabilities.shape[-1], ARRAYS)
@@ -118,26 +115,23 @@ def _checked(probabilities, image):
 
 
 def _check_types_and_shapes(probabilities, image):
-    if not is_floating(probabilities.dtype):
+    if not _is_floating(probabilities.dtype):
         raise ValueError(f"refine: probabilities must be floating, not {probabilities.dtype}")
     shapes = f"probabilities are {probabilities.shape} and image {image.shape}"
     if probabilities.ndim == 4:
         raise ValueError(f"refine: takes one image of a batch at a time, but {shapes}")
     if probabilities.ndim != 3 or image.ndim not in (2, 3):
-        raise ValueError(f"refine: needs {ARRAYS.shapes}, but {shapes}")
+        raise ValueError(f"refine: needs (H, W, C) and (H, W, 3), but {shapes}")
     if image.dtype != np.uint8:
-        is_number = image.dtype.kind in "fiub" or is_floating(image.dtype)
-        remedy = type_remedy(image if is_number else None, is_floating(image.dtype), ARRAYS)
+        is_number = image.dtype.kind in "iub" or _is_floating(image.dtype)
+        remedy = type_remedy(image if is_number else None, _is_floating(image.dtype), ARRAYS)
         raise ValueError(
             f"refine: image must be uint8 RGB with values 0 to 255, not {image.dtype}: {remedy}"
         )
-    if image.ndim == 2:
-        raise ValueError(
-            f"refine: image must have 3 channels, but {shapes}; for gray images, image[..., None] "
-            f"first{channel_remedy(1, ARRAYS).replace('; for gray images', '')}"
-        )
-    if image.shape[2] != 3:
-        remedy = channel_remedy(image.shape[2], ARRAYS)
+    if image.shape[2:] != (3,):
+        repeated = "np.repeat(image[..., None], 3, axis=-1)"
+        words = ARRAYS if image.ndim == 3 else ARRAYS._replace(three_channels=repeated)
+        remedy = channel_remedy(image.shape[2] if image.ndim == 3 else 1, words)
         raise ValueError(f"refine: image must have 3 channels, but {shapes}{remedy}")
     if probabilities.shape[:2] != image.shape[:2]:
         raise ValueError(f"refine: height and width must agree, but {shapes}")
@@ -145,9 +139,9 @@ def _check_types_and_shapes(probabilities, image):
         raise ValueError(f"refine: the input is empty: {shapes}")
 
 
-def is_floating(dtype):
+def _is_floating(dtype):
     """Whether a NumPy type is floating; bfloat16 is not one of NumPy's own."""
-    return dtype.kind == "f" or dtype.name in _EPSILONS
+    return dtype.kind == "f" or dtype.name == "bfloat16"
 
 
 def _check_labels(given, num_labels):

@@ -6,18 +6,16 @@ import numpy as np
 import tensorflow as tf
 
 from crf.checks import (
-    check_no_compatibility,
+    check_no_pruning,
     check_sums,
     refuse_bad_costs,
     refuse_bad_weights,
     remedy_for_sums,
+    tolerance_of_sums,
     warn_of_one_label,
 )
 from crf.image_checks import channel_remedy, type_remedy, warn_of_zeros_and_ones, zeros_and_ones
 from crf.wording import TENSORS
-
-# Machine epsilon of the 16-bit types; in wider types it is far below the tolerance.
-_EPSILONS = {tf.float16: 2.0**-10, tf.bfloat16: 2.0**-7}
 
 
 def check_types_and_shapes(probabilities, images):
@@ -41,7 +39,7 @@ def check_types_and_shapes(probabilities, images):
         )
     shapes = f"probabilities are {probabilities.shape} and images {images.shape}"
     if probabilities.shape.rank != 4 or images.shape.rank != 4:
-        raise ValueError(f"dense_crf: needs {TENSORS.shapes}, but {shapes}")
+        raise ValueError(f"dense_crf: needs (B, H, W, C) and (B, H, W, 3), but {shapes}")
     if images.shape[3] != 3:
         remedy = channel_remedy(images.shape[3], TENSORS)
         raise ValueError(f"dense_crf: images must have 3 channels, but {shapes}{remedy}")
@@ -90,7 +88,7 @@ def check_compatibility(compatibility, probabilities, prune_below):
         when it runs), if `prune_below` is not 0, or, when executing eagerly, if it holds NaN or
         infinite values.
     """
-    check_no_compatibility(prune_below)
+    check_no_pruning(prune_below)
     compatibility = tf.cast(compatibility, tf.float32)
     labels = probabilities.shape[-1]
     if not compatibility.shape.is_compatible_with([labels, labels]):
@@ -121,8 +119,7 @@ def check_probabilities(probabilities, images):
       ValueError: for a wrong value or sum. Inside a graph, `tf.errors.InvalidArgumentError`, also
         if the sizes of probabilities and images differ.
     """
-    # The sum of a 16-bit softmax differs from one by more than one rounding error.
-    tolerance = max(1e-3, 4 * _EPSILONS.get(probabilities.dtype, 0))
+    tolerance = tolerance_of_sums(probabilities.dtype.name)
     probabilities = tf.cast(probabilities, tf.float32)
     if tf.executing_eagerly():
         check_sums(np.asarray(probabilities), tolerance)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from crf.checks import check_sums
-from crf.gaussian import Kernel, as_numbers
+from crf.checks import as_numbers, check_count, check_sums, tolerance_of_sums
+from crf.gaussian import Kernel
 from crf.params import MIN_PROBABILITY
 from crf.wording import ARRAYS
 
@@ -25,11 +25,11 @@ def unary_from_probabilities(probabilities, least=MIN_PROBABILITY):
       >>> infer(unary_from_probabilities(probabilities), kernels)
     """
     where = "unary_from_probabilities"
-    given = as_numbers(probabilities, f"{where}: probabilities").astype(np.float32)
+    given = as_numbers(probabilities, f"{where}: probabilities", np.float32)
     if given.ndim < 2 or not given.size:
         raise ValueError(f"{where}: probabilities must be (..., C), but are {given.shape}")
-    # Loose enough for a softmax in bfloat16.
-    check_sums(given, 4 * 2.0**-7, ARRAYS._replace(function=where))
+    # Loose enough for a softmax in bfloat16, which may have been converted since.
+    check_sums(given, tolerance_of_sums("bfloat16"), ARRAYS._replace(function=where))
     _check_probability(least, f"{where}: least")
     return -np.log(np.maximum(given, np.float32(least)))
 
@@ -59,22 +59,9 @@ def unary_from_labels(labels, num_labels, confidence=0.7, unsure=255):
       >>> refined = infer(unary, image_kernels(image)).marginals.argmax(axis=-1)
     """
     where = "unary_from_labels"
+    num_labels = check_count(num_labels, f"{where}: num_labels", 2)
     labels, known = _checked_labels(labels, num_labels, unsure, where, "unsure")
-    right = as_numbers(confidence, f"{where}: confidence")
-    _check_probability(right, f"{where}: confidence")
-    if right.shape == (num_labels,) and right.shape != labels.shape:
-        right = right[np.where(known, labels, 0)]
-    try:
-        right = np.broadcast_to(right, labels.shape)
-    except ValueError:
-        raise ValueError(
-            f"{where}: confidence must be one number, {num_labels} for the labels, or "
-            f"{labels.shape} for the points, but is {right.shape}"
-        ) from None
-    others = np.where(known, (1 - right) / (num_labels - 1), 1 / num_labels)
-    energies = np.repeat(-np.log(others)[..., None], num_labels, axis=-1).astype(np.float32)
-    energies[known, labels[known]] = -np.log(right[known])
-    return energies
+    return _energies(labels, known, num_labels, confidence, where)
 
 
 def unary_from_scribbles(
@@ -112,10 +99,11 @@ def unary_from_scribbles(
       >>> labels = infer(unary, image_kernels(image)).marginals.argmax(axis=-1)
     """
     where = "unary_from_scribbles"
+    num_labels = check_count(num_labels, f"{where}: num_labels", 2)
     labels, known = _checked_labels(scribbles, num_labels, unlabeled, where, "unlabeled")
     if not known.any():
         raise ValueError(f"{where}: no point has a label; all have the value {unlabeled}")
-    energies = unary_from_labels(labels, num_labels, confidence, unlabeled)
+    energies = _energies(labels, known, num_labels, confidence, where)
     if features is None:
         return energies
     if not (np.ndim(doubt) == 0 and 0 < doubt < np.inf):
@@ -140,10 +128,6 @@ def unary_from_scribbles(
 
 def _checked_labels(labels, num_labels, unknown, where, name):
     """The labels as an integer array, and which of them are known."""
-    if isinstance(num_labels, bool) or not isinstance(num_labels, (int, np.integer)):
-        num_labels = 0
-    if num_labels < 2:
-        raise ValueError(f"{where}: num_labels must be a whole number of at least 2")
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iub" or not labels.size:
         raise ValueError(
@@ -155,10 +139,29 @@ def _checked_labels(labels, num_labels, unknown, where, name):
     if outside.any():
         value = labels[outside].flat[0]
         raise ValueError(
-            f"{where}: label {value} is not below num_labels, {num_labels}; if it means that the "
-            f"label is unknown, give {name}={value}"
+            f"{where}: label {value} is not from 0 to {num_labels - 1}; if it means that the label "
+            f"is unknown, give {name}={value}"
         )
     return labels, known
+
+
+def _energies(labels, known, num_labels, confidence, where):
+    """Energies (..., C) of labels that are right with the given confidence, where known."""
+    right = as_numbers(confidence, f"{where}: confidence")
+    _check_probability(right, f"{where}: confidence")
+    if right.shape == (num_labels,) and right.shape != labels.shape:
+        right = right[np.where(known, labels, 0)]
+    try:
+        right = np.broadcast_to(right, labels.shape)
+    except ValueError:
+        raise ValueError(
+            f"{where}: confidence must be one number, {num_labels} for the labels, or "
+            f"{labels.shape} for the points, but is {right.shape}"
+        ) from None
+    others = np.where(known, (1 - right) / (num_labels - 1), 1 / num_labels)
+    energies = np.repeat(-np.log(others)[..., None], num_labels, axis=-1).astype(np.float32)
+    energies[known, labels[known]] = -np.log(right[known])
+    return energies
 
 
 def _check_probability(values, what):

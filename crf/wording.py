@@ -8,7 +8,6 @@ class Wording(NamedTuple):
 
     Args:
       function: the function that was called.
-      shapes: what it needs as probabilities and images.
       images: the name of its argument.
       images_hold: the beginning of a sentence about their values.
       to_uint8: code that rounds values `{}` into 8 bits.
@@ -18,7 +17,6 @@ class Wording(NamedTuple):
     """
 
     function: str
-    shapes: str
     images: str
     images_hold: str
     to_uint8: str
@@ -29,7 +27,6 @@ class Wording(NamedTuple):
 
 TENSORS = Wording(
     function="dense_crf",
-    shapes="(B, H, W, C) and (B, H, W, 3)",
     images="images",
     images_hold="the images hold",
     to_uint8="tf.saturate_cast({}, tf.uint8)",
@@ -41,7 +38,6 @@ TENSORS = Wording(
 
 ARRAYS = Wording(
     function="refine",
-    shapes="(H, W, C) and (H, W, 3)",
     images="image",
     images_hold="the image holds",
     to_uint8="np.clip({}, 0, 255).astype(np.uint8)",

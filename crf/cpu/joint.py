@@ -77,6 +77,15 @@ class JointLattice:
         ]
         return [(kernels.splat, splat_calls), *((_blur, c) for c in self._blur_calls(team))]
 
+    def filter(self, values, num_labels, team):
+        """Filter the values of all labels into the table, once.
+
+        Args:
+          values, num_labels, team: as for `passes`.
+        """
+        for run, calls in self.passes(values, num_labels, num_labels, team):
+            team.run_calls(run, calls)
+
     def _blur_calls(self, team):
         """For each axis, the calls of `_blur`, which may run in parallel.
 

@@ -48,6 +48,24 @@ def probability_floor(num_labels, least=MIN_PROBABILITY):
     return floor
 
 
+def label_effects(compatibility, width):
+    """What a message of each label adds to the logits.
+
+    Args:
+      compatibility: (C,) or (C, C) numbers, as for `crf.Kernel`.
+      width: length of a row, C rounded up to whole SIMD vectors.
+
+    Returns:
+      float32 (width,), what each label's message adds to its own logit; or (C width,), where row
+      k is what label k's adds to all labels' logits. 0 in unused lanes.
+    """
+    costs = np.asarray(compatibility, np.float32)
+    rows = costs if costs.ndim == 1 else -costs.T
+    effects = np.zeros((*rows.shape[:-1], width), np.float32)
+    effects[..., : rows.shape[-1]] = rows
+    return effects.reshape(-1)
+
+
 @kernel
 def splat(
     low, high, starts, points, point_weights, marginals, num_labels, num_active, width, table

@@ -111,14 +111,13 @@ def empty_lattice(num_points, d):
     return Lattice(*slicing, *splat, chains, 1.0)
 
 
-def point_lattice(features, normalization, team, workspace):
+def point_lattice(features, normalization, team):
     """The normalized lattice of points with any features.
 
     Args:
       features: float32 (N, d), divided by the kernel's standard deviations.
       normalization: as in `CRFParams`.
       team: `ThreadTeam`.
-      workspace: `Workspace` for the lattice's arrays.
 
     Returns:
       `Lattice`.
@@ -128,7 +127,7 @@ def point_lattice(features, normalization, team, workspace):
     """
     scaled, *keys = point_geometry(features)
     source = scaled.reshape(-1), None, *keys
-    return _build(source, *features.shape, normalization, team, workspace)
+    return _build(source, *features.shape, normalization, team, Workspace())
 
 
 def _image_lattice(image, sigmas, normalization, team, workspace):

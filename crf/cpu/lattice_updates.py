@@ -5,6 +5,7 @@ import numpy as np
 from crf.compile import read_only
 from crf.cpu.energy_kernels import Groups, read_points, sum_energies, update_from_energies
 from crf.cpu.joint import PARTS, JointLattice
+from crf.cpu.kernels import label_effects
 from crf.cpu.simd import LANES
 from crf.cpu.workspace import Workspace
 from crf.energy import EnergyTerms
@@ -76,9 +77,7 @@ class LatticeUpdates:
         """Filter the marginals into the table, unless it holds them already."""
         if self._joint is None or self._filtered is marginals:
             return
-        flat, labels = marginals.reshape(-1), self._num_labels
-        for run, calls in self._joint.passes(flat, labels, labels, team):
-            team.run_calls(run, calls)
+        self._joint.filter(marginals.reshape(-1), self._num_labels, team)
         self._filtered = marginals
 
     def _run(self, kernel, groups, team, *rest):
@@ -98,11 +97,10 @@ def filter_values(lattice, values, team):
       (N, C) float32.
     """
     num_points, num_labels = values.shape
-    flat, result = values.reshape(-1), np.empty(values.shape, np.float32)
+    result = np.empty(values.shape, np.float32)
     width = -(-num_labels // LANES) * LANES
     joint = JointLattice([lattice], [1], width, team, Workspace())
-    for run, calls in joint.passes(flat, num_labels, num_labels, team):
-        team.run_calls(run, calls)
+    joint.filter(values.reshape(-1), num_labels, team)
     read = joint.corners, joint.weights, joint.num_corners, joint.table
     team.run(read_points, team.split(num_points, PARTS), *read, num_labels, result.reshape(-1))
     return result
@@ -110,16 +108,13 @@ def filter_values(lattice, values, team):
 
 def _grouped(kernels):
     """Lists of kernels with the same label compatibility, but for the weight of a Potts model."""
-    groups = []
+    groups = {}
     for kernel in kernels:
-        for group in groups:
-            first, this = group[0].compatibility, kernel.compatibility
-            if np.ndim(first) == np.ndim(this) and (not np.ndim(this) or first is this):
-                group.append(kernel)
-                break
-        else:
-            groups.append([kernel])
-    return groups
+        costs = kernel.compatibility
+        # By value: every kernel has a copy of its own.
+        key = (costs.shape, costs.tobytes()) if np.ndim(costs) else ()
+        groups.setdefault(key, []).append(kernel)
+    return list(groups.values())
 
 
 def _weight(kernel):
@@ -137,8 +132,9 @@ def _own_weights(groups, factors, diagonals):
 def _as_arrays(groups, joint, own, width):
     """The `Groups` that the kernels of numba take."""
     sizes = [sum(kernel.features.shape[1] + 1 for kernel in group) for group in groups]
-    effects = [_effects(group[0].compatibility, width) for group in groups]
     nothing = np.zeros(0, np.float32)
+    costs = [group[0].compatibility for group in groups]
+    effects = [label_effects(each, width) if np.ndim(each) else nothing for each in costs]
     return Groups(
         np.zeros(0, np.int32) if joint is None else joint.corners,
         nothing if joint is None else joint.weights,
@@ -148,14 +144,3 @@ def _as_arrays(groups, joint, own, width):
         own,
         nothing if joint is None else joint.table,
     )
-
-
-def _effects(compatibility, width):
-    """What messages of each label add to the logits, as `Groups` holds it."""
-    if not np.ndim(compatibility):
-        return np.zeros(0, np.float32)
-    costs = np.asarray(compatibility, np.float32)
-    rows = costs if costs.ndim == 1 else -costs.T
-    filled = np.zeros((*rows.shape[:-1], width), np.float32)
-    filled[..., : rows.shape[-1]] = rows
-    return filled.reshape(-1)

@@ -12,7 +12,7 @@ import numpy as np
 from crf.compile import read_only
 from crf.cpu import kernels
 from crf.cpu.joint import PARTS, JointLattice
-from crf.cpu.kernels import probability_floor
+from crf.cpu.kernels import label_effects, probability_floor
 from crf.cpu.lattice import bilateral_lattice, empty_lattice, spatial_lattice
 from crf.cpu.pruning import find_active_labels, merge_pruned, split_pruned
 from crf.cpu.workspace import borrowed_workspace
@@ -111,20 +111,10 @@ def _run_updates(state, image, params, weights, compatibility, team, workspace):
     lattices, factors = (spatial, bilateral), (weights[1], weights[0])
     joint = JointLattice(lattices, factors, row, team, workspace)
     passes = joint.passes(state.marginals, state.num_labels, state.num_active, team)
-    effects = _label_effects(compatibility, row)
+    effects = None if compatibility is None else label_effects(compatibility, row)
     inputs = joint.corners, joint.weights, joint.table, effects, *state.update_arguments
     update_calls = [(*part, *inputs) for part in team.split(num_points, PARTS)]
     for _ in range(params.iterations):
         for run, calls in passes:
             team.run_calls(run, calls)
         team.run_calls(kernels.update_points, update_calls)
-
-
-def _label_effects(compatibility, row):
-    """float32 (C row,): row k is what label k adds to all labels' logits; None for Potts."""
-    if compatibility is None:
-        return None
-    costs = np.asarray(compatibility, np.float32)
-    effects = np.zeros((len(costs), row), np.float32)
-    effects[:, : len(costs)] = -costs.T
-    return effects.reshape(-1)

@@ -41,7 +41,8 @@ def as_array(values, name, dtype, shape):
             f"{name}.astype(np.{np.dtype(dtype).name}), if its values allow"
         )
     if len(values.shape) != len(shape) or any(
-        size != need for size, need in zip(values.shape, shape, strict=True) if need != str(need)
+        not isinstance(need, str) and size != need
+        for size, need in zip(values.shape, shape, strict=True)
     ):
         raise ValueError(f"pydensecrf: {name} must be {wanted}, not {values.shape}")
     return values

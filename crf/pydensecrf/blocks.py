@@ -4,7 +4,6 @@ import numpy as np
 
 from crf.cpu.lattice import point_lattice
 from crf.cpu.normalization import normalize_lattice
-from crf.cpu.workspace import Workspace
 from crf.gaussian import Kernel
 
 BLOCK = 4
@@ -28,7 +27,7 @@ class BlockKernel(Kernel):
     def _filled_lattice(self, missing, team):
         num_points, d = self.features.shape
         features = np.concatenate([self.features, np.zeros((missing, d), np.float32)])
-        lattice = point_lattice(features, "none", team, Workspace())
+        lattice = point_lattice(features, "none", team)
         # Entries of the filling points become parts of point 0 with the weight 0.
         entries = np.flatnonzero(lattice.points >= num_points)
         lattice.points[entries] = 0

@@ -9,6 +9,7 @@ import numpy as np
 
 from crf.checks import check_num_threads
 from crf.inference import MeanField
+from crf.params import NORMALIZATIONS
 from crf.pydensecrf.arguments import as_array, as_compatibility, as_count, as_deviations
 from crf.pydensecrf.blocks import BlockKernel
 from crf.pydensecrf.image_kernels import ImageKernel, infer_image
@@ -54,8 +55,6 @@ NO_NORMALIZATION, NORMALIZE_BEFORE, NORMALIZE_AFTER, NORMALIZE_SYMMETRIC = Norma
 
 # In place of infinite energy: no message changes it, and its product with 0 is 0.
 _IMPOSSIBLE = np.float32(1e30)
-
-_NORMALIZATIONS = ("none", "before", "after", "symmetric")
 
 
 class DenseCRF:
@@ -138,14 +137,13 @@ class DenseCRF:
           normalization: `NormalizationType`.
         """
         features = as_array(features, "features", np.float32, ("d", self._nvar))
-        self._add_kernel(BlockKernel, features.T, compat, kernel, normalization)
+        self._add_kernel(BlockKernel, compat, kernel, normalization, features.T)
 
-    def _add_kernel(self, make, *arguments):
-        """Add what `make` gives; the last three arguments are those of `addPairwiseEnergy`."""
-        *arguments, compat, kernel, normalization = arguments
+    def _add_kernel(self, make, compat, kernel, normalization, *arguments):
+        """Add what `make` gives for the arguments; the others are those of `addPairwiseEnergy`."""
         KernelType(kernel)
         compatibility = as_compatibility(compat, self._nlabels)
-        kind = _NORMALIZATIONS[NormalizationType(normalization)]
+        kind = NORMALIZATIONS[NormalizationType(normalization)]
         self._kernels.append(make(*arguments, compatibility, kind))
         self._mean_field = None
 
@@ -260,7 +258,7 @@ class DenseCRF2D(DenseCRF):
         """
         sxy = as_deviations(sxy, "sxy", 2)
         self._add_kernel(
-            ImageKernel, (self._h, self._w), sxy, None, None, compat, kernel, normalization
+            ImageKernel, compat, kernel, normalization, (self._h, self._w), sxy, None, None
         )
 
     def addPairwiseBilateral(
@@ -283,5 +281,5 @@ class DenseCRF2D(DenseCRF):
         image = as_array(rgbim, "rgbim", np.uint8, (self._h, self._w, 3))
         sigmas = as_deviations(sxy, "sxy", 2), as_deviations(srgb, "srgb", 3)
         self._add_kernel(
-            ImageKernel, image.shape[:2], *sigmas, image.copy(), compat, kernel, normalization
+            ImageKernel, compat, kernel, normalization, image.shape[:2], *sigmas, image.copy()
         )

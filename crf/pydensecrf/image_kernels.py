@@ -6,6 +6,7 @@ import numpy as np
 
 from crf.cpu.mean_field import numba_mean_field
 from crf.cpu.simplex import lattice_geometry
+from crf.features import grid_features, image_features
 from crf.params import CRFParams
 from crf.pydensecrf.blocks import BLOCK, BlockKernel
 
@@ -33,11 +34,11 @@ class ImageKernel(NamedTuple):
 
     def build(self):
         """The kernel with its features in pydensecrf's order: x, y, red, green, blue."""
-        y, x = np.indices(self.size, np.float32)
-        features = np.stack([x.ravel(), y.ravel()], axis=1) / self.sxy
-        if self.image is not None:
-            colors = self.image.reshape(-1, 3).astype(np.float32) / self.srgb
-            features = np.concatenate([features, colors], axis=1)
+        sigmas = self.sxy[::-1]  # in the order of the size
+        if self.image is None:
+            features = grid_features(self.size, sigmas)
+        else:
+            features = image_features(self.image, sigmas, self.srgb)
         return BlockKernel(features, self.compatibility, self.normalization)
 
 

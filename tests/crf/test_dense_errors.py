@@ -146,5 +146,5 @@ def test_a_tiny_spatial_sigma_on_a_whole_image_raises(sigma_gamma):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_too_little_memory_raises_before_anything_is_computed(engine, monkeypatch):
     monkeypatch.setattr("crf.memory.available_memory", lambda: 1000)
-    with pytest.raises(ValueError, match=r"crf: .* of memory are available; refine tiles"):
+    with pytest.raises(ValueError, match=r"crf: .* of memory are available; compute tiles"):
         dense_crf(GOOD_P, GOOD_I, PARAMS, engine)

@@ -73,6 +73,8 @@ def test_the_kernels_of_the_papers():
         ({"shape": ()}, "grid_features: shape must be the sizes along the grid's axes"),
         ({"shape": (3, 0)}, "each at least 1"),
         ({"shape": 5}, "shape must be"),
+        ({"shape": (3, 2.9)}, "shape must be"),
+        ({"shape": ("3", 2)}, "shape must be"),
         ({"sigma": 0}, "grid_features: sigma must be above 0, not 0"),
         ({"sigma": (1, -1)}, "sigma must be above 0, not (1, -1)"),
         ({"sigma": np.nan}, "sigma must be above 0"),
@@ -98,7 +100,8 @@ def test_bad_grids_are_one_line(options, message):
         ({"sigma_space": 0}, "image_features: sigma_space must be above 0"),
         ({"spacing": 0}, "image_features: spacing must be above 0"),
         ({"channel_axis": 3}, "an image of shape (2, 2, 3) has no channel_axis 3"),
-        ({"image": np.ones((0, 2, 3))}, "image_features: shape must be"),
+        ({"image": np.ones((0, 2, 3))}, "the image is empty: its shape is (0, 2, 3)"),
+        ({"sigma_space": (1, 2, 3)}, "sigma_space must be a number, or one for each axis: 2"),
     ],
 )
 def test_bad_images_are_one_line(options, message):

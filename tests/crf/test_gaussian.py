@@ -127,7 +127,10 @@ def test_the_filter_takes_any_number_of_columns(size):
         ((np.ones((3, 2)), 1, "none", [1, -2]), "at least 0, but its smallest value is -2"),
         ((np.ones((3, 2)), 1, "none", [[1, 2], [0, 1]]), "symmetric; give (P + P.T) / 2"),
         ((np.ones((3, 2)), 1, "none", [[1, 2], [2, 1]]), "eigenvalues, and one above 0, but"),
-        ((np.ones((3, 2)), 1, "none", [np.nan, 1]), "precision holds NaN"),
+        (
+            (np.ones((3, 2)), 1, "none", [np.nan, 1]),
+            "precision holds NaN or infinite values; check what computed it",
+        ),
     ],
 )
 def test_bad_arguments_are_one_line(arguments, message):
@@ -139,8 +142,8 @@ def test_bad_arguments_are_one_line(arguments, message):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.ones(5), "must be (6, C), but are (5,)"),
-        (np.ones((2, 3, 1)), "must be (6, C), but are (2, 3, 1)"),
+        (np.ones(5), "must be (6,) or (6, C), but are (5,)"),
+        (np.ones((2, 3, 1)), "must be (6,) or (6, C), but are (2, 3, 1)"),
         (np.full(6, np.nan), "are NaN or infinite"),
     ],
 )

@@ -198,6 +198,7 @@ def test_a_single_kernel_needs_no_list():
         (UNARY, [], {"num_threads": 0}, "MeanField: num_threads must be a whole number"),
         (UNARY, [], {"iterations": -1}, "infer: iterations must be a whole number of at least 0"),
         (UNARY, [], {"iterations": True}, "infer: iterations must be"),
+        (UNARY, [], {"iterations": 2.5}, "must be a whole number of at least 0, not 2.5"),
         (UNARY, [], {"tolerance": -1}, "infer: tolerance must be a number of at least 0, not -1"),
         (UNARY, [], {"tolerance": np.nan}, "infer: tolerance must be"),
     ],

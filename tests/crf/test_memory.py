@@ -13,7 +13,8 @@ def test_too_large_a_size_raises_one_line_with_both_sizes(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: 2_000_000_000)
     with pytest.raises(ValueError, match=r"the tables take 7\.5 GB, but 2\.0 GB") as error:
         memory.check_memory(7_500_000_000, "the tables")
-    assert "refine tiles of the image" in str(error.value) and "\n" not in str(error.value)
+    assert "compute tiles, or fewer points (a smaller image)" in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_nothing_is_refused_if_the_available_memory_is_unknown(monkeypatch):

@@ -98,7 +98,7 @@ def test_lists_and_read_only_arrays():
         (GOOD_P[None], GOOD_I[None], "takes one image of a batch at a time"),
         (GOOD_P[0], GOOD_I, "needs (H, W, C) and (H, W, 3)"),
         (GOOD_P, GOOD_I[None], "needs (H, W, C) and (H, W, 3)"),
-        (GOOD_P, GOOD_I[..., 0], "image[..., None] first, np.repeat(image, 3, axis=-1)"),
+        (GOOD_P, GOOD_I[..., 0], "for gray images, np.repeat(image[..., None], 3, axis=-1), and a"),
         (GOOD_P, GOOD_I[..., :1], "for gray images, np.repeat(image, 3, axis=-1)"),
         (GOOD_P, GOOD_I[..., [0, 1, 2, 0]], "drop the alpha channel: image[..., :3]"),
         (GOOD_P, np.swapaxes(GOOD_I, 0, 1), "height and width must agree"),

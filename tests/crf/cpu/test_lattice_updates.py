@@ -6,6 +6,7 @@ from matrix_crf import costs_of, free_energy, mean_field
 
 from crf import NORMALIZATIONS, Kernel, MeanField, grid_features, image_features, infer
 from crf.cpu import simplex
+from crf.cpu.lattice_updates import LatticeUpdates
 from crf.cpu.self_messages import self_weights
 from crf.threads import ThreadTeam
 
@@ -46,6 +47,19 @@ def test_equals_matrices_for_any_number_of_labels(labels, kind):
     wanted = mean_field(unary, terms, 3, damping=0.25)
     np.testing.assert_allclose(result.marginals, wanted, atol=2e-6)
     assert result.free_energies[-1] == pytest.approx(free_energy(wanted, unary, terms), abs=1e-3)
+
+
+def test_kernels_of_equal_compatibilities_share_their_messages():
+    vector, matrix = compatibility_of("vector", 9), compatibility_of("matrix", 9)
+    features = grid_features((5, 6), 2), grid_features((5, 6), (1, 3))
+    given = [1.5, vector, matrix, matrix.T, 0.5, vector.copy(), matrix.tolist()]
+    kernels = [Kernel(features[k % 2], compatibility) for k, compatibility in enumerate(given)]
+    updates = LatticeUpdates(unary_of(9), kernels)
+    # In each of the four groups, the corners of all its kernels: three for each kernel.
+    assert np.diff(updates._groups.bounds).tolist() == [6, 6, 6, 3]
+    terms = [(matrix_of(kernel, False), costs_of(kernel.compatibility, 9)) for kernel in kernels]
+    result = infer(unary_of(9), kernels, 2, self_messages=False)
+    np.testing.assert_allclose(result.marginals, mean_field(unary_of(9), terms, 2), atol=3e-6)
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
