@@ -24,7 +24,7 @@ from deeplab_tf.commands.flags.model import MODEL_HELP, find_labels
 from deeplab_tf.commands.flags.network import define_architecture_flags, network_arguments
 from deeplab_tf.commands.outputs import check_output_files, print_next, print_written
 from deeplab_tf.commands.recall import recall_network
-from deeplab_tf.commands.runs import PATH_FLAGS, RUN_FILE, Run, is_path
+from deeplab_tf.commands.runs import RUN_FILE, Run, is_path
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import write_file
 from deeplab_tf.models import ModelCard, find_model, is_packed, load_card, load_model, pack
@@ -146,7 +146,7 @@ def describe_training(run):
         name, _, value = word.removeprefix("--").partition("=")
         if name == "data_dir":
             word = "--data_dir=DATA_DIR"
-        elif name in PATH_FLAGS and is_path(value):
+        elif is_path(name, value):
             word = f"--{name}={Path(value).name}"
         words.append(word)
     return {
