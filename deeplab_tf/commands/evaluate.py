@@ -41,6 +41,7 @@ from deeplab_tf.commands.flags.model import (
     define_model_flags,
     define_size_flags,
     open_model,
+    recorded_settings,
     segment_settings,
 )
 from deeplab_tf.commands.outputs import beside_model, print_next
@@ -153,12 +154,12 @@ def main(flags):
         if is_chief(strategy):
             if files:
                 print(f"predictions: {flags.predictions_out}")
+            measured = score_settings(flags, examples, params)
             if examples[0].label:
-                measured = score_settings(flags, examples, params)
                 write_results(flags, label_set, results, shown, measured)
             if with_report:
                 drawn = make_cards(model, examples, label_set, params, encoding, results, settings)
-                write_report(flags, label_set, results, *drawn)
+                write_report(flags, label_set, results, *drawn, measured)
             print_following(flags, examples)
         wait_for_workers(strategy)  # those that end early would take the first one with them
 
@@ -251,7 +252,7 @@ def score_images(found, results, shown_every, files, predictions):
 
 
 def score_settings(flags, examples, params):
-    """What the scores were measured on and how, for --json_out.
+    """What the scores were measured on and how, for --json_out and the page of --report_out.
 
     Args:
       flags: the parsed flags.
@@ -265,8 +266,7 @@ def score_settings(flags, examples, params):
         "split": flags.split,
         "skip": flags.skip,
         "images": len(examples),
-        **segment_settings(flags),
-        **({"output_stride": flags.output_stride} if flags.output_stride else {}),
+        **recorded_settings(flags),
         "crf": asdict(params) if params else None,
     }
 
