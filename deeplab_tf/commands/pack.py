@@ -47,8 +47,9 @@ def define_flags(values):
     define.integer(
         "max_side",
         None,
-        "Longer side in pixels at which predict scores larger photographs, unless told otherwise; "
-        "that of the training images suits, because networks recognize objects at those sizes.",
+        "Longer side in pixels to which predict reduces larger photographs by default; choose that "
+        "of the training images, because a network recognizes objects at the sizes it was trained "
+        "on.",
         lower_bound=1,
     )
     define.string(
