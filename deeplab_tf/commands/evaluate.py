@@ -215,7 +215,8 @@ def plan_predictions(flags, examples, label_set):
     if not flags.predictions_out:
         refuse_given(flags, ("server",), "has no effect without --predictions_out; add it")
         if not flags.report_out:
-            refuse_given(flags, ("overwrite",), "has no effect without --predictions_out; add it")
+            others = "--predictions_out or --report_out; add one of them"
+            refuse_given(flags, ("overwrite",), f"has no effect without {others}")
         return None
     files = PredictionFiles(label_set, flags.split, flags.server)
     files.check_names(example.name for example in examples)
@@ -236,10 +237,9 @@ def score_images(found, results, shown_every, files, predictions):
     Returns:
       The images for the picture, a list of (image, truth, *labels).
     """
-    shown = []
+    shown, border = [], results[0].trimap and results[0].trimap.border
     for number, (index, (example, image, truth, labels, confidences)) in enumerate(found):
         if truth is not None:
-            border = results[0].trimap and results[0].trimap.border
             distances = trimap_distances(truth, border) if border else None
             confidences = confidences or [None] * len(labels)
             for result, label, confidence in zip(results, labels, confidences, strict=True):

@@ -3,7 +3,6 @@
 import datetime
 import importlib
 import json
-import os
 from pathlib import Path
 
 import tensorflow as tf
@@ -35,9 +34,6 @@ from deeplab_tf.visualize import encode_picture
 
 PAGE = "index.html"
 
-# Flag -> packages that it needs; Jinja2 is installed with the extra [report] alone.
-_PACKAGES = {"trimap": ["matplotlib"], "report_out": ["matplotlib", "Jinja2"]}
-
 
 def define_output_flags(values):
     """Define the flags of the files with scores, pictures and plots."""
@@ -55,8 +51,9 @@ def define_output_flags(values):
         "trimap_border",
         "any",
         list(TRIMAP_BORDERS),
-        "What the pixels of --trimap are near to. any: void or another class. void: void alone, "
-        "as in the papers, for labels with a void band around every object.",
+        "Which borders --trimap measures the distance from. any: those to void or another class. "
+        "void: those to void alone, as in the papers, for labels with a void band around every "
+        "object.",
     )
     define.string(
         "trimap_out",
@@ -75,19 +72,13 @@ def define_output_flags(values):
 
 def check_output_flags(flags):
     """Raise an `InputError` before the evaluation if an output cannot be written at its end."""
-    for flag, packages in _PACKAGES.items():
-        for package in packages if flags[flag].value else []:
-            _check_installed(flag, package)
     if not flags.trimap and not flags.report_out:
-        refuse_given(flags, ("trimap_border",), "has no effect without --trimap; add it")
-        refuse_given(flags, ("trimap_out",), "has no effect without --trimap; add it")
+        names = "trimap_border", "trimap_out"
+        refuse_given(flags, names, "has no effect without --trimap; add it")
     if flags.report_out:
+        _check_jinja()
         check_new_folder(flags.report_out, flags.overwrite)
-    plots = _trimap_files(flags)
-    check_output_files(flags.json_out, flags.panel_out, *plots)
-    for folder in {plot.parent for plot in plots}:
-        if not os.access(folder, os.W_OK):
-            raise InputError(f"{folder}: no file can be written here; give --trimap_out")
+    check_output_files(flags.json_out, flags.panel_out, *_trimap_files(flags))
 
 
 def trimap_border(flags):
@@ -136,7 +127,7 @@ def make_cards(model, examples, label_set, params, encoding, results, settings):
     Returns:
       (list of `Group`, dict from the index of an image to its `Card`).
     """
-    from deeplab_tf.evaluation.html_report import make_card  # needs matplotlib
+    from deeplab_tf.evaluation.html_report import make_card  # slow to import
 
     groups = choose_images(*(result.image_mious for result in results))
     chosen = sorted({index for group in groups for index in group.images})
@@ -158,7 +149,7 @@ def write_report(flags, label_set, results, groups, cards, measured):
       groups, cards: what `make_cards` gives.
       measured: dict: what was scored, and how.
     """
-    from deeplab_tf.evaluation.html_report import Report, render  # needs matplotlib and Jinja2
+    from deeplab_tf.evaluation.html_report import Report, render  # needs Jinja2, slow to import
 
     file, data = find_model(flags.model).absolute(), Path(flags.data_dir).absolute().name
     network = file.stem if is_packed(file) else file.parent.name
@@ -209,13 +200,14 @@ def _as_text(value):
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _check_installed(flag, package):
+def _check_jinja():
+    """Raise `InputError` without Jinja2, which is installed with the extra [report] alone."""
     try:
-        importlib.import_module(package.lower())
+        importlib.import_module("jinja2")
     except ImportError:
         raise InputError(
-            f"--{flag} needs the Python package {package}, which is not installed: pip install "
-            f"{package}, or install DeepLab with its extra [report]"
+            "--report_out needs the Python package Jinja2, which is not installed: pip install "
+            "jinja2, or install DeepLab with its extra [report]"
         ) from None
 
 
@@ -235,7 +227,7 @@ def _plot_files(name):
 
 
 def _write_trimap(files, results):
-    from deeplab_tf.evaluation import plots  # needs matplotlib
+    from deeplab_tf.evaluation import plots  # slow to import
 
     with plots.style():
         figure = plots.trimap_figure(*(result.trimap for result in results))
