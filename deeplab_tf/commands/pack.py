@@ -26,7 +26,7 @@ from deeplab_tf.commands.outputs import check_output_files, print_next, print_wr
 from deeplab_tf.commands.recall import recall_network
 from deeplab_tf.commands.runs import RUN_FILE, Run, is_path
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import write_file
+from deeplab_tf.files import check_new_file, write_file
 from deeplab_tf.models import ModelCard, find_model, is_packed, load_card, load_model, pack
 from deeplab_tf.models.files import PACKED
 from deeplab_tf.pretrained import record_sum
@@ -94,8 +94,7 @@ def check_outputs(flags, out, page):
         raise InputError(f"--out={out}; give the name of a {PACKED} file")
     check_output_files(out, page)
     for path in (out, page):
-        if path.exists() and not flags.overwrite:
-            raise InputError(f"{path}: exists; give another --out, or use --overwrite")
+        check_new_file(path, flags.overwrite)
     if flags.notes and Path(flags.notes).resolve() == page.resolve():
         raise InputError(f"--notes={page}: the card would replace it; rename it")
 
@@ -191,6 +190,6 @@ def scored_crf(flags, scores, params):
 def read_text(path):
     """The text of a file; `InputError` if it is not UTF-8."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")  # some editors write a byte order mark
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8 text; save it as UTF-8") from None
