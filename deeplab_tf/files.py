@@ -93,6 +93,12 @@ def check_new_folder(path, overwrite=False):
         raise InputError(f"{path}: exists and is not empty; delete it or use --overwrite")
 
 
+def check_new_file(path, overwrite=False):
+    """Raise `InputError` if a file exists that may not be replaced."""
+    if Path(path).exists() and not overwrite:
+        raise InputError(f"{path}: exists; give another --out, or use --overwrite")
+
+
 @contextlib.contextmanager
 def lock_folder(path, user="another run", remedy="wait until it ends"):
     """Keep other processes out of a folder while `with` lasts.

@@ -41,6 +41,7 @@ from deeplab_tf.commands.flags.model import (
     define_model_flags,
     define_size_flags,
     open_model,
+    recorded_settings,
     segment_settings,
 )
 from deeplab_tf.commands.outputs import beside_model, print_next
@@ -153,12 +154,12 @@ def main(flags):
         if is_chief(strategy):
             if files:
                 print(f"predictions: {flags.predictions_out}")
+            measured = score_settings(flags, examples, params)
             if examples[0].label:
-                measured = score_settings(flags, examples, params)
                 write_results(flags, label_set, results, shown, measured)
             if with_report:
                 drawn = make_cards(model, examples, label_set, params, encoding, results, settings)
-                write_report(flags, label_set, results, *drawn)
+                write_report(flags, label_set, results, *drawn, measured)
             print_following(flags, examples)
         wait_for_workers(strategy)  # those that end early would take the first one with them
 
@@ -214,7 +215,8 @@ def plan_predictions(flags, examples, label_set):
     if not flags.predictions_out:
         refuse_given(flags, ("server",), "has no effect without --predictions_out; add it")
         if not flags.report_out:
-            refuse_given(flags, ("overwrite",), "has no effect without --predictions_out; add it")
+            others = "--predictions_out or --report_out; add one of them"
+            refuse_given(flags, ("overwrite",), f"has no effect without {others}")
         return None
     files = PredictionFiles(label_set, flags.split, flags.server)
     files.check_names(example.name for example in examples)
@@ -235,10 +237,9 @@ def score_images(found, results, shown_every, files, predictions):
     Returns:
       The images for the picture, a list of (image, truth, *labels).
     """
-    shown = []
+    shown, border = [], results[0].trimap and results[0].trimap.border
     for number, (index, (example, image, truth, labels, confidences)) in enumerate(found):
         if truth is not None:
-            border = results[0].trimap and results[0].trimap.border
             distances = trimap_distances(truth, border) if border else None
             confidences = confidences or [None] * len(labels)
             for result, label, confidence in zip(results, labels, confidences, strict=True):
@@ -251,7 +252,7 @@ def score_images(found, results, shown_every, files, predictions):
 
 
 def score_settings(flags, examples, params):
-    """What the scores were measured on and how, for --json_out.
+    """What the scores were measured on and how, for --json_out and the page of --report_out.
 
     Args:
       flags: the parsed flags.
@@ -265,8 +266,7 @@ def score_settings(flags, examples, params):
         "split": flags.split,
         "skip": flags.skip,
         "images": len(examples),
-        **segment_settings(flags),
-        **({"output_stride": flags.output_stride} if flags.output_stride else {}),
+        **recorded_settings(flags),
         "crf": asdict(params) if params else None,
     }
 

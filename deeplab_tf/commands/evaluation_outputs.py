@@ -3,14 +3,12 @@
 import datetime
 import importlib
 import json
-import os
 from pathlib import Path
 
 import tensorflow as tf
 from tqdm import tqdm
 
 import deeplab_tf
-from deeplab_tf.commands.flags.crf import PARAMETER_FLAGS
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.outputs import (
     beside_model,
@@ -31,16 +29,10 @@ from deeplab_tf.evaluation.report import (
     trimap_table,
 )
 from deeplab_tf.files import check_new_folder, new_folder, write_file
-from deeplab_tf.models import find_model
+from deeplab_tf.models import find_model, is_packed
 from deeplab_tf.visualize import encode_picture
 
 PAGE = "index.html"
-
-# Flag -> packages that it needs; Jinja2 is installed with the extra [report] alone.
-_PACKAGES = {"trimap": ["matplotlib"], "report_out": ["matplotlib", "Jinja2"]}
-
-# Flags that the page lists with their values, whether they were given or not.
-_SETTINGS = ("scales", "flip", "tile", "pad_to", "output_stride", "precision")
 
 
 def define_output_flags(values):
@@ -59,14 +51,16 @@ def define_output_flags(values):
         "trimap_border",
         "any",
         list(TRIMAP_BORDERS),
-        "What the pixels of --trimap are near to. any: void or another class. void: void alone, "
-        "as in the papers, for labels with a void band around every object.",
+        "Which borders --trimap measures the distance from. any: those to void or another class. "
+        "void: those to void alone, as in the papers, for labels with a void band around every "
+        "object.",
     )
     define.string(
         "trimap_out",
         None,
         "Name of the plot of --trimap: FILE for FILE.svg and FILE.png. Default: trimap in the "
-        "folder of --report_out, without it in that of --model.",
+        "folder of --report_out, without it in that of --model; MODEL_trimap for a network that "
+        "comes with the package.",
     )
     define.string(
         "report_out",
@@ -78,19 +72,13 @@ def define_output_flags(values):
 
 def check_output_flags(flags):
     """Raise an `InputError` before the evaluation if an output cannot be written at its end."""
-    for flag, packages in _PACKAGES.items():
-        for package in packages if flags[flag].value else []:
-            _check_installed(flag, package)
     if not flags.trimap and not flags.report_out:
-        refuse_given(flags, ("trimap_border",), "has no effect without --trimap; add it")
-        refuse_given(flags, ("trimap_out",), "has no effect without --trimap; add it")
+        names = "trimap_border", "trimap_out"
+        refuse_given(flags, names, "has no effect without --trimap; add it")
     if flags.report_out:
+        _check_jinja()
         check_new_folder(flags.report_out, flags.overwrite)
-    plots = _trimap_files(flags, None if flags.report_out else beside_model(flags, ""))
-    check_output_files(flags.json_out, flags.panel_out, *plots)
-    for folder in {plot.parent for plot in plots}:
-        if not os.access(folder, os.W_OK):
-            raise InputError(f"{folder}: no file can be written here; give --trimap_out")
+    check_output_files(flags.json_out, flags.panel_out, *_trimap_files(flags))
 
 
 def trimap_border(flags):
@@ -108,15 +96,14 @@ def write_results(flags, label_set, results, shown, settings):
       shown: the images of the panel, see `comparison_panel`.
       settings: dict for --json_out: what was scored, and how.
     """
-    plots = []
     if flags.panel_out:
         write_file(flags.panel_out, encode_picture(comparison_panel(label_set, shown)))
     if flags.json_out:
         scores = {**score_dict(label_set, *results), "settings": settings}
         text = json.dumps(scores, indent=1, allow_nan=False)
         write_file(flags.json_out, f"{text}\n".encode())
-    if flags.trimap or flags.trimap_out:
-        plots = _trimap_files(flags, None if flags.report_out else beside_model(flags, ""))
+    plots = _trimap_files(flags)
+    if plots:
         _write_trimap(plots, results)
     print(score_table(label_set, *(result.confusion for result in results)))
     print()
@@ -140,7 +127,7 @@ def make_cards(model, examples, label_set, params, encoding, results, settings):
     Returns:
       (list of `Group`, dict from the index of an image to its `Card`).
     """
-    from deeplab_tf.evaluation.html_report import make_card  # needs matplotlib
+    from deeplab_tf.evaluation.html_report import make_card  # slow to import
 
     groups = choose_images(*(result.image_mious for result in results))
     chosen = sorted({index for group in groups for index in group.images})
@@ -152,7 +139,7 @@ def make_cards(model, examples, label_set, params, encoding, results, settings):
     return groups, dict(zip(chosen, cards, strict=True))
 
 
-def write_report(flags, label_set, results, groups, cards):
+def write_report(flags, label_set, results, groups, cards, measured):
     """Write the folder of --report_out.
 
     Args:
@@ -160,14 +147,16 @@ def write_report(flags, label_set, results, groups, cards):
       label_set: `LabelSet` of the data set.
       results: list of `ResultScores`, before and after the CRF.
       groups, cards: what `make_cards` gives.
+      measured: dict: what was scored, and how.
     """
-    from deeplab_tf.evaluation.html_report import Report, render  # needs matplotlib and Jinja2
+    from deeplab_tf.evaluation.html_report import Report, render  # needs Jinja2, slow to import
 
-    network, data = beside_model(flags, "").absolute().name, Path(flags.data_dir).absolute().name
+    file, data = find_model(flags.model).absolute(), Path(flags.data_dir).absolute().name
+    network = file.stem if is_packed(file) else file.parent.name
     report = Report(
         title=f"{network} on {data}, {flags.split}",
         command=command_line("evaluate", *given_flags(flags)),
-        settings=_settings(flags, len(results[0].image_mious)),
+        settings=_settings(flags, measured),
         label_set=label_set,
         before=results[0],
         after=results[1] if len(results) > 1 else None,
@@ -178,54 +167,67 @@ def write_report(flags, label_set, results, groups, cards):
     with new_folder(flags.report_out, flags.overwrite) as folder:
         write_file(folder / PAGE, render(report).encode())
         if not flags.trimap_out:
-            plots = _trimap_files(flags, folder)
+            plots = _plot_files(folder / "trimap")
             _write_trimap(plots, results)
             written += [plot.name for plot in plots]
     print_written(*(Path(flags.report_out, name) for name in written))
 
 
-def _settings(flags, num_images):
-    values = {
-        "model": find_model(flags.model),
-        "data set": f"{flags.dataset}, {flags.data_dir}",
-        "images": f"{num_images} of {flags.split}",
-    }
-    for name in (*_SETTINGS, *(("crf", *PARAMETER_FLAGS) if flags.crf else ("crf",))):
-        value = flags[name].value
-        if isinstance(value, list):
-            value = ", ".join(value)
-        values[name] = {None: "default", True: "yes", False: "no"}.get(value, value)
-    values["trimap_border"] = flags.trimap_border
+def _settings(flags, measured):
+    """The rows of the page's last table, {name: text}."""
+    crf, rest = measured["crf"] or {}, dict(measured)
     now = datetime.datetime.now().astimezone()
-    values["versions"] = f"DeepLab {deeplab_tf.__version__}, TensorFlow {tf.__version__}"
-    values["written"] = f"{now:%Y-%m-%d %H:%M %Z}"
-    return values
+    return {
+        "model": str(find_model(flags.model)),
+        "data set": f"{flags.dataset}, {flags.data_dir}",
+        "images": f"{rest.pop('images')} of {rest.pop('split')}",
+        **{name: _as_text(value) for name, value in (rest | {"crf": bool(crf)}).items()},
+        **{f"crf_{name}": _as_text(value) for name, value in crf.items()},
+        "trimap_border": flags.trimap_border,
+        "versions": f"DeepLab {deeplab_tf.__version__}, TensorFlow {tf.__version__}",
+        "written": f"{now:%Y-%m-%d %H:%M %Z}",
+    }
 
 
-def _check_installed(flag, package):
+def _as_text(value):
+    if value is None:
+        return "default"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        nested = isinstance(value[0], tuple)  # a compatibility, too large for the table
+        return "learned" if nested else ", ".join(f"{part:g}" for part in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _check_jinja():
+    """Raise `InputError` without Jinja2, which is installed with the extra [report] alone."""
     try:
-        importlib.import_module(package.lower())
+        importlib.import_module("jinja2")
     except ImportError:
         raise InputError(
-            f"--{flag} needs the Python package {package}, which is not installed: pip install "
-            f"{package}, or install DeepLab with its extra [report]"
+            "--report_out needs the Python package Jinja2, which is not installed: pip install "
+            "jinja2, or install DeepLab with its extra [report]"
         ) from None
 
 
-def _trimap_files(flags, folder):
-    """The files of the plot, in the folder unless --trimap_out says another place."""
+def _trimap_files(flags):
+    """The files of the plot outside the folder of --report_out; none if it is in there."""
     if flags.trimap_out:
         name = Path(flags.trimap_out)
-        name = name.with_suffix("") if name.suffix in (".svg", ".png") else name
-    elif folder is not None and (flags.trimap or flags.report_out):
-        name = Path(folder, "trimap")
-    else:
-        return []
+        return _plot_files(name.with_suffix("") if name.suffix in (".svg", ".png") else name)
+    if flags.trimap and not flags.report_out:
+        return _plot_files(beside_model(flags, "trimap"))
+    return []
+
+
+def _plot_files(name):
+    """The files of a plot, whose path lacks its extension."""
     return [name.with_name(f"{name.name}.{kind}") for kind in ("svg", "png")]
 
 
 def _write_trimap(files, results):
-    from deeplab_tf.evaluation import plots  # needs matplotlib
+    from deeplab_tf.evaluation import plots  # slow to import
 
     with plots.style():
         figure = plots.trimap_figure(*(result.trimap for result in results))

@@ -15,6 +15,7 @@ from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.outputs import print_next, print_written
 from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.errors import InputError
+from deeplab_tf.files import check_new_file
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.heads import head_names
 from deeplab_tf.models.released.caffe import BACKBONES, import_caffemodel
@@ -59,8 +60,7 @@ def main(flags):
     out = Path(flags.out)
     if out.suffix != ".keras":
         raise InputError(f"--out={out}; give the name of a .keras file")
-    if out.exists() and not flags.overwrite:
-        raise InputError(f"{out}: exists; give another --out, or use --overwrite")
+    check_new_file(out, flags.overwrite)
     imported = import_caffemodel(
         flags.caffemodel,
         flags.backbone,

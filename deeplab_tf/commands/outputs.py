@@ -1,5 +1,6 @@
 """The output files of a command: checks before it works; afterwards, their names and what next."""
 
+import os
 import shlex
 import shutil
 import sys
@@ -135,13 +136,15 @@ def check_output_files(*paths):
       *paths: paths of the files; None and "" are skipped.
 
     Raises:
-      InputError: if a path is a folder.
+      InputError: if a path is a folder, or no file can be written to its folder.
       OSError: if its folder cannot be created.
     """
     for path in map(Path, filter(None, paths)):
         if path.is_dir():
             raise InputError(f"{path}: is a folder; give the name of a file")
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise InputError(f"{path.parent}: no file can be written here; give another folder")
 
 
 def plan_image_outputs(images, out_dir, endings):

@@ -24,9 +24,9 @@ from deeplab_tf.commands.flags.model import MODEL_HELP, find_labels
 from deeplab_tf.commands.flags.network import define_architecture_flags, network_arguments
 from deeplab_tf.commands.outputs import check_output_files, print_next, print_written
 from deeplab_tf.commands.recall import recall_network
-from deeplab_tf.commands.runs import PATH_FLAGS, RUN_FILE, Run, is_path
+from deeplab_tf.commands.runs import RUN_FILE, Run, is_path
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import write_file
+from deeplab_tf.files import check_new_file, write_file
 from deeplab_tf.models import ModelCard, find_model, is_packed, load_card, load_model, pack
 from deeplab_tf.models.files import PACKED
 from deeplab_tf.pretrained import record_sum
@@ -47,8 +47,9 @@ def define_flags(values):
     define.integer(
         "max_side",
         None,
-        "Longer side in pixels at which predict scores larger photographs, unless told otherwise; "
-        "that of the training images suits, because networks recognize objects at those sizes.",
+        "Longer side in pixels to which predict reduces larger photographs by default; choose that "
+        "of the training images, because a network recognizes objects at the sizes it was trained "
+        "on.",
         lower_bound=1,
     )
     define.string(
@@ -93,8 +94,7 @@ def check_outputs(flags, out, page):
         raise InputError(f"--out={out}; give the name of a {PACKED} file")
     check_output_files(out, page)
     for path in (out, page):
-        if path.exists() and not flags.overwrite:
-            raise InputError(f"{path}: exists; give another --out, or use --overwrite")
+        check_new_file(path, flags.overwrite)
     if flags.notes and Path(flags.notes).resolve() == page.resolve():
         raise InputError(f"--notes={page}: the card would replace it; rename it")
 
@@ -146,7 +146,7 @@ def describe_training(run):
         name, _, value = word.removeprefix("--").partition("=")
         if name == "data_dir":
             word = "--data_dir=DATA_DIR"
-        elif name in PATH_FLAGS and is_path(value):
+        elif is_path(name, value):
             word = f"--{name}={Path(value).name}"
         words.append(word)
     return {
@@ -190,6 +190,6 @@ def scored_crf(flags, scores, params):
 def read_text(path):
     """The text of a file; `InputError` if it is not UTF-8."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")  # some editors write a byte order mark
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8 text; save it as UTF-8") from None

@@ -47,6 +47,9 @@ from deeplab_tf.visualize import encode_picture, overlay_with_legend
 ARGUMENTS = "IMAGE_OR_FOLDER..."
 NAMED_AT_THE_END = 20  # images that the last message names at most; all have their own lines
 
+# The settings that a SavedModel holds.
+FIXED_BY_EXPORT = (*(n for n in SETTING_FLAGS if n != "tile"), "crf", *PARAMETER_FLAGS)
+
 # Longer side, in pixels, at which photographs are scored unless --max_side says otherwise.
 MAX_SIDE = 1500
 
@@ -173,8 +176,7 @@ def print_export(flags):
     """Print the command that exports the network as it was used here; none for an export."""
     if is_saved_model(flags.model):
         return
-    settings = [name for name in SETTING_FLAGS if name != "tile"]
-    same = not_remembered(flags, (*settings, "crf", *PARAMETER_FLAGS))
+    same = not_remembered(flags, FIXED_BY_EXPORT)
     out = f"--out={beside_model(flags, 'saved_model')}"
     print_next("export", f"--model={flags.model}", *same, out)
 
@@ -214,10 +216,9 @@ def open_labeler(flags):
       InputError: if it cannot be opened, or a flag would change what an export has fixed.
     """
     if is_saved_model(flags.model):
-        fixed = ("crf", *PARAMETER_FLAGS, "scales", "flip", "precision", "pad_to", "output_stride")
         refuse_given(
             flags,
-            fixed,
+            FIXED_BY_EXPORT,
             f"has no effect: {flags.model} is a SavedModel, whose settings were fixed by its "
             "export; export it again with this flag, or give a .keras model",
         )

@@ -126,7 +126,7 @@ def _define_options(define):
         "max_side",
         None,
         "folder: reduce images whose longer side has more pixels to this length, and their labels; "
-        "then give predict the same.",
+        "give predict --max_side the same number later.",
         lower_bound=1,
     )
 

@@ -129,9 +129,11 @@ def testing_answers(testing):
     }
 
 
-def is_path(value):
-    """Whether the value of a flag of `PATH_FLAGS` is a path, not a name such as imagenet."""
-    return value not in ("imagenet", "none") and not is_pretrained(value)
+def is_path(name, value):
+    """Whether a flag of this name has a path as its value, not a name such as imagenet."""
+    if name == "weights":
+        return value not in ("imagenet", "none")
+    return name in PATH_FLAGS and not (name == "init_from" and is_pretrained(value))
 
 
 def absolute(path):
@@ -144,7 +146,7 @@ def _portable(flags):
     words = []
     for word in given_flags(flags):
         name, _, value = word.removeprefix("--").partition("=")
-        if name in PATH_FLAGS and is_path(value):
+        if is_path(name, value):
             word = f"--{name}={absolute(value)}"
         # The run may be continued on another machine, which need not be one of several.
         if name not in ("model_dir", "num_threads") and word != "--strategy=multi_worker":

@@ -25,6 +25,7 @@ from deeplab_tf.commands.flags.model import (
     define_model_flags,
     define_size_flags,
     open_model,
+    recorded_settings,
     segment_settings,
 )
 from deeplab_tf.commands.outputs import command_line, print_next, print_written
@@ -113,10 +114,8 @@ def main(flags):
     # Everything that the probabilities depend on, except the images.
     network = {
         "model": hashlib.sha256(find_model(flags.model).read_bytes()).hexdigest(),
-        "settings": {**settings, "precision": flags.precision},
+        "settings": recorded_settings(flags),
     }
-    if flags.output_stride:
-        network["settings"]["output_stride"] = flags.output_stride
     identity = {**network, "images": identity_of_pairs(pairs)}
     record = SearchRecord(out_dir / "search.json", identity)
 

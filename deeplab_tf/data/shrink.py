@@ -54,4 +54,6 @@ def shrink_label(label, max_side):
     if max_side is None:
         return label
     height, width = limited_size(*label.shape, max_side)
+    if (height, width) == label.shape:
+        return label
     return cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)

@@ -10,14 +10,15 @@ from deeplab_tf.visualize import colorize, overlay, overlay_colors, panel
 
 PHOTOGRAPH_SIDE = 480  # longer side of a photograph in `photograph_panel`, in pixels
 
-_SHOWN_WIDTHS = (1, 2, 3, 5, 10, 20, 40)  # of the trimaps, in pixels
-
-_MEANS = {
+# Title of a mean score -> attribute of `ConfusionMatrix`.
+MEANS = {
     "mean IoU": "miou",
     "pixel accuracy": "pixel_accuracy",
     "mean accuracy": "mean_accuracy",
     "frequency weighted IoU": "frequency_weighted_iou",
 }
+
+_SHOWN_WIDTHS = (1, 2, 3, 5, 10, 20, 40)  # of the trimaps, in pixels
 
 
 def score_table(label_set, before, after=None):
@@ -40,7 +41,7 @@ def score_table(label_set, before, after=None):
         )
     ]
     means = [
-        (title, *(getattr(column, score) for column in columns)) for title, score in _MEANS.items()
+        (title, *(getattr(column, score) for column in columns)) for title, score in MEANS.items()
     ]
     width = max(len(row[0]) for row in classes + means)
     heads = ["IoU"] if after is None else ["before CRF", "after CRF", "change"]
@@ -80,12 +81,28 @@ def trimap_table(before, after=None):
     Returns:
       Lines of text, one for each width; "-" if no pixel is near enough.
     """
+    rows = [
+        (f"up to {width} pixel{'s' if width > 1 else ''}", *values)
+        for width, *values in trimap_rows(before, after)
+    ]
+    return _table_of_two(["from a border", "mean IoU", "pixel accuracy"], rows)
+
+
+def trimap_rows(before, after=None):
+    """The scores near borders for some of the widths.
+
+    Args:
+      before: `TrimapScores` of the network's labels.
+      after: `TrimapScores` of the labels after the CRF, or None.
+
+    Returns:
+      List of (width in pixels, mean IoUs, pixel accuracies), each a list of one or two scores.
+    """
     columns, rows = [before] if after is None else [before, after], []
     for width in _SHOWN_WIDTHS:
         near = [column.confusion(width) for column in columns]
-        values = [one.miou for one in near], [one.pixel_accuracy for one in near]
-        rows.append((f"up to {width} pixel{'s' if width > 1 else ''}", *values))
-    return _table_of_two(["from a border", "mean IoU", "pixel accuracy"], rows)
+        rows.append((width, [one.miou for one in near], [one.pixel_accuracy for one in near]))
+    return rows
 
 
 def score_dict(label_set, before, after=None):

@@ -5,7 +5,14 @@ import sys
 import pytest
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import check_new_folder, lock_folder, new_folder, whole_file, write_file
+from deeplab_tf.files import (
+    check_new_file,
+    check_new_folder,
+    lock_folder,
+    new_folder,
+    whole_file,
+    write_file,
+)
 
 
 def test_file_is_written_with_its_folder_and_replaced(tmp_path):
@@ -63,6 +70,15 @@ def test_only_overwrite_replaces_a_full_folder(tmp_path):
         (folder / "new").write_text("2")
     assert [file.name for file in path.iterdir()] == ["new"]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_only_overwrite_replaces_a_file(tmp_path):
+    path = tmp_path / "model.keras"
+    check_new_file(path)
+    path.touch()
+    check_new_file(path, overwrite=True)
+    with pytest.raises(InputError, match=r"model\.keras: exists; give another --out, or use"):
+        check_new_file(path)
 
 
 def test_a_file_is_in_the_way(tmp_path):

@@ -1,7 +1,7 @@
 """The flags of the fully connected CRF, shared by the commands that run it."""
 
 import shlex
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from crf import NORMALIZATIONS, CRFParams
 from deeplab_tf.commands.flags.heading import heading, refuse_given
@@ -12,16 +12,9 @@ from deeplab_tf.models import is_packed, load_card
 
 # {parameter of `CRFParams`: its flag}.
 _SINGLE = {
-    name: f"crf_{name}"
-    for name in (
-        "w1",
-        "sigma_alpha",
-        "sigma_beta",
-        "w2",
-        "sigma_gamma",
-        "iterations",
-        "normalization",
-    )
+    field.name: f"crf_{field.name}"
+    for field in fields(CRFParams)
+    if field.name != "compatibility"  # a table, which only --crf_params can give
 }
 
 # All flags that give parameters; --crf is the switch.

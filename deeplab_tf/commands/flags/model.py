@@ -147,6 +147,12 @@ def checked_scales(flags):
     return scales
 
 
+def recorded_settings(flags):
+    """The settings that change the scores, as a dict for files that record them."""
+    stride = {"output_stride": flags.output_stride} if flags.output_stride else {}
+    return {**segment_settings(flags), "precision": flags.precision, **stride}
+
+
 def segment_settings(flags):
     """The settings of the flags as keyword arguments of `predict_probabilities`."""
     return {

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from deeplab_tf.data.label_png import encode_label
+from deeplab_tf.data.shrink import limited_size, shrink, shrink_label
 from deeplab_tf.labels import VOID
 
 # Longer side of a picture in pixels. With it, even 15 images of pure noise stay below 20 MB.
@@ -77,7 +78,8 @@ def make_card(prediction, label_set):
         pictures.append(Picture(title, _png(label, colors), words))
     words = describe(outcome, list(OUTCOMES), others=False)
     pictures.append(Picture("errors", _png(outcome, _outcome_colors()), f"errors: {words}"))
-    return Card(prediction.example.name, _size(truth), pictures)
+    height, width = limited_size(*truth.shape, SIDE)
+    return Card(prediction.example.name, (width, height), pictures)
 
 
 def outcomes(truth, before, after=None):
@@ -128,23 +130,14 @@ def _outcome_colors():
     return colors
 
 
-def _size(picture):
-    """(width, height) of a picture on the page."""
-    height, width = picture.shape[:2]
-    factor = min(1, SIDE / max(height, width))
-    return max(1, round(width * factor)), max(1, round(height * factor))
-
-
 def _jpeg(image):
-    small = cv2.resize(image, _size(image), interpolation=cv2.INTER_AREA)
-    options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-    contents = cv2.imencode(".jpg", np.ascontiguousarray(small[..., ::-1]), options)[1]
+    small = np.ascontiguousarray(shrink(image, SIDE)[..., ::-1])
+    contents = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
     return _data_url("image/jpeg", contents.tobytes())
 
 
 def _png(labels, colors):
-    small = cv2.resize(labels, _size(labels), interpolation=cv2.INTER_NEAREST)
-    return _data_url("image/png", encode_label(small, colors))
+    return _data_url("image/png", encode_label(shrink_label(labels, SIDE), colors))
 
 
 def _data_url(kind, contents):

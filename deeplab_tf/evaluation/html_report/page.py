@@ -1,6 +1,7 @@
 """From scores and cards to the page."""
 
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import jinja2
@@ -8,6 +9,7 @@ import numpy as np
 
 from deeplab_tf.evaluation.html_report import figures
 from deeplab_tf.evaluation.html_report.cards import OUTCOMES
+from deeplab_tf.evaluation.report import MEANS, trimap_rows
 from deeplab_tf.evaluation.result_scores import ResultScores
 from deeplab_tf.labels import LabelSet
 
@@ -69,14 +71,15 @@ def render(report):
         lstrip_blocks=True,
     )
     environment.filters.update(percent=percent, signed=signed, trend=trend)
+    trimaps = [result.trimap for result in report.results.values()]
     calibrations = [result.calibration for result in report.results.values()]
     return environment.get_template(_TEMPLATE).render(
         report=report,
         heads=list(report.results),
         summary=summary(report),
         class_tables=class_tables(report),
-        trimaps=figures.trimap_figures(*(one.trimap for one in report.results.values())),
-        trimap_rows=trimap_rows(report),
+        trimaps=figures.trimap_figures(*trimaps),
+        trimap_rows=trimap_rows(*trimaps),
         confusions={
             title: figures.confusion_figure(title, result.confusion, report.label_set.names)
             for title, result in report.results.items()
@@ -90,13 +93,10 @@ def render(report):
 def summary(report):
     """The mean scores: list of (title, value of each result)."""
     found = {
-        "mean IoU": lambda result: result.confusion.miou,
-        "pixel accuracy": lambda result: result.confusion.pixel_accuracy,
-        "mean accuracy": lambda result: result.confusion.mean_accuracy,
-        "frequency weighted IoU": lambda result: result.confusion.frequency_weighted_iou,
-        "mean boundary IoU": lambda result: result.boundary.miou,
-        "mean boundary F1": lambda result: result.boundary.mean_f1,
-        "expected calibration error": lambda result: result.calibration.error,
+        **{title: attrgetter(f"confusion.{score}") for title, score in MEANS.items()},
+        "mean boundary IoU": attrgetter("boundary.miou"),
+        "mean boundary F1": attrgetter("boundary.mean_f1"),
+        "expected calibration error": attrgetter("calibration.error"),
     }
     return [(title, [get(one) for one in report.results.values()]) for title, get in found.items()]
 
@@ -114,15 +114,6 @@ def class_tables(report):
         columns = [get(result).tolist() for result in report.results.values()]
         tables[title] = list(zip(names, colors, zip(*columns, strict=True), strict=True))
     return tables
-
-
-def trimap_rows(report, widths=(1, 2, 3, 5, 10, 20, 40)):
-    """The scores near borders for some widths: list of (width, mean IoUs, pixel accuracies)."""
-    rows = []
-    for width in widths:
-        near = [result.trimap.confusion(width) for result in report.results.values()]
-        rows.append((width, [one.miou for one in near], [one.pixel_accuracy for one in near]))
-    return rows
 
 
 def largest_confusions(report, count=_SHOWN_CONFUSIONS):

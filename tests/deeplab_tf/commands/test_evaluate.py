@@ -72,7 +72,7 @@ def test_scores_before_and_after_the_crf(model, model_dir, data_dir, tmp_path):
     after = scores.pop("crf")
     assert scores["settings"] == {
         "split": "val", "skip": 0, "images": 3, "scales": [1], "flip": False, "tile": None,
-        "pad_to": None, "crf": asdict(PARAMS),
+        "pad_to": None, "precision": None, "crf": asdict(PARAMS),
     }  # fmt: skip
     assert_scores(scores, expected_scores(model, data_dir))
     assert_scores(after, expected_scores(model, data_dir, crf=PARAMS))

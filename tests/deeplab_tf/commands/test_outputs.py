@@ -1,16 +1,19 @@
 """The lines at the end of a command: which files it wrote, and what comes next."""
 
+import os
 import shlex
 
 import pytest
 
 from deeplab_tf.commands.outputs import (
+    check_output_files,
     command_line,
     print_next,
     print_written,
     suggested_steps,
     training_flags,
 )
+from deeplab_tf.errors import InputError
 
 
 @pytest.fixture
@@ -68,6 +71,15 @@ def test_written_files_are_named(capsys):
     print_written(None)
     print_written(*map(str, range(9)))
     assert capsys.readouterr().out == "wrote a, b\nwrote 0, 1, 2, 3, 4, 5 and 3 more\n"
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(monkeypatch, tmp_path):
+    check_output_files(tmp_path / "new" / "scores.json", None)
+    assert list((tmp_path / "new").iterdir()) == []
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path and mode == os.W_OK)
+    with pytest.raises(InputError) as caught:
+        check_output_files(tmp_path / "new" / "scores.json", tmp_path / "panel.png")
+    assert str(caught.value) == f"{tmp_path}: no file can be written here; give another folder"
 
 
 def test_how_to_train_on_a_published_data_set():

@@ -164,6 +164,13 @@ def test_a_network_without_a_run(one_layer, tmp_path):
     )
 
 
+def test_notes_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "notes.md").write_text(NOTES, encoding="utf-8-sig")
+    file, notes = pack_tiny(tmp_path / "m.npz"), f"--notes={tmp_path / 'notes.md'}"
+    assert pack(file, f"--out={tmp_path / 'n.npz'}", notes).status == 0
+    assert load_card(tmp_path / "n.npz").notes == NOTES
+
+
 def test_flags_of_another_network(tmp_path):
     random_model().save(tmp_path / "m.keras")
     flags = ["--network=fcn", "--backbone=vgg16", "--fcn_stride=5"]

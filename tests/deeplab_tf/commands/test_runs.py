@@ -4,12 +4,15 @@ import json
 
 import pytest
 from absl import flags as absl_flags
+from tiny_packed import shipped, tiny_builder
 
 from deeplab_tf.commands import train
 from deeplab_tf.commands.parsing import parse_flags
 from deeplab_tf.commands.runs import RUN_FILE, Run
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import LabelSet
+
+assert shipped and tiny_builder
 
 LABEL_SET = LabelSet(("sky", "road"), ((1, 2, 3), (4, 5, 6)))
 
@@ -58,6 +61,22 @@ def test_words_that_are_no_paths_stay(tmp_path, monkeypatch):
     run = describe("--data_dir=d", "--weights=imagenet", splits={"train": [1]})
     assert run.flags == [f"--data_dir={tmp_path}/d", "--weights=imagenet"]
     assert run.answers()["split"] == "val"  # the default, since the training did not validate
+
+
+@pytest.mark.parametrize("flag", ["data_dir", "weights", "crf_params"])
+def test_a_path_may_be_called_like_a_network_of_the_package(shipped, tmp_path, flag):
+    run = describe("--data_dir=d", f"--{flag}=squares", splits={"train": [1]})
+    assert f"--{flag}={tmp_path / 'squares'}" in run.flags
+    assert run.data_dir == str(tmp_path / ("squares" if flag == "data_dir" else "d"))
+
+
+@pytest.mark.parametrize("name", ["imagenet", "none"])
+def test_only_weights_have_names_of_their_own(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    given = [f"--data_dir={name}", f"--weights={name}"]
+    run = describe(*given, f"--init_from={name}", splits={"train": [1]})
+    paths = [f"--data_dir={tmp_path / name}", f"--init_from={tmp_path / name}"]
+    assert sorted(run.flags) == [*paths, f"--weights={name}"]
 
 
 def test_saved_and_loaded(tmp_path):

@@ -29,7 +29,7 @@ def test_a_reduced_label_has_the_classes_at_the_centers():
     label = np.uint8([[0] * 6 + [7] * 3, [0] * 6 + [7] * 3, [255] * 9])
     np.testing.assert_array_equal(shrink_label(label, 3), [[0, 0, 7]])
     for limit in (9, None):
-        np.testing.assert_array_equal(shrink_label(label, limit), label)
+        assert shrink_label(label, limit) is label
     # No new class appears between two others, and the size is that of the image.
     stripes = np.tile(np.uint8([0, 0, 0, 9, 9, 9, 4, 4, 4, 4]), (7, 1))
     small = shrink_label(stripes, 6)
