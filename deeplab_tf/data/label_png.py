@@ -7,7 +7,7 @@ import numpy as np
 
 from deeplab_tf.data.image_header import (
     DAMAGED,
-    PNG_END,
+    MAX_PIXELS,
     PNG_START,
     find_format,
     open_image,
@@ -114,11 +114,12 @@ def encode_label(label, color_table=None):
 
 
 def _decode_png(contents, colors):
+    pixels = _unfiltered_pixels(contents)
+    if pixels is not None:
+        return pixels
     image, (depth, color) = open_image(contents), png_depth_and_color(contents)
     _check_label_kind("PNG", depth, color, colors)
-    pixels = _unfiltered_pixels(image, contents) if depth == 8 and color != "rgb" else None
-    if pixels is None:
-        pixels = np.array(open_image(contents, verify=True))
+    pixels = np.array(open_image(contents, verify=True))
     return turn(_indices(pixels, depth, color, colors), orientation_of(contents, image))
 
 
@@ -154,24 +155,43 @@ def _indices(pixels, depth, color, colors):
     return pixels
 
 
-def _unfiltered_pixels(image, contents):
-    # The pixels of a PNG of one byte per pixel if it is stored as one chunk of unfiltered rows, as
-    # label maps usually are; None for others. Decompressing all rows at once takes half the time
-    # of Pillow, which decompresses row by row.
-    start, (width, height) = image.tile[0][2], image.size
-    (length,) = struct.unpack_from(">I", contents, start - 8)
-    end = start + length
-    checksum = struct.pack(">I", zlib.crc32(contents[start - 4 : end]))
-    if contents[end : end + 16] != checksum + PNG_END or image.info.get("interlace"):
+def _unfiltered_pixels(contents):
+    # The pixels of a PNG of one byte per pixel that has unfiltered rows and only the chunks that
+    # every PNG has, as label maps usually are; None for others, and for damaged ones. Decompressing
+    # all rows at once takes half the time of Pillow, which decompresses row by row.
+    chunks = _png_chunks(contents)
+    kinds = [kind for kind, _ in chunks]
+    if len(chunks) < 3 or kinds[0] != b"IHDR" or len(chunks[0][1]) != 13:
         return None
-    inflater = zlib.decompressobj()
-    rows = inflater.decompress(contents[start:end], height * (width + 1))
-    if not inflater.eof or len(rows) != height * (width + 1):
+    width, height, *rest = struct.unpack(">IIBBBBB", chunks[0][1])
+    # 8 bits, palette or gray, and the only methods of compression, filter and order without passes.
+    before = {(8, 3, 0, 0, 0): [b"PLTE"], (8, 0, 0, 0, 0): []}.get(tuple(rest))
+    if before is None or width * height > MAX_PIXELS:
+        return None
+    pieces = [data for _, data in chunks[1 + len(before) : -1]]
+    if kinds[1:] != [*before, *[b"IDAT"] * len(pieces), b"IEND"]:
+        return None
+    inflater, size = zlib.decompressobj(), height * (width + 1)
+    rows = inflater.decompress(b"".join(pieces), size)
+    if not size or not inflater.eof or len(rows) != size:
         return None
     rows = np.frombuffer(rows, np.uint8).reshape(height, width + 1)
-    return (
-        None if rows[:, 0].any() else rows[:, 1:].copy()
-    )  # the first byte of each row is its filter, 0 = none
+    # The first byte of each row is its filter, 0 = none.
+    return None if rows[:, 0].any() else rows[:, 1:].copy()
+
+
+def _png_chunks(contents):
+    # [(kind, data), ...] of a PNG; an empty list if a checksum is wrong, as it is where the file
+    # was cut off.
+    chunks, place, whole = [], len(PNG_START), memoryview(contents)
+    while place + 12 <= len(contents):
+        (length,) = struct.unpack_from(">I", contents, place)
+        end = place + 8 + length
+        if struct.pack(">I", zlib.crc32(whole[place + 4 : end])) != contents[end : end + 4]:
+            return []
+        chunks.append((contents[place + 4 : place + 8], whole[place + 8 : end]))
+        place = end + 4
+    return chunks
 
 
 def _check_label_kind(kind, depth, color, colors):

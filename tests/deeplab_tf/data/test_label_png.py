@@ -89,6 +89,33 @@ def test_both_ways_to_decode_a_label_agree(monkeypatch):
     np.testing.assert_array_equal(decode_label(contents), NOISE[..., 0])
 
 
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_unfiltered_rows_are_inflated_at_once(monkeypatch, pieces):
+    monkeypatch.setattr(label_png, "open_image", None)  # is not called
+    for contents in (
+        made_png(4, LABEL, 8, 0, pieces=pieces),
+        made_png(4, LABEL, 8, 3, palette(256), pieces),
+        made_png(4, LABEL, 8, 0, pieces=pieces) + b"\0",  # bytes behind the file
+    ):
+        np.testing.assert_array_equal(decode_label(contents), LABEL)
+
+
+def test_a_label_map_with_too_many_pixels_is_refused_before_it_is_inflated():
+    contents = bytearray(encode_label(LABEL))
+    struct.pack_into(">II", contents, 16, 20000, 20000)
+    contents[29:33] = struct.pack(">I", zlib.crc32(contents[12:29]))
+    with pytest.raises(InputError, match="20000x20000 pixels are too many"):
+        decode_label(bytes(contents))
+
+
+@pytest.mark.parametrize("place", [20, 35, 60, -14, -1])
+def test_one_wrong_byte_anywhere_is_damage(place):
+    contents = bytearray(encode_label(LABEL, TABLE[:256]))
+    contents[place] ^= 64
+    with pytest.raises(InputError, match=r"not a readable PNG|too many"):
+        decode_label(bytes(contents))
+
+
 def test_filters_hand_checked():
     rows = [[0, 9, 8, 7], [1, 1, 1, 254], [2, 1, 1, 3], [3, 5, 250, 1], [4, 1, 2, 3]]
     data = zlib.compress(bytes(value for row in rows for value in row))
