@@ -66,12 +66,13 @@ lint: $(READY)  ## what CI checks before the tests
 
 bench: $(READY)  ## every benchmark, each a table of ratios against a named peer
 	for script in dilated_convolution depthwise crf crf_accuracy crf_kernels input inference \
-	    train_step evaluation boundary_scores; do \
+	    train_step large_fov evaluation boundary_scores; do \
 	    $(BIN)/python benchmarks/$$script.py || exit 1; done
 
-ablation: $(READY)  ## what each part of DeepLab contributes, on CamVid: make ablation DATA=CAMVID
-	@test -n "$(DATA)" || { echo "error: name the folder of CamVid: make ablation DATA=CAMVID"; exit 1; }
-	$(BIN)/python tools/ablation.py --data_dir=$(DATA) --runs_dir=$(RUNS)/ablation
+ablation: $(READY)  ## what each part of DeepLab contributes: make ablation DATA=MSRC21 [WEIGHTS=FILE]
+	@test -n "$(DATA)" || { echo "error: name the folder of MSRC-21: make ablation DATA=MSRC21"; exit 1; }
+	$(BIN)/python tools/ablation.py --data_dir=$(DATA) --runs_dir=$(RUNS)/ablation \
+	    --weights=$(or $(WEIGHTS),imagenet)
 
 # A temple (danielbuechele, CC BY 2.0), a cat (Stéfan van der Walt, CC0), an astronaut (NASA, public
 # domain) and, to show what the network does not know, a cup of coffee (Rachel Michetti, CC0).

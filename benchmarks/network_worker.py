@@ -36,13 +36,22 @@ DEPTHWISE = {
     for backbone in ("mobilenetv2", "mobilenetv3small", "efficientnetlite0")
     for stride in (8, 16)
 }
-NETWORKS = {**PUBLISHED, **DEPTHWISE}
+# What LargeFOV made smaller, and its head with as many filters as before.
+WIDE = {
+    "vgg16_7x7": ("vgg16", "7x7", 8),
+    "vgg16_large_fov_4096": ("vgg16", "large_fov", 8),
+}
+FILTERS = {"vgg16_large_fov_4096": 4096}
+NETWORKS = {**PUBLISHED, **DEPTHWISE, **WIDE}
 
 
 def build(name, input_shape=(None, None, 3)):
     """Build a network of `NETWORKS` with random weights."""
     backbone, head, stride = NETWORKS[name]
-    return build_deeplab(backbone, head, NUM_CLASSES, stride, weights=None, input_shape=input_shape)
+    return build_deeplab(
+        backbone, head, NUM_CLASSES, stride, weights=None, input_shape=input_shape,
+        fc_channels=FILTERS.get(name),
+    )  # fmt: skip
 
 
 def count_parameters(network):

@@ -1,11 +1,11 @@
-"""Measure what each part of DeepLab contributes on CamVid: one change at a time, equal budgets.
+"""Measure what each part of DeepLab contributes on MSRC-21: one change at a time, equal budgets.
 
-    deeplab-tf ablation --data_dir=CAMVID [--runs_dir=runs/ablation] [--seeds=0,1]
+    deeplab-tf ablation --data_dir=MSRC21 [--weights=VGG16_NOTOP.weights.h5] [--seeds=0,1,2]
 
-trains the system camvid_ablation and the variants below, each with every seed, scores them on all
-validation images before and after the CRF, and writes a table of the means. If it is stopped, the
-same command continues: scored runs are not repeated, and a training run continues from its last
-checkpoint.
+trains the system msrc21_ablation and the variants below from ImageNet weights, each with every
+seed, scores them on all validation images before and after the CRF, and writes a table of the
+means. If it is stopped, the same command continues: scored runs are not repeated, and a training
+run continues from its last checkpoint.
 """
 
 import json
@@ -30,15 +30,19 @@ ROWS = {
     "msc": ("LargeFOV, three scales", ("--scales=1,0.75,0.5",)),
     "one_scale": ("LargeFOV, no scale augmentation", ("--scale_low=1", "--scale_high=1")),
     "step": ("LargeFOV, step policy", ("--schedule=step",)),
+    "wide": ("LargeFOV, 4,096 filters", ("--fc_channels=4096",)),
 }
 
 
 def define_flags(values):
     """Define the flags of an ablation."""
     define = heading(values, "Ablation")
-    define.string("data_dir", None, "CamVid in VOC layout.", required=True)
+    define.string("data_dir", None, "MSRC-21 in VOC layout.", required=True)
+    define.string(
+        "weights", "imagenet", "ImageNet weights of VGG-16: imagenet downloads them, or a file."
+    )
     define.string("runs_dir", "runs/ablation", "Folder for the training runs and their scores.")
-    define.list("seeds", ["0", "1"], "Seeds; every row is trained with each.")
+    define.list("seeds", ["0", "1", "2"], "Seeds; every row is trained with each.")
     define.string("out", "docs/ablation_table.md", "File for the table.")
     define.multi_string(
         "train_flag",
@@ -68,9 +72,9 @@ def score(flags, row, seed):
     if not scores.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         data = f"--data_dir={flags.data_dir}"
-        changes = (*ROWS[row][1], f"--seed={seed}", *flags.train_flag)
+        changes = (*ROWS[row][1], f"--weights={flags.weights}", f"--seed={seed}", *flags.train_flag)
         run_command(
-            log, "train", "--flagfile=camvid_ablation", data, f"--model_dir={folder}", *changes
+            log, "train", "--flagfile=msrc21_ablation", data, f"--model_dir={folder}", *changes
         )
         limit = [f"--limit={flags.limit}"] if flags.limit else []
         run_command(

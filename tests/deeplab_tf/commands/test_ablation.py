@@ -30,7 +30,7 @@ def scored(folder, before, after):
 
 
 def test_scored_runs_are_not_repeated(tmp_path):
-    for index, row in enumerate(("large_fov", "aspp_s", "aspp_l", "msc", "one_scale", "step")):
+    for index, row in enumerate(("large_fov", "aspp_s", "aspp_l", "msc", "one_scale", "step", "wide")):
         scored(tmp_path / "runs" / f"{row}-7", 0.3 + index / 100, 0.4)
     out = tmp_path / "table.md"
     done = run_tool(
@@ -70,7 +70,8 @@ def test_a_stopped_training_is_an_error_although_its_status_is_0(tmp_path, monke
 def test_two_steps_of_every_row(tmp_path):
     write_synthetic(tmp_path / "data", num_train=4, num_val=2, size=(128, 128))
     flags = [f"--data_dir={tmp_path / 'data'}", f"--runs_dir={tmp_path / 'runs'}", "--seeds=0"]
-    flags += ["--train_flag=--steps=2", "--train_flag=--batch_size=2", "--limit=1"]
+    flags += ["--weights=none", "--limit=1"]
+    flags += [f"--train_flag={flag}" for flag in ("--steps=2", "--batch_size=2", "--crop_size=65")]
     done = run_tool("ablation", *flags, f"--out={tmp_path / 'table.md'}")
     assert done.status == 0, done.err
-    assert len((tmp_path / "table.md").read_text().splitlines()) == 8
+    assert len((tmp_path / "table.md").read_text().splitlines()) == 9
