@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tool_runner import run_tool
 
-from deeplab_tf.commands.ablation import run_command, table
+from deeplab_tf.commands.ablation import ROWS, run_command, table
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.errors import InputError
 
@@ -30,7 +30,7 @@ def scored(folder, before, after):
 
 
 def test_scored_runs_are_not_repeated(tmp_path):
-    for index, row in enumerate(("large_fov", "aspp_s", "aspp_l", "msc", "one_scale", "step", "wide")):
+    for index, row in enumerate(ROWS):
         scored(tmp_path / "runs" / f"{row}-7", 0.3 + index / 100, 0.4)
     out = tmp_path / "table.md"
     done = run_tool(
