@@ -9,6 +9,7 @@ from pathlib import Path
 from crf.checks import check_count
 
 NORMALIZATIONS = ("none", "before", "after", "symmetric")
+"""The values of `CRFParams.normalization` and `Kernel.normalization`."""
 
 MIN_PROBABILITY = 1e-5
 """Smaller probabilities are clamped to this value, which bounds the unary energy."""

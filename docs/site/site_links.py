@@ -1,0 +1,92 @@
+"""The links of Markdown pages, as they are in the repository and as they are on the site."""
+
+import posixpath
+import re
+
+# A fenced block, or code within a line: what looks like a link in it is none.
+_CODE = re.compile(r"(^ *```.*?^ *```[^\n]*$|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
+_TARGET = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
+_OUTSIDE = re.compile(r"[a-z]+:")
+
+
+def prose(markdown):
+    """A page without its blocks and words of code."""
+    return _CODE.sub("", markdown)
+
+
+def link_targets(markdown):
+    """What the links and pictures of a page name, a list of str; no links to other hosts."""
+    return [target for target in _TARGET.findall(prose(markdown)) if not _OUTSIDE.match(target)]
+
+
+def resolve(origin, target):
+    """What a link means.
+
+    Args:
+      origin: path of its page in the repository, such as "docs/data.md".
+      target: of the link, such as "../README.md#speed".
+
+    Returns:
+      The path in the repository and the anchor, both str; the anchor may be "".
+    """
+    path, _, anchor = target.partition("#")
+    if not path:
+        return origin, anchor
+    return posixpath.normpath(posixpath.join(posixpath.dirname(origin), path)), anchor
+
+
+def anchors(markdown):
+    """The anchors that a code host gives to the headings of a page, a list of str."""
+    found = []
+    without_blocks = re.sub(r"^ *```.*?^ *```", "", markdown, flags=re.DOTALL | re.MULTILINE)
+    for heading in re.findall(r"^#{1,6} +(.+?) *$", without_blocks, re.MULTILINE):
+        text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        slug = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+        found.append(f"{slug}-{found.count(slug)}" if slug in found else slug)
+    return found
+
+
+def site_path(path):
+    """Where a file of the repository is on the site; None if it is not there.
+
+    Args:
+      path: str, relative to the root of the repository.
+
+    Example:
+      >>> site_path("README.md"), site_path("docs/crf.md"), site_path("setup.py")
+      ('index.md', 'crf.md', None)
+    """
+    if path == "README.md":
+        return "index.md"
+    if path in ("CHANGELOG.md", "CONTRIBUTING.md"):
+        return path.lower()
+    folder, name = posixpath.split(path)
+    if folder == "deeplab_tf/pretrained" and name.endswith(".md"):
+        return f"cards/{name}"
+    return path.removeprefix("docs/") if path.startswith("docs/") else None
+
+
+def to_site(markdown, origin, page):
+    """A page with the links that it needs on the site.
+
+    Args:
+      markdown: the page, with links that work in the repository.
+      origin: its path in the repository.
+      page: its path on the site, such as "cards/msrc21.md".
+
+    Returns:
+      The page; links to files that are not on the site are as they were.
+    """
+
+    def moved(match):
+        path, anchor = resolve(origin, match[0])
+        there = site_path(path)
+        if _OUTSIDE.match(match[0]) or there is None or match[0].startswith("#"):
+            return match[0]
+        relative = posixpath.relpath(there, posixpath.dirname(page) or ".")
+        return f"{relative}#{anchor}" if anchor else relative
+
+    # Code is at the odd places, because it is the group of the expression.
+    parts = _CODE.split(markdown)
+    parts[::2] = [_TARGET.sub(moved, part) for part in parts[::2]]
+    return "".join(parts)
