@@ -13,8 +13,9 @@ from pathlib import Path
 
 from site_check import check_site
 from site_commands import command_pages
-from site_pages import NAV, ROOT, fill_nav, pages_of_docs, pages_outside_docs
-from site_reference import reference_pages
+from site_links import ROOT, link_names
+from site_pages import NAV, fill_nav, pages_of_docs, pages_outside_docs
+from site_reference import anchors, reference_pages
 from site_results import MARKER, result_tables
 
 HERE = Path(__file__).resolve().parent
@@ -35,8 +36,9 @@ def main(site):
     write_sources(sources)
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict"]
     command += ["--config-file", sources / "mkdocs.yml", "--site-dir", site]
-    # It announces which program follows it.
-    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    # It imports site_docstrings. The theme's notice says which program follows it in 2027.
+    path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path, "NO_MKDOCS_2_WARNING": "1"}
     if status := subprocess.run(command, env=environment).returncode:
         return status
     faults = check_site(site)
@@ -52,13 +54,12 @@ def write_sources(folder):
         ROOT / "docs", folder / "pages", ignore=shutil.ignore_patterns("site", "*.md")
     )
     shutil.copytree(HERE / "theme", folder / "theme")
-    shutil.copy(HERE / "site_docstrings.py", folder)
     pages = pages_outside_docs() | command_pages() | reference_pages() | pages_of_docs()
     tables = result_tables(ROOT / "docs" / "results")
     for path, text in pages.items():
         file = folder / "pages" / path
         file.parent.mkdir(exist_ok=True)
-        file.write_text(text.replace(MARKER, tables), "utf-8")
+        file.write_text(link_names(text.replace(MARKER, tables), anchors()), "utf-8")
     settings = (HERE / "mkdocs.yml").read_text("utf-8")
     nav = json.dumps(fill_nav(NAV, list(pages)))  # JSON is YAML, too
     settings = settings.replace("PACKAGES", json.dumps(str(ROOT)))

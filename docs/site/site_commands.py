@@ -41,7 +41,11 @@ def command_page(name, module):
     module.define_flags(values)
     positional = getattr(module, "ARGUMENTS", "")
     usage = f"deeplab-tf {name} [--FLAG=VALUE ...] {positional}".rstrip()
-    parts = [f"# {name}", f"```\n{usage}\n```", module.__doc__.strip()]
+    parts = [f"# {name}", f"```\n{usage}\n```"]
+    parts += [
+        paragraph if paragraph.startswith("    ") else prose(paragraph)
+        for paragraph in module.__doc__.strip().split("\n\n")
+    ]
     groups = {
         title: [describe_flag(flag) for flag in group]
         for title, group in values.flags_by_module_dict().items()

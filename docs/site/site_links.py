@@ -1,11 +1,17 @@
 """The links of Markdown pages, as they are in the repository and as they are on the site."""
 
+import functools
 import posixpath
 import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # A fenced block, or code within a line: what looks like a link in it is none.
 _CODE = re.compile(r"(^ *```.*?^ *```[^\n]*$|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
-_TARGET = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
+_TARGET = re.compile(r"\]\(([^)\s]+)\)")
+# The same, with the words of the link if they are the name of a page.
+_LINK = re.compile(r"(?:(?<!!)\[([\w./-]+\.md)\]|\])\(([^)\s]+)\)")
 _OUTSIDE = re.compile(r"[a-z]+:")
 
 
@@ -75,18 +81,47 @@ def to_site(markdown, origin, page):
       page: its path on the site, such as "cards/msrc21.md".
 
     Returns:
-      The page; links to files that are not on the site are as they were.
+      The page. Where the words of a link are the name of a page, they are its title instead. Links
+      to files that are not on the site are as they were.
     """
 
-    def moved(match):
-        path, anchor = resolve(origin, match[0])
+    def moved(link):
+        words, target = link.groups()
+        path, anchor = resolve(origin, target)
         there = site_path(path)
-        if _OUTSIDE.match(match[0]) or there is None or match[0].startswith("#"):
-            return match[0]
+        if _OUTSIDE.match(target) or there is None or target.startswith("#"):
+            return link[0]
         relative = posixpath.relpath(there, posixpath.dirname(page) or ".")
-        return f"{relative}#{anchor}" if anchor else relative
+        start = f"[{page_title(path)}]" if words else "]"
+        return f"{start}({relative}#{anchor})" if anchor else f"{start}({relative})"
 
     # Code is at the odd places, because it is the group of the expression.
     parts = _CODE.split(markdown)
-    parts[::2] = [_TARGET.sub(moved, part) for part in parts[::2]]
+    parts[::2] = [_LINK.sub(moved, part) for part in parts[::2]]
+    return "".join(parts)
+
+
+@functools.cache
+def page_title(path):
+    """The first heading of a page of the repository, or its name in words."""
+    file = ROOT / path
+    headings = re.findall(r"^# (.+)", file.read_text("utf-8"), re.MULTILINE) if file.exists() else []
+    return headings[0] if headings else file.stem.replace("_", " ")
+
+
+def link_names(markdown, places):
+    """A page whose words of code are links to their description where they are public names.
+
+    Args:
+      markdown: the page.
+      places: dict from a name, such as "crf.refine", to its anchor on the site.
+    """
+    parts = _CODE.split(markdown)
+    for index in range(1, len(parts), 2):
+        before, code, after = parts[index - 1 : index + 2]
+        place = places.get(code.strip("`").removesuffix("()"))
+        in_link = before.endswith("[") or after.startswith("]")
+        in_heading = before.rpartition("\n")[2].startswith("#")
+        if place and not code.lstrip().startswith("```") and not in_link and not in_heading:
+            parts[index] = f"[{code}][{place}]"
     return "".join(parts)

@@ -1,11 +1,9 @@
 """The order of the pages of the site, and those that are not in docs/."""
 
 import fnmatch
-from pathlib import Path
 
-from site_links import to_site
+from site_links import ROOT, to_site
 
-ROOT = Path(__file__).resolve().parents[2]
 # A path with a * takes the pages that fit and that no other entry names; without any, the entry is
 # left out. So a new page of docs/ is under "More" until it gets its place here.
 NAV = [
@@ -38,6 +36,8 @@ NAV = [
     {"Python": "reference/*"},
     {"Project": ["changelog.md", "contributing.md"]},
 ]
+# The first page has no neighbors to list beside it.
+ALONE = "---\nhide: [navigation]\n---\n"
 WHERE_IS_WHAT = "## Where is what\n"
 
 
@@ -67,7 +67,7 @@ def pages_outside_docs(root=ROOT):
     contributing = (root / "CONTRIBUTING.md").read_text("utf-8")
     changelog = (root / "CHANGELOG.md").read_text("utf-8")
     pages = {
-        "index.md": to_site(f"{before}## {after}", "README.md", "index.md"),
+        "index.md": ALONE + to_site(f"{before}## {after}", "README.md", "index.md"),
         "contributing.md": to_site(contributing, "CONTRIBUTING.md", "contributing.md")
         + to_site(f"\n{WHERE_IS_WHAT}{table}\n", "README.md", "contributing.md"),
         "changelog.md": to_site(changelog, "CHANGELOG.md", "changelog.md"),

@@ -6,7 +6,7 @@ The sources are read, not imported, so that names of optional packages are found
 import ast
 import functools
 
-from site_pages import ROOT
+from site_links import ROOT
 
 # Public modules; a name is described on the first page that has it.
 MODULES = (
@@ -39,32 +39,48 @@ def reference_pages():
     Returns:
       dict from the path on the site to the page, both str; the first is the list of all.
     """
-    pages, homes = {}, {}
+    homes = anchors()
+    pages = {"reference/index.md": _overview()}
     for module in MODULES:
-        names = [(name, *definition(module, name)) for name in public_names(module)]
-        for name, *place in names:
-            homes.setdefault(tuple(place), f"{module}.{name}")
-        own = [f"{module}.{name}" for name, *place in names]
-        here = [name for name in own if name in homes.values()]
-        links = [
-            f"[`{name}`][{homes[tuple(place)]}]"
-            for name, *place in names
-            if f"{module}.{name}" not in here
-        ]
-        elsewhere = f"Also in this module: {', '.join(links)}." if links else ""
+        names = public_names(module)
+        here = [name for name in names if homes[f"{module}.{name}"] == f"{module}.{name}"]
+        others = [f"[`{name}`][{homes[f'{module}.{name}']}]" for name in names if name not in here]
         text = ast.get_docstring(parse(module)) or ""
-        blocks = [_block(name) for name in here]
-        pages[f"reference/{module}.md"] = "\n\n".join(
-            [f"# {module}", text, elsewhere, *blocks]
-        )
-    layers = [name for name in layer_classes() if tuple(name.rsplit(".", 1)) not in homes]
-    pages["reference/layers.md"] = "\n\n".join([LAYERS, *(_block(name, False) for name in layers)])
-    return {"reference/index.md": _overview()} | pages
+        elsewhere = f"Also in this module: {', '.join(others)}." if others else ""
+        blocks = [f"::: {module}.{name}" for name in here]
+        pages[f"reference/{module}.md"] = "\n\n".join([f"# {module}", text, elsewhere, *blocks])
+    layers = [f"::: {name}" for name in layer_classes() if name not in homes.values()]
+    pages["reference/layers.md"] = "\n\n".join([LAYERS, *layers])
+    return pages
 
 
-def _block(name, members=True):
-    """The lines that mkdocstrings replaces by the description of a name."""
-    return f"::: {name}" + ("" if members else "\n    options:\n      members: false")
+@functools.cache
+def anchors():
+    """Where every public name is described.
+
+    Returns:
+      dict from full names, such as "deeplab_tf.models.build_fcn", to the full name under which the
+      reference has it, such as "deeplab_tf.build_fcn".
+    """
+    homes, found = {}, {}
+    for module in MODULES:
+        for name in public_names(module):
+            full = f"{module}.{name}"
+            found[full] = homes.setdefault(definition(module, name), full)
+    defined = {".".join(place): home for place, home in homes.items()}
+    return {name: name for name in layer_classes()} | defined | found
+
+
+def short_names():
+    """The names that docstrings may use without their module: {name: full name}.
+
+    Those that several things have, and words such as `fuse`, are left out.
+    """
+    found = {}
+    for full, home in anchors().items():
+        found.setdefault(full.rpartition(".")[2], set()).add(home)
+    telling = [name for name in found if "_" in name or not name.islower()]
+    return {name: min(found[name]) for name in telling if len(found[name]) == 1}
 
 
 def _overview():

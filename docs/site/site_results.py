@@ -23,13 +23,33 @@ def result_tables(folder):
       str: for what `deeplab-tf evaluate --json_out` wrote, the scores before and after the CRF and
       the IoU of each class; for other files, their keys and values.
     """
-    sections = []
-    for path in sorted(folder.glob("*.json")):
-        result = json.loads(path.read_text("utf-8"))
+    results = {path: json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))}
+    sections = [overview({path.stem: result for path, result in results.items()})]
+    for path, result in results.items():
         tables = score_tables(result) if "miou" in result else [_table(["", ""], _flat(result))]
         link = f"[{path.name}](results/{path.name})"
         sections += [f"### {path.stem}", f"All digits: {link}.", *tables]
     return "\n\n".join(sections)
+
+
+def overview(results):
+    """A Markdown table of the mean IoU and the pixel accuracy of several evaluations.
+
+    Args:
+      results: dict from a name to the JSON of `deeplab-tf evaluate`; others are left out.
+    """
+    head = ["", "mean IoU", "with the CRF", "pixel accuracy", "with the CRF"]
+    rows = [
+        [f"[{name}](#{name})"]
+        + [
+            _number(scores.get(key))
+            for key in ("miou", "pixel_accuracy")
+            for scores in (result, result.get("crf", {}))
+        ]
+        for name, result in results.items()
+        if "miou" in result
+    ]
+    return _table(head, rows)
 
 
 def score_tables(result):
