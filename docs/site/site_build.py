@@ -50,9 +50,7 @@ def main(site):
 def write_sources(folder):
     """Write what MkDocs reads: the pages, their pictures, and the settings with the navigation."""
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(
-        ROOT / "docs", folder / "pages", ignore=shutil.ignore_patterns("site", "*.md")
-    )
+    shutil.copytree(ROOT / "docs", folder / "pages", ignore=shutil.ignore_patterns("site", "*.md"))
     shutil.copytree(HERE / "theme", folder / "theme")
     pages = pages_outside_docs() | command_pages() | reference_pages() | pages_of_docs()
     tables = result_tables(ROOT / "docs" / "results")

@@ -2,8 +2,7 @@
 
 import re
 from html.parser import HTMLParser
-from pathlib import Path
-from urllib.parse import unquote, urldefrag
+from urllib.parse import unquote, urlsplit
 
 # Attributes whose files a browser loads by itself; those of <a> only when a reader clicks.
 _LOADED = {
@@ -11,6 +10,7 @@ _LOADED = {
     ("embed", "src"),
     ("iframe", "src"),
     ("img", "src"),
+    ("img", "srcset"),
     ("link", "href"),
     ("object", "data"),
     ("script", "src"),
@@ -118,7 +118,8 @@ def _link_fault(path, target, loads, pages, folder):
         return f"asks another host: {target}"
     if _NOT_A_FILE.match(target):
         return None
-    place, anchor = map(unquote, urldefrag(target.partition("?")[0] if "?" in target else target))
+    parts = urlsplit(target)
+    place, anchor = unquote(parts.path), unquote(parts.fragment)
     base = folder if place.startswith("/") else path.parent
     file = (base / place.lstrip("/")).resolve() if place else path
     if file.is_dir():

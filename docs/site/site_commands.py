@@ -7,6 +7,7 @@ import re
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded
 
 from absl import flags
+from site_links import link_pages
 
 from deeplab_tf.commands.names import COMMANDS
 from deeplab_tf.commands.parsing import FLAGFILE, describe_flag
@@ -56,8 +57,11 @@ def command_page(name, module):
 
 
 def prose(text):
-    """A help text as Markdown: flags and names with underscores are code, signs are themselves."""
-    words = re.split(r"(`[^`]*`|(?<![\w-])--\w[\w-]*(?:=[\w./,*-]*\w)?|\b\w*_\w+\b)", text)
-    words[1::2] = [f"`{word.strip('`')}`" for word in words[1::2]]
-    words[::2] = [re.sub(r"([*<\[\]])", r"\\\1", word) for word in words[::2]]
+    """A help text as Markdown: flags are code, pages are links, other signs are themselves."""
+    words = re.split(r"(`[^`]*`|\bdocs/\w+\.md|(?<![\w-])--\w[\w-]*(?:=[\w./,*-]*\w)?)", text)
+    words[1::2] = [
+        link_pages(word, "commands/") if word.startswith("docs/") else f"`{word.strip('`')}`"
+        for word in words[1::2]
+    ]
+    words[::2] = [re.sub(r"([*_<\[\]])", r"\\\1", word) for word in words[::2]]
     return "".join(words)

@@ -105,8 +105,23 @@ def to_site(markdown, origin, page):
 def page_title(path):
     """The first heading of a page of the repository, or its name in words."""
     file = ROOT / path
-    headings = re.findall(r"^# (.+)", file.read_text("utf-8"), re.MULTILINE) if file.exists() else []
+    headings = (
+        re.findall(r"^# (.+)", file.read_text("utf-8"), re.MULTILINE) if file.exists() else []
+    )
     return headings[0] if headings else file.stem.replace("_", " ")
+
+
+def link_pages(text, folder):
+    """A text in which names such as docs/crf.md are links with the title of the page.
+
+    Args:
+      text: str, a docstring or a help text.
+      folder: of the page on the site that has it, such as "commands/".
+    """
+    up = "../" * folder.count("/")
+    return re.sub(
+        r"\bdocs/(\w+\.md)\b", lambda name: f"[{page_title(name[0])}]({up}{name[1]})", text
+    )
 
 
 def link_names(markdown, places):

@@ -6,7 +6,7 @@ The sources are read, not imported, so that names of optional packages are found
 import ast
 import functools
 
-from site_links import ROOT
+from site_links import ROOT, link_pages
 
 # Public modules; a name is described on the first page that has it.
 MODULES = (
@@ -28,7 +28,8 @@ MODULES = (
 )
 LAYERS = """# Keras layers
 
-The layers that the networks are made of. They are registered for serialization, so
+The layers that the networks are made of, with the other classes that saved networks name: an
+initializer, and losses for `model.compile`. They are registered for serialization, so
 `keras.models.load_model` finds them after `import deeplab_tf`.
 """
 
@@ -45,11 +46,11 @@ def reference_pages():
         names = public_names(module)
         here = [name for name in names if homes[f"{module}.{name}"] == f"{module}.{name}"]
         others = [f"[`{name}`][{homes[f'{module}.{name}']}]" for name in names if name not in here]
-        text = ast.get_docstring(parse(module)) or ""
+        text = link_pages(ast.get_docstring(parse(module)) or "", "reference/")
         elsewhere = f"Also in this module: {', '.join(others)}." if others else ""
         blocks = [f"::: {module}.{name}" for name in here]
         pages[f"reference/{module}.md"] = "\n\n".join([f"# {module}", text, elsewhere, *blocks])
-    layers = [f"::: {name}" for name in layer_classes() if name not in homes.values()]
+    layers = [f"::: {name}" for name in registered_classes() if homes[name] == name]
     pages["reference/layers.md"] = "\n\n".join([LAYERS, *layers])
     return pages
 
@@ -68,7 +69,7 @@ def anchors():
             full = f"{module}.{name}"
             found[full] = homes.setdefault(definition(module, name), full)
     defined = {".".join(place): home for place, home in homes.items()}
-    return {name: name for name in layer_classes()} | defined | found
+    return {name: name for name in registered_classes()} | defined | found
 
 
 def short_names():
@@ -130,8 +131,8 @@ def definition(module, name):
     return module, name
 
 
-def layer_classes():
-    """The full names of the Keras layers of both packages, sorted."""
+def registered_classes():
+    """The full names of the classes of both packages that Keras can load by name, sorted."""
     found = []
     for path in [*ROOT.glob("crf/**/*.py"), *ROOT.glob("deeplab_tf/**/*.py")]:
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -139,6 +140,6 @@ def layer_classes():
             registered = isinstance(node, ast.ClassDef) and any(
                 "register_keras_serializable" in ast.unparse(line) for line in node.decorator_list
             )
-            if registered and any("layers." in ast.unparse(base) for base in node.bases):
+            if registered:
                 found.append(f"{module}.{node.name}")
     return sorted(found)
