@@ -122,5 +122,5 @@ $(READY): requirements.txt setup.py
 	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt -e .[dev]
 	@touch $@
 
-clean:  ## remove the environments and the runs
-	rm -rf .venv .venv-oldest .venv-newest $(RUNS)
+clean:  ## remove the environments, the runs and the site
+	rm -rf .venv .venv-oldest .venv-newest $(RUNS) build/docs build/docs_sources

@@ -4,6 +4,7 @@ It writes all pages into a folder beside the site's, lets MkDocs build them, and
 Nothing is fetched from a network.
 """
 
+import importlib.util
 import json
 import os
 import shutil
@@ -31,6 +32,9 @@ def main(site):
       int, the exit status: not 0 if MkDocs warns, or if the site has a broken link or asks another
       host for something.
     """
+    if missing := [name for name in ("mkdocs", "mkdocstrings") if not importlib.util.find_spec(name)]:
+        print(f'error: no {" and ".join(missing)}: pip install "deeplab-tf[docs]"', file=sys.stderr)
+        return 1
     site = Path(site).resolve()
     sources = site.with_name(f"{site.name}_sources")
     write_sources(sources)
@@ -56,7 +60,7 @@ def write_sources(folder):
     tables = result_tables(ROOT / "docs" / "results")
     for path, text in pages.items():
         file = folder / "pages" / path
-        file.parent.mkdir(exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(link_names(text.replace(MARKER, tables), anchors()), "utf-8")
     settings = (HERE / "mkdocs.yml").read_text("utf-8")
     nav = json.dumps(fill_nav(NAV, list(pages)))  # JSON is YAML, too

@@ -48,8 +48,9 @@ def pages_of_docs(root=ROOT):
       dict from the path on the site to the page, both str.
     """
     pages = {}
-    for path in sorted((root / "docs").glob("*.md")):
-        pages[path.name] = to_site(path.read_text("utf-8"), f"docs/{path.name}", path.name)
+    for path in sorted((root / "docs").rglob("*.md")):
+        page = path.relative_to(root / "docs").as_posix()
+        pages[page] = to_site(path.read_text("utf-8"), f"docs/{page}", page)
     return pages
 
 

@@ -15,7 +15,7 @@ from site_links import (
 
 PAGES = [
     *sorted(ROOT.glob("*.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "deeplab_tf" / "pretrained").rglob("*.md")),
 ]
 

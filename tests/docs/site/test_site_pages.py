@@ -30,7 +30,8 @@ def test_a_pattern_without_pages_is_left_out():
 def test_every_page_is_in_the_navigation_once_and_every_entry_is_a_page():
     # The pages of commands and names are under patterns of their own.
     pages = [*pages_outside_docs(), *pages_of_docs()]
-    assert {f"{path.stem}.md" for path in (ROOT / "docs").glob("*.md")} < set(pages)
+    docs = ROOT / "docs"
+    assert {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")} < set(pages)
     assert sorted(paths(fill_nav(NAV, pages))) == sorted(pages)
 
 
