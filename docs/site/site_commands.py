@@ -58,7 +58,7 @@ def command_page(name, module):
 
 def prose(text):
     """A help text as Markdown: flags are code, pages are links, other signs are themselves."""
-    words = re.split(r"(`[^`]*`|\bdocs/\w+\.md|(?<![\w-])--\w[\w-]*(?:=[\w./,*-]*\w)?)", text)
+    words = re.split(r"(`[^`]*`|\bdocs/\w+\.md|(?<![\w-])--\w[\w-]*\*?(?:=[\w./,*-]*\w)?)", text)
     words[1::2] = [
         link_pages(word, "commands/") if word.startswith("docs/") else f"`{word.strip('`')}`"
         for word in words[1::2]

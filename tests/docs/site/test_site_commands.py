@@ -41,6 +41,7 @@ def test_a_page_has_every_flag_with_its_help(pages, name):
         ("<DIR> [x]", r"\<DIR> \[x\]"),
         ("see docs/crf.md.", "see [The fully connected CRF](../crf.md)."),
         ("a well-known--word", "a well-known--word"),
+        ("the --crf_* flags", "the `--crf_*` flags"),
     ],
 )
 def test_help_texts_as_markdown(text, markdown):
