@@ -31,7 +31,7 @@ NAV = [
             "pydensecrf.md",
         ]
     },
-    {"Results": ["results.md", "systems.md", {"Ablation on CamVid": "ablation_table.md"}]},
+    {"Results": ["results.md", "systems.md", {"What each part gives": "ablation_table.md"}]},
     {"Commands": "commands/*"},
     {"Python": "reference/*"},
     {"Project": ["changelog.md", "contributing.md"]},
