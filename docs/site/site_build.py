@@ -14,7 +14,7 @@ from pathlib import Path
 
 from site_check import check_site
 from site_commands import command_pages
-from site_links import ROOT, link_names
+from site_links import ROOT, SOURCE, link_names, link_targets, resolve
 from site_pages import NAV, fill_nav, pages_of_docs, pages_outside_docs
 from site_reference import anchors, reference_pages
 from site_results import MARKER, result_tables
@@ -32,7 +32,8 @@ def main(site):
       int, the exit status: not 0 if MkDocs warns, or if the site has a broken link or asks another
       host for something.
     """
-    if missing := [name for name in ("mkdocs", "mkdocstrings") if not importlib.util.find_spec(name)]:
+    needed = ("mkdocs", "mkdocstrings")
+    if missing := [name for name in needed if not importlib.util.find_spec(name)]:
         print(f'error: no {" and ".join(missing)}: pip install "deeplab-tf[docs]"', file=sys.stderr)
         return 1
     site = Path(site).resolve()
@@ -62,10 +63,26 @@ def write_sources(folder):
         file = folder / "pages" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(link_names(text.replace(MARKER, tables), anchors()), "utf-8")
+        copy_linked_files(text, path, folder / "pages")
     settings = (HERE / "mkdocs.yml").read_text("utf-8")
     nav = json.dumps(fill_nav(NAV, list(pages)))  # JSON is YAML, too
     settings = settings.replace("PACKAGES", json.dumps(str(ROOT)))
     (folder / "mkdocs.yml").write_text(f"{settings}\nnav: {nav}\n", "utf-8")
+
+
+def copy_linked_files(text, path, folder):
+    """Copy the files of the repository that a page links to and that are no pages themselves.
+
+    Args:
+      text: the page, with the links of the site.
+      path: its path on the site.
+      folder: `pathlib.Path` of all pages.
+    """
+    for target in link_targets(text):
+        linked, _ = resolve(path, target)
+        if linked.startswith(SOURCE):
+            (folder / linked).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / linked.removeprefix(SOURCE), folder / linked)
 
 
 if __name__ == "__main__":

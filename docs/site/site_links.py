@@ -7,6 +7,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# The folder of the site for files that are no pages, such as a script that a page links to.
+SOURCE = "source/"
+
 # A fenced block, or code within a line: what looks like a link in it is none.
 _CODE = re.compile(r"(^ *```.*?^ *```[^\n]*$|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
 _TARGET = re.compile(r"\]\(([^)\s]+)\)")
@@ -53,14 +56,14 @@ def anchors(markdown):
 
 
 def site_path(path):
-    """Where a file of the repository is on the site; None if it is not there.
+    """Where a file of the repository is on the site if a page links to it.
 
     Args:
       path: str, relative to the root of the repository.
 
     Example:
       >>> site_path("README.md"), site_path("docs/crf.md"), site_path("setup.py")
-      ('index.md', 'crf.md', None)
+      ('index.md', 'crf.md', 'source/setup.py')
     """
     if path == "README.md":
         return "index.md"
@@ -69,7 +72,7 @@ def site_path(path):
     folder, name = posixpath.split(path)
     if folder == "deeplab_tf/pretrained" and name.endswith(".md"):
         return f"cards/{name}"
-    return path.removeprefix("docs/") if path.startswith("docs/") else None
+    return path.removeprefix("docs/") if path.startswith("docs/") else SOURCE + path
 
 
 def to_site(markdown, origin, page):
@@ -81,17 +84,15 @@ def to_site(markdown, origin, page):
       page: its path on the site, such as "cards/msrc21.md".
 
     Returns:
-      The page. Where the words of a link are the name of a page, they are its title instead. Links
-      to files that are not on the site are as they were.
+      The page. Where the words of a link are the name of a page, they are its title instead.
     """
 
     def moved(link):
         words, target = link.groups()
         path, anchor = resolve(origin, target)
-        there = site_path(path)
-        if _OUTSIDE.match(target) or there is None or target.startswith("#"):
+        if _OUTSIDE.match(target) or target.startswith("#"):
             return link[0]
-        relative = posixpath.relpath(there, posixpath.dirname(page) or ".")
+        relative = posixpath.relpath(site_path(path), posixpath.dirname(page) or ".")
         start = f"[{page_title(path)}]" if words else "]"
         return f"{start}({relative}#{anchor})" if anchor else f"{start}({relative})"
 
