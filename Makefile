@@ -16,7 +16,7 @@ PHOTO ?= $(PHOTOS)
 TEST_PROCESSES ?= 2
 PYTEST_OPTIONS = -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all test-oldest test-newest fix lint bench ablation clean
+.PHONY: demo docs test test-all test-oldest test-newest fix lint bench ablation clean
 
 demo: $(READY) $(filter $(PHOTOS),$(PHOTO))  ## label photographs; then train, score, export
 	@test "$(PHOTO)" = "$(PHOTOS)" -a ! -d $(PHOTOS) || \
@@ -63,6 +63,9 @@ lint: $(READY)  ## what CI checks before the tests
 	$(BIN)/lint-imports
 	@! grep -rnE 'keras\.src|_run_through_graph' --include='*.py' crf deeplab_tf tools benchmarks \
 	    || { echo "error: use the public interfaces of Keras"; exit 1; }
+
+docs: $(READY)  ## the documentation as a site in build/docs, with every link checked
+	$(BIN)/python docs/site/site_build.py build/docs
 
 bench: $(READY)  ## every benchmark, each a table of ratios against a named peer
 	for script in dilated_convolution depthwise crf crf_accuracy crf_kernels input inference \
@@ -119,5 +122,5 @@ $(READY): requirements.txt setup.py
 	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt -e .[dev]
 	@touch $@
 
-clean:  ## remove the environments and the runs
-	rm -rf .venv .venv-oldest .venv-newest $(RUNS)
+clean:  ## remove the environments, the runs and the site
+	rm -rf .venv .venv-oldest .venv-newest $(RUNS) build/docs build/docs_sources

@@ -72,6 +72,8 @@ setup(
         "cuda": ["tensorflow[and-cuda]>=2.18"],
         # Photographs for `make demo`.
         "demo": ["scikit-image>=0.25", "scikit-learn>=1.6"],
+        # The site of `make docs`.
+        "docs": ["mkdocs-material>=9.7", "mkdocstrings-python>=2"],
         "report": REPORT,  # evaluate --report_out
         "dev": [*REPORT, "hypothesis", "import-linter", "pytest", "pytest-xdist", "ruff"],
     },

@@ -29,6 +29,7 @@ from crf.tensor_checks import (
 _FILTERS = {"lattice": lattice_filter, "exact": ExactFilter}
 
 ENGINES = ("numba", *_FILTERS)
+"""The engines that `dense_crf` and `DenseCRF` take, besides "auto"."""
 
 
 def dense_crf(

@@ -9,6 +9,7 @@ from pathlib import Path
 from crf.checks import check_count
 
 NORMALIZATIONS = ("none", "before", "after", "symmetric")
+"""The values of `CRFParams.normalization` and `Kernel.normalization`."""
 
 MIN_PROBABILITY = 1e-5
 """Smaller probabilities are clamped to this value, which bounds the unary energy."""
@@ -26,8 +27,8 @@ class CRFParams:
 
     The pairwise term is the label compatibility times (DeepLab v2, equation 3)
 
-        w1 exp(-|p_i - p_j|² / 2 sigma_alpha² - |I_i - I_j|² / 2 sigma_beta²)
-      + w2 exp(-|p_i - p_j|² / 2 sigma_gamma²)
+          w1 exp(-|p_i - p_j|² / 2 sigma_alpha² - |I_i - I_j|² / 2 sigma_beta²)
+        + w2 exp(-|p_i - p_j|² / 2 sigma_gamma²)
 
     with positions p in pixels and colors I in 8-bit intensity levels.
 

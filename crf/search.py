@@ -177,12 +177,26 @@ def coarse_to_fine(score, grid=None, params=None, rounds=2, known=None):
 
 
 def best_trial(trials):
-    """The `Trial` with the highest score; of equal ones, the first."""
+    """The trial with the highest score; of equal ones, the first.
+
+    Args:
+      trials: list of `Trial`, at least one.
+
+    Returns:
+      `Trial`.
+    """
     return max(trials, key=lambda trial: trial.score)
 
 
 def rank_trials(trials):
-    """List of the `Trial`s from best to worst; equals stay in the order they were tried in."""
+    """The trials from best to worst; equals stay in the order they were tried in.
+
+    Args:
+      trials: list of `Trial`.
+
+    Returns:
+      list of `Trial`.
+    """
     return sorted(trials, key=lambda trial: -trial.score)
 
 

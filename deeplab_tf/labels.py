@@ -11,11 +11,15 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.files import write_file
 
 VOID = 255
+"""The value of pixels of labels that have no class: no loss and no score counts them."""
+
 VOID_COLOR = (224, 224, 192)
 
-# Mean color of the ImageNet images, RGB 0..255. The published systems subtract it, so padding
-# with this color is padding with zeros.
 MEAN_RGB = (122.675, 116.669, 104.008)
+"""Mean color of the ImageNet images, RGB 0..255.
+
+The published systems subtract it, so padding with this color is padding with zeros.
+"""
 
 # Level 0..255 that channels after red, green and blue are centered on.
 MEAN_FURTHER = 127.5

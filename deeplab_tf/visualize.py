@@ -178,7 +178,14 @@ def panel(rows, captions=(), legend=None):
 
 
 def encode_picture(picture):
-    """Encode a picture, (H, W, 3) uint8 RGB, as the bytes of a PNG file."""
+    """Encode a picture as a PNG file.
+
+    Args:
+      picture: (H, W, 3) uint8, RGB.
+
+    Returns:
+      bytes of the file.
+    """
     return cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))[1].tobytes()
 
 

@@ -39,14 +39,6 @@ def test_every_folder_of_the_sources_has_a_row():
     assert folders <= listed
 
 
-def test_links_of_the_pages_exist():
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
-        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
-            if not target.startswith("http"):
-                assert (page.parent / target).exists(), f"{page.name}: {target}"
-
-
 def test_the_number_of_backbones():
     text = " ".join((ROOT / "README.md").read_text().split())
     assert f"any of {len(backbone_names())} networks" in text

@@ -50,8 +50,20 @@ class NormalizationType(IntEnum):
     NORMALIZE_SYMMETRIC = 3
 
 
-CONST_KERNEL, DIAG_KERNEL, FULL_KERNEL = KernelType
-NO_NORMALIZATION, NORMALIZE_BEFORE, NORMALIZE_AFTER, NORMALIZE_SYMMETRIC = NormalizationType
+CONST_KERNEL = KernelType.CONST_KERNEL
+"""One variance for all features."""
+DIAG_KERNEL = KernelType.DIAG_KERNEL
+"""A variance for each feature, the default."""
+FULL_KERNEL = KernelType.FULL_KERNEL
+"""Covariances of all features."""
+NO_NORMALIZATION = NormalizationType.NO_NORMALIZATION
+"""The filter as it is."""
+NORMALIZE_BEFORE = NormalizationType.NORMALIZE_BEFORE
+"""The filter's input is divided by the row sums."""
+NORMALIZE_AFTER = NormalizationType.NORMALIZE_AFTER
+"""The filter's output is divided by the row sums."""
+NORMALIZE_SYMMETRIC = NormalizationType.NORMALIZE_SYMMETRIC
+"""Input and output are divided by the square roots of the row sums, the default."""
 
 # In place of infinite energy: no message changes it, and its product with 0 is 0.
 _IMPOSSIBLE = np.float32(1e30)

@@ -6,7 +6,11 @@ from crf.pydensecrf.arguments import as_array
 
 
 class Unary:
-    """Unary energies for `DenseCRF.setUnary`; see `ConstUnary` and `LogisticUnary`."""
+    """Unary energies for `DenseCRF.setUnary`; see `ConstUnary` and `LogisticUnary`.
+
+    Args:
+      energies: float32 (C, N).
+    """
 
     def __init__(self, energies):
         self.energies = energies

@@ -63,7 +63,16 @@ def _check_labels(labels, n_labels, zero_unsure):
 
 
 def compute_unary(labels, M, GT_PROB=0.5):
-    """Deprecated like in pydensecrf: `unary_from_labels` with 0 for unsure; logs a warning."""
+    """Deprecated like in pydensecrf: `unary_from_labels` with 0 for unsure; logs a warning.
+
+    Args:
+      labels: its `labels`.
+      M: its `n_labels`.
+      GT_PROB: its `gt_prob`.
+
+    Returns:
+      float32 (M, N), contiguous.
+    """
     _LOGGER.warning("compute_unary is deprecated; use unary_from_labels")
     return unary_from_labels(labels, M, GT_PROB)
 
@@ -97,7 +106,15 @@ def unary_from_softmax(sm, scale=None, clip=1e-5):
 
 
 def softmax_to_unary(sm, GT_PROB=1):
-    """Deprecated like in pydensecrf: `unary_from_softmax` that clips nothing; logs a warning."""
+    """Deprecated like in pydensecrf: `unary_from_softmax` that clips nothing; logs a warning.
+
+    Args:
+      sm: its `sm`.
+      GT_PROB: its `scale`.
+
+    Returns:
+      float32 (C, N), contiguous.
+    """
     _LOGGER.warning("softmax_to_unary is deprecated; use unary_from_softmax")
     return unary_from_softmax(sm, None if GT_PROB == 1 else GT_PROB, clip=None)
 

@@ -10,11 +10,12 @@ from absl import flags
 from deeplab_tf.commands.flagfiles import expand_flagfiles
 from deeplab_tf.errors import InputError
 
-FLAGFILE_HELP = (
+# The flag that all commands have: how it is written, and what --help says about it.
+FLAGFILE = (
+    "--flagfile=FILE",
     "Read flags from a file, one on each line; a path, or a name that `deeplab-tf configs` lists. "
-    "Flags after it on the command line replace those of the file."
+    "Flags after it on the command line replace those of the file.",
 )
-
 
 # How --help writes the values of absl's types of flags.
 _KINDS = {
@@ -93,12 +94,21 @@ def help_text(name, module, values):
     lines = [f"usage: deeplab-tf {name} [--FLAG=VALUE ...] {positional}".rstrip(), ""]
     lines += [module.__doc__.strip(), ""]
     for title, group in values.flags_by_module_dict().items():
-        lines += [f"{title}:", *(line for flag in group for line in _flag_help(flag)), ""]
-    lines += ["Files with flags:", *_entry("--flagfile=FILE", FLAGFILE_HELP)]
+        lines += [f"{title}:", *(line for flag in group for line in _entry(*describe_flag(flag)))]
+        lines.append("")
+    lines += ["Files with flags:", *_entry(*FLAGFILE)]
     return "\n".join(lines)
 
 
-def _flag_help(flag):
+def describe_flag(flag):
+    """A flag as --help and the site of the docs show it.
+
+    Args:
+      flag: `absl.flags.Flag`.
+
+    Returns:
+      How it is written, such as "--limit=INTEGER", and its help with its default, both str.
+    """
     help_ = flag.help
     choices = getattr(flag.parser, "enum_values", None)
     if choices:
@@ -115,7 +125,7 @@ def _flag_help(flag):
         help_ += f" Default: {flag.default_as_str.strip(chr(39))}."
     elif any(not validator.checker(None) for validator in flag.validators):
         help_ += " Required."
-    return _entry(term, help_)
+    return term, help_
 
 
 def _entry(term, text):

@@ -76,6 +76,7 @@ DATASETS = {
         Dataset("folder", None, _open_records, "Folder"),  # the user's own images
     )
 }
+"""All data sets by name, each with its classes if they are known in advance."""
 
 # The names of the data sets that `deeplab-tf prepare-data` makes, and {name: classes} of those
 # whose classes are known in advance.

@@ -168,6 +168,9 @@ def write_synthetic(
 def ensure_synthetic(data_dir):
     """Write the data set with its default sizes unless it is already in `data_dir`.
 
+    Args:
+      data_dir: folder of the data set; made if missing.
+
     Raises:
       InputError: if `data_dir` holds other files.
     """

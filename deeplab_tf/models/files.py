@@ -56,7 +56,11 @@ def find_model(path):
 
 
 def is_packed(path):
-    """Whether what `find_model` finds at `path` is a packed network."""
+    """Whether what `find_model` finds is a packed network.
+
+    Args:
+      path: of a file or a model directory, or the name of a network of the package.
+    """
     return find_model(path).suffix == PACKED
 
 

@@ -52,6 +52,7 @@ class SegmentationLoss(keras.losses.Loss):
     Args:
       output_stride: pixels between two score cells.
       class_weights: one number for each class, see cross_entropy.py; None: all 1.
+      name: of the loss, in the messages of Keras.
     """
 
     def __init__(self, output_stride=8, class_weights=None, name="segmentation_loss", **kwargs):
@@ -82,6 +83,7 @@ class ProbabilityLoss(keras.losses.Loss):
 
     Args:
       class_weights: one number for each class, see cross_entropy.py; None: all 1.
+      name: of the loss, in the messages of Keras.
     """
 
     def __init__(self, class_weights=None, name="probability_loss", **kwargs):

@@ -46,7 +46,15 @@ def step_decay(step, base, every, factor=0.1):
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")
 class Poly(keras.optimizers.schedules.LearningRateSchedule):
-    """`poly` as a Keras schedule; the arguments are `poly`'s."""
+    """The papers' "poly" policy as a Keras schedule.
+
+    The learning rate is `base * (1 - step / total_steps) ** power`, and 0 from `total_steps` on.
+
+    Args:
+      base: learning rate of the first update.
+      total_steps: number of updates in the training.
+      power: how early the rate falls; 0.9 in DeepLab v2.
+    """
 
     def __init__(self, base, total_steps, power=0.9):
         self.base, self.total_steps, self.power = base, total_steps, power
@@ -62,7 +70,16 @@ class Poly(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")
 class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """`step_decay` as a Keras schedule; the arguments are `step_decay`'s."""
+    """The "step" policy as a Keras schedule.
+
+    The learning rate is `base * factor ** floor(step / every)`; DeepLab v1 used 0.1 every 2,000
+    updates.
+
+    Args:
+      base: learning rate of the first `every` updates.
+      every: number of updates between two drops.
+      factor: factor of the rate at each drop.
+    """
 
     def __init__(self, base, every, factor=0.1):
         self.base, self.every, self.factor = base, every, factor

@@ -5,10 +5,12 @@ from typing import NamedTuple
 from deeplab_tf.data.datasets import PREPARED
 from deeplab_tf.errors import InputError
 
-ERROR, WARNING = "error", "warning"
+ERROR = "error"
+"""How serious a finding is that would ruin training."""
 
-# An error would ruin training; a warning may be intended. If the evidence for an error is
-# weak, a finding of that kind is a warning.
+WARNING = "warning"
+"""How serious a finding is that may be intended, or whose evidence is weak."""
+
 KINDS = {
     "list_missing": ERROR,
     "list_unreadable": ERROR,
@@ -41,6 +43,7 @@ KINDS = {
     "class_ignored": WARNING,  # named as if it should be void
     "class_dominates": WARNING,
 }
+"""The kinds of findings, and how serious each is."""
 
 # Accepted in published data sets, which published networks were trained on as they are.
 PUBLISHED = ("void_only", "void_object")

@@ -1,0 +1,51 @@
+"""The tables of docs/results."""
+
+import json
+
+from site_links import ROOT
+from site_results import MARKER, overview, result_tables, score_tables
+
+RESULT = {
+    "miou": 0.12345,
+    "pixel_accuracy": 0.5,
+    "per_class_iou": {"sky": 0.25, "car": None},
+    "crf": {
+        "miou": 0.2,
+        "pixel_accuracy": 0.75,
+        "per_class_iou": {"sky": 0.4, "car": 0.0},
+    },
+}
+
+
+def test_scores_and_classes_before_and_after_the_crf():
+    assert score_tables(RESULT) == [
+        "| score | before the CRF | with the CRF |\n| --- | --: | --: |\n"
+        "| mean IoU | 0.123 | 0.200 |\n| pixel accuracy | 0.500 | 0.750 |",
+        "| IoU of the class | before the CRF | with the CRF |\n| --- | --: | --: |\n"
+        "| sky | 0.250 | 0.400 |\n| car | - | 0.000 |",
+    ]
+
+
+def test_scores_without_the_crf():
+    alone = {key: value for key, value in RESULT.items() if key != "crf"}
+    assert score_tables(alone)[0].splitlines()[2] == "| mean IoU | 0.123 |"
+    assert overview({"a": alone}).splitlines()[2] == "| [a](#a) | 0.123 | - | 0.500 | - |"
+
+
+def test_other_files_become_keys_and_values(tmp_path):
+    (tmp_path / "b.json").write_text(json.dumps({"ours": {"times": [1, 2.5]}, "unit": "s"}))
+    tables = result_tables(tmp_path)
+    assert "### b\n" in tables
+    assert "| ours times 1 | 1 |\n| ours times 2 | 2.500 |\n| unit | s |" in tables
+
+
+def test_the_page_has_a_place_for_the_tables():
+    assert (ROOT / "docs" / "results.md").read_text("utf-8").count(MARKER) == 1
+
+
+def test_the_tables_hold_the_figures_of_the_files():
+    folder = ROOT / "docs" / "results"
+    tables = result_tables(folder)
+    for path in folder.glob("*.json"):
+        for iou in json.loads(path.read_text("utf-8")).get("per_class_iou", {}).values():
+            assert f" {iou:.3f} |" in tables
