@@ -162,8 +162,8 @@ def read_checked(path, channels):
       InputError: naming the file, if it is missing, damaged or no image.
     """
     contents = read_file(path)
-    _, findings = inspect_image(contents, str(path), channels)
     image = image_from(contents, path, channels)
+    _, findings = inspect_image(contents, str(path), channels, is_decoded=True)
     unreadable = [finding for finding in findings if finding.kind == "image_unreadable"]
     if unreadable:
         raise InputError(unreadable[0].line)
