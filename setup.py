@@ -72,7 +72,7 @@ setup(
         "cuda": ["tensorflow[and-cuda]>=2.18"],
         # Photographs for `make demo`.
         "demo": ["scikit-image>=0.25", "scikit-learn>=1.6"],
-        "report": REPORT,  # evaluate --report_out
+        "report": REPORT,  # evaluate --report_out, predict --contact_sheet_out
         "dev": [*REPORT, "hypothesis", "import-linter", "pytest", "pytest-xdist", "ruff"],
     },
 )
