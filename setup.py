@@ -74,7 +74,7 @@ setup(
         "demo": ["scikit-image>=0.25", "scikit-learn>=1.6"],
         # The site of `make docs`.
         "docs": ["mkdocs-material>=9.7", "mkdocstrings-python>=2"],
-        "report": REPORT,  # evaluate --report_out
+        "report": REPORT,  # evaluate --report_out, predict --contact_sheet_out
         "dev": [*REPORT, "hypothesis", "import-linter", "pytest", "pytest-xdist", "ruff"],
     },
 )

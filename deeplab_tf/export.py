@@ -1,20 +1,24 @@
 """Export a trained network as a SavedModel, which TensorFlow serves without this package."""
 
+import json
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import tensorflow as tf
 
-from crf import dense_crf
+from crf import CRFParams, dense_crf
 from deeplab_tf.data.served_files import decode_files
 from deeplab_tf.data.shrink import shrink
 from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.evaluation.inference import check_settings, most_probable, upsampled_scores
-from deeplab_tf.files import new_folder
+from deeplab_tf.files import new_folder, write_file
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.fast.fuse import fuse
 from deeplab_tf.models.files import is_saved_model
 from deeplab_tf.models.resize import find_output_stride
+
+SETTINGS_FILE = "settings.json"  # absent in exports of older versions
 
 
 def export_saved_model(
@@ -38,8 +42,9 @@ def export_saved_model(
                           turned by their EXIF orientation, as viewers show them
 
     and each gives `labels`, uint8 (B, H, W), and `probabilities`, float32 (B, H, W, C), as
-    `segment` computes them. `assets/labels.json` holds the classes' names and colors. What cannot
-    be served, such as files of different sizes in one batch, is an `InvalidArgumentError` that
+    `segment` computes them. `assets/labels.json` holds the classes' names and colors, and
+    `assets/settings.json` the settings, with the parameters of the CRF or null. What cannot be
+    served, such as files of different sizes in one batch, is an `InvalidArgumentError` that
     names it. A model of images with C channels takes (B, H, W, C), and has no "encoded".
 
     With `image_size`, the shapes are fixed, (1, height, width, 3), as converters to TensorFlow
@@ -80,6 +85,11 @@ def export_saved_model(
         label_set.save(labels_path)
         served = tf.Module()
         served.labels = tf.saved_model.Asset(str(labels_path))
+        settings_path = Path(assets) / SETTINGS_FILE
+        settings = {"scales": scales, "flip": flip, "pad_to": pad_to}
+        settings["crf"] = asdict(crf) if isinstance(crf, CRFParams) else None  # others are refused
+        write_file(settings_path, (json.dumps(settings, indent=1) + "\n").encode())
+        served.settings = tf.saved_model.Asset(str(settings_path))
         # Track only the variables: for a tracked model, Keras would add its own graphs to the file.
         served.weights = [variable.value for variable in model.variables]
         signatures = _signatures(model, crf, (scales, flip, pad_to), image_size)
@@ -119,6 +129,8 @@ class ServedModel:
 
     Attributes:
       channels: of the images that it takes.
+      source: what its probabilities are of, see `deeplab_tf.evaluation.probability_files.SOURCES`;
+        "export" if it is of an older version, which does not say.
 
     Example:
       >>> label = ServedModel("served")(image)  # (H, W, 3) uint8 to (H, W) uint8
@@ -130,9 +142,17 @@ class ServedModel:
         self._signature = self._served.signatures["uint8"]
         self._shape = self._signature.structured_input_signature[1]["images"].shape
         self.channels = self._shape[-1]
+        settings_path, self.source = Path(path) / "assets" / SETTINGS_FILE, "export"
+        if settings_path.is_file():
+            settings = json.loads(settings_path.read_text("utf-8"))
+            self.source = "crf" if settings["crf"] else "network"
 
     def __call__(self, image, max_side=None):
-        """The labels (H, W) uint8 of an image (H, W, channels) uint8.
+        """The labels (H, W) uint8 of an image (H, W, channels) uint8; see `probabilities`."""
+        return most_probable(self.probabilities(image, max_side), image.shape[:2])
+
+    def probabilities(self, image, max_side=None):
+        """The probabilities (h, w, C) float32 of an image, (h, w) the size that it is scored at.
 
         Args:
           image: the image.
@@ -147,8 +167,7 @@ class ServedModel:
                 f"image of shape {batch.shape[1:]}, but {self._path} takes {self._shape[1:]}; give "
                 "such images, or export without --image_size for images of any size"
             )
-        result = self._signature(images=batch)
-        return most_probable(result["probabilities"][0].numpy(), image.shape[:2])
+        return self._signature(images=batch)["probabilities"][0].numpy()
 
 
 def _signatures(model, crf, settings, image_size):

@@ -1,7 +1,6 @@
 """What an evaluation prints and writes: tables, JSON, a picture, plots, and the report's page."""
 
 import datetime
-import importlib
 import json
 from pathlib import Path
 
@@ -12,12 +11,13 @@ import deeplab_tf
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.outputs import (
     beside_model,
+    check_jinja,
     check_output_files,
     command_line,
+    network_name,
     print_written,
 )
 from deeplab_tf.commands.parsing import given_flags
-from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.boundary import TRIMAP_BORDERS
 from deeplab_tf.evaluation.image_choice import choose_images
 from deeplab_tf.evaluation.predict_dataset import predict_examples
@@ -29,7 +29,7 @@ from deeplab_tf.evaluation.report import (
     trimap_table,
 )
 from deeplab_tf.files import check_new_folder, new_folder, write_file
-from deeplab_tf.models import find_model, is_packed
+from deeplab_tf.models import find_model
 from deeplab_tf.visualize import encode_picture
 
 PAGE = "index.html"
@@ -76,7 +76,7 @@ def check_output_flags(flags):
         names = "trimap_border", "trimap_out"
         refuse_given(flags, names, "has no effect without --trimap; add it")
     if flags.report_out:
-        _check_jinja()
+        check_jinja("report_out")
         check_new_folder(flags.report_out, flags.overwrite)
     check_output_files(flags.json_out, flags.panel_out, *_trimap_files(flags))
 
@@ -151,10 +151,9 @@ def write_report(flags, label_set, results, groups, cards, measured):
     """
     from deeplab_tf.evaluation.html_report import Report, render  # needs Jinja2, slow to import
 
-    file, data = find_model(flags.model).absolute(), Path(flags.data_dir).absolute().name
-    network = file.stem if is_packed(file) else file.parent.name
+    data = Path(flags.data_dir).absolute().name
     report = Report(
-        title=f"{network} on {data}, {flags.split}",
+        title=f"{network_name(flags.model)} on {data}, {flags.split}",
         command=command_line("evaluate", *given_flags(flags)),
         settings=_settings(flags, measured),
         label_set=label_set,
@@ -198,17 +197,6 @@ def _as_text(value):
         nested = isinstance(value[0], tuple)  # a compatibility, too large for the table
         return "learned" if nested else ", ".join(f"{part:g}" for part in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _check_jinja():
-    """Raise `InputError` without Jinja2, which is installed with the extra [report] alone."""
-    try:
-        importlib.import_module("jinja2")
-    except ImportError:
-        raise InputError(
-            "--report_out needs the Python package Jinja2, which is not installed: pip install "
-            "jinja2, or install DeepLab with its extra [report]"
-        ) from None
 
 
 def _trimap_files(flags):

@@ -1,5 +1,6 @@
 """The output files of a command: checks before it works; afterwards, their names and what next."""
 
+import importlib
 import os
 import shlex
 import shutil
@@ -10,7 +11,8 @@ from deeplab_tf.commands.flagfiles import CONFIGS
 from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.data.lists import IMAGE_EXTENSIONS
 from deeplab_tf.errors import InputError
-from deeplab_tf.models import find_model, is_pretrained
+from deeplab_tf.export import is_saved_model
+from deeplab_tf.models import find_model, is_packed, is_pretrained
 
 SHOWN_FILES = 6  # of a longer list, only the first ones are named
 
@@ -72,6 +74,29 @@ def beside_model(flags, name):
     if is_pretrained(flags.model):
         return Path(f"{flags.model}_{name}")
     return find_model(flags.model).parent / name
+
+
+def network_name(model):
+    """What to call the network of --model: the name of its folder, or of a packed file."""
+    if is_saved_model(model):
+        return Path(model).absolute().name
+    file = find_model(model).absolute()
+    return file.stem if is_packed(file) else file.parent.name
+
+
+def check_jinja(flag):
+    """Raise `InputError` without Jinja2, which is installed with the extra [report] alone.
+
+    Args:
+      flag: name of the flag that asks for a page.
+    """
+    try:
+        importlib.import_module("jinja2")
+    except ImportError:
+        raise InputError(
+            f"--{flag} needs the Python package Jinja2, which is not installed: pip install "
+            "jinja2, or install DeepLab with its extra [report]"
+        ) from None
 
 
 def has_published_systems(dataset):

@@ -4,14 +4,17 @@
     deeplab-tf predict --model=SAVED_MODEL --out_dir=O FOLDER
 
 writes for each image O/NAME.png, a palette PNG of class indices, and O/NAME_overlay.png, the
-image tinted with the classes' colors above their names. --panel_out draws images beside their
-labels, before and after the CRF. Photographs larger than --max_side are scored at that size. Given
-a folder, it labels all images in it. A line says what was done to an image that is not plain 8-bit
-RGB, such as turning it by its EXIF orientation. Images that cannot be read are left out and named
-at the end, and the exit status is 1.
+image tinted with the classes' colors above their names. --side_by_side and --class_maps draw more
+pictures of each image; --panel_out draws all images beside their labels, before and after the CRF,
+and --contact_sheet_out writes a page to look through many. --probabilities_out writes the
+probability of every class at every pixel. Photographs larger than --max_side are scored at that
+size. Given a folder, it labels all images in it. A line says what was done to an image that is not
+plain 8-bit RGB, such as turning it by its EXIF orientation. Images that cannot be read are left
+out and named at the end, and the exit status is 1.
 """
 
-from pathlib import Path
+from collections.abc import Callable
+from typing import NamedTuple
 
 from tqdm import tqdm
 
@@ -23,26 +26,23 @@ from deeplab_tf.commands.flags.model import (
     open_model,
     segment_settings,
 )
-from deeplab_tf.commands.outputs import (
-    beside_model,
-    check_output_files,
-    plan_image_outputs,
-    print_next,
-    print_written,
+from deeplab_tf.commands.outputs import beside_model, print_next, print_written
+from deeplab_tf.commands.prediction_outputs import (
+    PredictionWriter,
+    check_class_names,
+    define_output_flags,
+    plan_outputs,
 )
 from deeplab_tf.commands.recall import SETTING_FLAGS, not_remembered, recall_for_model
 from deeplab_tf.data.checks.findings import some
 from deeplab_tf.data.checks.image_inspection import inspect_image
 from deeplab_tf.data.examples import read_file
 from deeplab_tf.data.image_files import image_from
-from deeplab_tf.data.label_png import encode_label
-from deeplab_tf.data.shrink import limited_size
+from deeplab_tf.data.shrink import limited_size, shrink
 from deeplab_tf.errors import InputError
-from deeplab_tf.evaluation.inference import segment
-from deeplab_tf.evaluation.report import photograph_panel, photograph_row
+from deeplab_tf.evaluation.inference import apply_crf, predict_probabilities
 from deeplab_tf.export import is_saved_model, open_saved_model
-from deeplab_tf.files import write_file
-from deeplab_tf.visualize import encode_picture, overlay_with_legend
+from deeplab_tf.labels import LabelSet
 
 ARGUMENTS = "IMAGE_OR_FOLDER..."
 NAMED_AT_THE_END = 20  # images that the last message names at most; all have their own lines
@@ -52,6 +52,9 @@ FIXED_BY_EXPORT = (*(n for n in SETTING_FLAGS if n != "tile"), "crf", *PARAMETER
 
 # Longer side, in pixels, at which photographs are scored unless --max_side says otherwise.
 MAX_SIDE = 1500
+
+# What pictures say above a result, by its source.
+CAPTIONS = {"network": "network", "crf": "after CRF", "export": "SavedModel"}
 
 
 def define_flags(values):
@@ -67,22 +70,7 @@ def define_flags(values):
         "with --tile.",
         lower_bound=0,
     )
-    define = heading(values, "Output")
-    define.string("out_dir", None, "Folder for the results.", required=True)
-    define.float(
-        "overlay_alpha",
-        0.6,
-        "Opacity of the classes' colors in the overlay, 0 to 1.",
-        lower_bound=0,
-        upper_bound=1,
-    )
-    define.string(
-        "panel_out",
-        None,
-        "PNG file for a picture with a row for each image: the image, and the overlay, with --crf "
-        "before and after it.",
-    )
-    define.integer("panel_rows", 20, "Number of images in that picture, the first.", lower_bound=1)
+    define_output_flags(values)
 
 
 def recall(flags):
@@ -92,45 +80,35 @@ def recall(flags):
 
 def main(flags, images):
     """Label the images."""
-    plan = plan_image_outputs(images, flags.out_dir, ("", "_overlay"))
-    check_panel(flags, plan)
-    label_of, label_set, channels = open_labeler(flags)
-    colors = label_set.color_table()
-    max_side, reduced = side_limit(flags), []
-    written, refused, rows = [], [], []
-    for path, label_path, overlay_path in tqdm(plan, unit="image"):
+    plan = plan_outputs(flags, images)
+    predictor = open_predictor(flags)
+    check_class_names(flags.class_maps, predictor.label_set)
+    max_side, reduced, refused = side_limit(flags), [], []
+    writer = PredictionWriter(flags, predictor.label_set, predictor.source, len(plan), images)
+    for one in tqdm(plan, unit="image"):
         try:
-            image = read_checked(path, channels)
-            *before, label = label_one(label_of, path, image, max_side)
+            image = read_checked(one.image, predictor.channels)
+            write_one(writer, one, image, predictor.stages_of(image, max_side))
         except InputError as error:
             refused.append(error)
             tqdm.write(f"left out: {error}")
             continue
-        if max_side and max(label.shape) > max_side:
-            reduced.append((path, label.shape))
-        write_file(label_path, encode_label(label, colors))
-        tinted = overlay_with_legend(image[..., :3], label, label_set, flags.overlay_alpha)
-        write_file(overlay_path, encode_picture(tinted))
-        written += [label_path, overlay_path]
-        if flags.panel_out and len(rows) < flags.panel_rows:
-            labels = [*before, label]
-            rows.append(photograph_row(image[..., :3], labels, label_set, flags.overlay_alpha))
-    if rows:
-        write_file(flags.panel_out, encode_picture(photograph_panel(label_set, rows)))
-        written.insert(0, flags.panel_out)
+        if max_side and max(image.shape[:2]) > max_side:
+            reduced.append((one.image, image.shape[:2]))
+    writer.finish(list(map(str, refused)))
     if reduced:
         print(reduction_line(reduced, max_side))
-    print_written(*written)
+    print_written(*writer.written)
     raise_refused(refused, len(plan))
     print_export(flags)
 
 
-def check_panel(flags, plan):
-    """Raise `InputError` if --panel_out cannot be written, or is an image or one of its results."""
-    check_output_files(flags.panel_out)
-    others = {path.resolve() for paths in plan for path in paths}
-    if flags.panel_out and Path(flags.panel_out).resolve() in others:
-        raise InputError(f"--panel_out={flags.panel_out}: is also an image or the result of one")
+def write_one(writer, plan, image, stages):
+    """Write the files of an image; the message of an `InputError` begins with its path."""
+    try:
+        writer.write(plan, image[..., :3], stages)
+    except InputError as error:
+        raise InputError(f"{plan.image}: {error}") from None
 
 
 def raise_refused(errors, total):
@@ -147,14 +125,6 @@ def raise_refused(errors, total):
         raise InputError(f"{len(errors)} of {total} images were left out: {names}")
 
 
-def label_one(label_of, path, image, max_side):
-    """The labels of an image; the message of an `InputError` begins with its path."""
-    try:
-        return label_of(image, max_side=max_side)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-
-
 def read_checked(path, channels):
     """Read an image, and print what was done to it if it is not plain 8-bit RGB.
 
@@ -162,8 +132,8 @@ def read_checked(path, channels):
       InputError: naming the file, if it is missing, damaged or no image.
     """
     contents = read_file(path)
-    _, findings = inspect_image(contents, str(path), channels)
     image = image_from(contents, path, channels)
+    _, findings = inspect_image(contents, str(path), channels, is_decoded=True)
     unreadable = [finding for finding in findings if finding.kind == "image_unreadable"]
     if unreadable:
         raise InputError(unreadable[0].line)
@@ -204,13 +174,29 @@ def reduction_line(reduced, max_side):
     )
 
 
-def open_labeler(flags):
+class Predictor(NamedTuple):
+    """The model of --model with its settings.
+
+    Args:
+      stages_of: function from an image (H, W, channels) uint8 and `max_side` to an iterable of
+        (caption, probabilities (h, w, C) float32): the result, and if it is wanted, before it
+        the one without the CRF; (h, w) is the size that the image is scored at.
+      label_set: `LabelSet`.
+      channels: number of channels of the images.
+      source: what the result is, see `deeplab_tf.evaluation.probability_files.SOURCES`.
+    """
+
+    stages_of: Callable
+    label_set: LabelSet
+    channels: int
+    source: str
+
+
+def open_predictor(flags):
     """Open the model of --model.
 
     Returns:
-      (function from an image (H, W, channels) uint8 and `max_side` to a list of labels (H, W)
-      uint8, `LabelSet`, number of channels); the last labels are the result, and for a panel those
-      before the CRF come first.
+      `Predictor`.
 
     Raises:
       InputError: if it cannot be opened, or a flag would change what an export has fixed.
@@ -225,13 +211,22 @@ def open_labeler(flags):
         reason = "has no effect on a SavedModel, which scores whole images; give a .keras model"
         refuse_given(flags, ["tile"], reason)
         served, label_set = open_saved_model(flags.model)
-        return lambda *image, **size: [served(*image, **size)], label_set, served.channels
+
+        def served_stages(image, max_side):
+            yield CAPTIONS[served.source], served.probabilities(image, max_side)
+
+        return Predictor(served_stages, label_set, served.channels, served.source)
     model, label_set = open_model(flags)
-    params = crf_params(flags, label_set.num_classes)
-    steps = [None, params] if params and flags.panel_out else [params]
-    settings = segment_settings(flags)
+    params, settings = crf_params(flags, label_set.num_classes), segment_settings(flags)
+    both = flags.panel_out or flags.side_by_side or flags.class_maps
 
-    def labels_of(image, max_side):
-        return [segment(model, image, crf, max_side=max_side, **settings) for crf in steps]
+    def stages_of(image, max_side):
+        seen = shrink(image, max_side)
+        probabilities = predict_probabilities(model, seen, **settings)
+        if both or not params:
+            yield CAPTIONS["network"], probabilities
+        if params:
+            yield CAPTIONS["crf"], apply_crf(probabilities, seen, params)
 
-    return labels_of, label_set, model.input_shape[-1]
+    source = "crf" if params else "network"
+    return Predictor(stages_of, label_set, model.input_shape[-1], source)

@@ -45,7 +45,8 @@ from deeplab_tf.commands.flags.objective import (
 )
 from deeplab_tf.commands.flags.optimizer import define_optimizer_flags, make_optimizer
 from deeplab_tf.commands.flags.scales import read_scales
-from deeplab_tf.commands.outputs import print_next, print_written
+from deeplab_tf.commands.outputs import command_line, print_next, print_written
+from deeplab_tf.commands.parsing import given_flags
 from deeplab_tf.commands.recall import check_same_data, has_checkpoint, recall_training
 from deeplab_tf.commands.runs import RUN_FILE, Run
 from deeplab_tf.data.checks import check_tile_sizes
@@ -131,7 +132,7 @@ def print_results(flags, stopped):
         return
     names = "best.keras", "last.keras", "labels.json", RUN_FILE, "best_crf.json", "last_crf.json"
     print_written(*(folder / name for name in names if (folder / name).is_file()))
-    print(f"curves: tensorboard --logdir={shlex.quote(str(folder))}")
+    print(f"curves and pictures: tensorboard --logdir={shlex.quote(str(folder))}")
     crf = ["--crf", f"--crf_params={folder / 'best_crf.json'}"] if flags.crf_train else []
     try:
         open_split(flags, flags.val_split)
@@ -153,11 +154,28 @@ def set_up(flags):
         tf.config.threading.set_intra_op_parallelism_threads(flags.num_threads)
     if flags.deterministic:
         tf.config.experimental.enable_op_determinism()
-    settings = loop_settings(flags)
+    settings = replace(loop_settings(flags), description=description(flags))
     strategy = make_strategy(flags.strategy)
     with lost_worker_is_error(strategy):  # another worker may fail while the networks are built
         check_batch_size(strategy, settings.batch_size, settings.accumulate)
         return make_trainer(flags, settings, strategy)
+
+
+def description(flags):
+    """The command and the values of all flags, as Markdown for TensorBoard."""
+    lines = [
+        f"    {command_line('train', *given_flags(flags))}",
+        "",
+        "| flag | value |",
+        "|---|---|",
+    ]
+    for group in flags.flags_by_module_dict().values():
+        for flag in group:
+            # A bar would end the cell of the table.
+            value = ",".join(map(str, flag.value)) if isinstance(flag.value, list) else flag.value
+            if value not in (None, ""):
+                lines.append(f"| {flag.name} | {str(value).replace('|', '&#124;')} |")
+    return "\n".join(lines)
 
 
 def keep_freed_memory():

@@ -144,7 +144,7 @@ def comparison_panel(label_set, samples):
     return panel(rows, captions, label_set)
 
 
-def photograph_row(image, labels, label_set, alpha):
+def photograph_row(image, labels, label_set, alpha, side=PHOTOGRAPH_SIDE):
     """A row of `photograph_panel`: an image, and the image tinted with each label map.
 
     Args:
@@ -152,14 +152,15 @@ def photograph_row(image, labels, label_set, alpha):
       labels: list of (H, W) uint8, such as those before and after the CRF.
       label_set: `LabelSet` of the classes, shown in `overlay_colors`.
       alpha: opacity of the colors, 0 to 1.
+      side: longer side, in pixels, that larger pictures are reduced to.
 
     Returns:
-      (list of pictures of at most `PHOTOGRAPH_SIDE` pixels, set of the classes in the labels).
+      (list of pictures, set of the classes in the labels).
     """
     colors = overlay_colors(label_set)
     pictures = [image, *(overlay(image, label, colors, alpha) for label in labels)]
     classes = {int(value) for label in labels for value in np.unique(label)}
-    return [shrink(picture, PHOTOGRAPH_SIDE) for picture in pictures], classes
+    return [shrink(picture, side) for picture in pictures], classes
 
 
 def photograph_panel(label_set, rows):

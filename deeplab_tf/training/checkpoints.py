@@ -37,6 +37,10 @@ class TrainingState:
       loss_sum: sum of the losses since the last point of the loss curve.
       loss_count: number of these losses.
       learning_rate: the learning rate of the last step.
+      best_step: the step of the best validation; 0 before the first one, and if a checkpoint of an
+        older version does not say.
+      last_loss: the last point of the loss curve; infinity before the first one.
+      seconds: time of all steps and validations so far, without what a killed run lost.
     """
 
     step: int = _stored(0, tf.int64)
@@ -45,6 +49,14 @@ class TrainingState:
     loss_sum: float = _stored(0.0, tf.float64)
     loss_count: int = _stored(0, tf.int64)
     learning_rate: float = _stored(0.0, tf.float32)
+    best_step: int = _stored(0, tf.int64)
+    last_loss: float = _stored(float("inf"), tf.float64)
+    seconds: float = _stored(0.0, tf.float64)
+
+    def add_step(self, step, learning_rate, loss):
+        """Note a step that was made: its number, learning rate and loss."""
+        self.step, self.learning_rate = step, learning_rate
+        self.loss_sum, self.loss_count = self.loss_sum + loss, self.loss_count + 1
 
 
 class Checkpoints:

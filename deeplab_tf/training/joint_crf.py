@@ -54,7 +54,7 @@ class CRFTraining:
     validation: Validation | None = None
 
     def score(self, model):
-        """Mean IoU, 0 to 1, after the CRF, and pictures; see `Validation.score`."""
+        """Mean IoU, 0 to 1, after the CRF, pictures and curves; see `Validation.score`."""
         return self.validation.score(*self._parts(model))
 
     def save(self, model, path):

@@ -23,9 +23,11 @@ from deeplab_tf.training.checkpoints import Checkpoints, save_model
 from deeplab_tf.training.guards import Guards
 from deeplab_tf.training.interrupts import Stopped, StopSignals
 from deeplab_tf.training.loss_scale import LossScale
+from deeplab_tf.training.results import result_text
 from deeplab_tf.training.saved_files import SavedFiles
 from deeplab_tf.training.step import TrainStep
 from deeplab_tf.training.summaries import Progress, Summaries
+from deeplab_tf.training.validation import Validated
 
 
 class Trainer:
@@ -40,8 +42,8 @@ class Trainer:
         `tf.data.Dataset` of dicts with "image", "label" and "name": this worker's rows of the
         batches.
       settings: `deeplab_tf.training.settings.LoopSettings`.
-      validate: function from a model to its score, where more is better, and a list of
-        `(H, W, 3)` uint8 pictures; None: no validation.
+      validate: function from a model to a `Validated`, or a plain tuple of its fields; None: no
+        validation.
       float32_model: the model that is validated and saved, after copying the weights into it;
         None: `model` itself.
       save: function that writes a model to the path of a `.keras` file; files that belong to it
@@ -138,6 +140,7 @@ class Trainer:
                     self._train(start)
                 else:
                     self._print(f"training is complete: {start} of {self.settings.steps} steps")
+                    self._print(result_text(self._checkpoints.state, self.settings))
                     if not self._files.last_path.exists():
                         self._files.save_last()
             except Stopped:
@@ -160,12 +163,12 @@ class Trainer:
         # The first batch is read before anything is written, since the data may be unusable.
         batch = self._next_batch(batches) if start < settings.steps else None
         self._files.begin(start)
-        # A checkpoint may have been saved before its step was validated and logged. Both are done
-        # now, and this step's points in earlier files are dropped. If only the validation is due,
-        # the step's loss has already been logged and must stay.
+        # A checkpoint may have been saved before its step was validated and logged: both are done
+        # now, and the step's earlier points are dropped, unless its loss was logged already.
         again = self._is_unscored() and self._checkpoints.state.loss_count > 0
         with self._guards.writing():
-            self._summaries = Summaries(self._dir / "train", start if again else start + 1)
+            first = start if again else start + 1
+            self._summaries = Summaries(self._dir / "train", first, settings.description)
         self._progress = Progress(start, settings.steps, settings.batch_size, self.is_chief)
         with self._progress, self._summaries:
             if self._is_unfinished():
@@ -177,9 +180,8 @@ class Trainer:
                 self._make_step(step, batch, is_first)
                 self._validate_log_and_save()
                 self._stop_together()
-        score = self._checkpoints.state.best_score
-        best = f", best {settings.score_name} {score:.4f}" if np.isfinite(score) else ""
-        self._print(f"{settings.steps} steps done{best}: {self._files.last_path}")
+        rate = self._progress.mean_images_per_second
+        self._print(result_text(self._checkpoints.state, settings, rate))
 
     def _next_batch(self, batches):
         try:
@@ -203,13 +205,13 @@ class Trainer:
             loss, rate = float(loss), float(rate)
             self._guards.check_step(step, batch, loss, *finite)
         state, self._batch = self._checkpoints.state, batch
-        state.step, state.learning_rate = step, rate
-        state.loss_sum, state.loss_count = state.loss_sum + loss, state.loss_count + 1
+        state.add_step(step, rate, loss)
         self._progress.update(loss)
 
     def _validate_log_and_save(self):
         """Do what is due after a step; the checkpoint is last, since it marks the rest as done."""
         unsaved = self._is_due(self.settings.checkpoint_every)
+        self._checkpoints.state.seconds += self._progress.lap()
         if unsaved or self._is_unscored():
             self._check_weights()
         self._validate_and_log()
@@ -245,14 +247,12 @@ class Trainer:
         state = self._checkpoints.state
         model = self._files.current_model()
         with self._stop.interruptible(self._is_alone):
-            score, pictures = self._validate(model)
-        best = np.float32(score) > state.best_score
+            found = Validated(*self._validate(model))
+        score, best = found.score, np.float32(found.score) > state.best_score
         with self._guards.writing():
-            self._summaries.scalars(state.step, {"validation_score": score})
-            if pictures:
-                self._summaries.pictures(state.step, "validation", pictures)
+            self._summaries.validation(state.step, found)
             if best:
-                state.best_score = float(np.float32(score))
+                state.best_score, state.best_step = float(np.float32(score)), state.step
                 self._files.save_best()
         state.scored_step = state.step
         mark = " (best so far)" if best else ""
@@ -267,7 +267,7 @@ class Trainer:
         }
         with self._guards.writing():
             self._summaries.scalars(state.step, curves)
-        state.loss_sum, state.loss_count = 0.0, 0
+        state.last_loss, state.loss_sum, state.loss_count = curves["loss"], 0.0, 0
 
     def _stop_together(self):
         """Raise `Stopped` on all workers if one of them received a signal."""

@@ -25,6 +25,7 @@ class LoopSettings:
         are trained.
       xla: whether XLA compiles the step.
       score_name: what a validation's score is, for messages.
+      description: what TensorBoard shows as text, in Markdown, such as all settings; "": nothing.
     """
 
     model_dir: Path
@@ -40,3 +41,4 @@ class LoopSettings:
     training_mode: bool = True
     xla: bool = False
     score_name: str = "validation score"
+    description: str = ""

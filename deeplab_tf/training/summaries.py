@@ -8,7 +8,8 @@ from pathlib import Path
 
 import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tqdm import tqdm
 
@@ -32,6 +33,7 @@ class Summaries:
     Args:
       folder: where TensorBoard looks; created if it is missing.
       first_step: the first training step that is written to this file.
+      description: text in Markdown that is shown as "settings"; "": none.
 
     Raises:
       OSError: from every method, if the disk is full.
@@ -41,7 +43,7 @@ class Summaries:
       ...     summaries.scalars(20, {"loss": 0.5})
     """
 
-    def __init__(self, folder, first_step=1):
+    def __init__(self, folder, first_step=1, description=""):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         # TensorBoard reads files in the order of their names.
@@ -50,6 +52,8 @@ class Summaries:
         self._records = RecordWriter(self._file)
         self._add(file_version="brain.Event:2")
         self._add(step=first_step, session_log=SessionLog(status=SessionLog.START))
+        if description:
+            self.text(first_step, "settings", description)
 
     def __enter__(self):
         return self
@@ -69,6 +73,19 @@ class Summaries:
             for i, picture in enumerate(pictures)
         ]
         self._add(step=step, summary=Summary(value=values))
+
+    def validation(self, step, found):
+        """Show the score, the curves and the pictures of a `Validated`."""
+        self.scalars(step, {"validation_score": found.score, **found.curves})
+        if found.pictures:
+            self.pictures(step, "validation", found.pictures)
+
+    def text(self, step, name, markdown):
+        """Show a text in Markdown."""
+        metadata = SummaryMetadata(plugin_data={"plugin_name": "text"})
+        tensor = TensorProto(dtype="DT_STRING", string_val=[markdown.encode()])
+        value = Summary.Value(tag=name, metadata=metadata, tensor=tensor)
+        self._add(step=step, summary=Summary(value=[value]))
 
     def _add(self, **content):
         self._records.write(Event(wall_time=time.time(), **content).SerializeToString())
@@ -96,7 +113,8 @@ class Progress:
 
     def __init__(self, start, total, batch_size, shown=True):
         self._batch_size, self._steps_to_go = batch_size, total - start
-        self._step_seconds = 0.0
+        self._step_seconds = self._all_seconds = 0.0
+        self._lap_start = time.perf_counter()
         self._timed = -1  # steps; the first one also builds the graph, so its time is not counted
         # A log file gets a line every half minute, a terminal a bar that moves.
         interval = 0.5 if sys.stderr.isatty() else 30.0
@@ -120,6 +138,16 @@ class Progress:
         """Running mean over about twenty steps; 0 before the second step."""
         return self._batch_size / self._step_seconds if self._step_seconds else 0.0
 
+    @property
+    def mean_images_per_second(self):
+        """Mean over all steps but the first; 0 before the second step."""
+        return self._batch_size * self._timed / self._all_seconds if self._all_seconds else 0.0
+
+    def lap(self):
+        """Seconds since the last call, or since the start, with the time of validations."""
+        start, self._lap_start = self._lap_start, time.perf_counter()
+        return self._lap_start - start
+
     def update(self, loss):
         """Advance by one step that had this loss."""
         now = time.perf_counter()
@@ -129,6 +157,7 @@ class Progress:
         if self._timed:
             weight = max(_SMOOTHING, 1 / self._timed)  # of the first steps, the plain mean
             self._step_seconds += weight * (seconds - self._step_seconds)
+            self._all_seconds += seconds
             rest = tqdm.format_interval(self._seconds_to_go)
             text = f"{rest} to go, {text}, {self.images_per_second:.1f} images/s"
         self._bar.set_postfix_str(text, refresh=False)

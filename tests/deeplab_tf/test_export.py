@@ -1,7 +1,9 @@
 """Exported models, served by a process that has only TensorFlow and NumPy."""
 
+import json
 import os
 import re
+from dataclasses import asdict
 
 import cv2
 import numpy as np
@@ -118,6 +120,14 @@ def test_served_files_equal_segment(model, folder, results, name, crf):
     for index, file in enumerate(("photo.jpg", "photo.png", "turned.jpg", "photo.png")):
         image = cv2.imread(str(folder / file))[..., ::-1]  # turned, as viewers show it
         assert_same(model, image, crf, labels[index], probabilities[index])
+
+
+def test_the_settings_are_in_the_folder(served, folder):
+    plain = {"crf": None, "scales": [1.0], "flip": False, "pad_to": None}
+    for name, crf, source in (("plain", None, "network"), ("with_crf", PARAMS, "crf")):
+        settings = json.loads((folder / name / "assets" / "settings.json").read_text())
+        assert settings == plain | {"crf": crf and json.loads(json.dumps(asdict(crf)))}
+        assert open_saved_model(folder / name)[0].source == source
 
 
 def demo_network():

@@ -16,13 +16,15 @@ _MISSING_LEVEL = 128
 _APPENDED = 512  # bytes; see `_ends_early`
 
 
-def inspect_image(contents, file, channels=3):
+def inspect_image(contents, file, channels=3, is_decoded=False):
     """Find what is unusual about an image.
 
     Args:
       contents: bytes of the file.
       file: its name in the findings.
       channels: number of channels that it should have.
+      is_decoded: whether `decode_image` has already read it without an error; then only damage is
+        looked for that decoders pass over, and the image is not decoded again.
 
     Returns:
       (`Header`, list of `Finding`); the header is None if it cannot be read. What a finding says
@@ -37,6 +39,8 @@ def inspect_image(contents, file, channels=3):
         what, _, remedy = str(error).partition("; ")
         remedy = remedy or "replace it with a JPEG or PNG"
         return None, [problem("image_unreadable", file, what, remedy)]
+    if is_decoded and header.format != "JPEG":  # decoders pass over damage in JPEGs alone
+        return header, findings
     defect = _defect(header, contents, channels)
     if defect:
         findings = [problem("image_unreadable", file, *defect)]

@@ -1,6 +1,7 @@
-"""The report of an evaluation: one HTML page that holds everything it shows."""
+"""HTML pages that hold everything they show: an evaluation's report, and a contact sheet."""
 
 from deeplab_tf.evaluation.html_report.cards import Card, make_card
+from deeplab_tf.evaluation.html_report.contact_sheet import ContactSheet
 from deeplab_tf.evaluation.html_report.page import Report, render
 
-__all__ = ["Card", "Report", "make_card", "render"]
+__all__ = ["Card", "ContactSheet", "Report", "make_card", "render"]

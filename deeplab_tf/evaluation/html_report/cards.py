@@ -1,14 +1,13 @@
 """The pictures of one image for the page: image, truth, predicted labels and errors."""
 
-import base64
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.shrink import limited_size, shrink, shrink_label
+from deeplab_tf.evaluation.html_report.data_urls import data_url, encode_jpeg
 from deeplab_tf.labels import VOID
 
 # Longer side of a picture in pixels. With it, even 15 images of pure noise stay below 20 MB.
@@ -131,14 +130,8 @@ def _outcome_colors():
 
 
 def _jpeg(image):
-    small = np.ascontiguousarray(shrink(image, SIDE)[..., ::-1])
-    contents = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
-    return _data_url("image/jpeg", contents.tobytes())
+    return data_url("image/jpeg", encode_jpeg(shrink(image, SIDE), _JPEG_QUALITY))
 
 
 def _png(labels, colors):
-    return _data_url("image/png", encode_label(shrink_label(labels, SIDE), colors))
-
-
-def _data_url(kind, contents):
-    return f"data:{kind};base64,{base64.b64encode(contents).decode()}"
+    return data_url("image/png", encode_label(shrink_label(labels, SIDE), colors))

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from operator import attrgetter
-from pathlib import Path
 
-import jinja2
 import numpy as np
 
 from deeplab_tf.evaluation.html_report import figures
 from deeplab_tf.evaluation.html_report.cards import OUTCOMES
+from deeplab_tf.evaluation.html_report.template import render_template
 from deeplab_tf.evaluation.report import MEANS, trimap_rows
 from deeplab_tf.evaluation.result_scores import ResultScores
 from deeplab_tf.labels import LabelSet
@@ -63,17 +62,11 @@ def render(report):
     Returns:
       str, the HTML page, which needs no other file and sends no request.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(percent=percent, signed=signed, trend=trend)
     trimaps = [result.trimap for result in report.results.values()]
     calibrations = [result.calibration for result in report.results.values()]
-    return environment.get_template(_TEMPLATE).render(
+    return render_template(
+        _TEMPLATE,
+        {"percent": percent, "signed": signed, "trend": trend},
         report=report,
         heads=list(report.results),
         summary=summary(report),

@@ -6,6 +6,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_model import random_model
 from tool_runner import run_tool
 
@@ -58,6 +59,31 @@ def test_a_training_remembers_itself(run):
     wrote = ", ".join(f"{model_dir / n}" for n in ("best.keras", "last.keras", "labels.json"))
     assert f"wrote {wrote}, {model_dir / RUN_FILE}" in lines
     assert lines[-1] == f"next: deeplab-tf evaluate '--model={model_dir}'"
+    assert lines[-2] == f"curves and pictures: tensorboard --logdir='{model_dir}'"
+    events = EventAccumulator(str(model_dir / "train")).Reload()
+    (score,), loss = events.Scalars("validation_score"), events.Scalars("loss")[-1].value
+    assert f"best mean IoU on 1 of the 2 images of val: {score.value:.4f} at step 2" in lines
+    (ended,) = [line for line in lines if line.startswith("2 steps done in ")]
+    assert ended.endswith(f" images/s, last loss {loss:.4f}")
+
+
+def test_tensorboard_shows_classes_rates_pictures_and_settings(run):
+    _, model_dir, _ = run
+    events = EventAccumulator(str(model_dir / "train")).Reload()
+    names = {f"class_iou/{name}" for name in Run.load(model_dir).label_set.names}
+    found = [name for name in events.Tags()["scalars"] if name.startswith("class_iou/")]
+    assert found and names.issuperset(found)
+    (score,) = events.Scalars("validation_score")
+    ious = [events.Scalars(name)[0].value for name in found]
+    assert np.mean(ious) == pytest.approx(score.value, abs=1e-6)
+    assert [event.step for event in events.Scalars("learning_rate")] == [1, 2]
+    (picture,) = events.Images("validation/0")
+    assert picture.width == 3 * 128 + 4 * 6  # image, truth, network
+    (text,) = events.Tensors("settings")
+    table = text.tensor_proto.string_val[0].decode()
+    command = table.splitlines()[0]
+    assert command.startswith("    deeplab-tf train ") and " --head=large_fov " in command
+    assert "\n| batch_size | 2 |\n" in table and "\n| momentum | 0.9 |\n" in table
 
 
 def test_a_training_goes_on_by_its_folder_alone(run, tmp_path):

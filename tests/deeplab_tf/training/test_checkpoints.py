@@ -107,7 +107,7 @@ def test_another_optimizer_is_refused(tmp_path):
 
 def test_where_training_was_comes_back(tmp_path):
     checkpoints = training_state(tmp_path)[2]
-    checkpoints.state = state = TrainingState(7, 0.25, 4, 1 / 3, 3, 0.125)
+    checkpoints.state = state = TrainingState(7, 0.25, 4, 1 / 3, 3, 0.125, 4, 0.5, 61.5)
     checkpoints.save()
     other = training_state(tmp_path)[2]
     other.restore()

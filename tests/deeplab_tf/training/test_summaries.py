@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing import plugin_event_accumulator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from deeplab_tf.training import summaries as module
 from deeplab_tf.training.summaries import Progress, Summaries
+from deeplab_tf.training.validation import Validated
 
 
 def read(folder):
@@ -35,6 +37,26 @@ def test_pictures_are_lossless(tmp_path):
         assert (event.step, event.height, event.width) == (3, 5, 7)
         decoded = tf.io.decode_png(event.encoded_image_string).numpy()
         np.testing.assert_array_equal(decoded, picture)
+
+
+def test_a_text_is_what_tensorboard_reads(tmp_path):
+    for first_step in (1, 1, 4):  # killed before the first checkpoint, then after step 3
+        Summaries(tmp_path, first_step, f"from step **{first_step}**").__exit__()
+    # The reader of TensorBoard itself, which also drops texts.
+    events = plugin_event_accumulator.EventAccumulator(str(tmp_path)).Reload()
+    assert "settings" in events.PluginTagToContent("text")
+    found = [(event.step, event.tensor_proto.string_val[0]) for event in events.Tensors("settings")]
+    assert found == [(1, b"from step **1**"), (4, b"from step **4**")]
+
+
+def test_a_validation_is_a_score_curves_and_pictures(tmp_path):
+    with Summaries(tmp_path) as summaries:
+        picture = np.zeros((2, 3, 3), np.uint8)
+        summaries.validation(4, Validated(0.5, [picture], {"class_iou/sky": 0.25}))
+        summaries.validation(8, Validated(0.75, []))
+    assert curve(tmp_path, "validation_score") == [(4, 0.5), (8, 0.75)]
+    assert curve(tmp_path, "class_iou/sky") == [(4, 0.25)]
+    assert [event.step for event in read(tmp_path).Images("validation/0")] == [4]
 
 
 def write(folder, first_step, loss, last_step=5):
@@ -81,9 +103,11 @@ def test_rate_leaves_out_the_first_step_and_pauses(clock, capsys):
         assert progress.images_per_second == pytest.approx(3.0)
         clock[0] += 500.0  # a validation
         progress.resume()
-        clock[0] += 2.0
+        assert progress.lap() == pytest.approx(532.0)
+        clock[0] += 4.0
         progress.update(1.0)
-        assert progress.images_per_second == pytest.approx(3.0)
+        assert progress.mean_images_per_second == pytest.approx(2 * 6 / (2.0 + 4.0))
+        assert progress.lap() == pytest.approx(4.0)
 
 
 def test_bar_shows_step_loss_and_rate(clock, capsys):

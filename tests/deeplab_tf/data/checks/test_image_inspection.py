@@ -5,6 +5,7 @@ import pytest
 from handmade_tiff import made_tiff
 from planted import kinds, png
 
+from deeplab_tf.data.checks import image_inspection
 from deeplab_tf.data.checks.image_inspection import inspect_image
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (9, 14, 3), np.uint8)
@@ -89,3 +90,14 @@ def test_what_cannot_be_read(contents, line):
     (finding,) = inspect(contents)
     assert kinds([finding]) == [("error", "image_unreadable")]
     assert finding.line == line
+
+
+def test_an_image_that_was_decoded_is_not_decoded_again(monkeypatch):
+    monkeypatch.setattr(image_inspection, "decode_image", None)  # calling it would fail
+    gray = png(IMAGE[..., 0])
+    _, findings = inspect_image(gray, "a", is_decoded=True)
+    assert kinds(findings) == [("warning", "image_gray")]
+    jpeg = cv2.imencode(".jpg", IMAGE.repeat(40, 0).repeat(40, 1))[1].tobytes()
+    cut = jpeg[: len(jpeg) * 3 // 4] + jpeg[-2:]  # decoders make the missing part gray
+    _, findings = inspect_image(cut, "a", is_decoded=True)
+    assert kinds(findings) == [("error", "image_unreadable")]
