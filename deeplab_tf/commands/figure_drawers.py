@@ -77,9 +77,10 @@ def draw_fields(flags, images):
     else:
         if not flags.heads:
             raise InputError("--heads is empty; name one or more heads")
-        heads = tqdm(flags.heads, unit="head")
-        groups = [fields.head_fields(head, flags.field_side, flags.backbone) for head in heads]
-        found = [field for group in groups for field in group]
+        found = []
+        with tqdm(flags.heads, unit="head") as heads:
+            for head in heads:
+                found += fields.head_fields(head, flags.field_side, flags.backbone)
     print(fields.field_table(found))
     return fields.draw_fields(found)
 
@@ -110,7 +111,8 @@ def shown_class(name, label_set, probabilities):
         return label_set.names.index(name)
     counts = np.bincount(most_probable(probabilities).ravel(), minlength=label_set.num_classes)
     is_object = [name.strip(" _").lower() not in BACKGROUND_NAMES for name in label_set.names]
-    return int(np.argmax(counts * is_object)) if (counts * is_object).any() else counts.argmax()
+    objects = counts * is_object
+    return int(np.argmax(objects if objects.any() else counts))
 
 
 def draw_trimaps(flags, images):

@@ -21,8 +21,18 @@ from deeplab_tf.commands.flags.crf import define_crf_flags
 from deeplab_tf.commands.flags.data import define_data_flags
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.model import define_model_flags, define_size_flags
-from deeplab_tf.commands.outputs import check_output_files, print_next, print_written
-from deeplab_tf.commands.recall import recall_for_model
+from deeplab_tf.commands.outputs import (
+    beside_model,
+    check_output_files,
+    print_next,
+    print_written,
+)
+from deeplab_tf.commands.recall import (
+    DATA_FLAGS,
+    SETTING_FLAGS,
+    not_remembered,
+    recall_for_model,
+)
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.boundary import TRIMAP_BORDERS
 from deeplab_tf.files import write_file
@@ -87,7 +97,7 @@ def define_flags(values):
     define.string(
         "label", None, "Label file of trimaps, class indices, 255 = void; with or without IMAGE."
     )
-    define.list("trimap_widths", ["1", "5", "20", "40"], "Widths of the trimaps in pixels.")
+    define.list("trimap_widths", ["1", "5", "10", "20"], "Widths of the trimaps in pixels.")
     define.enum(
         "trimap_border",
         "any",
@@ -146,7 +156,9 @@ def main(flags, images):
 
 def _print_following(flags):
     if flags.figure == "failures":
-        print_next("evaluate", f"--model={flags.model}", "--crf", "--report_out=report")
+        same = not_remembered(flags, (*DATA_FLAGS, *SETTING_FLAGS))
+        report = f"--report_out={beside_model(flags, 'report')}"
+        print_next("evaluate", f"--model={flags.model}", *same, "--crf", report)
         return
     figures = list(USES)
     following = figures[figures.index(flags.figure) + 1]

@@ -89,8 +89,7 @@ def compare_resolutions(image, rate=2):
       InputError: if the image is too small.
     """
     kernel = vertical_derivative(KERNEL_SIZE)
-    smallest = rate * (KERNEL_SIZE - 1) + max(ZOOM, rate + 1)
-    _check_size(image, smallest, ", or a smaller --rate")
+    _check_size(image, rate * KERNEL_SIZE + ZOOM - 1, ", or a smaller --rate")
     # Whole steps, so that both ways have the same first and last row and column.
     height, width = ((length - 1) // rate * rate + 1 for length in image.shape[:2])
     full = gray(image[:height, :width])

@@ -44,14 +44,13 @@ def draw_beliefs(image, stages, index, name):
     limit = max(float(np.abs(score).max()) for score in scores) or 1.0
     height, width = image.shape[:2]
     columns = 1 + len(stages)
-    figure = new_figure(8, 2 * 7.2 / columns * min(height / width, 1.5) + 0.8)
-    axes = figure.subplots(2, columns)
-    show(axes[0, 0], image, "image")
-    axes[1, 0].axis("off")
-    for column, (caption, probabilities) in enumerate(stages.items(), 1):
-        score = show(
-            axes[0, column], scores[column - 1], caption, cmap=SIGNED, vmin=-limit, vmax=limit
-        )
+    figure = new_figure(8, 2 * 7 / columns * height / width + 0.5)
+    grid = figure.add_gridspec(2, columns)
+    axes = np.array([[figure.add_subplot(cell) for cell in grid[row, 1:]] for row in (0, 1)])
+    show(figure.add_subplot(grid[:, 0]), image, "image")
+    for column, (caption, probabilities) in enumerate(stages.items()):
+        signed = {"cmap": SIGNED, "vmin": -limit, "vmax": limit}
+        score = show(axes[0, column], scores[column], caption, **signed)
         belief = show(axes[1, column], probabilities[..., index], cmap=AMOUNT, vmin=0, vmax=1)
     figure.colorbar(score, ax=axes[0], label=f"score of {name}", pad=0.01, aspect=12)
     figure.colorbar(belief, ax=axes[1], label=f"belief in {name}", pad=0.01, aspect=12)

@@ -18,6 +18,15 @@ PUBLISHED_CELL = 32  # pixels that the papers count for a cell of VGG-16's last 
 
 SQUARE = 8  # side of the squares whose mean gradient is drawn, in pixels
 
+_NAMES = {
+    "4x4": "DeepLab-4x4",
+    "7x7": "DeepLab-7x7",
+    "4x4_fov": "DeepLab-4x4-FOV",
+    "large_fov": "LargeFOV",
+    "aspp_s": "ASPP-S",
+    "aspp_l": "ASPP-L",
+}
+
 _FC_CHANNELS = 64  # the field of view does not depend on them, but the time does
 
 
@@ -125,10 +134,9 @@ def head_fields(head, side, backbone="vgg16"):
     model = build_deeplab(backbone, head, 2, weights=None, fc_channels=channels)
     shape = HEADS[head]
     branches = [model.get_layer(f"fc8{shape.suffix(rate)}").output for rate in shape.rates]
-    name = {"large_fov": "LargeFOV", "aspp_s": "ASPP-S", "aspp_l": "ASPP-L"}.get(head, head)
-    size = shape.kernel_size
+    name, size = _NAMES.get(head, head), shape.kernel_size
     return [
-        Field(f"{name}: {size}x{size}, rate {rate}", gradient, published_field(size, rate))
+        Field(f"{name}, rate {rate}", gradient, published_field(size, rate))
         for rate, gradient in zip(
             shape.rates,
             measure_field(keras.Model(model.input, branches), side),
@@ -148,7 +156,7 @@ def draw_fields(fields):
     """
     columns = min(COLUMNS, len(fields))
     rows = -(-len(fields) // columns)
-    figure = new_figure(8, 2.5 * rows + 0.5)
+    figure = new_figure(8, 2.75 * rows + 0.9)
     cells = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in cells[len(fields) :]:
         axes.axis("off")
@@ -158,7 +166,7 @@ def draw_fields(fields):
     bar.set_label("influence of the pixels on one score (gradient; 1: the largest)", fontsize=9)
     boxes = [Line2D([], [], color="black", label="all pixels that count")]
     if any(field.published for field in fields):
-        boxes += [Line2D([], [], color="black", linestyle="--", label="as published")]
+        boxes += [Line2D([], [], color="black", linestyle="--", label="as the papers count it")]
     figure.legend(handles=boxes, loc="outside upper center", ncols=2, fontsize=9)
     return figure
 
@@ -179,8 +187,8 @@ def _draw(axes, field):
         side = field.published
         top, left = top + (height - side) / 2, left + (width - side) / 2
         outline(axes, left, top, side, side, edgecolor="white", linewidth=1.2, linestyle="--")
-        size = f"{size} (published: {side})"
-    axes.set_xlabel(f"{size} pixels", fontsize=8.5)
+        size = f"{size}; papers: {side}"
+    axes.set_xlabel(f"pixels: {size}", fontsize=9)
     return image
 
 
@@ -191,10 +199,12 @@ def field_table(fields):
       fields: list of `Field`.
     """
     width = max(len("field of view"), *(len(field.name) for field in fields))
-    lines = ["field of view".ljust(width) + "published".rjust(12) + "measured (pixels)".rjust(26)]
+    lines = [
+        "field of view".ljust(width) + "papers count".rjust(14) + "measured (pixels)".rjust(26)
+    ]
     for field in fields:
         published = str(field.published or "-")
         height, wide = field.size
         measured = f"{'at least ' if field.is_cut else ''}{wide}x{height}"
-        lines.append(field.name.ljust(width) + published.rjust(12) + measured.rjust(26))
+        lines.append(field.name.ljust(width) + published.rjust(14) + measured.rjust(26))
     return "\n".join(lines)
