@@ -16,6 +16,7 @@ from deeplab_tf.data.shrink import shrink
 from deeplab_tf.data.synthetic import CLASSES, draw_scene
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.figures import atrous, beliefs, failures, fields, trimaps
+from deeplab_tf.evaluation.figures.canvas import readable_labels
 from deeplab_tf.evaluation.image_choice import rank_images
 from deeplab_tf.evaluation.inference import apply_crf, most_probable, predict_probabilities
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
@@ -132,8 +133,8 @@ def open_labels(flags, images):
     path, data = one_image(images), ("dataset", "data_dir", "split", "skip")
     if flags.label:
         refuse_given(flags, data, "has no effect with --label; leave out one of them")
-        # More classes than any file has: the colors and names are those of the indices.
-        classes = LabelSet.generic(VOID)
+        # As many classes as a file can hold; the names are those of the indices.
+        classes = readable_labels(LabelSet.generic(VOID).names)
         if path is None:
             return None, load_label(flags.label, VOID), classes
         return *load_pair(Example("", path, flags.label), VOID), classes
@@ -150,7 +151,7 @@ def open_labels(flags, images):
         return image, label, label_set
     refuse_given(flags, data, "has no effect without --data_dir; add it")
     image, label = draw_scene(np.random.default_rng(5), (240, 320))
-    return image, label, LabelSet.in_voc_colors(CLASSES)
+    return image, label, readable_labels(CLASSES)
 
 
 def draw_failures(flags, images):

@@ -45,9 +45,12 @@ def draw_beliefs(image, stages, index, name):
     height, width = image.shape[:2]
     columns = 1 + len(stages)
     figure = new_figure(8, 2 * 7 / columns * height / width + 0.5)
-    grid = figure.add_gridspec(2, columns)
-    axes = np.array([[figure.add_subplot(cell) for cell in grid[row, 1:]] for row in (0, 1)])
-    show(figure.add_subplot(grid[:, 0]), image, "image")
+    axes = figure.subplots(2, columns, squeeze=False)
+    grid = axes[0, 0].get_gridspec()
+    for cell in axes[:, 0]:
+        cell.remove()
+    axes = axes[:, 1:]
+    show(figure.add_subplot(grid[:, 0]), image, "image")  # beside both rows
     for column, (caption, probabilities) in enumerate(stages.items()):
         signed = {"cmap": SIGNED, "vmin": -limit, "vmax": limit}
         score = show(axes[0, column], scores[column], caption, **signed)

@@ -3,11 +3,13 @@
 import io
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 
 from deeplab_tf.evaluation import plots
+from deeplab_tf.labels import LabelSet, voc_colors
 
 # Okabe and Ito's colors, without black: color-blind readers can tell them apart.
 DISTINCT = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#f0e442")
@@ -18,7 +20,23 @@ AMOUNT = "viridis"  # color map of values from 0 up; its brightness alone tells 
 DPI = 100  # a figure 8 inches wide fills 800 pixels, at which 10-point text is easy to read
 TITLE_SIZE = 9.5
 
+_DARK = (70, 70, 70)
+
 LARGE_FILE = 120_000  # bytes
+
+
+def readable_labels(names):
+    """`LabelSet` of classes without colors of their own.
+
+    The first class, often the background, is dark gray; the next seven can be told apart by
+    color-blind readers, and are brighter. Further classes have the colors of the VOC palette.
+
+    Args:
+      names: of the classes.
+    """
+    bright = [tuple(round(255 * part) for part in to_rgb(color)) for color in DISTINCT]
+    colors = [_DARK, *bright, *voc_colors(len(names))[1 + len(bright) :]]
+    return LabelSet(names, colors[: len(names)])
 
 
 def new_figure(width, height):

@@ -37,8 +37,8 @@ def draw_trimaps(image, label, label_set, widths, border="any"):
         cells.append((f"width {pixels}: {share:.0f} % scored", picture))
     columns = min(COLUMNS, len(cells))
     rows = -(-len(cells) // columns)
-    height = 7.8 / columns * label.shape[0] / label.shape[1] + 0.25
-    figure = new_figure(8, rows * height + 0.5)
+    height = 7.8 / columns * label.shape[0] / label.shape[1] + 0.3
+    figure = new_figure(8, rows * height + 0.6)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for cell in axes[len(cells) :]:
         cell.axis("off")

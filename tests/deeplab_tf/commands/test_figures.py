@@ -12,7 +12,7 @@ from tool_runner import run_tool
 from deeplab_tf.commands.figures import USES
 from deeplab_tf.data.image_files import load_image, load_label
 from deeplab_tf.data.synthetic import CLASSES, write_synthetic
-from deeplab_tf.evaluation.figures.canvas import LARGE_FILE, encode, new_figure
+from deeplab_tf.evaluation.figures.canvas import LARGE_FILE, encode, new_figure, readable_labels
 from deeplab_tf.evaluation.inference import segment
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
 from deeplab_tf.labels import LabelSet
@@ -67,17 +67,26 @@ def test_the_figures_are_in_the_help():
 
 
 def test_svg_and_small_files(folder, tmp_path):
-    done = figures("trimaps", tmp_path / "f.svg", "--trimap_widths=2")
+    label = f"--label={folder / 'label.png'}"
+    done = figures("trimaps", tmp_path / "f.svg", "--trimap_widths=2", label)
     assert done.status == 0, done.err
     assert b"<svg" in (tmp_path / "f.svg").read_bytes()
-    figure = new_figure(8, 4)
-    noise = np.random.default_rng(0).integers(0, 256, (400, 800, 3))
+    figure = new_figure(3, 3)
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3))
     figure.figimage(noise / 255)
     with Image.open(io.BytesIO(encode(figure, "png"))) as picture:
         assert picture.mode == "P"  # a palette
     with Image.open(io.BytesIO(encode(new_figure(2, 2), "png"))) as picture:
         assert picture.mode == "RGBA"
     assert LARGE_FILE < 150_000
+
+
+def test_classes_without_colors_get_readable_ones():
+    labels = readable_labels(LabelSet.generic(255).names)
+    assert len(set(labels.colors)) == 255
+    brightness = [sum(color) for color in labels.colors[:8]]
+    assert min(brightness[1:]) > brightness[0]
+    assert readable_labels(("a", "b")).colors == ((70, 70, 70), (0, 114, 178))
 
 
 def test_the_failures_are_the_images_with_the_lowest_mean_iou(folder, tmp_path):
@@ -119,6 +128,7 @@ def test_without_an_image_a_photograph_of_scikit_image_is_shown(tmp_path, monkey
 def test_a_data_set_names_the_classes_of_trimaps(folder, tmp_path):
     data = f"--data_dir={folder / 'data'}"
     assert figures("trimaps", tmp_path / "f.png", data, "--skip=3").status == 0
+    assert figures("trimaps", tmp_path / "g.png", "--trimap_widths=2").status == 0  # a scene
     error = figures("trimaps", tmp_path / "f.png", data, "--skip=4").error
     assert "--skip=4: val has only 4 images" in error
 
