@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deeplab_tf.evaluation.figures.canvas import AMOUNT, SIGNED, new_figure, show
+from deeplab_tf.evaluation.figures.canvas import AMOUNT, SIGNED, TITLE_SIZE, new_figure, show
 
 _SMALLEST = 1e-30  # probabilities are float32, and may be 0
 
@@ -44,7 +44,7 @@ def draw_beliefs(image, stages, index, name):
     limit = max(float(np.abs(score).max()) for score in scores) or 1.0
     height, width = image.shape[:2]
     columns = 1 + len(stages)
-    figure = new_figure(8, 2 * 7 / columns * height / width + 0.5)
+    figure = new_figure(8, 2 * 7 / columns * height / width + 0.8)
     axes = figure.subplots(2, columns, squeeze=False)
     grid = axes[0, 0].get_gridspec()
     for cell in axes[:, 0]:
@@ -55,6 +55,9 @@ def draw_beliefs(image, stages, index, name):
         signed = {"cmap": SIGNED, "vmin": -limit, "vmax": limit}
         score = show(axes[0, column], scores[column], caption, **signed)
         belief = show(axes[1, column], probabilities[..., index], cmap=AMOUNT, vmin=0, vmax=1)
-    figure.colorbar(score, ax=axes[0], label=f"score of {name}", pad=0.01, aspect=12)
-    figure.colorbar(belief, ax=axes[1], label=f"belief in {name}", pad=0.01, aspect=12)
+    for row, image_of_row, title in zip(axes, (score, belief), ("score", "belief"), strict=True):
+        row[0].set_ylabel(title)
+        figure.colorbar(image_of_row, ax=row, pad=0.01, aspect=12).ax.tick_params(labelsize=9)
+    title = f"class: {name}; by the network, and after iterations of the CRF"
+    figure.suptitle(title, fontsize=TITLE_SIZE)
     return figure

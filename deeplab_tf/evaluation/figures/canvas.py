@@ -89,15 +89,23 @@ def color_legend(figure, entries):
 def encode(figure, kind):
     """The bytes of a file with the figure.
 
-    A PNG of photographs gets a palette of 256 colors, which halves the file and looks the same.
+    A PNG that would be large gets a palette of 256 colors, which halves it and looks the same.
 
     Args:
       figure: `matplotlib.figure.Figure`.
       kind: "svg" or "png".
     """
-    encoded, file = plots.encode(figure, kind, DPI), io.BytesIO()
-    if kind == "svg" or len(encoded) <= LARGE_FILE:
+    encoded = plots.encode(figure, kind, DPI)
+    if kind == "svg":
         return encoded
     picture = Image.open(io.BytesIO(encoded)).convert("RGB")
-    picture.quantize(256, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    small = _as_png(picture)
+    if len(small) <= LARGE_FILE:
+        return small
+    return _as_png(picture.quantize(256, dither=Image.Dither.NONE))
+
+
+def _as_png(picture):
+    file = io.BytesIO()
+    picture.save(file, "PNG", optimize=True)
     return file.getvalue()

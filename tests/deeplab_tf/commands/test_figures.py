@@ -77,7 +77,7 @@ def test_svg_and_small_files(folder, tmp_path):
     with Image.open(io.BytesIO(encode(figure, "png"))) as picture:
         assert picture.mode == "P"  # a palette
     with Image.open(io.BytesIO(encode(new_figure(2, 2), "png"))) as picture:
-        assert picture.mode == "RGBA"
+        assert picture.mode == "RGB"
     assert LARGE_FILE < 150_000
 
 
