@@ -35,7 +35,7 @@ def test_the_command_under_a_picture_draws_it(picture):
     assert values.out == f"docs/{picture}"
     assert Path(picture).stem == values.figure
     assert len(images) <= 1
-    if values.figure not in ("failures", "beliefs"):  # the former needs a network and a data set
+    if values.figure not in ("failures", "beliefs"):  # these need a network
         recall(values)  # refuses flags that the figure does not use
 
 

@@ -1,4 +1,4 @@
-"""The images that a network labels worst (DeepLab v2, figure 13)."""
+"""The images that a network labels worst (DeepLab v2, failure modes)."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Examples of trimaps: which pixels are scored near borders (DeepLab v2, figure 10)."""
+"""Examples of trimaps: which pixels are scored near borders, as in the DeepLab papers."""
 
 import numpy as np
 
