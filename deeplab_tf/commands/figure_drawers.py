@@ -91,25 +91,26 @@ def draw_beliefs(flags, images):
     model, label_set = open_model(flags)
     params = given_params(flags, label_set.num_classes, card_params(flags))
     counts = iterations_shown(flags, params)
+    index = named_class(flags.class_name, label_set) if flags.class_name else None
     image = shrink(open_photograph(images, model.input_shape[-1]), flags.max_side)
     probabilities = predict_probabilities(model, image, **segment_settings(flags))
     stages = {"network": probabilities}
     stages |= {name: apply_crf(probabilities, image, shown) for name, shown in counts.items()}
-    index = shown_class(flags.class_name, label_set, probabilities)
+    if index is None:
+        index = largest_class(label_set, probabilities)
     return beliefs.draw_beliefs(image[..., :3], stages, index, label_set.names[index])
 
 
-def shown_class(name, label_set, probabilities):
-    """The index of the class of this name; None: the one that covers most, if possible an object.
+def named_class(name, label_set):
+    """The index of the class of this name; `InputError` if there is none."""
+    if name not in label_set.names:
+        names = ", ".join(label_set.names)
+        raise InputError(f"--class_name={name}: no such class; the classes are {names}")
+    return label_set.names.index(name)
 
-    Raises:
-      InputError: if no class has this name.
-    """
-    if name is not None:
-        if name not in label_set.names:
-            names = ", ".join(label_set.names)
-            raise InputError(f"--class_name={name}: no such class; the classes are {names}")
-        return label_set.names.index(name)
+
+def largest_class(label_set, probabilities):
+    """The index of the class that covers most pixels, if possible not the background."""
     counts = np.bincount(most_probable(probabilities).ravel(), minlength=label_set.num_classes)
     is_object = [name.strip(" _").lower() not in BACKGROUND_NAMES for name in label_set.names]
     objects = counts * is_object

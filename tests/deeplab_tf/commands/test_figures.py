@@ -9,6 +9,7 @@ from PIL import Image
 from tiny_model import blocks, random_model
 from tool_runner import run_tool
 
+from deeplab_tf.commands.figure_drawers import largest_class
 from deeplab_tf.commands.figures import USES
 from deeplab_tf.data.image_files import load_image, load_label
 from deeplab_tf.data.synthetic import CLASSES, write_synthetic
@@ -87,6 +88,13 @@ def test_classes_without_colors_get_readable_ones():
     brightness = [sum(color) for color in labels.colors[:8]]
     assert min(brightness[1:]) > brightness[0]
     assert readable_labels(("a", "b")).colors == ((70, 70, 70), (0, 114, 178))
+
+
+def test_the_largest_object_is_shown():
+    labels = LabelSet(("background", "a", "b"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
+    maps = np.float32([[[1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 1, 0], [0, 0, 1]]])
+    assert largest_class(labels, maps) == 2
+    assert largest_class(labels, maps[:, :2]) == 0
 
 
 def test_the_failures_are_the_images_with_the_lowest_mean_iou(folder, tmp_path):
