@@ -12,6 +12,7 @@ COMMANDS = {
     "check-data": "Look for problems in a data set that would ruin training.",
     "search-crf": "Search for the CRF parameters with the best mean IoU.",
     "explain-crf": "Draw what the CRF and each of its parameters do to a network's output.",
+    "figures": "Draw figures that explain atrous convolution, fields of view, the CRF, trimaps.",
     "pack": "Pack a trained network into a small file to hand out, with a card.",
     "models": "List the trained networks that come with the package, or print the card of one.",
     "import-weights": "Convert the DeepLab authors' released Caffe weights.",

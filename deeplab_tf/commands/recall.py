@@ -129,11 +129,12 @@ def check_same_data(flags, splits, label_set):
         )
 
 
-def recall_for_model(flags):
+def recall_for_model(flags, needs_data=True):
     """What a command with --model takes from the run that the model belongs to.
 
     Args:
       flags: the flags of the command line.
+      needs_data: whether the data set must be known, if there are flags for one.
 
     Returns:
       The flags to put before those of the command line, a list of str.
@@ -144,8 +145,9 @@ def recall_for_model(flags):
     if is_saved_model(flags.model):
         return []
     answers = _known(flags.model)
+    lacks_data = needs_data and "data_dir" in flags and flags.data_dir is None
     if is_packed(flags.model):
-        if "data_dir" in flags and flags.data_dir is None:
+        if lacks_data:
             raise InputError(
                 f"--data_dir is required: {flags.model} is a packed network, which comes without "
                 "images"
@@ -157,7 +159,7 @@ def recall_for_model(flags):
     run = Run.load(folder)
     if "dataset" in flags and run is not None and not _is_on_data(flags, run):
         answers = {name: answers[name] for name in ("scales", "pad_to") if name in answers}
-    if "data_dir" in flags and flags.data_dir is None:
+    if lacks_data:
         if run is None:
             raise InputError(f"--data_dir is required: {folder} has no {RUN_FILE} that names it")
         if "data_dir" not in answers:

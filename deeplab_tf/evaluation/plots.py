@@ -165,17 +165,18 @@ def draw_confusion(axes, confusion, names, colors=PRINT):
     axes.tick_params(length=0)
 
 
-def encode(figure, kind):
+def encode(figure, kind, dpi=150):
     """The bytes of a file with the figure.
 
     Args:
       figure: `matplotlib.figure.Figure`.
       kind: "svg" or "png".
+      dpi: pixels per inch of a PNG.
     """
     file = io.BytesIO()
     # Without the date, the same plot is the same file.
     metadata = {"Date": None} if kind == "svg" else {}
-    figure.savefig(file, format=kind, dpi=150, metadata=metadata)
+    figure.savefig(file, format=kind, dpi=dpi, metadata=metadata)
     return file.getvalue()
 
 

@@ -24,10 +24,15 @@ MODEL_HELP = (
 )
 
 
-def define_model_flags(values):
-    """Define --model, --output_stride, --scales, --flip and --precision."""
+def define_model_flags(values, required=True):
+    """Define --model, --output_stride, --scales, --flip and --precision.
+
+    Args:
+      values: `absl.flags.FlagValues` that the flags are added to.
+      required: whether --model is.
+    """
     define = heading(values, "Model")
-    define.string("model", None, MODEL_HELP, required=True)
+    define.string("model", None, MODEL_HELP, required=required)
     define.integer(
         "output_stride",
         None,
