@@ -58,6 +58,7 @@ class ContactSheet:
       label_set: `LabelSet` of the classes, shown in `overlay_colors`.
       count: number of images that will be added; the more, the smaller their pictures are.
       alpha: opacity of the classes' colors.
+      images: what `add` has added so far.
     """
 
     path: Path
