@@ -55,12 +55,17 @@ class Imported(NamedTuple):
       used: {layer of the model: names of the file's layers that its weights come from}.
       unused: names of the file's layers whose weights no layer of the model takes.
       missing: layers of the model without weights in the file; they stay random.
+      notes: sentences about the file that its user should know.
+      backbone, head: names of the network's parts, if they were found in the file.
     """
 
     model: keras.Model
     used: dict
     unused: tuple
     missing: tuple
+    notes: tuple = ()
+    backbone: str | None = None
+    head: str | None = None
 
 
 def import_caffemodel(path, backbone, head, num_classes=None, pool_size=None, drop_classes=False):
