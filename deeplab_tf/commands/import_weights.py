@@ -175,8 +175,8 @@ def check_filled(flags, missing):
     if names:
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         raise InputError(
-            f"{flags.caffemodel or flags.checkpoint}: has no weights for {', '.join(names[:3])}{more}; give the "
-            "backbone and head that the file was made for, or download it again"
+            f"{flags.caffemodel or flags.checkpoint}: has no weights for {', '.join(names[:3])}"
+            f"{more}; give the backbone and head that the file was made for, or download it again"
         )
 
 

@@ -84,7 +84,8 @@ def _network(
       build_map: function from preprocessed images to the last map.
       include_top: whether to end in the probabilities of the classes.
       weights: None (random), or the path of a weights file of Keras.
-      input_tensor: symbolic images to build on, in place of new ones of `input_shape`.
+      input_tensor: symbolic tensor made from images, such as preprocessed ones, to build on, in
+        place of new images of `input_shape`.
       input_shape: `(H, W, 3)`, H and W None for sizes that vary.
       classes: number of classes.
 
@@ -100,8 +101,9 @@ def _network(
             "authors' checkpoint with `deeplab-tf import-weights --drop_classes` and give the "
             "result as --init_from, or --weights=none for random ones (in Python: weights=None)"
         )
-    images = keras.Input(input_shape) if input_tensor is None else input_tensor
-    x = build_map(images)
+    x = keras.Input(input_shape) if input_tensor is None else input_tensor
+    (images,) = keras.utils.get_source_inputs(x)
+    x = build_map(x)
     if include_top:
         x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
         x = layers.Dense(classes, "softmax", name="predictions")(x)

@@ -8,6 +8,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.models.backbones import build_backbone, find_backbone
 from deeplab_tf.models.channels import check_input_shape
 from deeplab_tf.models.heads import (
+    DECODER_STRIDE,
     HeadV3,
     apply_direct,
     apply_fully_connected,
@@ -105,7 +106,7 @@ def build_deeplab(
         raise InputError(f"scales must be numbers above 0 and at most 4, got {scales!r}")
     branches = find_head(head, backbone, fc_channels)
     is_v3 = isinstance(branches, HeadV3)
-    _check_v3(head, branches, separable_convolutions, use_multi_scale_features)
+    _check_v3(head, branches, output_stride, separable_convolutions, use_multi_scale_features)
     found = read_weights(backbone, weights)
     network = build_backbone(
         backbone, output_stride, found.backbone, input_shape, pool_size, preprocessing
@@ -140,8 +141,13 @@ def build_deeplab(
     return fuse_scales(model, scales, score_stride(head, output_stride))
 
 
-def _check_v3(name, head, separable_convolutions, use_multi_scale_features):
+def _check_v3(name, head, output_stride, separable_convolutions, use_multi_scale_features):
     is_v3 = isinstance(head, HeadV3)
+    if is_v3 and head.decoder and output_stride not in (8, 16, 32):
+        raise InputError(
+            f"head {name!r} scores every {DECODER_STRIDE}th pixel, so the output stride of the "
+            f"backbone must be coarser, got {output_stride!r}; use 8 or 16, or head aspp_v3"
+        )
     if is_v3 and use_multi_scale_features:
         raise InputError(f"use_multi_scale_features is no option of head {name!r}; omit it")
     if separable_convolutions is not None and not (is_v3 and head.rates):

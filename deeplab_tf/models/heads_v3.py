@@ -8,7 +8,6 @@ Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 20
 import keras
 from keras import layers
 
-from deeplab_tf.errors import InputError
 from deeplab_tf.models.atrous_layers import AtrousConv2D
 from deeplab_tf.models.heads import DECODER_STRIDE, classifier
 from deeplab_tf.models.resize import SpreadOverMap, UpsampleToMap
@@ -27,21 +26,13 @@ def apply_v3(features, low_level, head, num_classes, output_stride, separable):
       low_level: `(B, H, W, D)`, its map with 4 pixels per cell; used only by a decoder.
       head: `deeplab_tf.models.heads.HeadV3`.
       num_classes: classes, without void.
-      output_stride: pixels per cell of `features`. The published dilation rates are for 16; twice
-        as many cells per pixel double them.
+      output_stride: pixels per cell of `features`, with a decoder 8, 16 or 32. The published
+        dilation rates are for 16; at 8 they are doubled.
       separable: whether the 3x3 convolutions are depthwise separable.
 
     Returns:
       float32 scores: `(B, h, w, num_classes)`, or `(B, H, W, num_classes)` with a decoder.
-
-    Raises:
-      InputError: if a decoder cannot follow the output stride.
     """
-    if head.decoder and (output_stride <= DECODER_STRIDE or output_stride % DECODER_STRIDE):
-        raise InputError(
-            f"head 'v3plus' scores every {DECODER_STRIDE}th pixel, so the backbone's output stride "
-            f"must be coarser, got {output_stride}; use 8 or 16, or head aspp_v3"
-        )
     window = _separable if separable else _convolve
     x = _pyramid(features, head.rates, output_stride, window)
     if head.decoder:

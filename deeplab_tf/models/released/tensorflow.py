@@ -23,7 +23,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.models.backbones import find_backbone
 from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.heads import find_head
-from deeplab_tf.models.released.caffe import Imported
+from deeplab_tf.models.released.imported import Imported
 from deeplab_tf.models.released.tflite import read_tflite
 from deeplab_tf.models.released.variables import read_variables
 
@@ -134,11 +134,13 @@ def _read(path, tflite_resize):
     arrays, magnified = read_tflite(path)
     notes = []
     for scope, factor in magnified.items():
+        as_run = tflite_resize == "interpreter"
         notes.append(
             f"TensorFlow Lite's interpreter multiplies the result of {scope} by {factor:.2f}, "
-            f"which training did not; the model does it as --tflite_resize={tflite_resize} says"
+            "which the network was not trained with; "
+            + ("--tflite_resize=trained leaves that out" if as_run else "it is left out here")
         )
-        if tflite_resize == "interpreter":
+        if as_run:
             # ReLU follows, so a larger kernel and bias give a larger result.
             for name in (f"{scope}/weights", f"{scope}/biases"):
                 arrays[name] = arrays[name] * np.float32(factor)

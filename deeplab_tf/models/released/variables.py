@@ -76,7 +76,7 @@ def _read_checkpoint(path, prefix):
             for name in reader.get_variable_to_shape_map()
             if dtypes[name].is_floating and not name.endswith(_TRAINING_ONLY)
         }
-    except (tf.errors.OpError, ValueError, RuntimeError, MemoryError) as error:
+    except (tf.errors.OpError, IndexError, ValueError, RuntimeError, MemoryError) as error:
         raise InputError(
             f"{path}: cannot be read as a checkpoint ({one_line(error, 150)}); download it again"
         ) from error
