@@ -108,19 +108,20 @@ def main(flags):
     print_written(out, out.parent / "labels.json")
     if flags.drop_classes:
         folders = "--data_dir=DATA_DIR", f"--model_dir={out.parent / 'run'}"
-        print_next("train", *network_flags(flags, imported), f"--init_from={out}", *folders)
+        print_next("train", *network_flags(flags, imported, out), *folders)
     else:
         place = [f"--dataset={flags.labels or 'voc'}", "--data_dir=DATA_DIR", "--pad_to=513"]
         scales = ["--scales=1,0.75,0.5"] if flags.backbone == "resnet101" else []
         print_next("evaluate", f"--model={out}", *place, *scales, "--crf")
 
 
-def network_flags(flags, imported):
-    """The flags of `deeplab-tf train` that build the imported network."""
+def network_flags(flags, imported, out):
+    """The flags of `deeplab-tf train` that build the imported network and start from it."""
     if flags.checkpoint:
         network = [f"--backbone={imported.backbone}", f"--head={imported.head}"]
-        return [*network, f"--output_stride={flags.output_stride}"]
-    network = [f"--backbone={flags.backbone}", f"--head={flags.head}", "--preprocessing=deeplab"]
+        return [*network, f"--output_stride={flags.output_stride}", f"--init_from={out}"]
+    network = [f"--backbone={flags.backbone}", f"--head={flags.head}"]
+    network += ["--preprocessing=deeplab", f"--init_from={out}"]
     return network + [f"--pool_size={flags.pool_size or 3}"] * (flags.backbone == "vgg16")
 
 
