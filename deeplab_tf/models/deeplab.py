@@ -114,7 +114,7 @@ def build_deeplab(
     if is_v3:
         separable = separable_convolutions
         if separable is None:
-            separable = re.fullmatch(r"xception\d+", backbone)
+            separable = bool(re.fullmatch(r"xception\d+", backbone))
         low_level = decoder_map(network, backbone) if branches.decoder else None
         features = last_map(network, backbone)
         scores = apply_v3(features, low_level, branches, num_classes, output_stride, separable)

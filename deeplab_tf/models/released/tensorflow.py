@@ -62,8 +62,6 @@ _SCOPES = [
         (r"block_(\d+)_(expand|depthwise|project)", r"{r}/expanded_conv_\1/\2"),
     )
 ]
-
-
 TFLITE_RESIZES = ("interpreter", "trained")
 
 
@@ -153,7 +151,7 @@ def _find_backbone(path, arrays, given):
     fitting = [name for name, root in _ROOTS.items() if root in roots]
     first = arrays.get("MobilenetV2/Conv/weights")
     if first is not None:
-        fitting = ["mobilenetv2half" if first.shape[-1] == 16 else "mobilenetv2"]
+        fitting = ["mobilenetv2half" if first.shape[-1:] == (16,) else "mobilenetv2"]
     if not fitting:
         raise InputError(
             f"{path}: none of its {len(arrays)} variables is of a backbone that can be imported; "
@@ -187,7 +185,7 @@ def _find_head(path, arrays, given, drop_classes):
 
 def _num_classes(path, arrays, num_classes):
     kernel = arrays.get(f"{_CLASSES}/weights")
-    if kernel is None:
+    if kernel is None or kernel.ndim != 4:
         raise InputError(f"{path}: has no class layer {_CLASSES}; it is no network of this kind")
     if num_classes not in (None, kernel.shape[-1]):
         raise InputError(
