@@ -18,6 +18,7 @@ def tapped(backbone):
     return [tuple(shape) for shape in shapes]
 
 
+@pytest.mark.slow
 def test_mobilenet_ends_before_its_last_convolution():
     assert tapped("mobilenetv2half") == [(1, 4, 5, 160), (1, 16, 17, 96)]
 
