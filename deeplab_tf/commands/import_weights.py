@@ -1,8 +1,12 @@
-"""Convert the DeepLab authors' released weights, a `.caffemodel` file, to a Keras model.
+"""Convert the DeepLab authors' released weights to a Keras model, without their code.
 
     deeplab-tf import-weights --caffemodel=train2_iter_20000.caffemodel \\
         --backbone=resnet101 --head=aspp_l --out=released/best.keras
     deeplab-tf evaluate --model=released --data_dir=VOC --pad_to=513 --scales=1,0.75,0.5 --crf
+
+    deeplab-tf import-weights --checkpoint=deeplabv3_mnv2_pascal_train_aug_2018_01_29.tar.gz \\
+        --out=mobile/best.keras
+    deeplab-tf evaluate --model=mobile --data_dir=VOC --pad_to=513 --crf
 
 Caffe is not needed. The command prints from which layer of the file each layer was filled, and
 which layers of the file were not used. With --drop_classes the result is a starting point for
@@ -11,23 +15,55 @@ training on other classes (`deeplab-tf train --init_from`).
 
 from pathlib import Path
 
-from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.outputs import print_next, print_written
 from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import check_new_file
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.heads import head_names
-from deeplab_tf.models.released.caffe import BACKBONES, import_caffemodel
+from deeplab_tf.models.released import caffe, tensorflow
 from deeplab_tf.training.checkpoints import save_model
 
 
 def define_flags(values):
     """Define the flags of a conversion."""
     define = heading(values, "Released file")
-    define.string("caffemodel", None, "The authors' file.", required=True)
-    define.enum("backbone", None, BACKBONES, "Backbone of the file's network.", required=True)
-    define.enum("head", None, head_names(), "Head of the file's network.", required=True)
+    define.string("caffemodel", None, "The authors' file for Caffe (v1 and v2).")
+    define.string(
+        "checkpoint",
+        None,
+        "The authors' file for TensorFlow (v3 and v3+): a checkpoint, its folder, a frozen graph "
+        "(.pb), a .tar.gz of them as released, or a quantized .tflite.",
+    )
+    define.enum(
+        "backbone",
+        None,
+        [*caffe.BACKBONES, *tensorflow.BACKBONES],
+        "Backbone of the file's network; --checkpoint finds it itself.",
+    )
+    define.enum(
+        "head",
+        None,
+        head_names(),
+        "Head of the file's network; --checkpoint finds it itself, except in ImageNet classifiers.",
+    )
+    define.integer(
+        "output_stride",
+        16,
+        "checkpoint: pixels between two positions of the backbone's last map; trained at 16, "
+        "published scores at 16 and 8.",
+        8,
+        32,
+    )
+    define.enum(
+        "tflite_resize",
+        "interpreter",
+        tensorflow.TFLITE_RESIZES,
+        "Quantized .tflite: interpreter gives the labels of TensorFlow Lite's interpreter. trained "
+        "gives those of the network before quantization, if the scales of the file differ where "
+        "the interpreter resizes.",
+    )
     define.enum(
         "pool_size",
         None,
@@ -61,14 +97,7 @@ def main(flags):
     if out.suffix != ".keras":
         raise InputError(f"--out={out}; give the name of a .keras file")
     check_new_file(out, flags.overwrite)
-    imported = import_caffemodel(
-        flags.caffemodel,
-        flags.backbone,
-        flags.head,
-        flags.num_classes,
-        flags.pool_size and int(flags.pool_size),
-        flags.drop_classes,
-    )
+    imported = read_network(flags)
     print_layers(imported)
     check_filled(flags, imported.missing)
     label_set = find_label_set(flags, imported.model.output_shape[-1])
@@ -78,15 +107,52 @@ def main(flags):
     print(f"model: {out}, {label_set.num_classes} classes: {names}, ...")
     print_written(out, out.parent / "labels.json")
     if flags.drop_classes:
-        network = [f"--backbone={flags.backbone}", f"--head={flags.head}"]
-        network += ["--preprocessing=deeplab", f"--init_from={out}"]
-        if flags.backbone == "vgg16":
-            network.append(f"--pool_size={flags.pool_size or 3}")
-        print_next("train", *network, "--data_dir=DATA_DIR", f"--model_dir={out.parent / 'run'}")
+        folders = "--data_dir=DATA_DIR", f"--model_dir={out.parent / 'run'}"
+        print_next("train", *network_flags(flags, imported, out), *folders)
     else:
         place = [f"--dataset={flags.labels or 'voc'}", "--data_dir=DATA_DIR", "--pad_to=513"]
         scales = ["--scales=1,0.75,0.5"] if flags.backbone == "resnet101" else []
         print_next("evaluate", f"--model={out}", *place, *scales, "--crf")
+
+
+def network_flags(flags, imported, out):
+    """The flags of `deeplab-tf train` that build the imported network and start from it."""
+    if flags.checkpoint:
+        network = [f"--backbone={imported.backbone}", f"--head={imported.head}"]
+        return [*network, f"--output_stride={flags.output_stride}", f"--init_from={out}"]
+    network = [f"--backbone={flags.backbone}", f"--head={flags.head}"]
+    network += ["--preprocessing=deeplab", f"--init_from={out}"]
+    return network + [f"--pool_size={flags.pool_size or 3}"] * (flags.backbone == "vgg16")
+
+
+def read_network(flags):
+    """The network of --caffemodel or --checkpoint, `Imported`."""
+    if bool(flags.caffemodel) == bool(flags.checkpoint):
+        raise InputError("give one of --caffemodel=FILE and --checkpoint=FILE")
+    if flags.checkpoint:
+        refuse_given(flags, ["pool_size"], "has no effect on --checkpoint; leave it out")
+        return tensorflow.import_tensorflow(
+            flags.checkpoint,
+            flags.backbone,
+            flags.head,
+            flags.num_classes,
+            flags.output_stride,
+            flags.drop_classes,
+            flags.tflite_resize,
+        )
+    only = ["output_stride", "tflite_resize"]
+    refuse_given(flags, only, "has no effect on --caffemodel; leave it out")
+    for name in ("backbone", "head"):
+        if flags[name].value is None:
+            raise InputError(f"--caffemodel needs --{name}, that of the file's network")
+    return caffe.import_caffemodel(
+        flags.caffemodel,
+        flags.backbone,
+        flags.head,
+        flags.num_classes,
+        flags.pool_size and int(flags.pool_size),
+        flags.drop_classes,
+    )
 
 
 def print_layers(imported):
@@ -99,16 +165,19 @@ def print_layers(imported):
     print(f"filled {len(imported.used)} layers")
     print(f"not filled: {', '.join(imported.missing) or 'none'}")
     print(f"in the file, not used: {', '.join(imported.unused) or 'none'}")
+    for note in imported.notes:
+        print(f"note: {note}")
 
 
 def check_filled(flags, missing):
     """Raise `InputError` if a layer would stay random, other than those of --drop_classes."""
-    names = [name for name in missing if not (flags.drop_classes and name.startswith("fc8"))]
+    head = tensorflow.HEAD_LAYERS if flags.checkpoint else ("fc8",)
+    names = [name for name in missing if not (flags.drop_classes and name.startswith(head))]
     if names:
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         raise InputError(
-            f"{flags.caffemodel}: has no weights for {', '.join(names[:3])}{more}; give the "
-            "backbone and head that the file was made for, or download it again"
+            f"{flags.caffemodel or flags.checkpoint}: has no weights for {', '.join(names[:3])}"
+            f"{more}; give the backbone and head that the file was made for, or download it again"
         )
 
 

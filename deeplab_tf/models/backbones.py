@@ -9,7 +9,7 @@ from keras.applications import imagenet_utils
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import MEAN_FURTHER, MEAN_RGB
-from deeplab_tf.models import efficientnet_lite
+from deeplab_tf.models import authors_backbones, efficientnet_lite
 from deeplab_tf.models.atrous import to_atrous
 from deeplab_tf.models.channels import with_channels
 
@@ -33,8 +33,10 @@ class Backbone(NamedTuple):
     @property
     def constructor(self):
         """The function that builds it, with the arguments that keras.applications has."""
-        here = getattr(efficientnet_lite, self.class_name, None)
-        return here or getattr(keras.applications, self.class_name)
+        for module in (efficientnet_lite, authors_backbones, keras.applications):
+            if constructor := getattr(module, self.class_name, None):
+                return constructor
+        raise AttributeError(self.class_name)
 
 
 # To add a backbone, add its constructor's name to the row of its preprocessing.
@@ -43,7 +45,9 @@ _NAMES = {
     "tf": (
         *("ResNet50V2", "ResNet101V2", "ResNet152V2"),
         *("MobileNet", "MobileNetV2", "Xception", "InceptionV3", "InceptionResNetV2"),
+        *("MobileNetV2Half", "Xception41", "Xception65", "Xception71"),
     ),
+    "slim": ("ResNet101Beta",),
     "torch": ("DenseNet121", "DenseNet169", "DenseNet201"),
     None: (
         *("MobileNetV3Small", "MobileNetV3Large"),
@@ -70,8 +74,8 @@ def find_backbone(name):
     """The `Backbone` of a name.
 
     Args:
-      name: see `backbone_names`; also in keras.applications' spellings, such as "MobileNetV2",
-        "mobilenet_v2" and "efficientnetv2-b0".
+      name: see `backbone_names`; also in keras.applications' and the DeepLab authors' spellings,
+        such as "MobileNetV2", "mobilenet_v2", "efficientnetv2-b0" and "resnet101_beta".
 
     Raises:
       InputError: for an unknown name.
@@ -115,7 +119,7 @@ def build_backbone(
     dense = to_atrous(original, output_stride, centered=True)
     mode = preprocessing or find_backbone(name).preprocessing
     # Further channels get the range of the preprocessed colors: levels, or about -1..1.
-    scale = 1.0 if mode in ("caffe", "deeplab") else 1 / MEAN_FURTHER
+    scale = 1.0 if mode in ("caffe", "deeplab", "slim") else 1 / MEAN_FURTHER
     wide = with_channels(dense, channels, scale)
     return keras.Model(wide.inputs[0], wide.output, name=find_backbone(name).name)
 
@@ -160,14 +164,16 @@ class ImagePreprocessing(keras.layers.Layer):
 
     Args:
       mode: "caffe" (BGR minus the ImageNet mean), "deeplab" (the same with the mean of the
-        DeepLab authors, so that padding with `MEAN_RGB` is exactly zero), "tf" (to -1..1) or
-        "torch" (each channel normalized by the ImageNet mean and standard deviation).
+        DeepLab authors, so that padding with `MEAN_RGB` is exactly zero), "slim" (RGB minus the
+        mean of DeepLab v3+'s ResNet), "tf" (to -1..1) or "torch" (each channel normalized by the
+        ImageNet mean and standard deviation).
 
     Raises:
       ValueError: for another mode.
     """
 
-    MODES = ("caffe", "deeplab", "tf", "torch")
+    MODES = ("caffe", "deeplab", "slim", "tf", "torch")
+    SLIM_MEAN = (123.15, 115.90, 103.06)
 
     def __init__(self, mode, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -180,6 +186,8 @@ class ImagePreprocessing(keras.layers.Layer):
         if self.mode == "deeplab":
             images = ops.cast(images, "float32")
             return ops.flip(images - ops.convert_to_tensor(MEAN_RGB, "float32"), axis=-1)
+        if self.mode == "slim":
+            return ops.cast(images, "float32") - ops.convert_to_tensor(self.SLIM_MEAN, "float32")
         return imagenet_utils.preprocess_input(images, "channels_last", self.mode)
 
     def compute_output_shape(self, input_shape):

@@ -1,18 +1,25 @@
 """DeepLab networks: a dense backbone and a head."""
 
+import re
+
 import keras
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.backbones import build_backbone, find_backbone
 from deeplab_tf.models.channels import check_input_shape
 from deeplab_tf.models.heads import (
+    DECODER_STRIDE,
+    HeadV3,
     apply_direct,
     apply_fully_connected,
     check_num_classes,
     find_head,
     multi_scale_features,
+    score_stride,
 )
+from deeplab_tf.models.heads_v3 import apply_v3
 from deeplab_tf.models.multiscale import fuse_scales
+from deeplab_tf.models.taps import decoder_map, last_map
 from deeplab_tf.models.weights import read_weights, subsample_classifier
 from deeplab_tf.models.whole_weights import load_whole
 
@@ -31,22 +38,29 @@ def build_deeplab(
     use_multi_scale_features=False,
     average_pool5=False,
     preprocessing=None,
+    separable_convolutions=None,
 ):
-    """A DeepLab v1 or v2 network, from images to class scores.
+    """A DeepLab network of version 1, 2, 3 or 3+, from images to class scores.
 
-    VGG-16 has the published fc6-fc7-fc8 branches with dropout, and an undilated fifth pooling;
-    the other backbones have ResNet-101's head, one 3x3 convolution straight to the classes for
-    each rate. Branches are summed.
+    In the heads of versions 1 and 2, VGG-16 has the published fc6-fc7-fc8 branches with dropout,
+    and an undilated fifth pooling; the other backbones have ResNet-101's head, one 3x3
+    convolution straight to the classes for each rate. Branches are summed.
 
     Args:
       backbone: name of a keras.applications network, such as "vgg16", "resnet101" or
-        "mobilenetv2", or "efficientnetlite0" to "efficientnetlite4"; see
-        `deeplab_tf.models.backbone_names`. Its capitals do not matter.
+        "mobilenetv2", "efficientnetlite0" to "efficientnetlite4", or a network of the v3+
+        authors: "xception41", "xception65", "xception71", "resnet101_beta", "mobilenetv2_half";
+        see `deeplab_tf.models.backbone_names`. Its capitals do not matter.
       head: "large_fov", "aspp_s" or "aspp_l"; for VGG-16 also the larger kernels of DeepLab v1,
         "7x7" and "4x4" (rate 4) and "4x4_fov" (rate 8), with 4,096 filters; for the others also
-        "plain", a single 1x1 convolution.
+        "plain", a single 1x1 convolution. Of v3: "aspp_v3", image pooling, a 1x1 and three
+        dilated 3x3 convolutions side by side. Of v3+: "v3plus", the same with the decoder, and
+        "v3_mobile", image pooling and the 1x1 convolution alone. MobileNetV2 loses its last 1x1
+        convolution in these three, as published.
       num_classes: classes, without void.
-      output_stride: pixels per score cell; 8 in the papers.
+      output_stride: pixels per cell of the backbone's last map, and per score cell; 8 in the
+        papers of v1 and v2, 16 and 8 in those of v3 and v3+. "v3plus" scores every fourth pixel
+        whatever it is.
       weights: "imagenet" (downloaded), None (random), or the path of a file: a backbone's or a
         whole DeepLab's `.h5`, `.weights.h5` or `.keras`. VGG-16's fc6 and fc7 are made from the
         ImageNet classifier if the file has it. The dilation rates of a whole network that was
@@ -64,11 +78,13 @@ def build_deeplab(
         the authors' LargeFOV networks of DeepLab v1.
       preprocessing: None (what the backbone's ImageNet weights were trained on), or "deeplab" for
         VGG and ResNet: the mean color of the DeepLab authors, which their released weights need.
+      separable_convolutions: whether the 3x3 convolutions of "aspp_v3" and "v3plus" are depthwise
+        separable; None: with xception41, xception65 and xception71, as published.
 
     Returns:
       keras.Model: images `(B, H, W, C)`, values 0..255, preprocessing included, to float32
-      scores `(B, (H-1)//output_stride+1, (W-1)//output_stride+1, num_classes)`. Cell (i, j) is
-      centered on pixel (output_stride * i, output_stride * j).
+      scores `(B, (H-1)//s+1, (W-1)//s+1, num_classes)`; s is output_stride, or 4 for "v3plus".
+      Cell (i, j) is centered on pixel (s * i, s * j).
 
     Raises:
       InputError: for unknown names, options that cannot be combined, or weights that cannot be
@@ -89,11 +105,20 @@ def build_deeplab(
     if not scales or any(not 0 < scale <= 4 for scale in scales):
         raise InputError(f"scales must be numbers above 0 and at most 4, got {scales!r}")
     branches = find_head(head, backbone, fc_channels)
+    is_v3 = isinstance(branches, HeadV3)
+    _check_v3(head, branches, output_stride, separable_convolutions, use_multi_scale_features)
     found = read_weights(backbone, weights)
     network = build_backbone(
         backbone, output_stride, found.backbone, input_shape, pool_size, preprocessing
     )
-    if is_vgg16:
+    if is_v3:
+        separable = separable_convolutions
+        if separable is None:
+            separable = bool(re.fullmatch(r"xception\d+", backbone))
+        low_level = decoder_map(network, backbone) if branches.decoder else None
+        features = last_map(network, backbone)
+        scores = apply_v3(features, low_level, branches, num_classes, output_stride, separable)
+    elif is_vgg16:
         features = _undilated_pool5(network, output_stride, pool_size)
         features = _average(features) if average_pool5 else features
         extra = multi_scale_features(network, output_stride) if use_multi_scale_features else None
@@ -101,7 +126,7 @@ def build_deeplab(
     else:
         scores = apply_direct(network.output, branches, num_classes)
     model = keras.Model(network.input, scores, name=f"deeplab_{backbone}_{head}")
-    if found.classifier and is_vgg16:
+    if found.classifier and is_vgg16 and not is_v3:
         _fill_branches(model, subsample_classifier(found.classifier, branches))
     if found.whole:
         other = {**arguments, "weights": None, "scales": (1.0,)}
@@ -111,7 +136,25 @@ def build_deeplab(
             backbone,
             build_at=lambda stride: build_deeplab(**{**other, "output_stride": stride}),
         )
-    return fuse_scales(model, scales, output_stride) if tuple(scales) != (1.0,) else model
+    if tuple(scales) == (1.0,):
+        return model
+    return fuse_scales(model, scales, score_stride(head, output_stride))
+
+
+def _check_v3(name, head, output_stride, separable_convolutions, use_multi_scale_features):
+    is_v3 = isinstance(head, HeadV3)
+    if is_v3 and head.decoder and output_stride not in (8, 16, 32):
+        raise InputError(
+            f"head {name!r} scores every {DECODER_STRIDE}th pixel, so the output stride of the "
+            f"backbone must be coarser, got {output_stride!r}; use 8 or 16, or head aspp_v3"
+        )
+    if is_v3 and use_multi_scale_features:
+        raise InputError(f"use_multi_scale_features is no option of head {name!r}; omit it")
+    if separable_convolutions is not None and not (is_v3 and head.rates):
+        raise InputError(
+            "separable_convolutions is an option of the heads aspp_v3 and v3plus, got head "
+            f"{name!r}; omit it"
+        )
 
 
 def _check_options(backbone, pool_size, vgg16_options, preprocessing):

@@ -44,16 +44,52 @@ HEADS = {
     # DeepLab v2: ResNet-101 without LargeFOV and ASPP.
     "plain": Head((1,), 1),
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadV3:
+    """A head of DeepLab v3 or v3+, see `deeplab_tf.models.heads_v3`.
+
+    Attributes:
+      rates: dilation rates of the 3x3 branches at output stride 16.
+      decoder: whether the features of stride 4 refine the map.
+    """
+
+    rates: tuple = ()
+    decoder: bool = False
+
+    def score_stride(self, output_stride):
+        """Pixels per score cell on a backbone of an output stride."""
+        return DECODER_STRIDE if self.decoder else output_stride
+
+
+DECODER_STRIDE = 4  # pixels per cell of the decoder's maps
+HEADS_V3 = {
+    # DeepLab v3, section 3.3; v3+, section 3.1; v3+'s released MobileNetV2 networks.
+    "aspp_v3": HeadV3((6, 12, 18)),
+    "v3plus": HeadV3((6, 12, 18), decoder=True),
+    "v3_mobile": HeadV3(),
+}
 _DIRECT_HEADS = ("large_fov", "aspp_s", "aspp_l", "plain")  # of backbones without fc6 and fc7
 
 
 def head_names():
     """Return the names of the heads."""
-    return tuple(HEADS)
+    return (*HEADS, *HEADS_V3)
+
+
+def score_stride(head, output_stride):
+    """Pixels per score cell of a network.
+
+    Args:
+      head: its name, see `head_names`.
+      output_stride: pixels per cell of the backbone's last map.
+    """
+    return HEADS_V3[head].score_stride(output_stride) if head in HEADS_V3 else output_stride
 
 
 def find_head(name, backbone, channels=None):
-    """The `Head` of a name.
+    """The `Head` or `HeadV3` of a name.
 
     Args:
       name: see `head_names`.
@@ -64,13 +100,18 @@ def find_head(name, backbone, channels=None):
       InputError: for an unknown head, a head that the backbone cannot have, or a number of
         filters that does not divide the 4,096 of the ImageNet classifier.
     """
+    if name in HEADS_V3:
+        if channels is not None:
+            raise InputError(f"fc_channels is no option of head {name!r}; omit it")
+        return HEADS_V3[name]
     if name not in HEADS:
-        raise InputError(f"unknown head {name!r}; available: {', '.join(HEADS)}")
+        raise InputError(f"unknown head {name!r}; available: {', '.join(head_names())}")
     if backbone == "vgg16" and name == "plain":
         raise InputError("head 'plain' is not available for vgg16; use large_fov")
     if backbone != "vgg16" and name not in _DIRECT_HEADS:
         raise InputError(
-            f"head {name!r} is available for vgg16 only; use one of {', '.join(_DIRECT_HEADS)}"
+            f"head {name!r} is available for vgg16 only; use one of "
+            f"{', '.join((*_DIRECT_HEADS, *HEADS_V3))}"
         )
     if channels is None:
         return HEADS[name]
@@ -112,7 +153,7 @@ def apply_fully_connected(features, head, num_classes, extra=None):
         x = _fully_connected(features, head, rate, suffix)
         if extra is not None:
             x = layers.Concatenate(name=f"fc7_and_features{suffix}")([x, extra])
-        scores.append(_classifier(1, 1, num_classes, suffix)(x))
+        scores.append(classifier(1, 1, num_classes, suffix)(x))
     return _sum(scores)
 
 
@@ -127,7 +168,7 @@ def apply_direct(features, head, num_classes):
     """
     return _sum(
         [
-            _classifier(head.kernel_size, rate, num_classes, head.suffix(rate))(features)
+            classifier(head.kernel_size, rate, num_classes, head.suffix(rate))(features)
             for rate in head.rates
         ]
     )
@@ -144,7 +185,7 @@ def _fully_connected(x, head, rate, suffix):
     return layers.Dropout(0.5, name=f"drop7{suffix}")(x)
 
 
-def _classifier(kernel_size, rate, num_classes, suffix):
+def classifier(kernel_size, rate, num_classes, suffix):
     """The last layer; float32 in mixed precision too. Training uses 10 times the learning rate."""
     return AtrousConv2D(
         num_classes,

@@ -6,7 +6,8 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.models.atrous import OUTPUT_STRIDES
 from deeplab_tf.models.atrous_rewriter import rewrite
 from deeplab_tf.models.multiscale import MaxFusion, ScaleImages, fuse_scales
-from deeplab_tf.models.resize import find_output_stride
+from deeplab_tf.models.resize import UpsampleToMap, find_output_stride
+from deeplab_tf.models.walk import leaf_layers
 
 
 def with_output_stride(model, output_stride):
@@ -43,6 +44,12 @@ def with_output_stride(model, output_stride):
     if output_stride == present:
         return model
     network = single_scale(model)
+    if any(isinstance(layer, UpsampleToMap) for layer in leaf_layers(network)):
+        raise InputError(
+            f"network {model.name!r} has a decoder, which scores every {present}th pixel; for a "
+            "denser map before the decoder build it with build_deeplab(..., output_stride=8, "
+            "weights=FILE), or leave the output stride out"
+        )
     dense = rewrite(network, output_stride, keep_size=True, centered=False)
     if network is model:
         return dense

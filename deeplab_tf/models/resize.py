@@ -138,3 +138,43 @@ class CropToImages(Float32Layer):
     def call(self, inputs):
         """Crop `(B, H', W', C)` to the height and width of `(B, H, W, 3)`."""
         return crop_to_images(*inputs)
+
+
+@keras.saving.register_keras_serializable(package="deeplab_tf")
+class UpsampleToMap(keras.layers.Layer):
+    """A coarse map at the cells of a finer one, called on `[coarse, fine]`.
+
+    Interpolated bilinearly with every coarse cell on its own pixel, at all sizes: where the fine
+    map goes on after the last coarse cell, that cell's values are repeated. With a coarse cell on
+    the last pixel it is interpolation with aligned corners, as in the authors' networks.
+
+    Args:
+      factor: fine cells per coarse cell.
+    """
+
+    def __init__(self, factor, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def call(self, inputs):
+        """Resize `(B, h, w, C)` to the height and width of `(B, H, W, D)`."""
+        x, fine = inputs
+        x = ops.concatenate([x, x[:, -1:]], axis=1)
+        x = ops.concatenate([x, x[:, :, -1:]], axis=2)
+        size = ((cells - 1) * self.factor + 1 for cells in ops.shape(x)[1:3])
+        return crop_to_images(resize_aligned(x, *size), fine)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "factor": self.factor}
+
+
+@keras.saving.register_keras_serializable(package="deeplab_tf")
+class SpreadOverMap(keras.layers.Layer):
+    """One vector for the whole image at every cell of a map, called on `[vector, map]`."""
+
+    def call(self, inputs):
+        """Repeat `(B, 1, 1, C)` to the height and width of `(B, H, W, D)`."""
+        vector, x = inputs
+        batch, height, width, _ = ops.shape(x)
+        return ops.broadcast_to(vector, (batch, height, width, vector.shape[-1]))

@@ -28,8 +28,8 @@ def load_whole(model, path, backbone, build_at):
     try:
         if path.suffix == ".keras":
             saved = keras.saving.load_model(path)
-            model.set_weights(saved.get_weights())
             saved = single_scale(saved)
+            model.set_weights(saved.get_weights())
             found = _output_stride(saved)
         else:
             found, saved = _load_at_any_stride(model, path, build_at)
@@ -40,6 +40,8 @@ def load_whole(model, path, backbone, build_at):
         ) from error
     wanted = _output_stride(model)
     if found in (wanted, None):
+        if saved is not model:  # of another output stride, but with a decoder
+            model.set_weights(saved.get_weights())
         return model
     if found < wanted:
         raise InputError(
@@ -67,7 +69,7 @@ def _load_at_any_stride(model, path, build_at):
         except MISMATCHES as error:
             mismatch = mismatch or error  # that of the wanted stride
         else:
-            return stride, network
+            return _output_stride(network), network
     raise mismatch
 
 

@@ -4,6 +4,7 @@ from deeplab_tf import build_deeplab, build_fcn
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.scales import read_scales
 from deeplab_tf.models import start_from
+from deeplab_tf.models.heads import score_stride
 from deeplab_tf.training.freezing import freeze_bn, set_bn_momentum, train_only
 
 # The flags that have an effect on one of the networks only.
@@ -17,6 +18,7 @@ _OF_DEEPLAB = (
     "average_pool5",
     "preprocessing",
     "multi_scale_features",
+    "separable_convolutions",
 )
 
 
@@ -42,13 +44,21 @@ def define_architecture_flags(values):
         "backbone",
         "resnet101",
         "A network of keras.applications, or efficientnetlite0 to efficientnetlite4; papers: "
-        "vgg16, resnet101.",
+        "vgg16, resnet101; of v3+: xception41, xception65, xception71, resnet101_beta, "
+        "mobilenetv2, mobilenetv2_half.",
     )
     define.string(
         "head",
         "aspp_l",
         "large_fov, aspp_s or aspp_l; for vgg16 also 7x7, 4x4 and 4x4_fov (all from the papers); "
-        "for other backbones also plain.",
+        "for other backbones also plain. DeepLab v3: aspp_v3; v3+: v3plus (with the decoder) and "
+        "v3_mobile.",
+    )
+    define.bool(
+        "separable_convolutions",
+        None,
+        "aspp_v3 and v3plus: depthwise separable 3x3 convolutions. Default: with xception41, "
+        "xception65 and xception71, as published.",
     )
     define.integer(
         "fc_channels",
@@ -96,7 +106,11 @@ def define_architecture_flags(values):
         lower_bound=3,
     )
     define.integer(
-        "output_stride", 8, "Pixels between two positions of the scores; paper: 8.", lower_bound=1
+        "output_stride",
+        8,
+        "Pixels between two positions of the backbone's last map, and of the scores; v3plus scores "
+        "every fourth pixel. Papers: 8; of v3 and v3+: 16.",
+        lower_bound=1,
     )
     define.list(
         "scales",
@@ -140,7 +154,7 @@ def _define_start(define):
 
 def output_stride(flags):
     """Pixels between two positions of the scores that are trained."""
-    return 1 if flags.network == "fcn" else flags.output_stride
+    return 1 if flags.network == "fcn" else score_stride(flags.head, flags.output_stride)
 
 
 def describe_network(flags, num_classes):
@@ -190,6 +204,7 @@ def network_arguments(flags, num_classes):
         "use_multi_scale_features": flags.multi_scale_features,
         "average_pool5": flags.average_pool5,
         "preprocessing": flags.preprocessing,
+        "separable_convolutions": flags.separable_convolutions,
     }
 
 

@@ -14,7 +14,6 @@ Layers are matched by name. The authors' names, from their public prototxt files
 
 import math
 import re
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -23,6 +22,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.heads import find_head
 from deeplab_tf.models.released.caffemodel import Pooling, read_caffemodel
+from deeplab_tf.models.released.imported import Imported
 
 BACKBONES = ("vgg16", "resnet101")
 _REMEDY = "give the backbone and head that the file was trained with"
@@ -45,22 +45,6 @@ _POOLING_REMEDIES = {
     "resnet101": "to start training from its weights, without the class layers, give "
     "drop_classes and num_classes",
 }
-
-
-class Imported(NamedTuple):
-    """An imported network, and which layers were matched.
-
-    Attributes:
-      model: keras.Model, see `build_deeplab`.
-      used: {layer of the model: names of the file's layers that its weights come from}.
-      unused: names of the file's layers whose weights no layer of the model takes.
-      missing: layers of the model without weights in the file; they stay random.
-    """
-
-    model: keras.Model
-    used: dict
-    unused: tuple
-    missing: tuple
 
 
 def import_caffemodel(path, backbone, head, num_classes=None, pool_size=None, drop_classes=False):

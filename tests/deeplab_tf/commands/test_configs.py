@@ -111,6 +111,8 @@ FIGURES = {
     "voc_vgg16_large_fov_coco": ("", "", "72.7 with the CRF"),
     "voc_vgg16_aspp_l": ("68.96", "71.57", "72.6 with the CRF"),
     "voc_resnet101_aspp_l": ("76.35", "77.69", "79.7 with the CRF"),
+    "voc_mobilenetv2_v3_mobile": ("75.32", "", ""),
+    "voc_xception65_v3plus": ("82.20", "", ""),
 }
 
 
@@ -145,9 +147,11 @@ def test_scales_are_augmented_where_the_papers_do():
         "person_part_resnet101_aspp_l",
         "person_part_resnet101_large_fov",
         "person_part_resnet101_msc_coco_aug",
+        "voc_mobilenetv2_v3_mobile",
         "voc_resnet101_aspp_l",
         "voc_resnet101_large_fov",
         "voc_resnet101_msc_coco_aug",
+        "voc_xception65_v3plus",
     }
 
 

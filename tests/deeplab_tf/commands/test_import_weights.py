@@ -2,7 +2,10 @@ import gc
 
 import numpy as np
 import pytest
+import slim_network
+import tensorflow as tf
 from caffe_writer import CaffeNetwork
+from slim_network import SlimNetwork, write_checkpoint
 from tool_runner import run_tool
 
 from deeplab_tf.data.label_sets import PERSON_PART, VOC
@@ -129,3 +132,50 @@ def test_foreign_and_cut_files(file, tmp_path, contents):
     path.write_bytes(contents or file.read_bytes()[:1000])
     assert f"{path}: truncated, or not a .caffemodel" in run(path, tmp_path / "model.keras").error
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "give one of --caffemodel=FILE and --checkpoint=FILE"),
+        (["--caffemodel=a", "--checkpoint=b"], "give one of --caffemodel=FILE and"),
+        (["--caffemodel=a", "--head=large_fov"], "--caffemodel needs --backbone, that of the file"),
+        (["--caffemodel=a", "--backbone=vgg16"], "--caffemodel needs --head"),
+        (["--caffemodel=a", "--tflite_resize=trained"], "has no effect on --caffemodel; leave it"),
+        (["--checkpoint=b", "--pool_size=2"], "--pool_size has no effect on --checkpoint; leave"),
+        (["--checkpoint=nowhere.tar.gz"], "nowhere.tar.gz: no such file; give a checkpoint"),
+        (["--checkpoint=nowhere.tflite"], "nowhere.tflite: no such file; give a checkpoint"),
+    ],
+)
+def test_flags_that_do_not_go_together(tmp_path, flags, message):
+    done = run_tool("import_weights", f"--out={tmp_path / 'best.keras'}", *flags)
+    assert message in done.error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_the_v3_authors(tmp_path):
+    net, image = SlimNetwork(), np.full((1, 33, 33, 3), 100, np.float32)
+    x = slim_network.mobilenet_v2(net, tf.constant(image / 127.5 - 1), 0.5)
+    expected = np.array(slim_network.head(net, x, 7))
+    (tmp_path / "run").mkdir()
+    write_checkpoint(tmp_path / "run" / "model.ckpt", net.variables)
+    checkpoint, out = f"--checkpoint={tmp_path / 'run'}", tmp_path / "half" / "best.keras"
+    done = run_tool("import_weights", checkpoint, f"--out={out}")
+    assert done.status == 0, done.err
+    lines = done.out.splitlines()
+    assert lines[0].split() == ["Conv1", "MobilenetV2/Conv"]
+    assert lines[109:112] == [
+        *("filled 109 layers", "not filled: none", "in the file, not used: none")
+    ]
+    assert lines[-1].startswith(f"next: deeplab-tf evaluate --model={out} --dataset=voc ")
+    found = np.array(load_model(out)(image))
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    start = tmp_path / "start" / "best.keras"
+    flags = ["--drop_classes", "--num_classes=3", "--output_stride=8"]
+    done = run_tool("import_weights", checkpoint, f"--out={start}", *flags)
+    assert done.out.splitlines()[-1] == (
+        "next: deeplab-tf train --backbone=mobilenetv2half --head=v3_mobile --output_stride=8 "
+        f"--init_from={start} --data_dir=DATA_DIR --model_dir={tmp_path / 'start' / 'run'}"
+    )
+    assert load_model(start)(image).shape == (1, 5, 5, 3)

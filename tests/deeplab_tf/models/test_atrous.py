@@ -25,6 +25,8 @@ MORE_FAMILIES = [
     "EfficientNetV2B0",
     "InceptionV3",
     "InceptionResNetV2",
+    "Xception41",
+    "ResNet101Beta",
 ]
 
 

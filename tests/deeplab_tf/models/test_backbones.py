@@ -15,17 +15,19 @@ IMAGE = np.random.default_rng(0).uniform(0, 255, (1, 4, 5, 3)).astype("float32")
 
 # Only these two of keras.applications cannot be made dense.
 NOT_DENSE = ("nasnetlarge", "nasnetmobile")
-LITE = tuple(f"efficientnetlite{i}" for i in range(5))  # which keras.applications does not have
+# Networks that keras.applications does not have.
+LITE = tuple(f"efficientnetlite{i}" for i in range(5))
+AUTHORS = ("mobilenetv2half", "xception41", "xception65", "xception71", "resnet101beta")
 
 
 def test_every_network_of_keras_is_a_backbone():
     networks = {name.lower() for name, value in vars(keras.applications).items() if callable(value)}
-    assert set(backbone_names()) - set(LITE) == networks - set(NOT_DENSE)
+    assert set(backbone_names()) - {*LITE, *AUTHORS} == networks - set(NOT_DENSE)
     for name in backbone_names():
         assert find_backbone(name).constructor.__name__.lower() == name
 
 
-@pytest.mark.parametrize("name", [name for name in backbone_names() if name not in LITE])
+@pytest.mark.parametrize("name", sorted({*backbone_names()} - {*LITE, *AUTHORS}))
 def test_preprocessing_is_that_of_the_family(name):
     """Of the module of keras.applications in which the network is."""
     backbone = find_backbone(name)
@@ -38,6 +40,13 @@ def test_preprocessing_is_that_of_the_family(name):
     mode = backbone.preprocessing
     found = ImagePreprocessing(mode)(IMAGE) if mode else IMAGE
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_preprocessing_of_the_authors_backbones():
+    modes = [find_backbone(name).preprocessing for name in AUTHORS]
+    assert modes == ["tf", "tf", "tf", "tf", "slim"]
+    found = np.asarray(ImagePreprocessing("slim")(np.float32([[[[123.15, 120, 3.06]]]])))
+    np.testing.assert_allclose(found[0, 0, 0], [0, 4.1, -100], atol=1e-5)
 
 
 MEAN, DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # of ImageNet, at 0..1
@@ -75,6 +84,8 @@ def test_the_authors_mean_color_becomes_exactly_zero():
         ("mobilenet_v2", "mobilenetv2"),
         ("VGG16", "vgg16"),
         ("ResNet-101", "resnet101"),
+        ("resnet101_beta", "resnet101beta"),
+        ("mobilenetv2_half", "mobilenetv2half"),
         ("efficientnetv2-b0", "efficientnetv2b0"),
         ("INCEPTIONRESNETV2", "inceptionresnetv2"),
         ("EfficientNet-Lite0", "efficientnetlite0"),

@@ -1,0 +1,192 @@
+"""Backbones of the DeepLab v3+ authors that keras.applications does not have.
+
+The modified Xception of 41, 65 and 71 layers (v3+, section 3.2 and figure 4): strided separable
+convolutions in place of max pooling, and batch normalization after every depthwise convolution.
+ResNet-101 "beta": three 3x3 convolutions in place of the first 7x7, and the stride of a stage in
+its last block. MobileNetV2 with half the channels.
+"""
+
+from typing import NamedTuple
+
+import keras
+from keras import layers
+
+from deeplab_tf.errors import InputError
+
+
+class _Stage(NamedTuple):
+    """Units of three separable convolutions; the stride is that of the last one of each unit."""
+
+    name: str
+    filters: tuple
+    stride: int = 1
+    units: int = 1
+    shortcut: str | None = "conv"
+    inner_relu: bool = False  # ReLU after every convolution, instead of before every separable one
+
+
+_ENTRY_41 = (
+    _Stage("entry1", (128,) * 3, 2),
+    _Stage("entry2", (256,) * 3, 2),
+    _Stage("entry3", (728,) * 3, 2),
+)
+_ENTRY_71 = (
+    *(_Stage("entry1", (128,) * 3, 2), _Stage("entry2", (256,) * 3)),
+    *(_Stage("entry3", (256,) * 3, 2), _Stage("entry4", (728,) * 3)),
+    _Stage("entry5", (728,) * 3, 2),
+)
+_EXIT = (
+    _Stage("exit1", (728, 1024, 1024), 2),
+    _Stage("exit2", (1536, 1536, 2048), shortcut=None, inner_relu=True),
+)
+_EPSILON = {"xception": 1e-3, "resnet": 1e-5}  # added to the variance, as in the authors' networks
+_MOMENTUM = 0.9997
+
+
+def Xception41(**options):
+    """The authors' Xception with 41 layers; `options` are those of `_network`."""
+    return _xception("xception41", _ENTRY_41, 8, **options)
+
+
+def Xception65(**options):
+    """The authors' Xception with 65 layers; `options` are those of `_network`."""
+    return _xception("xception65", _ENTRY_41, 16, **options)
+
+
+def Xception71(**options):
+    """The authors' Xception with 71 layers; `options` are those of `_network`."""
+    return _xception("xception71", _ENTRY_71, 16, **options)
+
+
+def ResNet101Beta(**options):
+    """The authors' ResNet-101 with three 3x3 convolutions first; `options`: see `_network`."""
+    return _network("resnet101beta", _resnet_map, **options)
+
+
+def MobileNetV2Half(**options):
+    """keras.applications' MobileNetV2 with half the channels (depth multiplier 0.5)."""
+    return keras.applications.MobileNetV2(alpha=0.5, **options)
+
+
+def _network(
+    name,
+    build_map,
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=(None, None, 3),
+    classes=1000,
+):
+    """Build a network as the functions of keras.applications do.
+
+    Args:
+      name: of the network.
+      build_map: function from preprocessed images to the last map.
+      include_top: whether to end in the probabilities of the classes.
+      weights: None (random), or the path of a weights file of Keras.
+      input_tensor: symbolic tensor made from images, such as preprocessed ones, to build on, in
+        place of new images of `input_shape`.
+      input_shape: `(H, W, 3)`, H and W None for sizes that vary.
+      classes: number of classes.
+
+    Returns:
+      A functional keras.Model.
+
+    Raises:
+      InputError: for weights="imagenet", which are not offered in Keras's format.
+    """
+    if weights == "imagenet":
+        raise InputError(
+            f"the ImageNet weights of {name} cannot be downloaded in Keras's format; convert the "
+            "authors' checkpoint with `deeplab-tf import-weights --drop_classes` and give the "
+            "result as --init_from, or --weights=none for random ones (in Python: weights=None)"
+        )
+    x = keras.Input(input_shape) if input_tensor is None else input_tensor
+    (images,) = keras.utils.get_source_inputs(x)
+    x = build_map(x)
+    if include_top:
+        x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
+        x = layers.Dense(classes, "softmax", name="predictions")(x)
+    network = keras.Model(images, x, name=name)
+    if weights is not None:
+        network.load_weights(weights)
+    return network
+
+
+def _xception(name, entry, middle_units, **options):
+    middle = _Stage("middle1", (728,) * 3, units=middle_units, shortcut="sum")
+
+    def build_map(x):
+        for number, (filters, stride) in enumerate(((32, 2), (64, 1)), 1):
+            x = _convolve(x, filters, 3, f"entry_conv{number}", stride, family="xception")
+        for stage in (*entry, middle, *_EXIT):
+            for unit in range(1, stage.units + 1):
+                x = _xception_unit(x, stage, f"{stage.name}_unit{unit}")
+        return x
+
+    return _network(name, build_map, **options)
+
+
+def _xception_unit(inputs, stage, name):
+    x = inputs
+    for number, filters in enumerate(stage.filters, 1):
+        stride = stage.stride if number == 3 else 1
+        place = f"{name}_sep{number}"
+        if not stage.inner_relu:
+            x = layers.ReLU(name=f"{place}_relu")(x)
+        x = layers.DepthwiseConv2D(
+            3, strides=stride, padding="same", use_bias=False, name=f"{place}_depthwise"
+        )(x)
+        x = _normalize(x, f"{place}_depthwise", "xception", stage.inner_relu)
+        x = _convolve(x, filters, 1, f"{place}_pointwise", 1, stage.inner_relu, "xception")
+    if stage.shortcut is None:
+        return x
+    shortcut = inputs
+    if stage.shortcut == "conv":
+        shortcut = _convolve(
+            inputs, stage.filters[-1], 1, f"{name}_shortcut", stage.stride, False, "xception"
+        )
+    return layers.Add(name=f"{name}_add")([x, shortcut])
+
+
+def _resnet_map(x):
+    for number, (filters, stride) in enumerate(((64, 2), (64, 1), (128, 1)), 1):
+        x = _convolve(x, filters, 3, f"conv1_{number}", stride)
+    x = layers.MaxPooling2D(3, strides=2, padding="same", name="pool1")(x)
+    stages = ((64, 3, 2), (128, 4, 2), (256, 23, 2), (512, 3, 1))  # filters, units, stride
+    for block, (filters, units, stride) in enumerate(stages, 1):
+        for unit in range(1, units + 1):
+            last = unit == units
+            x = _bottleneck(x, filters, stride if last else 1, f"block{block}_unit{unit}")
+    return x
+
+
+def _bottleneck(inputs, filters, stride, name):
+    """1x1, 3x3 with the stride, 1x1, and the sum with the inputs."""
+    shortcut = inputs
+    if inputs.shape[-1] != 4 * filters:
+        shortcut = _convolve(inputs, 4 * filters, 1, f"{name}_shortcut", stride, activate=False)
+    elif stride > 1:
+        shortcut = layers.MaxPooling2D(1, strides=stride, name=f"{name}_subsample")(inputs)
+    x = _convolve(inputs, filters, 1, f"{name}_conv1")
+    x = _convolve(x, filters, 3, f"{name}_conv2", stride)
+    x = _convolve(x, 4 * filters, 1, f"{name}_conv3", activate=False)
+    x = layers.Add(name=f"{name}_add")([shortcut, x])
+    return layers.ReLU(name=f"{name}_out")(x)
+
+
+def _convolve(x, filters, kernel_size, name, strides=1, activate=True, family="resnet"):
+    """Convolution without bias, and `_normalize`."""
+    x = layers.Conv2D(
+        filters, kernel_size, strides=strides, padding="same", use_bias=False, name=name
+    )(x)
+    return _normalize(x, name, family, activate)
+
+
+def _normalize(x, name, family, activate):
+    """Batch normalization and, if wanted, ReLU."""
+    norm = layers.BatchNormalization(
+        momentum=_MOMENTUM, epsilon=_EPSILON[family], name=f"{name}_bn"
+    )
+    x = norm(x)
+    return layers.ReLU(name=f"{name}_activation")(x) if activate else x
