@@ -146,7 +146,7 @@ def _check_types_and_shapes(probabilities, image):
         raise ValueError(f"refine: probabilities must be floating, not {probabilities.dtype}")
     shapes = f"probabilities are {probabilities.shape} and image {image.shape}"
     if probabilities.ndim == 4:
-        raise ValueError(f"refine: takes one image of a batch at a time, but {shapes}")
+        raise ValueError(f"refine: takes one image, crf.refine_batch a batch, but {shapes}")
     if probabilities.ndim != 3 or image.ndim not in (2, 3):
         raise ValueError(f"refine: needs (H, W, C) and (H, W, 3), but {shapes}")
     if image.dtype != np.uint8:

@@ -1,6 +1,7 @@
 """Strips of an image that is too large to be refined at once."""
 
 import math
+from itertools import pairwise
 from numbers import Real
 from typing import NamedTuple
 
@@ -81,7 +82,7 @@ def plan_strips(shape, params, max_memory, overlap=None):
         )
     count = -(-longer // kept)
     bounds = [longer * part // count for part in range(count + 1)]
-    return [_strip(*ends, overlap, height, width) for ends in zip(bounds, bounds[1:], strict=False)]
+    return [_strip(*ends, overlap, height, width) for ends in pairwise(bounds)]
 
 
 def strip_bytes(height, width, labels):

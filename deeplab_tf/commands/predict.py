@@ -15,7 +15,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from deeplab_tf.commands.flags.crf import PARAMETER_FLAGS, crf_params, define_crf_flags
+from deeplab_tf.commands.flags.crf import (
+    MEMORY_FLAG,
+    PARAMETER_FLAGS,
+    crf_memory,
+    crf_params,
+    define_crf_flags,
+)
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.model import (
     define_model_flags,
@@ -58,7 +64,7 @@ def define_flags(values):
     """Define the flags of a prediction."""
     define_model_flags(values)
     define_size_flags(values)
-    define_crf_flags(values)
+    define_crf_flags(values, with_memory=True)
     heading(values, "Model").integer(
         "max_side",
         None,
@@ -223,13 +229,13 @@ def open_labeler(flags):
             "export; export it again with this flag, or give a .keras model",
         )
         reason = "has no effect on a SavedModel, which scores whole images; give a .keras model"
-        refuse_given(flags, ["tile"], reason)
+        refuse_given(flags, ["tile", MEMORY_FLAG], reason)
         served, label_set = open_saved_model(flags.model)
         return lambda *image, **size: [served(*image, **size)], label_set, served.channels
     model, label_set = open_model(flags)
     params = crf_params(flags, label_set.num_classes)
     steps = [None, params] if params and flags.panel_out else [params]
-    settings = segment_settings(flags)
+    settings = {**segment_settings(flags), "max_memory": crf_memory(flags)}
 
     def labels_of(image, max_side):
         return [segment(model, image, crf, max_side=max_side, **settings) for crf in steps]
