@@ -138,16 +138,10 @@ def main(_):
     for name, sweep in cases().items():
         measured = {case: spent for case in sweep if (spent := print_row(case))}
         if len(measured) > 1:
-            sizes = [
-                case.megapixels if name.startswith("pixels") else case.labels for case in measured
-            ]
+            sizes = [case.megapixels * case.labels for case in measured]  # one of them is fixed
             powers = (
-                f"{what} ^{exponent(sizes, [spent[key] for spent in measured.values()]):.2f}"
-                for what, key in (
-                    ("time", "seconds"),
-                    ("processor time", "processor"),
-                    ("memory", "megabytes"),
-                )
+                f"{what} {exponent(sizes, [spent[what] for spent in measured.values()]):.2f}"
+                for what in ("seconds", "processor", "megabytes")
             )
             lines.append(f"growth with the {name}: {', '.join(powers)}")
     print("\n" + "\n".join(lines))

@@ -42,7 +42,9 @@ def test_bit_identical_to_one_after_another(shapes, threads, large, dtype, order
 
 
 def test_an_array_gives_an_array_and_options_reach_each_image():
-    stacked = [np.stack(arrays) for arrays in zip(*(scene(5, 4, seed=k) for k in range(3)), strict=True)]
+    stacked = [
+        np.stack(arrays) for arrays in zip(*(scene(5, 4, seed=k) for k in range(3)), strict=True)
+    ]
     found = refine_batch(*stacked, PARAMS, prune_below=0.5)
     assert isinstance(found, np.ndarray) and found.dtype == np.float32
     for refined, *pair in zip(found, *stacked, strict=True):
