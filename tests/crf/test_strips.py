@@ -1,5 +1,7 @@
 """Images refined in overlapping strips, against whole images."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -87,13 +89,13 @@ def test_strips_are_close_to_the_whole_and_a_single_one_is_the_whole(shape, opti
 def test_the_error_falls_with_the_overlap_and_is_at_the_seams():
     given = scene(120, 9)
     whole, errors = refine(*given, PARAMS), []
-    for overlap in (0, 3, 6, 12):
+    for overlap in (0, 3, 6, 12, 24):
         memory = memory_of(60 + 2 * overlap, 9)
         found = refine(*given, PARAMS, max_memory=memory, overlap=overlap)
         errors.append(np.abs(found - whole).max(axis=(1, 2)))
     worst = [error.max() for error in errors]
-    assert worst[0] > 0.05 and worst[1] < worst[0] and worst[2] < worst[1] / 3
-    assert worst[3] < 1e-5
+    assert worst[0] > 0.05 and worst[4] < 1e-5
+    assert all(wider < narrower / 2 for narrower, wider in pairwise(worst))
     # A strip has the lattice of the whole image, so that far from the seam nothing changes.
     assert errors[0][:30].max() < 1e-5 and errors[0][90:].max() < 1e-5
 
@@ -127,7 +129,7 @@ def test_a_label_that_is_probable_anywhere_is_active_in_every_strip():
         ({"max_memory": 1e9, "overlap": -1}, "overlap must be a whole number of at least 0"),
         ({"max_memory": 1e9, "overlap": 0.5}, "overlap must be a whole number of at least 0"),
         ({"overlap": 3}, "overlap has no effect without max_memory"),
-        ({"max_memory": 10}, "take at least 0.035 GB; give more, or a smaller overlap"),
+        ({"max_memory": 10}, "take at least 0.019 GB; give more, or a smaller overlap"),
     ],
 )
 def test_bad_limits_are_one_line(options, message):
