@@ -30,6 +30,7 @@ from absl import app, flags
 from tqdm import tqdm
 
 from benchmarks.binding_worker import peak_megabytes
+from benchmarks.crf_scenes import drawn_image, network_scores, random_scores
 from benchmarks.worker import Worker
 from crf import CRFParams, dense_crf, warm_up
 from crf.memory import inference_bytes
@@ -59,24 +60,6 @@ ENGINES = {
 }
 
 
-def drawn_image(height, width, grain):
-    """A scene (H, W, 3) uint8 of color gradients and blurred discs, plus noise.
-
-    Args:
-      height, width: size in pixels.
-      grain: standard deviation of the noise, in 8-bit levels.
-    """
-    rng = np.random.default_rng(0)
-    corners = rng.uniform(40, 215, (3, 4, 3)).astype(np.float32)
-    scene = cv2.resize(corners, (width, height), interpolation=cv2.INTER_CUBIC)
-    for _ in range(12):
-        center = (int(rng.integers(width)), int(rng.integers(height)))
-        color = rng.uniform(20, 235, 3).tolist()
-        cv2.circle(scene, center, int(rng.integers(15, 70)), color, -1)
-    scene = cv2.GaussianBlur(scene, (0, 0), 2) + rng.normal(0, grain, scene.shape)
-    return np.clip(scene, 0, 255).astype(np.uint8)
-
-
 def images(height, width):
     """Images by name."""
     found = {
@@ -87,27 +70,6 @@ def images(height, width):
         photo = load_image(read_split(FLAGS.data_dir, "val", need_labels=False)[0].image)
         found["photograph"] = cv2.resize(photo, (width, height))
     return found
-
-
-def softmax(scores):
-    """Probabilities (H, W, C) float32."""
-    return tf.nn.softmax(scores.astype(np.float32)).numpy()
-
-
-def random_scores(height, width, num_classes):
-    """Probabilities that are independent at every pixel, so that no label can be pruned."""
-    return softmax(np.random.default_rng(1).normal(size=(height, width, num_classes)))
-
-
-def network_scores(height, width, num_classes):
-    """Probabilities at output stride 8, upsampled, with only a few probable classes."""
-    rng = np.random.default_rng(2)
-    coarse = rng.normal(size=((height - 1) // 8 + 1, (width - 1) // 8 + 1, num_classes))
-    coarse = cv2.GaussianBlur(coarse.astype(np.float32), (0, 0), 3)
-    coarse *= 3 / coarse.std()
-    coarse[..., 1 + num_classes // 6 :] -= 12
-    layers = [cv2.resize(layer, (width, height)) for layer in np.moveaxis(coarse, 2, 0)]
-    return softmax(np.stack(layers, axis=2))
 
 
 def write_cases(folder):

@@ -7,6 +7,7 @@ they are first used.
 import importlib
 from typing import TYPE_CHECKING
 
+from crf.batch import refine_batch
 from crf.features import grid_features, image_features, image_kernels
 from crf.gaussian import Kernel
 from crf.inference import Inference, MeanField, infer
@@ -32,6 +33,7 @@ __all__ = [
     "image_kernels",
     "infer",
     "refine",
+    "refine_batch",
     "unary_from_labels",
     "unary_from_probabilities",
     "unary_from_scribbles",

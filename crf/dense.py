@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from crf.batch import run_images
 from crf.checks import (
     check_num_threads,
     check_prune_below,
@@ -97,7 +98,7 @@ def dense_crf(
         images = check_for_zeros_and_ones(images)
     if engine == "numba":
         options = {"num_threads": num_threads, "prune_below": prune_below}
-        return _refine_with_numba(probabilities, images, params, weights, compatibility, options)
+        return _refine_with_numba(probabilities, images, params, weights, compatibility, **options)
     build_filter = _FILTERS[engine]
     return _refine_with_filter(build_filter, probabilities, images, params, weights, compatibility)
 
@@ -196,7 +197,9 @@ def _refine_each(build_filter, probabilities, images, params, weights=None, comp
     return tf.ensure_shape(refined, probabilities.shape)
 
 
-def _refine_with_numba(probabilities, images, params, weights, compatibility, options):
+def _refine_with_numba(
+    probabilities, images, params, weights, compatibility, num_threads, prune_below
+):
     """Refine with the numba engine; the gradient is computed by the lattice engine."""
     # Only tensors passed as arguments get gradients; the values in params are plain numbers.
     given = {"weights": weights, "compatibility": compatibility}
@@ -206,8 +209,13 @@ def _refine_with_numba(probabilities, images, params, weights, compatibility, op
         refuse_bad_weights(given.get("weights"))
         refuse_bad_costs(given.get("compatibility"))
         refined = np.empty_like(probabilities)
-        for prior, image, out in zip(probabilities, images, refined, strict=True):
-            numba_mean_field(prior, image, params, out, **given, **options)
+
+        def refine_one(number, threads):
+            arrays = probabilities[number], images[number], params, refined[number]
+            options = {"num_threads": threads, "prune_below": prune_below}
+            numba_mean_field(*arrays, **given, **options)
+
+        run_images(refine_one, [prior.shape for prior in probabilities], num_threads)
         return refined
 
     @tf.custom_gradient

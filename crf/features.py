@@ -9,7 +9,7 @@ from crf.gaussian import Kernel
 from crf.params import CRFParams
 
 
-def grid_features(shape, sigma, spacing=1.0):
+def grid_features(shape, sigma, spacing=1.0, origin=0):
     """Features of the positions on a grid, for a kernel that smooths.
 
     Args:
@@ -19,6 +19,8 @@ def grid_features(shape, sigma, spacing=1.0):
         np.inf makes distances along an axis not count.
       spacing: distance of neighbors along each axis in the unit of `sigma`, such as millimeters
         for the voxels of a scanner; a number, or one for each axis, above 0.
+      origin: where the grid begins in a larger one, in points, such as (row, column) for a part
+        of an image; a whole number, or one for each axis, at least 0.
 
     Returns:
       (N, d) float32 for N points in row-major order. The columns are those of the last axis first:
@@ -38,10 +40,10 @@ def grid_features(shape, sigma, spacing=1.0):
         raise ValueError(
             "grid_features: shape must be the sizes along the grid's axes, each at least 1"
         )
-    return _positions(shape, sigma, spacing, "grid_features: sigma", "grid_features: spacing")
+    return _positions(shape, sigma, spacing, origin, "grid_features: ", "sigma")
 
 
-def image_features(image, sigma_space, sigma_values, spacing=1.0, channel_axis=-1):
+def image_features(image, sigma_space, sigma_values, spacing=1.0, channel_axis=-1, origin=0):
     """Features of positions and values, for a kernel that compares what points look like.
 
     Args:
@@ -52,6 +54,7 @@ def image_features(image, sigma_space, sigma_values, spacing=1.0, channel_axis=-
         np.inf makes a channel not count.
       spacing: as for `grid_features`.
       channel_axis: the axis of the channels; None if the image has none, such as (H, W) for gray.
+      origin: as for `grid_features`.
 
     Returns:
       (N, d) float32: the columns of `grid_features`, then those of the channels.
@@ -79,17 +82,17 @@ def image_features(image, sigma_space, sigma_values, spacing=1.0, channel_axis=-
     *shape, channels = values.shape
     sigmas = _one_for_each(sigma_values, channels, "image_features: sigma_values", "channel")
     colors = values.reshape(-1, channels).astype(np.float32) / sigmas.astype(np.float32)
-    names = "image_features: sigma_space", "image_features: spacing"
-    positions = _positions(shape, sigma_space, spacing, *names)
+    positions = _positions(shape, sigma_space, spacing, origin, "image_features: ", "sigma_space")
     return np.concatenate([positions, colors], axis=1)
 
 
-def image_kernels(image, params=None):
+def image_kernels(image, params=None, origin=0):
     """The two kernels of the DeepLab papers, as `refine` uses them.
 
     Args:
       image: (H, W, 3) array of colors.
       params: `CRFParams`; None uses the defaults. Its `iterations` are not used.
+      origin: as for `grid_features`.
 
     Returns:
       List of `Kernel`: the bilateral and the spatial one, without those of weight 0.
@@ -99,8 +102,8 @@ def image_kernels(image, params=None):
     """
     params = CRFParams() if params is None else params
     features = (
-        image_features(image, params.sigma_alpha, params.sigma_beta),
-        grid_features(np.shape(image)[:2], params.sigma_gamma),
+        image_features(image, params.sigma_alpha, params.sigma_beta, origin=origin),
+        grid_features(np.shape(image)[:2], params.sigma_gamma, origin=origin),
     )
     factor = 1 if params.compatibility is None else np.array(params.compatibility)
     return [
@@ -110,17 +113,29 @@ def image_kernels(image, params=None):
     ]
 
 
-def _positions(shape, sigma, spacing, sigma_name, spacing_name):
+def _positions(shape, sigma, spacing, origin, caller, sigma_name):
     """What `grid_features` returns; errors name its arguments as the caller does."""
-    sigmas = _one_for_each(sigma, len(shape), sigma_name, "axis")
-    steps = _one_for_each(spacing, len(shape), spacing_name, "axis")
+    sigmas = _one_for_each(sigma, len(shape), caller + sigma_name, "axis")
+    steps = _one_for_each(spacing, len(shape), f"{caller}spacing", "axis")
+    firsts = _first_points(origin, len(shape), f"{caller}origin")
     # In float32, as in the numba engine of `refine`: the same points lie on borders of simplices.
     axes = [
-        np.arange(size, dtype=np.float32) * np.float32(step) / np.float32(sigma)
-        for size, step, sigma in zip(shape, steps, sigmas, strict=True)
+        np.arange(first, first + size, dtype=np.float32) * np.float32(step) / np.float32(sigma)
+        for first, size, step, sigma in zip(firsts, shape, steps, sigmas, strict=True)
     ]
     positions = np.meshgrid(*axes, indexing="ij")
     return np.stack([position.reshape(-1) for position in reversed(positions)], axis=1)
+
+
+def _first_points(origin, count, what):
+    """The index of the first point along each of `count` axes, as ints."""
+    firsts = np.asarray(origin)
+    if firsts.dtype.kind not in "iu" or firsts.shape not in ((), (count,)) or (firsts < 0).any():
+        raise ValueError(
+            f"{what} must be a whole number of at least 0, or one for each axis: {count}, not "
+            f"{origin!r}"
+        )
+    return np.broadcast_to(firsts, (count,)).tolist()
 
 
 def _channels_last(values, axis):

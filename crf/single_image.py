@@ -1,5 +1,7 @@
 """The fully connected CRF on one image: NumPy in and out, without TensorFlow."""
 
+from functools import partial
+
 import numpy as np
 
 from crf.checks import (
@@ -10,11 +12,16 @@ from crf.checks import (
     tolerance_of_sums,
     warn_of_one_label,
 )
+from crf.compile import read_only
+from crf.cpu.lattice import Window
 from crf.cpu.mean_field import numba_mean_field
+from crf.cpu.pruning import find_active_labels
 from crf.features import image_kernels
 from crf.image_checks import channel_remedy, type_remedy, warn_of_zeros_and_ones
 from crf.inference import infer
 from crf.params import MIN_PROBABILITY, CRFParams
+from crf.strips import check_strip_options, plan_strips
+from crf.threads import ThreadTeam
 from crf.wording import ARRAYS
 
 
@@ -28,6 +35,8 @@ def refine(
     self_messages=True,
     tolerance=None,
     damping=0.0,
+    max_memory=None,
+    overlap=None,
 ):
     """Refine one image's class probabilities with the fully connected CRF of the DeepLab papers.
 
@@ -43,14 +52,19 @@ def refine(
       self_messages, damping: as for `crf.MeanField`; for options other than the defaults
         another engine runs, which is slower and cannot prune.
       tolerance: as for `crf.infer`; the params' iterations are then the most that are made.
+      max_memory: bytes that may be used beside the arguments and the result. An image that needs
+        more is refined in overlapping strips, an approximation whose result depends only on the
+        arguments. None: the whole image at once.
+      overlap: pixels that a strip sees beyond each end of the part that is kept; None: twice the
+        larger standard deviation of the two kernels.
 
     Returns:
       (H, W, C) float32 that sums to one over C. The arguments stay as they are.
 
     Raises:
       ValueError: for wrong shapes or types, values that are not probabilities, a compatibility
-        for another number of labels, sigmas that are too small for the lattice, or too little
-        memory.
+        for another number of labels, sigmas that are too small for the lattice, too little
+        memory, or a max_memory that is too little for strips.
 
     Example:
       >>> refined = refine(probabilities, image, CRFParams(w1=4, sigma_beta=5))
@@ -61,36 +75,49 @@ def refine(
         raise ValueError(f"refine: params must be a CRFParams, not {params!r}")
     check_prune_below(prune_below, ARRAYS)
     num_threads = check_num_threads(num_threads, ARRAYS.function)
+    overlap = check_strip_options(max_memory, overlap)
     probabilities, image = _checked(np.asarray(probabilities), np.asarray(image))
     if params.compatibility is not None:
         check_no_pruning(prune_below, ARRAYS)
         _check_labels(len(params.compatibility), probabilities.shape[-1])
     if not self_messages or damping or tolerance is not None:
-        return _refine_with_kernels(
-            probabilities,
-            image,
-            params,
-            prune_below,
-            self_messages=self_messages,
-            tolerance=tolerance,
-            damping=damping,
-            num_threads=num_threads,
-        )
+        if prune_below:
+            raise ValueError(
+                "refine: labels cannot be pruned with self_messages=False, a tolerance or damping; "
+                "give prune_below=0"
+            )
+        options = {"self_messages": self_messages, "tolerance": tolerance, "damping": damping}
+        run = partial(_refine_with_kernels, num_threads=num_threads, **options)
+    else:
+        run = partial(_refine_with_preset, num_threads=num_threads, prune_below=prune_below)
+    if max_memory is None:
+        return run(probabilities, image, params)
+    if prune_below:
+        # A label that is probable anywhere in the image exchanges messages in every strip.
+        with ThreadTeam(num_threads) as team:
+            flat, labels = read_only(probabilities), probabilities.shape[-1]
+            run = partial(run, active=find_active_labels(flat, labels, prune_below, team))
     refined = np.empty(probabilities.shape, np.float32)
-    options = {"num_threads": num_threads, "prune_below": prune_below}
+    for strip in plan_strips(probabilities.shape, params, max_memory, overlap):
+        top, left = (part.start for part in strip.seen)
+        window = Window(top, left, *image.shape[:2])
+        seen = run(probabilities[strip.seen], image[strip.seen], params, window=window)
+        refined[strip.kept] = seen[strip.kept_of_seen]
+    return refined
+
+
+def _refine_with_preset(probabilities, image, params, **options):
+    """Refine with the engine for the two kernels of the params."""
+    refined = np.empty(probabilities.shape, np.float32)
     numba_mean_field(probabilities, image, params, refined, **options)
     return refined
 
 
-def _refine_with_kernels(probabilities, image, params, prune_below, **options):
+def _refine_with_kernels(probabilities, image, params, window=None, **options):
     """Refine with the engine for kernels of any kind, which has more options."""
-    if prune_below:
-        raise ValueError(
-            "refine: labels cannot be pruned with self_messages=False, a tolerance or damping; "
-            "give prune_below=0"
-        )
     unary = -np.log(np.maximum(probabilities, np.float32(MIN_PROBABILITY)))
-    return infer(unary, image_kernels(image, params), params.iterations, **options).marginals
+    kernels = image_kernels(image, params, window[:2] if window else 0)
+    return infer(unary, kernels, params.iterations, **options).marginals
 
 
 def warm_up():
@@ -119,7 +146,7 @@ def _check_types_and_shapes(probabilities, image):
         raise ValueError(f"refine: probabilities must be floating, not {probabilities.dtype}")
     shapes = f"probabilities are {probabilities.shape} and image {image.shape}"
     if probabilities.ndim == 4:
-        raise ValueError(f"refine: takes one image of a batch at a time, but {shapes}")
+        raise ValueError(f"refine: takes one image, crf.refine_batch a batch, but {shapes}")
     if probabilities.ndim != 3 or image.ndim not in (2, 3):
         raise ValueError(f"refine: needs (H, W, C) and (H, W, 3), but {shapes}")
     if image.dtype != np.uint8:

@@ -1,7 +1,7 @@
 """The permutohedral lattice of `crf.lattice`, built by numba kernels.
 
-Vertices are numbered in the order of their keys, whatever the number of threads, so that one
-thread and many give bit-identical results.
+The order of vertices and of sums does not depend on the number of threads, so that one thread and
+many give bit-identical results.
 """
 
 from functools import lru_cache
@@ -12,6 +12,7 @@ import numpy as np
 from crf.compile import kernel
 from crf.cpu.normalization import normalize_lattice
 from crf.cpu.simplex import lattice_geometry, point_geometry, simplex_kernel
+from crf.cpu.vertices import find_chains, number_vertices
 from crf.cpu.workspace import Workspace
 from crf.threads import ThreadTeam
 
@@ -54,7 +55,21 @@ class Lattice(NamedTuple):
         return len(self.chains)
 
 
-def bilateral_lattice(image, params, team, workspace):
+class Window(NamedTuple):
+    """Where an image lies in a larger one, whose lattice it is to have its part of.
+
+    Args:
+      top, left: its first row and column.
+      height, width: size of the larger image.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def bilateral_lattice(image, params, team, workspace, window=None):
     """The normalized lattice of the bilateral (appearance) kernel, in 5 dimensions.
 
     Args:
@@ -62,6 +77,7 @@ def bilateral_lattice(image, params, team, workspace):
       params: `CRFParams`.
       team: `ThreadTeam`.
       workspace: `Workspace` for the lattice's arrays.
+      window: `Window`, if the image is a part of a larger one.
 
     Returns:
       `Lattice`.
@@ -70,18 +86,19 @@ def bilateral_lattice(image, params, team, workspace):
       ValueError: if the sigmas are too small for vertices to be numbered in 63 bits.
     """
     sigmas = [params.sigma_alpha] * 2 + [params.sigma_beta] * 3
-    return _image_lattice(image, sigmas, params.normalization, team, workspace)
+    return _image_lattice(image, sigmas, params.normalization, team, workspace, window)
 
 
-def spatial_lattice(height, width, params, team):
+def spatial_lattice(height, width, params, team, window=None):
     """The normalized lattice of the spatial (smoothness) kernel, in 2 dimensions.
 
-    It depends only on the size of the image; the last four are cached.
+    It depends only on the size of the image; the last four of whole images are cached.
 
     Args:
       height, width: size of the image in pixels.
       params: `CRFParams`.
       team: `ThreadTeam`.
+      window: as for `bilateral_lattice`.
 
     Returns:
       `Lattice`.
@@ -89,16 +106,23 @@ def spatial_lattice(height, width, params, team):
     Raises:
       ValueError: as for `bilateral_lattice`.
     """
-    build = _kept_spatial if height * width <= _KEPT_PIXELS else _kept_spatial.__wrapped__
-    return build(height, width, params.sigma_gamma, params.normalization, team.num_threads)
+    if window is None and height * width <= _KEPT_PIXELS:
+        return _kept_spatial(
+            height, width, params.sigma_gamma, params.normalization, team.num_threads
+        )
+    return _spatial(height, width, params.sigma_gamma, params.normalization, team, window)
 
 
 @lru_cache(maxsize=4)
 def _kept_spatial(height, width, sigma, normalization, num_threads):
-    no_channels = np.zeros((height, width, 0), np.uint8)
     with ThreadTeam(num_threads) as team:
-        # A workspace of its own, because the lattice outlives the image.
-        return _image_lattice(no_channels, [sigma] * 2, normalization, team, Workspace())
+        return _spatial(height, width, sigma, normalization, team)
+
+
+def _spatial(height, width, sigma, normalization, team, window=None):
+    no_channels = np.zeros((height, width, 0), np.uint8)
+    # A workspace of its own, because the lattice may outlive the image.
+    return _image_lattice(no_channels, [sigma] * 2, normalization, team, Workspace(), window)
 
 
 def empty_lattice(num_points, d):
@@ -130,11 +154,13 @@ def point_lattice(features, normalization, team):
     return _build(source, *features.shape, normalization, team, Workspace())
 
 
-def _image_lattice(image, sigmas, normalization, team, workspace):
+def _image_lattice(image, sigmas, normalization, team, workspace, window):
     """The lattice of the features x, y and the image's channels, each divided by its sigma."""
     height, width, channels = image.shape
-    counts = [width, height] + [256] * channels
+    top, left, whole_height, whole_width = window or Window(0, 0, height, width)
+    counts = [whole_width, whole_height] + [256] * channels
     (columns, rows, *levels), *keys = lattice_geometry(sigmas, counts)
+    columns, rows = columns[left : left + width], rows[top : top + height]
     levels = np.array(levels, np.float32).reshape(channels, 256)
     source = np.array(image).reshape(-1), (columns, rows, levels), *keys
     return _build(source, height * width, channels + 2, normalization, team, workspace)
@@ -148,7 +174,7 @@ def _build(source, num_points, d, normalization, team, workspace):
     weights = workspace.array("weights", size, np.float32)
     parts = team.split(num_points)
     found = team.run(simplex_kernel(d), parts, *source, corners, weights)
-    keys, numbers = _number_vertices(found, team)
+    keys, vertices, numbers = number_vertices(found, team)
 
     # Each part of the points counts and lists its own entries, so that no two threads write to
     # the same element.
@@ -167,61 +193,9 @@ def _build(source, num_points, d, normalization, team, workspace):
     # Along an axis all coordinates decrease by one, except the axis's own, which grows by d.
     strides = source[-1]
     offsets = np.uint64(num_corners) * strides - strides.sum()
-    chains = team.run_calls(_find_chains, [(keys, offset) for offset in offsets])
+    chains = team.run_calls(find_chains, [(keys, vertices, offset) for offset in offsets])
     lattice = Lattice(*slicing, starts, *splat, chains, 1 / (1 + 2.0 ** (1 - num_corners)))
     return lattice._replace(factors=normalize_lattice(lattice, normalization, team))
-
-
-def _number_vertices(found, team):
-    """Number vertices in the order of their keys.
-
-    Args:
-      found: for each part of the points the int64 keys of its vertices, in the order in which
-        the part numbered them.
-      team: `ThreadTeam`.
-
-    Returns:
-      keys: all keys, ascending.
-      numbers: for each part an int32 array that maps the part's own numbers to final numbers.
-    """
-    orders = team.run_calls(np.argsort, [(keys,) for keys in found])
-    merged, numbers = found[0][orders[0]], []
-    for keys, order in zip(found[1:], orders[1:], strict=True):
-        merged, *positions = _merge(merged, keys[order])
-        numbers = [positions[0][number] for number in numbers or [slice(None)]] + [positions[1]]
-    numbers = numbers or [np.arange(len(merged), dtype=np.int32)]
-    return merged, [_inverse(order, number) for order, number in zip(orders, numbers, strict=True)]
-
-
-def _inverse(order, numbers):
-    """The numbers of sorted keys, in the order of the keys before sorting."""
-    before = np.empty_like(numbers)
-    before[order] = numbers
-    return before
-
-
-@kernel
-def _merge(left, right):
-    """Merge two ascending lists of keys.
-
-    Returns the distinct keys, and the int32 positions of the left and of the right keys in them.
-    """
-    keys = np.empty(len(left) + len(right), np.int64)
-    left_positions = np.empty(len(left), np.int32)
-    right_positions = np.empty(len(right), np.int32)
-    count = i = j = 0
-    while i < len(left) or j < len(right):
-        from_left = j == len(right) or (i < len(left) and left[i] <= right[j])
-        key = left[i] if from_left else right[j]
-        if from_left:
-            left_positions[i] = count
-            i += 1
-        if j < len(right) and right[j] == key:
-            right_positions[j] = count
-            j += 1
-        keys[count] = key
-        count += 1
-    return keys[:count].copy(), left_positions, right_positions
 
 
 @kernel
@@ -258,41 +232,3 @@ def _list_points(low, high, num_corners, corners, weights, next_entry, points, p
             next_entry[corners[corner]] = entry + 1
             points[entry] = point
             point_weights[entry] = weights[corner]
-
-
-@kernel
-def _find_chains(keys, offset):
-    """The chains along one axis, as in `Lattice`; the next key is a key plus `offset`, uint64.
-
-    Sums of hashed keys are meant modulo 2^64.
-    """
-    num_vertices = len(keys)
-    after = np.full(num_vertices, -1, np.int32)
-    is_first = np.ones(num_vertices, np.bool_)
-    row, last = 0, np.int64(np.uint64(keys[0]) + offset)
-    # Keys and wanted keys both ascend, so one pass finds all neighbors; a second one if the wanted
-    # keys wrap around.
-    for vertex in range(num_vertices):
-        wanted = np.int64(np.uint64(keys[vertex]) + offset)
-        if wanted < last:
-            row = 0
-        last = wanted
-        while row < num_vertices and keys[row] < wanted:
-            row += 1
-        if row < num_vertices and keys[row] == wanted:
-            after[vertex] = row
-            is_first[row] = False
-    members = np.empty(num_vertices, np.int32)
-    starts = np.zeros(num_vertices // 2 + 1, np.int64)
-    count = num_chains = 0
-    for vertex in range(num_vertices):
-        if not is_first[vertex] or after[vertex] < 0:
-            continue
-        member = np.int32(vertex)
-        while member >= 0:
-            members[count] = member
-            count += 1
-            member = after[member]
-        num_chains += 1
-        starts[num_chains] = count
-    return members[:count].copy(), starts[: num_chains + 1].copy()

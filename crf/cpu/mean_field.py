@@ -54,6 +54,8 @@ def numba_mean_field(
     num_threads=None,
     prune_below=0.0,
     least=MIN_PROBABILITY,
+    active=None,
+    window=None,
 ):
     """Refine one image.
 
@@ -68,6 +70,9 @@ def numba_mean_field(
       prune_below: labels whose probability is below this at every pixel exchange no messages;
         for the Potts model only.
       least: smaller probabilities are clamped to this value, if no labels are pruned.
+      active: the labels that exchange messages, in place of prune_below; as
+        `find_active_labels` gives them.
+      window: `crf.cpu.lattice.Window`, if the image is a part of a larger one.
 
     Raises:
       ValueError: if the sigmas are too small for the lattice, or too little memory is available.
@@ -76,22 +81,24 @@ def numba_mean_field(
     compatibility = params.compatibility if compatibility is None else compatibility
     prior, num_classes, flat_result = read_only(probabilities), result.shape[2], result.reshape(-1)
     with ThreadTeam(num_threads) as team, borrowed_workspace() as workspace:
-        active = find_active_labels(prior, num_classes, prune_below, team)
+        if active is None:
+            active = find_active_labels(prior, num_classes, prune_below, team)
+        rest = team, workspace, window
         if len(active) == num_classes:
             floor = probability_floor(num_classes, least)
             state = State(prior, floor, num_classes, num_classes, flat_result)
-            _run_updates(state, image, params, weights, compatibility, team, workspace)
+            _run_updates(state, image, params, weights, compatibility, *rest)
             return
         # All pruned labels together are one more label, which exchanges no messages.
         merged = merge_pruned(prior, num_classes, active, team, workspace)
         marginals = workspace.array("marginals", len(merged), np.float32)
         floor = probability_floor(len(active) + 1)
         state = State(read_only(merged), floor, len(active) + 1, len(active), marginals)
-        _run_updates(state, image, params, weights, None, team, workspace)
+        _run_updates(state, image, params, weights, None, *rest)
         split_pruned(prior, num_classes, active, merged, marginals, flat_result, team)
 
 
-def _run_updates(state, image, params, weights, compatibility, team, workspace):
+def _run_updates(state, image, params, weights, compatibility, team, workspace, window):
     """Set the marginals of the state to the result of mean field inference."""
     height, width = image.shape[:2]
     num_points, row = height * width, len(state.floor)
@@ -101,11 +108,11 @@ def _run_updates(state, image, params, weights, compatibility, team, workspace):
         return
     check_memory(inference_bytes(height, width, state.num_labels), "the lattices of an image")
     if weights[1]:
-        spatial = spatial_lattice(height, width, params, team)
+        spatial = spatial_lattice(height, width, params, team, window)
     else:
         spatial = empty_lattice(num_points, 2)
     if weights[0]:
-        bilateral = bilateral_lattice(image, params, team, workspace)
+        bilateral = bilateral_lattice(image, params, team, workspace, window)
     else:
         bilateral = empty_lattice(num_points, 5)
     lattices, factors = (spatial, bilateral), (weights[1], weights[0])

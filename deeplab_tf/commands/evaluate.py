@@ -34,7 +34,12 @@ from deeplab_tf.commands.evaluation_outputs import (
     write_report,
     write_results,
 )
-from deeplab_tf.commands.flags.crf import PARAMETER_FLAGS, crf_params, define_crf_flags
+from deeplab_tf.commands.flags.crf import (
+    CRF_FLAGS,
+    crf_memory,
+    crf_params,
+    define_crf_flags,
+)
 from deeplab_tf.commands.flags.data import check_same_classes, define_data_flags, open_split
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.model import (
@@ -82,7 +87,7 @@ def define_flags(values):
     define.integer(
         "limit", None, "Score only this many images, after those of --skip.", lower_bound=1
     )
-    define_crf_flags(values)
+    define_crf_flags(values, with_memory=True)
     define_output_flags(values)
     define = heading(values, "Output")
     define.string(
@@ -131,6 +136,7 @@ def main(flags):
         warn_of_names(flags, trained, label_set)
 
     with_report, settings = bool(flags.report_out), segment_settings(flags)
+    settings["max_memory"] = crf_memory(flags)
     results = [
         ResultScores(label_set.num_classes, len(examples), trimap_border(flags), with_report)
         for _ in range(2 if params else 1)
@@ -267,6 +273,7 @@ def score_settings(flags, examples, params):
         "skip": flags.skip,
         "images": len(examples),
         **recorded_settings(flags),
+        **({"crf_max_memory": flags.crf_max_memory} if flags.crf_max_memory else {}),
         "crf": asdict(params) if params else None,
     }
 
@@ -286,7 +293,7 @@ def print_following(flags, examples):
         out = f"--out_dir={beside_model(flags, 'crf_search')}"
         print_next("search-crf", model, *data, *settings, limit, out)
         return
-    crf = not_remembered(flags, ("crf", *PARAMETER_FLAGS))
+    crf = not_remembered(flags, CRF_FLAGS)
     image = examples[0].image if Path(examples[0].image).is_file() else "IMAGE"
     out = f"--out_dir={beside_model(flags, 'predictions')}"
     print_next("predict", model, *settings, *crf, out, image)

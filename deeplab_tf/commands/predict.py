@@ -18,7 +18,13 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from deeplab_tf.commands.flags.crf import PARAMETER_FLAGS, crf_params, define_crf_flags
+from deeplab_tf.commands.flags.crf import (
+    MEMORY_FLAG,
+    PARAMETER_FLAGS,
+    crf_memory,
+    crf_params,
+    define_crf_flags,
+)
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.model import (
     define_model_flags,
@@ -61,7 +67,7 @@ def define_flags(values):
     """Define the flags of a prediction."""
     define_model_flags(values)
     define_size_flags(values)
-    define_crf_flags(values)
+    define_crf_flags(values, with_memory=True)
     heading(values, "Model").integer(
         "max_side",
         None,
@@ -209,7 +215,7 @@ def open_predictor(flags):
             "export; export it again with this flag, or give a .keras model",
         )
         reason = "has no effect on a SavedModel, which scores whole images; give a .keras model"
-        refuse_given(flags, ["tile"], reason)
+        refuse_given(flags, ["tile", MEMORY_FLAG], reason)
         served, label_set = open_saved_model(flags.model)
 
         def served_stages(image, max_side):
@@ -226,7 +232,7 @@ def open_predictor(flags):
         if both or not params:
             yield CAPTIONS["network"], probabilities
         if params:
-            yield CAPTIONS["crf"], apply_crf(probabilities, seen, params)
+            yield CAPTIONS["crf"], apply_crf(probabilities, seen, params, crf_memory(flags))
 
     source = "crf" if params else "network"
     return Predictor(stages_of, label_set, model.input_shape[-1], source)

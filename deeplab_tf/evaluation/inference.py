@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from crf import dense_crf
+from crf import dense_crf, refine
 from deeplab_tf.data.shrink import shrink
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.photographs import enlarge, enlarged_planes
@@ -31,6 +31,7 @@ def segment(
     return_probabilities=False,
     pad_to=None,
     max_side=None,
+    max_memory=None,
 ):
     """Predict the class of every pixel of one image.
 
@@ -44,6 +45,7 @@ def segment(
       max_side: for large photographs: an image with a longer side is reduced to this many pixels
         there, network and CRF see the small image, and the probabilities are interpolated to the
         size of `image`; None: no limit.
+      max_memory: as for `apply_crf`.
 
     Returns:
       Labels (H, W) uint8, or probabilities (H, W, C) float32.
@@ -58,7 +60,7 @@ def segment(
     seen = shrink(image, max_side)
     probabilities = predict_probabilities(model, seen, scales, flip, tile, pad_to)
     if crf is not None:
-        probabilities = apply_crf(probabilities, seen, crf)
+        probabilities = apply_crf(probabilities, seen, crf, max_memory)
     size = image.shape[:2]
     return (enlarge if return_probabilities else most_probable)(probabilities, size)
 
@@ -104,13 +106,15 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
     return tf.nn.softmax(scores)[0].numpy()
 
 
-def apply_crf(probabilities, image, params, **options):
+def apply_crf(probabilities, image, params, max_memory=None, **options):
     """Refine the probabilities of one image with the fully connected CRF.
 
     Args:
       probabilities: (H, W, C) float32.
       image: (H, W, 3) uint8 RGB; of images with more channels, the CRF uses the first three.
       params: `crf.CRFParams`.
+      max_memory: bytes that may be used, as in `crf.refine`: an image that needs more is refined
+        in strips, on the processors. None: the whole image at once.
       options: `engine` and `num_threads` as in `crf.dense_crf`.
 
     Returns:
@@ -120,6 +124,10 @@ def apply_crf(probabilities, image, params, **options):
       InputError: if the CRF refuses its parameters or the image.
     """
     try:
+        if max_memory is not None:
+            num_threads = options.get("num_threads")
+            limits = {"num_threads": num_threads, "max_memory": max_memory}
+            return refine(probabilities, image[..., :3], params, **limits)
         refined = dense_crf(probabilities[None], image[None, ..., :3], params, **options)
     except ValueError as error:
         raise InputError(str(error)) from error  # begins with the name of what refuses

@@ -53,7 +53,9 @@ class _Scored(NamedTuple):
     probabilities: np.ndarray
 
 
-def predict_examples(model, examples, params=None, encoding=None, confidences=False, **settings):
+def predict_examples(
+    model, examples, params=None, encoding=None, confidences=False, max_memory=None, **settings
+):
     """Yield the `Prediction` for each example, in order.
 
     The CRF always runs on the processors, because the network may need all of a GPU. Each thread
@@ -66,6 +68,7 @@ def predict_examples(model, examples, params=None, encoding=None, confidences=Fa
       params: `crf.CRFParams` of the CRF; None: no CRF.
       encoding: `LabelEncoding` of the label files; None: they hold class indices.
       confidences: whether to give the probability of every predicted class, too.
+      max_memory: bytes that the CRF may take for an image, as in `crf.refine`; None: no limit.
       settings: `scales`, `flip`, `tile` and `pad_to` as in `predict_probabilities`.
 
     Yields:
@@ -84,7 +87,8 @@ def predict_examples(model, examples, params=None, encoding=None, confidences=Fa
     memory = available_memory()
 
     def crf_threads(scored):
-        return _threads_per_image(scored.probabilities.shape, len(examples), num_threads, memory)
+        needed = min(inference_bytes(*scored.probabilities.shape), max_memory or np.inf)
+        return _threads_per_image(needed, len(examples), num_threads, memory)
 
     with contextlib.ExitStack() as stages:
 
@@ -99,18 +103,18 @@ def predict_examples(model, examples, params=None, encoding=None, confidences=Fa
         loaded = stage(load, examples, MAX_READERS)
         scored = stage(lambda loaded: _score(model, *loaded, settings), loaded, 1)
         yield from stage(
-            lambda scored: _label(scored, params, crf_threads(scored), confidences),
+            lambda scored: _label(scored, params, crf_threads(scored), confidences, max_memory),
             scored,
             num_threads,
             weigh=crf_threads,
         )
 
 
-def _threads_per_image(shape, num_images, num_threads, memory):
+def _threads_per_image(image_bytes, num_images, num_threads, memory):
     """How many threads should refine one image.
 
     Args:
-      shape: (H, W, C) of the probabilities.
+      image_bytes: memory that refining one image takes.
       num_images: how many images there are in all; a few images are shared by all threads.
       num_threads: total number of threads.
       memory: available bytes; None if unknown.
@@ -118,8 +122,6 @@ def _threads_per_image(shape, num_images, num_threads, memory):
     Returns:
       Number of threads, at least 1.
     """
-    height, width, num_classes = shape
-    image_bytes = inference_bytes(height, width, num_classes)
     fitting = num_threads if memory is None else int(CRF_MEMORY_SHARE * memory / image_bytes)
     images_at_once = max(1, min(num_threads, num_images, fitting))
     return -(-num_threads // images_at_once)
@@ -142,10 +144,10 @@ def _score(model, example, image, truth, settings):
     return _Scored(example, image, truth, probabilities)
 
 
-def _label(scored, params, num_threads, with_confidences):
+def _label(scored, params, num_threads, with_confidences, max_memory):
     results = [scored.probabilities]
     if params is not None:
-        options = {"engine": "numba", "num_threads": num_threads}
+        options = {"engine": "numba", "num_threads": num_threads, "max_memory": max_memory}
         try:
             # Otherwise the arrays would be copied to a GPU and back.
             with tf.device("CPU"):

@@ -13,6 +13,22 @@ def test_a_grid_by_hand():
     assert features.dtype == np.float32
 
 
+def test_a_grid_that_is_a_part_of_a_larger_one():
+    whole = grid_features((5, 7), sigma=(4, 2)).reshape(5, 7, 2)
+    part = grid_features((2, 3), sigma=(4, 2), origin=(1, 4))
+    np.testing.assert_array_equal(part, whole[1:3, 4:].reshape(-1, 2))
+    np.testing.assert_array_equal(grid_features((2, 2), 3, origin=1)[0], np.float32([1, 1]) / 3)
+    image = np.arange(6).reshape(2, 3)
+    features = image_features(image, (4, 2), 1, channel_axis=None, origin=(1, 4))
+    np.testing.assert_array_equal(features[:, :2], part)
+
+
+@pytest.mark.parametrize("origin", [-1, 0.5, (1, 2, 3), "a"])
+def test_a_bad_origin(origin):
+    with pytest.raises(ValueError, match="grid_features: origin must be a whole number of at"):
+        grid_features((2, 3), 1, origin=origin)
+
+
 def test_spacing_is_in_the_unit_of_sigma():
     # Slices 2.5 mm apart, pixels 0.5 mm.
     features = grid_features((2, 1, 2), sigma=5, spacing=(2.5, 0.5, 0.5))

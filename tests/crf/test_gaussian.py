@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matrix_crf import gaussian_matrix
 
 from crf import NORMALIZATIONS, Kernel, grid_features
@@ -24,6 +26,24 @@ def test_features_of_points_on_a_grid_are_rows():
     kernel = Kernel(np.arange(12).reshape(2, 3, 2))
     assert kernel.features.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [10, 11]]
     assert kernel.num_points == 6 and kernel.features.dtype == np.float32
+
+
+@settings(max_examples=20)
+@given(
+    n=st.integers(1, 9),
+    d=st.sampled_from([1, 3]),
+    columns=st.integers(0, 9),
+    dtype=st.sampled_from([np.int16, np.float16, np.float32, np.float64]),
+    order=st.sampled_from("CF"),
+)
+def test_a_filter_of_values_of_any_shape_type_and_memory_order(n, d, columns, dtype, order):
+    rng = np.random.default_rng(0)
+    kernel = Kernel(np.array(rng.integers(0, 3, (n, d)), dtype, order=order))
+    values = rng.integers(0, 9, (n, columns) if columns else n)
+    filtered = kernel.filter(np.array(values, dtype, order=order))
+    assert filtered.shape == values.shape and filtered.dtype == np.float32
+    same = Kernel(kernel.features).filter(values.astype(np.float32), num_threads=1)
+    np.testing.assert_array_equal(filtered, same)
 
 
 def test_the_arguments_stay_as_they_are():

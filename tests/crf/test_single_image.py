@@ -95,7 +95,7 @@ def test_lists_and_read_only_arrays():
 @pytest.mark.parametrize(
     ("probabilities", "image", "message"),
     [
-        (GOOD_P[None], GOOD_I[None], "takes one image of a batch at a time"),
+        (GOOD_P[None], GOOD_I[None], "takes one image, crf.refine_batch a batch"),
         (GOOD_P[0], GOOD_I, "needs (H, W, C) and (H, W, 3)"),
         (GOOD_P, GOOD_I[None], "needs (H, W, C) and (H, W, 3)"),
         (GOOD_P, GOOD_I[..., 0], "for gray images, np.repeat(image[..., None], 3, axis=-1), and a"),

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crf import (
     image_features,
@@ -26,6 +28,46 @@ def test_labels_by_hand():
     expected = [[[0.8, 0.1, 0.1], [0.1, 0.1, 0.8]], [third, [0.1, 0.8, 0.1]]]
     np.testing.assert_allclose(probabilities_of(unary), expected, rtol=1e-5)
     assert unary.dtype == np.float32
+
+
+@settings(max_examples=30)
+@given(
+    shape=st.lists(st.integers(1, 4), min_size=1, max_size=4),
+    num_labels=st.integers(2, 9),
+    dtype=st.sampled_from([np.uint8, np.int16, np.int64, np.uint32]),
+    order=st.sampled_from("CF"),
+    confidence=st.floats(0.05, 0.95),
+)
+def test_labels_of_any_rank_type_and_memory_order(shape, num_labels, dtype, order, confidence):
+    drawn = np.random.default_rng(0).integers(0, num_labels + 1, shape)
+    given_labels = np.array(np.where(drawn == num_labels, 100, drawn), dtype, order=order)
+    before = given_labels.copy()
+    unary = unary_from_labels(given_labels, num_labels, confidence, unsure=100)
+    assert unary.shape == (*shape, num_labels) and unary.dtype == np.float32
+    np.testing.assert_array_equal(given_labels, before)
+    for place, label in np.ndenumerate(drawn):
+        wanted = np.full(num_labels, (1 - confidence) / (num_labels - 1))
+        if label < num_labels:
+            wanted[label] = confidence
+        else:
+            wanted[:] = 1 / num_labels
+        np.testing.assert_allclose(probabilities_of(unary[place]), wanted, rtol=1e-5)
+
+
+@settings(max_examples=30)
+@given(
+    shape=st.lists(st.integers(1, 4), min_size=1, max_size=4),
+    labels=st.integers(2, 9),
+    dtype=st.sampled_from([np.float16, np.float32, np.float64]),
+    order=st.sampled_from("CF"),
+)
+def test_probabilities_of_any_rank_type_and_memory_order(shape, labels, dtype, order):
+    drawn = np.random.default_rng(0).dirichlet(np.ones(labels), shape)
+    probabilities = np.array(drawn, dtype, order=order)
+    unary = unary_from_probabilities(probabilities)
+    assert unary.shape == (*shape, labels) and unary.dtype == np.float32
+    wanted = -np.log(np.maximum(probabilities.astype(np.float64), 1e-5))
+    np.testing.assert_allclose(unary, wanted, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,13 @@ _SINGLE = {
 # All flags that give parameters; --crf is the switch.
 PARAMETER_FLAGS = ("crf_params", *_SINGLE.values())
 
+MEMORY_FLAG = "crf_max_memory"
 
-def define_crf_flags(values):
-    """Define --crf, --crf_params and a flag for each parameter."""
+CRF_FLAGS = ("crf", *PARAMETER_FLAGS, MEMORY_FLAG)
+
+
+def define_crf_flags(values, with_memory=False):
+    """Define --crf, --crf_params and a flag for each parameter; or also --crf_max_memory."""
     define, defaults = heading(values, "CRF"), CRFParams()
     define.bool("crf", False, "Refine the network's output with the fully connected CRF.")
     define.string(
@@ -55,6 +59,26 @@ def define_crf_flags(values):
         NORMALIZATIONS,
         "How the kernels are normalized by their row sums.",
     )
+    if with_memory:
+        define.float(
+            MEMORY_FLAG,
+            None,
+            "Gigabytes that the CRF may take for an image; larger images are refined in "
+            "overlapping strips, which is an approximation. Default: whole images.",
+            lower_bound=1e-4,
+        )
+
+
+def crf_memory(flags):
+    """The `max_memory` of `crf.refine` in bytes; None without --crf_max_memory.
+
+    Raises:
+      InputError: if the flag is given without --crf.
+    """
+    if not flags.crf:
+        refuse_given(flags, (MEMORY_FLAG,), "has no effect without --crf; add --crf")
+    gigabytes = flags[MEMORY_FLAG].value
+    return None if gigabytes is None else gigabytes * 1e9
 
 
 def crf_params(flags, num_classes):

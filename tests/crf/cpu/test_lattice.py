@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from crf import NORMALIZATIONS, CRFParams
-from crf.cpu.lattice import bilateral_lattice, empty_lattice, spatial_lattice
+from crf.cpu.lattice import Window, bilateral_lattice, empty_lattice, spatial_lattice
 from crf.cpu.workspace import Workspace
 from crf.lattice import lattice_filter
 from crf.mean_field import _normalized_filter, _pixel_features
@@ -178,6 +178,40 @@ def test_chains_hold_all_neighbors_and_each_vertex_at_most_once(kind):
         expected = {pair for pair in followers.items() if pair[1] is not None}
         assert {pair for chain in chains for pair in pairwise(chain.tolist())} == expected
         assert len(expected) > 10
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("kind", ["bilateral", "spatial"])
+def test_vertices_are_numbered_as_points_first_have_them(kind, threads):
+    corners = build(kind, noisy_stripes(9, 8), threads=threads).corners
+    _, first = np.unique(corners, return_index=True)
+    assert (np.diff(first) > 0).all()
+
+
+@pytest.mark.parametrize("kind", ["bilateral", "spatial"])
+def test_a_window_of_an_image_has_the_simplices_and_neighbors_of_the_whole(kind):
+    params = CRFParams(sigma_alpha=3, sigma_beta=40, sigma_gamma=2, normalization="none")
+    image = noisy_stripes(12, 20)
+    whole, window = build(kind, image, params), Window(3, 8, 12, 20)
+    part = image[3:10, 8:17]
+    with ThreadTeam(2) as team:
+        if kind == "spatial":
+            cut = spatial_lattice(7, 9, params, team, window)
+        else:
+            cut = bilateral_lattice(part, params, team, Workspace(), window)
+
+    def of_part(array):
+        return array.reshape(12, 20, -1)[3:10, 8:17].reshape(-1)
+
+    np.testing.assert_array_equal(cut.weights, of_part(whole.weights))
+    number_of = dict(zip(cut.corners.tolist(), of_part(whole.corners).tolist(), strict=True))
+    np.testing.assert_array_equal([number_of[c] for c in cut.corners], of_part(whole.corners))
+    for chains, whole_chains in zip(chains_of(cut), chains_of(whole), strict=True):
+        pairs = {(number_of[a], number_of[b]) for chain in chains for a, b in pairwise(chain)}
+        kept = set(number_of.values())
+        assert pairs == {
+            pair for chain in whole_chains for pair in pairwise(chain.tolist()) if kept >= {*pair}
+        }
 
 
 def test_many_vertices_are_all_found():

@@ -178,3 +178,11 @@ def test_files_that_are_no_parameters_are_refused(folder, tmp_path):
     for name in ("none.json", "text.json"):
         done = predict(folder, tmp_path / "out", "--crf", f"--crf_params={tmp_path / name}")
         assert "--crf_params" in done.error and name in done.error
+
+
+@pytest.mark.parametrize("tool", ["predict", "evaluate"])
+def test_a_limit_of_memory_needs_the_switch_and_reaches_the_crf(folder, tmp_path, tool):
+    flags = [f"--model={folder}", *other_flags(tool, folder, tmp_path), "--crf_max_memory=0.0001"]
+    assert "--crf_max_memory has no effect without --crf" in run_tool(tool, *flags).error
+    done = run_tool(tool, *flags, "--crf")
+    assert "refine: max_memory is 0.0001 GB, but strips of " in done.error

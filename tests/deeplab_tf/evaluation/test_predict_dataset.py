@@ -134,8 +134,8 @@ def test_threads_share_images_that_are_few_or_too_large_for_memory(cores, images
     size = inference_bytes(10, 20, 3)
     memory = int((fitting + 0.5) * size / predict_dataset.CRF_MEMORY_SHARE)
     threads_per_image = predict_dataset._threads_per_image
-    assert threads_per_image((10, 20, 3), images, cores, memory) == threads
-    assert threads_per_image((10, 20, 3), 100, cores, None) == 1
+    assert threads_per_image(size, images, cores, memory) == threads
+    assert threads_per_image(size, 100, cores, None) == 1
 
 
 def test_each_image_is_refined_with_its_share_of_the_threads(model, tmp_path, monkeypatch):
@@ -148,10 +148,28 @@ def test_each_image_is_refined_with_its_share_of_the_threads(model, tmp_path, mo
 
     monkeypatch.setattr(predict_dataset, "apply_crf", crf)
     assert len(list(predict_examples(model, write_examples(tmp_path, 5), PARAMS))) == 5
-    assert used == [{"engine": "numba", "num_threads": 1}] * 5
+    assert used == [{"engine": "numba", "num_threads": 1, "max_memory": None}] * 5
     monkeypatch.setattr(predict_dataset, "available_memory", lambda: 1)
     assert len(list(predict_examples(model, write_examples(tmp_path, 1), PARAMS))) == 1
-    assert used[5:] == [{"engine": "numba", "num_threads": 4}]
+    assert used[5:] == [{"engine": "numba", "num_threads": 4, "max_memory": None}]
+
+
+def test_a_limit_of_memory_lets_more_images_run_at_once_and_reaches_the_crf(
+    model, tmp_path, monkeypatch
+):
+    examples = write_examples(tmp_path, 3)
+    size = inference_bytes(17, 30, 4)  # of the first; the others need no more than that times 1.3
+    used = []
+
+    def crf(probabilities, image, params, **options):
+        used.append(options)
+        return probabilities
+
+    monkeypatch.setattr(predict_dataset, "available_threads", lambda: 3)
+    monkeypatch.setattr(predict_dataset, "apply_crf", crf)
+    monkeypatch.setattr(predict_dataset, "available_memory", lambda: 2 * size)
+    list(predict_examples(model, examples, PARAMS, max_memory=size / 8))
+    assert used == [{"engine": "numba", "num_threads": 1, "max_memory": size / 8}] * 3
 
 
 def test_images_too_large_for_memory_are_refined_one_after_another(model, tmp_path, monkeypatch):

@@ -1,0 +1,44 @@
+"""Synthetic images, and scores like those of a network, for the benchmarks of the CRF."""
+
+import cv2
+import numpy as np
+
+
+def drawn_image(height, width, grain):
+    """A scene (H, W, 3) uint8 of color gradients and blurred discs, plus noise.
+
+    Args:
+      height, width: size in pixels.
+      grain: standard deviation of the noise, in 8-bit levels.
+    """
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(40, 215, (3, 4, 3)).astype(np.float32)
+    scene = cv2.resize(corners, (width, height), interpolation=cv2.INTER_CUBIC)
+    for _ in range(12):
+        center = (int(rng.integers(width)), int(rng.integers(height)))
+        color = rng.uniform(20, 235, 3).tolist()
+        cv2.circle(scene, center, int(rng.integers(15, 70)), color, -1)
+    scene = cv2.GaussianBlur(scene, (0, 0), 2) + rng.normal(0, grain, scene.shape)
+    return np.clip(scene, 0, 255).astype(np.uint8)
+
+
+def softmax(scores):
+    """Probabilities (H, W, C) float32."""
+    exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return (exponentials / exponentials.sum(axis=-1, keepdims=True)).astype(np.float32)
+
+
+def random_scores(height, width, num_classes):
+    """Probabilities that are independent at every pixel, so that no label can be pruned."""
+    return softmax(np.random.default_rng(1).normal(size=(height, width, num_classes)))
+
+
+def network_scores(height, width, num_classes):
+    """Probabilities at output stride 8, upsampled, with only a few probable classes."""
+    rng = np.random.default_rng(2)
+    coarse = rng.normal(size=((height - 1) // 8 + 1, (width - 1) // 8 + 1, num_classes))
+    coarse = cv2.GaussianBlur(coarse.astype(np.float32), (0, 0), 3)
+    coarse *= 3 / coarse.std()
+    coarse[..., 1 + num_classes // 6 :] -= 12
+    layers = [cv2.resize(layer, (width, height)) for layer in np.moveaxis(coarse, 2, 0)]
+    return softmax(np.stack(layers, axis=2))

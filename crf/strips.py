@@ -1,0 +1,101 @@
+"""Strips of an image that is too large to be refined at once."""
+
+import math
+from itertools import pairwise
+from numbers import Real
+from typing import NamedTuple
+
+from crf.checks import check_count
+from crf.memory import inference_bytes
+
+OVERLAP_SIGMAS = 2
+"""Overlap of a strip with the image around it, in standard deviations of the widest kernel."""
+
+
+class Strip(NamedTuple):
+    """A strip of an image, as slices of its rows and columns.
+
+    Args:
+      seen: (rows, columns) that are refined together.
+      kept: (rows, columns) whose result is kept; those of all strips cover the image once.
+    """
+
+    seen: tuple
+    kept: tuple
+
+    @property
+    def kept_of_seen(self):
+        """The kept part as slices of what is seen."""
+        return tuple(
+            slice(kept.start - seen.start, kept.stop - seen.start)
+            for kept, seen in zip(self.kept, self.seen, strict=True)
+        )
+
+
+def check_strip_options(max_memory, overlap):
+    """Return the overlap as an int, or None; raise ValueError for values that cannot be used."""
+    if max_memory is None:
+        if overlap is not None:
+            raise ValueError("refine: overlap has no effect without max_memory; give both")
+        return None
+    is_number = isinstance(max_memory, Real) and not isinstance(max_memory, bool)
+    if not (is_number and 0 < max_memory < math.inf):
+        raise ValueError(
+            f"refine: max_memory must be a number of bytes above 0, not {max_memory!r}"
+        )
+    return None if overlap is None else check_count(overlap, "refine: overlap", 0)
+
+
+def plan_strips(shape, params, max_memory, overlap=None):
+    """Divide an image into strips across its longer side.
+
+    Args:
+      shape: (H, W, C) of the probabilities.
+      params: `CRFParams`, whose widest kernel gives the overlap if there is none.
+      max_memory: bytes that a strip may take, with the copies that are made of its part.
+      overlap: pixels that a strip sees beyond each end of what is kept of it.
+
+    Returns:
+      List of `Strip`; a single one if the whole image needs no more than `max_memory`.
+
+    Raises:
+      ValueError: naming the memory that is needed, if it is too little.
+    """
+    height, width, labels = shape
+    longer, shorter = max(height, width), min(height, width)
+    line_bytes = strip_bytes(1, shorter, labels)
+    if overlap is None:
+        sigmas = (params.w1, params.sigma_alpha), (params.w2, params.sigma_gamma)
+        overlap = math.ceil(
+            OVERLAP_SIGMAS * max((sigma for weight, sigma in sigmas if weight), default=0)
+        )
+    lines = min(longer, int(max_memory // line_bytes))
+    # At the least, the pixels that are kept are a fifth of those that are worked on.
+    kept = longer if lines == longer else lines - 2 * overlap
+    if kept < max(1, overlap // 2):
+        needed = line_bytes * min(longer, 2 * overlap + max(1, overlap // 2))
+        raise ValueError(
+            f"refine: max_memory is {max_memory / 1e9:.3g} GB, but strips of {shorter} pixels by "
+            f"{labels} labels with an overlap of {overlap} pixels take at least "
+            f"{math.ceil(needed / 1e6) / 1e3} GB; give more, or a smaller overlap, which makes "
+            "larger errors"
+        )
+    count = -(-longer // kept)
+    bounds = [longer * part // count for part in range(count + 1)]
+    return [_strip(*ends, overlap, height, width) for ends in pairwise(bounds)]
+
+
+def strip_bytes(height, width, labels):
+    """Estimate of the memory of a strip: what refining it takes, its probabilities and result."""
+    return inference_bytes(height, width, labels) + 8 * height * width * labels
+
+
+def _strip(first, last, overlap, height, width):
+    """The strip that keeps lines first to last."""
+    kept = slice(first, last)
+    seen = slice(max(0, first - overlap), min(max(height, width), last + overlap))
+    if height >= width:
+        across = slice(0, width)
+        return Strip((seen, across), (kept, across))
+    across = slice(0, height)
+    return Strip((across, seen), (across, kept))
