@@ -9,13 +9,15 @@ the belief map of a class. Labels, overlay and a flagfile of the parameters can 
 the extra [demo]: pip install "deeplab-tf[demo]".
 """
 
+import importlib
 import os
+import tempfile
 from functools import partial
+from pathlib import Path
 
 from absl.flags import FlagValues
 
 from deeplab_tf.commands.flags.crf import (
-    PARAMETER_FLAGS,
     card_params,
     define_crf_flags,
     given_params,
@@ -68,18 +70,26 @@ def recall(flags):
 
 def main(flags):
     """Serve the page."""
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported
+    with tempfile.TemporaryDirectory(prefix="deeplab-tf-demo-") as folder:
+        folder = Path(folder).resolve()
+        # Gradio reads both when it is imported.
+        os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(folder)}
+        serve = import_server().serve
+        own = open_network(flags)
+        others = [name for name in pretrained_names() if name != flags.model]
+        openers = {own.name: lambda: own, **{name: partial(open_shipped, name) for name in others}}
+        serve(openers, flags.host, flags.port, folder, announce)
+
+
+def import_server():
+    """The module `deeplab_tf.demo.server`; `InputError` without the packages that it needs."""
     try:
-        from deeplab_tf.demo.server import serve
+        return importlib.import_module("deeplab_tf.demo.server")
     except ImportError as error:
         raise InputError(
             f"the page needs the Python package {error.name or 'gradio'}, which is not installed: "
             'pip install "deeplab-tf[demo]"'
         ) from None
-    own = open_network(flags)
-    others = [name for name in pretrained_names() if name != flags.model]
-    openers = {own.name: lambda: own, **{name: partial(open_shipped, name) for name in others}}
-    serve(openers, flags.host, flags.port, announce)
 
 
 def announce(address):
@@ -99,8 +109,8 @@ def open_network(flags):
     model, label_set = open_model(flags)
     if model.input_shape[-1] != 3:
         raise InputError(
-            f"--model={flags.model}: for images of {model.input_shape[-1]} channels; the page takes "
-            "photographs, which have 3"
+            f"--model={flags.model}: for images of {model.input_shape[-1]} channels; the page "
+            "takes photographs, which have 3"
         )
     return Network(
         name=flags.model,

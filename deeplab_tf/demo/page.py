@@ -38,7 +38,7 @@ def build_page(labeler, uploads):
     with gr.Blocks(title="DeepLab and the CRF", analytics_enabled=False) as page:
         gr.HTML(_read("heading.html"), elem_id="heading")
         with gr.Row(equal_height=False, elem_id="columns"):
-            with gr.Column(scale=2, min_width=280, elem_classes="column"):
+            with gr.Column(scale=2, min_width=280, elem_classes="side"):
                 photograph = gr.Image(
                     label="Photograph",
                     sources=["upload", "webcam", "clipboard"],
@@ -60,7 +60,7 @@ def build_page(labeler, uploads):
                     )
                     numbers = [_slider(name, first.params) for name in NUMBERS]
                     reset = gr.Button("Back to the network's own parameters", elem_id="reset")
-            with gr.Column(scale=3, min_width=280, elem_classes="column"):
+            with gr.Column(scale=3, min_width=280, elem_classes="side"):
                 results = [gr.HTML(EMPTY, elem_id="picture"), gr.HTML(elem_id="details")]
         _connect(
             _Handlers(labeler, uploads), photograph, network, one_class, numbers, reset, results

@@ -80,7 +80,7 @@ def results_html(photograph, refined, class_name):
 def problem_html(sentence):
     """A sentence about what cannot be done, as HTML."""
     return _TEMPLATES.from_string('<p class="problem" role="alert">{{ sentence }}.</p>').render(
-        sentence=sentence[:1].upper() + sentence[1:].rstrip(".")
+        sentence=sentence.rstrip(".")
     )
 
 

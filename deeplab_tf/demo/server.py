@@ -2,10 +2,8 @@
 
 import contextlib
 import ipaddress
-import os
 import signal
 import socket
-import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,27 +24,21 @@ from deeplab_tf.visualize import encode_picture, overlay_with_legend
 MAX_CONNECTIONS = 100
 
 
-def serve(openers, host, port, announce):
+def serve(openers, host, port, folder, announce):
     """Serve the page until the process gets SIGINT or SIGTERM.
-
-    Photographs are kept in a temporary folder, which is deleted at the end.
 
     Args:
       openers: dict from the name of each network to a function that opens it as `Network`.
       host: address to listen at.
       port: its port; 0: any that is free.
+      folder: for the photographs; the environment's GRADIO_TEMP_DIR must name it, too.
       announce: function that is called with the page's address before the first visitor.
 
     Raises:
       InputError: if the port cannot be used.
     """
-    with (
-        _listening(host, port) as sockets,
-        tempfile.TemporaryDirectory(prefix="deeplab-tf-demo-") as folder,
-    ):
+    with _listening(host, port) as sockets:
         uploads = Uploads(folder)
-        # Where Gradio stores uploads; read again at each of them.
-        os.environ["GRADIO_TEMP_DIR"] = str(uploads.folder)
         labeler = Labeler(openers, uploads.decode)
         labeler.warm_up()
         app = Guard(make_app(labeler, uploads), uploads, is_loopback(host))
@@ -152,6 +144,7 @@ def _listening(host, port):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(place)
+            listener.listen()  # visitors who come before the server is ready wait
         except OSError as error:
             raise InputError(
                 f"--host={host} --port={port}: {error.strerror}; give another --port, or 0 for any"
