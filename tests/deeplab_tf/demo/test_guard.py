@@ -71,7 +71,8 @@ def test_the_page_gets_what_it_needs(ask, path):
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", path) for path in (
-        "/gradio_api/file=/etc/passwd", "/gradio_api/file=http://127.0.0.1:9/", "/gradio_api/file/x",
+        "/gradio_api/file=/etc/passwd", "/gradio_api/file=http://127.0.0.1:9/",
+        "/gradio_api/file/x",
         "/gradio_api/proxy=http://127.0.0.1:9/", "/gradio_api/info", "/gradio_api/openapi.json",
         "/monitoring", "/login", "/static/../../etc/passwd", "/assets/%2e%2e/x", "/svelte/x",
         "/gradio_api/file=", "/gradio_api/file=.", "/gradio_api/vibe-code", "//etc/passwd",
@@ -80,8 +81,8 @@ def test_the_page_gets_what_it_needs(ask, path):
     )]
     + [("POST", path) for path in (
         "/gradio_api/run/x", "/gradio_api/api/x", "/gradio_api/call/x", "/gradio_api/vibe-edit",
-        "/gradio_api/component_server", "/gradio_api/process_recording", "/gradio_api/stream/1", "/",
-        "/login", "/gradio_api/upload/x",
+        "/gradio_api/component_server", "/gradio_api/process_recording",
+        "/gradio_api/stream/1", "/", "/login", "/gradio_api/upload/x",
     )]
     + [("PUT", "/"), ("DELETE", "/"), ("OPTIONS", "/"), ("TRACE", "/")],
 )  # fmt: skip

@@ -9,8 +9,8 @@ from html import unescape
 import numpy as np
 import pytest
 from demo_client import DEFAULTS, file_of
+from hostile_files import HOSTILE
 from PIL import Image
-from test_uploads import HOSTILE
 from tool_runner import run_tool
 
 from deeplab_tf.demo.uploads import MAX_FILE_BYTES, MAX_PIXELS
