@@ -61,11 +61,16 @@ def shown(page, file):
 
 def change(page, action):
     """Do something that changes the results, and wait until they are there."""
-    before = page.locator("#details").inner_html()
+    # Around the results Gradio shows that it is at work.
+    results = "document.querySelector('#details .facts').parentElement.innerHTML"
+    before = page.evaluate(results)
     action()
-    page.wait_for_function(
-        "before => document.querySelector('#details').innerHTML !== before", arg=before
-    )
+    page.wait_for_function(f"before => {results} !== before", arg=before)
+
+
+def values(path):
+    with Image.open(path) as image:
+        return np.array(image)
 
 
 def stage(page, cut):
@@ -129,13 +134,13 @@ def test_downloads(opened, demo, photograph, tmp_path):
         with page.expect_download() as waiting:
             page.get_by_role("link", name=name).click()
         waiting.value.save_as(tmp_path / name)
-    labels = np.array(Image.open(tmp_path / "Labels"))
+    labels = values(tmp_path / "Labels")
     assert labels.shape == (300, 400) and set(np.unique(labels)) <= {0, 1, 2}
-    assert Image.open(tmp_path / "Overlay").size[0] == 400
+    assert values(tmp_path / "Overlay").shape[1] == 400
     flags = f"--model={demo.network}", "--max_side=300", f"--flagfile={tmp_path / 'Flagfile'}"
     done = run_tool("predict", *flags, f"--out_dir={tmp_path}", photograph)
     assert done.status == 0, done.err
-    assert np.array_equal(np.array(Image.open(tmp_path / f"{photograph.stem}.png")), labels)
+    assert np.array_equal(values(tmp_path / f"{photograph.stem}.png"), labels)
 
 
 def test_a_bad_file_is_a_sentence_and_the_page_goes_on(opened, photograph):
