@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     """Chromium, driven by Playwright; tests are skipped, saying so, without them."""
     playwright = pytest.importorskip(

@@ -132,7 +132,7 @@ def running_demo(*arguments, cwd):
     )
     alarm = threading.Timer(START_SECONDS, process.kill)
     alarm.start()
-    lines = []
+    lines, reader = [], None
     try:
         for line in process.stdout:
             lines.append(line)
@@ -145,7 +145,8 @@ def running_demo(*arguments, cwd):
         demo = Demo(process, port, folder)
         demo.lines = lines
         # What is printed later must be read, or the process would stop when the pipe is full.
-        threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True).start()
+        reader = threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True)
+        reader.start()
         yield demo
     finally:
         alarm.cancel()
@@ -155,3 +156,6 @@ def running_demo(*arguments, cwd):
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if reader:
+            reader.join()
+        process.stdout.close()
