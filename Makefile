@@ -16,7 +16,9 @@ PHOTO ?= $(PHOTOS)
 TEST_PROCESSES ?= 2
 PYTEST_OPTIONS = -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo docs test test-all test-oldest test-newest fix lint bench ablation clean
+BROWSER := .venv-browser
+
+.PHONY: demo docs test test-browser test-all test-oldest test-newest fix lint bench ablation clean
 
 demo: $(READY) $(filter $(PHOTOS),$(PHOTO))  ## label photographs; then train, score, export
 	@test "$(PHOTO)" = "$(PHOTOS)" -a ! -d $(PHOTOS) || \
@@ -44,6 +46,10 @@ test: $(READY)  ## the test suite, without the slow tests
 
 test-all: $(READY)  ## the whole test suite
 	$(BIN)/pytest $(PYTEST_OPTIONS)
+
+test-browser: $(BROWSER)/ready  ## the tests of pages in Chromium; its command must be on the PATH
+	$(BROWSER)/bin/python -m pytest -m browser tests/deeplab_tf/demo \
+	    tests/deeplab_tf/evaluation/html_report
 
 test-oldest: .venv-oldest/ready  ## the tests with the oldest versions that setup.py allows
 	.venv-oldest/bin/pytest $(PYTEST_OPTIONS) -m "not slow"
@@ -95,7 +101,7 @@ export SAVE_PHOTOS
 
 $(PHOTOS): | $(READY)
 	@{ $(BIN)/python -c "import skimage, sklearn" 2>/dev/null || \
-	    $(BIN)/python -m pip install --quiet --quiet -c requirements.txt -e .[demo]; } && \
+	    $(BIN)/python -m pip install --quiet --quiet -c requirements.txt -e .[photographs]; } && \
 	$(BIN)/python -c "$$SAVE_PHOTOS" $@.partial && mv $@.partial $@ || \
 	echo "no photographs without the packages scikit-image and scikit-learn, so the demo starts" \
 	    "with the training; for photographs of yours: make demo PHOTO=FILE_OR_FOLDER"
@@ -117,10 +123,19 @@ $(READY): requirements.txt setup.py
 	$(BIN)/python -m pip install --quiet --quiet --no-deps -e .
 	@touch $@
 
+# On top of .venv, since Gradio takes only older versions of Pillow than the one pinned there.
+$(BROWSER)/ready: $(READY)
+	$(BIN)/python -m venv --clear $(BROWSER)
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > \
+	    "$$($(BROWSER)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/main.pth"
+	$(BROWSER)/bin/python -m pip install --quiet --disable-pip-version-check --prefer-binary \
+	    "gradio>=6.31" playwright axe-playwright-python
+	@touch $@
+
 .venv-oldest/ready: constraints-oldest.txt setup.py
 	$(call make_environment,.venv-oldest,$(OLDEST_PYTHON))
 	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt -e .[dev]
 	@touch $@
 
 clean:  ## remove the environments, the runs and the site
-	rm -rf .venv .venv-oldest .venv-newest $(RUNS) build/docs build/docs_sources
+	rm -rf .venv .venv-oldest .venv-newest $(BROWSER) $(RUNS) build/docs build/docs_sources

@@ -12,6 +12,7 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).resolve().parent
 INIT = (ROOT / "deeplab_tf" / "__init__.py").read_text(encoding="utf-8")
 REPORT = ["jinja2>=3.1"]
+PHOTOGRAPHS = ["scikit-image>=0.25", "scikit-learn>=1.6"]
 
 setup(
     name="deeplab-tf",
@@ -46,6 +47,7 @@ setup(
     package_data={
         "crf": ["py.typed"],
         "deeplab_tf": ["py.typed"],
+        "deeplab_tf.demo": ["*.html", "*.jinja", "*.css", "*.js"],
         "deeplab_tf.evaluation.html_report": ["*.jinja", "*.css", "*.js"],
         "deeplab_tf.configs": ["*.flags"],
         "deeplab_tf.pretrained": ["*.npz", "*.md", "SHA256SUMS"],
@@ -70,10 +72,10 @@ setup(
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.18"],
-        # Photographs for `make demo`.
-        "demo": ["scikit-image>=0.25", "scikit-learn>=1.6"],
+        "demo": ["gradio>=6.31", *REPORT, *PHOTOGRAPHS],  # the page of `deeplab-tf demo`
         # The site of `make docs`.
         "docs": ["mkdocs-material>=9.7", "mkdocstrings-python>=2"],
+        "photographs": PHOTOGRAPHS,  # those of `make demo`
         "report": REPORT,  # evaluate --report_out, predict --contact_sheet_out
         "dev": [*REPORT, "hypothesis", "import-linter", "pytest", "pytest-xdist", "ruff"],
     },

@@ -7,6 +7,7 @@ COMMANDS = {
     "train": "Train a network; if restarted, it continues from its last checkpoint.",
     "evaluate": "Score a trained network on a data set, before and after the CRF.",
     "predict": "Label every pixel of images with a trained network.",
+    "demo": "Try a network and the CRF on photographs, on a page in the browser.",
     "export": "Export a trained network as a SavedModel, with or without the CRF.",
     "prepare-data": "Prepare a data set from its authors' archives or from your own folders.",
     "check-data": "Look for problems in a data set that would ruin training.",

@@ -129,7 +129,7 @@ def test_without_an_image_a_photograph_of_scikit_image_is_shown(tmp_path, monkey
     monkeypatch.setitem(sys.modules, "skimage.data", None)  # not installed
     error = figures("two_ways", tmp_path / "g.png").error
     assert error.startswith("error: no image is given")
-    assert 'name an image, or pip install "deeplab-tf[demo]"' in error
+    assert 'name an image, or pip install "deeplab-tf[photographs]"' in error
     assert not (tmp_path / "g.png").exists()
 
 

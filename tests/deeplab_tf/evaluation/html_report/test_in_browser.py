@@ -1,19 +1,15 @@
 """The report's page in a real Chromium; skipped where there is none."""
 
-import io
-import os
-import shutil
-
 import numpy as np
 import pytest
-from PIL import Image
+from browser import browser, pixels, serious_faults
 from tiny_report import tiny_report
 
 from deeplab_tf.evaluation.html_report import render
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="needs a browser: pip install playwright, and Chromium"
-)
+assert browser  # a fixture
+
+pytestmark = pytest.mark.browser
 
 # All pairs of text and background, as (text, contrast, size in pixels, weight).
 CONTRASTS = """() => {
@@ -48,21 +44,6 @@ CONTRASTS = """() => {
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as running:
-        paths = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
-        installed = next(filter(None, paths), None)
-        # Chromium has no sandbox for the superuser, as whom containers run.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        try:
-            chromium = running.chromium.launch(executable_path=installed, args=arguments)
-        except playwright.Error as error:
-            pytest.skip(f"needs Chromium, which cannot be started: {str(error).splitlines()[0]}")
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
 def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "index.html"
     path.write_text(render(tiny_report()), encoding="utf-8")
@@ -92,10 +73,6 @@ def opened(browser, file):
     for context in contexts:
         context.close()
     assert complaints == []
-
-
-def pixels(element):
-    return np.array(Image.open(io.BytesIO(element.screenshot())).convert("RGB")).astype(int)
 
 
 def test_the_slider_moves_the_divider(opened):
@@ -189,15 +166,7 @@ def test_text_can_be_read_on_its_background(opened, scheme):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_fault(opened, scheme):
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright",
-        reason="needs axe: pip install axe-playwright-python",
-    )
-    page = opened(color_scheme=scheme)
-    page.add_style_tag(content="* { transition: none !important }")
-    violations = axe.Axe().run(page).response["violations"]
-    serious = [one for one in violations if one["impact"] in ("serious", "critical")]
-    assert [(one["id"], one["nodes"][0]["html"]) for one in serious] == []
+    assert serious_faults(opened(color_scheme=scheme)) == []
 
 
 def test_without_scripts_all_pictures_are_there(opened):

@@ -1,0 +1,183 @@
+"""From a photograph and CRF parameters to probabilities, with what was computed before kept."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+
+from crf import CRFParams, refine, single_image
+from deeplab_tf.data.shrink import shrink
+from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation.inference import (
+    apply_crf,
+    check_image,
+    most_probable,
+    predict_probabilities,
+)
+from deeplab_tf.labels import LabelSet
+
+# A class that no pixel has with this probability exchanges no messages in the CRF. On photographs
+# that saves half the time, and changes hardly a label.
+PRUNE_BELOW = 0.05
+
+# Probabilities of photographs that are kept, in bytes; at least the last ones are.
+MAX_KEPT_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network that the page offers.
+
+    Args:
+      name: what --model takes.
+      model: keras.Model for RGB images.
+      label_set: `LabelSet` of its classes.
+      params: `CRFParams` that suit it, the first values of the page's sliders.
+      settings: of `predict_probabilities`.
+      max_side: photographs whose longer side has more pixels are reduced to it.
+      arguments: the flags of `deeplab-tf predict` that do the same.
+    """
+
+    name: str
+    model: keras.Model
+    label_set: LabelSet
+    params: CRFParams
+    settings: dict = field(default_factory=dict)
+    max_side: int | None = None
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A photograph and what the network says about it.
+
+    Args:
+      image: (h, w, 3) uint8, reduced to the network's `max_side`.
+      size: (H, W) of the photograph itself.
+      probabilities: (h, w, C) float32.
+    """
+
+    image: np.ndarray
+    size: tuple[int, int]
+    probabilities: np.ndarray
+
+
+@dataclass(frozen=True)
+class Refined:
+    """A photograph before and after the CRF.
+
+    Args:
+      scored: `Scored`.
+      network: `Network`.
+      params: `CRFParams`.
+      probabilities: (h, w, C) float32, the beliefs after the CRF's iterations.
+      seconds: that the CRF took.
+    """
+
+    scored: Scored
+    network: Network
+    params: CRFParams
+    probabilities: np.ndarray
+    seconds: float
+
+
+class Labeler:
+    """Labels photographs, one at a time.
+
+    Args:
+      openers: dict from the name of each network to a function that opens it as `Network`.
+      read: function from the name of a photograph to (H, W, 3) uint8; it may raise `InputError`.
+    """
+
+    def __init__(self, openers: dict[str, Callable], read):
+        self._openers, self._read = openers, read
+        self._networks, self._kept, self._last = {}, OrderedDict(), (None, None)
+        self._lock = threading.RLock()
+
+    def warm_up(self):
+        """Compile what the first visitor would wait for: the first network, and the CRF."""
+        model = self.network(self.names[0]).model
+        predict_probabilities(model, np.zeros((65, 65, 3), np.uint8))
+        single_image.warm_up()
+
+    @property
+    def names(self):
+        """The names of the networks."""
+        return tuple(self._openers)
+
+    def network(self, name):
+        """The `Network` of a name; `InputError` if there is none."""
+        if not isinstance(name, str) or name not in self._openers:
+            raise InputError(f"no network {name!r}; available: {', '.join(self._openers)}")
+        with self._lock:
+            if name not in self._networks:
+                self._networks[name] = self._openers[name]()
+            return self._networks[name]
+
+    def refined(self, photograph, network_name, params):
+        """A photograph before and after the CRF.
+
+        Args:
+          photograph: its name.
+          network_name: one of `names`.
+          params: `CRFParams`.
+
+        Returns:
+          `Refined`.
+
+        Raises:
+          InputError: if the photograph cannot be read, or the parameters suit no image.
+        """
+        key = photograph, network_name, params
+        with self._lock:
+            if self._last[0] != key:
+                network = self.network(network_name)
+                scored = self._scored(photograph, network)
+                self._last = key, _refine(scored, network, params)
+            return self._last[1]
+
+    def full_size(self, photograph, network_name, params):
+        """The photograph and its labels at full size, as `deeplab-tf predict` computes them.
+
+        Args:
+          photograph, network_name, params: see `refined`.
+
+        Returns:
+          (H, W, 3) uint8 and (H, W) uint8.
+
+        Raises:
+          InputError: as `refined`.
+        """
+        with self._lock:
+            scored = self._scored(photograph, self.network(network_name))
+            refined = apply_crf(scored.probabilities, scored.image, params)
+            return self._read(photograph), most_probable(refined, scored.size)
+
+    def _scored(self, photograph, network):
+        key = photograph, network.name
+        if key not in self._kept:
+            image = self._read(photograph)
+            check_image(image, network.model.input_shape[-1])
+            small = shrink(image, network.max_side)
+            probabilities = predict_probabilities(network.model, small, **network.settings)
+            self._kept[key] = Scored(small, image.shape[:2], probabilities)
+        self._kept.move_to_end(key)
+        kept = sum(each.probabilities.nbytes for each in self._kept.values())
+        while kept > MAX_KEPT_BYTES and len(self._kept) > 1:
+            kept -= self._kept.popitem(last=False)[1].probabilities.nbytes
+        return self._kept[key]
+
+
+def _refine(scored, network, params):
+    # Only the Potts model can be pruned.
+    prune_below = PRUNE_BELOW if params.compatibility is None else 0
+    start = time.perf_counter()
+    try:
+        beliefs = refine(scored.probabilities, scored.image, params, prune_below=prune_below)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    return Refined(scored, network, params, beliefs, time.perf_counter() - start)

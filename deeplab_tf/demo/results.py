@@ -1,0 +1,147 @@
+"""What the page shows of a photograph: pictures, legend, maps of one class, and links, as HTML."""
+
+import base64
+from pathlib import Path
+from urllib.parse import urlencode
+
+import cv2
+import jinja2
+import numpy as np
+
+from crf.search import SearchGrid
+from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation.inference import most_probable
+from deeplab_tf.evaluation.search_report import params_flagfile
+from deeplab_tf.visualize import encode_picture, overlay, overlay_colors
+
+NUMBERS = (*SearchGrid.names(), "iterations")
+"""Names of the parameters of the CRF that the page can change."""
+
+OPACITY = 0.6  # of the classes' colors, as in `deeplab-tf predict`
+
+_SHARE_NAMED = 0.005  # classes of a smaller part of the picture are not in its description
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def results_html(photograph, refined, class_name):
+    """The results of a photograph as HTML, in which the pictures are.
+
+    Args:
+      photograph: its name, SHA-256/NAME.
+      refined: `Refined`.
+      class_name: of the class whose probabilities are drawn.
+
+    Returns:
+      Two str: labels before and after the CRF with a divider; and everything else.
+
+    Raises:
+      InputError: if the network has no such class.
+    """
+    scored, label_set = refined.scored, refined.network.label_set
+    index = class_index(label_set, class_name)
+    colors = overlay_colors(label_set)
+    labels = [most_probable(each) for each in (scored.probabilities, refined.probabilities)]
+    shares = [np.bincount(label.ravel(), minlength=256) / label.size for label in labels]
+    shown = np.flatnonzero(shares[0][: label_set.num_classes] + shares[1][: label_set.num_classes])
+    names = label_set.names
+    height, width = scored.image.shape[:2]
+    values = dict(
+        file=Path(photograph).name,
+        class_name=class_name,
+        iterations=refined.params.iterations,
+        size=scored.size,
+        height=height,
+        width=width,
+        pictures=[data_uri(overlay(scored.image, label, colors, OPACITY)) for label in labels],
+        descriptions=[_description(share, names) for share in shares],
+        legend=[
+            (names[i], tuple(colors[i].tolist()), shares[0][i], shares[1][i])
+            for i in sorted(shown, key=lambda i: -shares[1][i])
+        ],
+        maps=[
+            (data_uri(heat_map(each[..., index])), float(each[..., index].max()))
+            for each in (scored.probabilities, refined.probabilities)
+        ],
+        bar=data_uri(heat_map(np.linspace(0, 1, 128, dtype=np.float32)[None])),
+        changed=float((labels[0] != labels[1]).mean()),
+        seconds=refined.seconds,
+        query=query(photograph, refined.network.name, refined.params),
+    )
+    templates = map(_TEMPLATES.get_template, ("picture.html.jinja", "details.html.jinja"))
+    return tuple(template.render(values) for template in templates)
+
+
+def problem_html(sentence):
+    """A sentence about what cannot be done, as HTML."""
+    return _TEMPLATES.from_string('<p class="problem" role="alert">{{ sentence }}.</p>').render(
+        sentence=sentence.rstrip(".")
+    )
+
+
+def class_index(label_set, name):
+    """The index of a class by its name; `InputError` if there is none."""
+    if name not in label_set.names:
+        raise InputError(f"no class {name!r}; available: {', '.join(label_set.names)}")
+    return label_set.names.index(name)
+
+
+def largest_class(refined):
+    """The name of the class with the most pixels after the CRF."""
+    counts = np.bincount(most_probable(refined.probabilities).ravel())
+    return refined.network.label_set.names[counts.argmax()]
+
+
+def query(photograph, network_name, params):
+    """The part after ? of the links to what can be downloaded.
+
+    Returns:
+      str, which tells which photograph, which network and the numbers of `CRFParams`.
+    """
+    numbers = {name: repr(getattr(params, name)) for name in NUMBERS}
+    return urlencode({"photograph": photograph, "network": network_name, **numbers})
+
+
+def flagfile(network, params):
+    """The flagfile of the chosen parameters.
+
+    Args:
+      network: `Network`.
+      params: `CRFParams`.
+
+    Returns:
+      str, the text of a file for --flagfile of `deeplab-tf predict`, `evaluate` and others.
+    """
+    command = " ".join(["deeplab-tf predict --flagfile=THIS_FILE", *network.arguments])
+    comments = ["Chosen on the page of `deeplab-tf demo`. The labels shown there:"]
+    return params_flagfile(params, [*comments, f"{command} --out_dir=labels IMAGE"])
+
+
+def heat_map(probabilities):
+    """Color probabilities, dark for 0 and bright for 1.
+
+    Args:
+      probabilities: (H, W) float32.
+
+    Returns:
+      (H, W, 3) uint8 RGB.
+    """
+    levels = np.rint(255 * np.clip(probabilities, 0, 1)).astype(np.uint8)
+    return cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[..., ::-1]
+
+
+def data_uri(picture):
+    """A picture (H, W, 3) uint8 RGB as the address of an image inside a page."""
+    return "data:image/png;base64," + base64.b64encode(encode_picture(picture)).decode("ascii")
+
+
+def _description(shares, names):
+    """The classes of a picture in words, largest first."""
+    parts = [(share, name) for share, name in zip(shares, names, strict=False)]
+    parts = sorted(part for part in parts if part[0] >= _SHARE_NAMED)[::-1]
+    return ", ".join(f"{share:.0%} {name}" if share >= 0.01 else name for share, name in parts)
