@@ -49,7 +49,8 @@ def open_photograph(images, channels=3):
     except ImportError:
         raise InputError(
             "no image is given, and the photograph that is shown without one is in the package "
-            'scikit-image, which is not installed: name an image, or pip install "deeplab-tf[photographs]"'
+            "scikit-image, which is not installed: name an image, or "
+            'pip install "deeplab-tf[photographs]"'
         ) from None
     if channels != 3:
         raise InputError(f"the model takes images of {channels} channels; name an image")
