@@ -29,7 +29,8 @@ from deeplab_tf.evaluation.report import (
     trimap_table,
 )
 from deeplab_tf.files import check_new_folder, new_folder, write_file
-from deeplab_tf.models import find_model, is_packed
+from deeplab_tf.models import is_packed
+from deeplab_tf.models.files import export_format, locate_model
 from deeplab_tf.visualize import encode_picture
 
 PAGE = "index.html"
@@ -151,8 +152,8 @@ def write_report(flags, label_set, results, groups, cards, measured):
     """
     from deeplab_tf.evaluation.html_report import Report, render  # needs Jinja2, slow to import
 
-    file, data = find_model(flags.model).absolute(), Path(flags.data_dir).absolute().name
-    network = file.stem if is_packed(file) else file.parent.name
+    file, data = locate_model(flags.model).absolute(), Path(flags.data_dir).absolute().name
+    network = file.stem if is_packed(file) or export_format(file) else file.parent.name
     report = Report(
         title=f"{network} on {data}, {flags.split}",
         command=command_line("evaluate", *given_flags(flags)),
@@ -178,7 +179,7 @@ def _settings(flags, measured):
     crf, rest = measured["crf"] or {}, dict(measured)
     now = datetime.datetime.now().astimezone()
     return {
-        "model": str(find_model(flags.model)),
+        "model": str(locate_model(flags.model)),
         "data set": f"{flags.dataset}, {flags.data_dir}",
         "images": f"{rest.pop('images')} of {rest.pop('split')}",
         **{name: _as_text(value) for name, value in (rest | {"crf": bool(crf)}).items()},

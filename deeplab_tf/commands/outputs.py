@@ -10,7 +10,8 @@ from deeplab_tf.commands.flagfiles import CONFIGS
 from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.data.lists import IMAGE_EXTENSIONS
 from deeplab_tf.errors import InputError
-from deeplab_tf.models import find_model, is_pretrained
+from deeplab_tf.models import is_pretrained
+from deeplab_tf.models.files import locate_model
 
 SHOWN_FILES = 6  # of a longer list, only the first ones are named
 
@@ -71,7 +72,7 @@ def beside_model(flags, name):
     """
     if is_pretrained(flags.model):
         return Path(f"{flags.model}_{name}")
-    return find_model(flags.model).parent / name
+    return locate_model(flags.model).parent / name
 
 
 def has_published_systems(dataset):

@@ -1,7 +1,7 @@
 """Label every pixel of images with a trained network.
 
     deeplab-tf predict --model=M --out_dir=O --crf IMAGE...
-    deeplab-tf predict --model=SAVED_MODEL --out_dir=O FOLDER
+    deeplab-tf predict --model=EXPORTED --out_dir=O FOLDER
 
 writes for each image O/NAME.png, a palette PNG of class indices, and O/NAME_overlay.png, the
 image tinted with the classes' colors above their names. --panel_out draws images beside their
@@ -16,8 +16,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from deeplab_tf.commands.flags.crf import PARAMETER_FLAGS, crf_params, define_crf_flags
-from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.flags.model import (
+    FIXED_BY_EXPORT,
     define_model_flags,
     define_size_flags,
     open_model,
@@ -30,7 +31,7 @@ from deeplab_tf.commands.outputs import (
     print_next,
     print_written,
 )
-from deeplab_tf.commands.recall import SETTING_FLAGS, not_remembered, recall_for_model
+from deeplab_tf.commands.recall import not_remembered, recall_for_model
 from deeplab_tf.data.checks.findings import some
 from deeplab_tf.data.checks.image_inspection import inspect_image
 from deeplab_tf.data.examples import read_file
@@ -40,15 +41,12 @@ from deeplab_tf.data.shrink import limited_size
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import segment
 from deeplab_tf.evaluation.report import photograph_panel, photograph_row
-from deeplab_tf.export import is_saved_model, open_saved_model
 from deeplab_tf.files import write_file
+from deeplab_tf.models.files import export_format
 from deeplab_tf.visualize import encode_picture, overlay_with_legend
 
 ARGUMENTS = "IMAGE_OR_FOLDER..."
 NAMED_AT_THE_END = 20  # images that the last message names at most; all have their own lines
-
-# The settings that a SavedModel holds.
-FIXED_BY_EXPORT = (*(n for n in SETTING_FLAGS if n != "tile"), "crf", *PARAMETER_FLAGS)
 
 # Longer side, in pixels, at which photographs are scored unless --max_side says otherwise.
 MAX_SIDE = 1500
@@ -174,9 +172,9 @@ def read_checked(path, channels):
 
 def print_export(flags):
     """Print the command that exports the network as it was used here; none for an export."""
-    if is_saved_model(flags.model):
+    if export_format(flags.model):
         return
-    same = not_remembered(flags, FIXED_BY_EXPORT)
+    same = not_remembered(flags, (*FIXED_BY_EXPORT, "crf", *PARAMETER_FLAGS))
     out = f"--out={beside_model(flags, 'saved_model')}"
     print_next("export", f"--model={flags.model}", *same, out)
 
@@ -215,17 +213,6 @@ def open_labeler(flags):
     Raises:
       InputError: if it cannot be opened, or a flag would change what an export has fixed.
     """
-    if is_saved_model(flags.model):
-        refuse_given(
-            flags,
-            FIXED_BY_EXPORT,
-            f"has no effect: {flags.model} is a SavedModel, whose settings were fixed by its "
-            "export; export it again with this flag, or give a .keras model",
-        )
-        reason = "has no effect on a SavedModel, which scores whole images; give a .keras model"
-        refuse_given(flags, ["tile"], reason)
-        served, label_set = open_saved_model(flags.model)
-        return lambda *image, **size: [served(*image, **size)], label_set, served.channels
     model, label_set = open_model(flags)
     params = crf_params(flags, label_set.num_classes)
     steps = [None, params] if params and flags.panel_out else [params]

@@ -61,7 +61,8 @@ def predict_examples(model, examples, params=None, encoding=None, confidences=Fa
     hold that many images do several threads share one.
 
     Args:
-      model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores.
+      model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores; or what
+        `deeplab_tf.open_model` gives.
       examples: list of `Example` or `RecordExample`.
       params: `crf.CRFParams` of the CRF; None: no CRF.
       encoding: `LabelEncoding` of the label files; None: they hold class indices.

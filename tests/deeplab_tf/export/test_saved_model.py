@@ -16,7 +16,7 @@ import deeplab_tf
 from crf import CRFParams
 from deeplab_tf import InputError
 from deeplab_tf.evaluation.inference import segment
-from deeplab_tf.export import export_saved_model, open_saved_model
+from deeplab_tf.export import export_saved_model, open_model
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.multiscale import fuse_scales
 
@@ -195,21 +195,24 @@ def test_an_export_of_one_size(model, tmp_path):
     signatures = tf.saved_model.load(tmp_path / "served").signatures
     assert set(signatures) == {"serving_default", "uint8"}
     assert signatures["uint8"].structured_input_signature[1]["images"].shape == (1, 33, 50, 3)
-    serve, _ = open_saved_model(tmp_path / "served")
-    assert_same(model, blocks(33, 50), PARAMS, serve(blocks(33, 50)))
+    served = open_model(tmp_path / "served")
+    assert served.has_crf and served.crf == PARAMS
+    assert_same(model, blocks(33, 50), PARAMS, segment(served, blocks(33, 50)))
     with pytest.raises(InputError, match=r"\(40, 50, 3\), but .*served takes \(33, 50, 3\)"):
-        serve(blocks(40, 50))
+        segment(served, blocks(40, 50))
+    with pytest.raises(InputError, match="served applies the CRF itself"):
+        segment(served, blocks(33, 50), PARAMS)
 
 
 def test_a_network_of_four_channels(tmp_path):
     model, image = random_model(channels=4), np.dstack([blocks(33, 50), blocks(33, 50)[..., 0]])
     export_saved_model(model, tmp_path / "served", LABELS, PARAMS)
     assert set(tf.saved_model.load(tmp_path / "served").signatures) == {"serving_default", "uint8"}
-    serve, _ = open_saved_model(tmp_path / "served")
-    assert serve.channels == 4
-    assert_same(model, image, PARAMS, serve(image))
-    with pytest.raises(InputError, match=r"\(33, 50, 3\), but .*takes \(None, None, 4\)"):
-        serve(image[..., :3])
+    served = open_model(tmp_path / "served")
+    assert served.channels == 4
+    assert_same(model, image, PARAMS, segment(served, image))
+    with pytest.raises(InputError, match=r"image is uint8 \(33, 50, 3\); give .* \(H, W, 4\)"):
+        served.probabilities(image[..., :3])
 
 
 def test_the_crf_changes_what_is_served(results):

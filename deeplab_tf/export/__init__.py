@@ -1,0 +1,7 @@
+"""Export trained networks to other runtimes, and open them again."""
+
+from deeplab_tf.export.formats import export_model
+from deeplab_tf.export.opening import load_description, open_model
+from deeplab_tf.export.saved_model import export_saved_model
+
+__all__ = ["export_model", "export_saved_model", "load_description", "open_model"]
