@@ -72,6 +72,10 @@ setup(
         "cuda": ["tensorflow[and-cuda]>=2.18"],
         # Photographs for `make demo`.
         "demo": ["scikit-image>=0.25", "scikit-learn>=1.6"],
+        # Formats of exported networks: what converts to them, and what runs them.
+        "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.17"],
+        "openvino": ["nncf>=2.15", "openvino>=2025.1"],
+        "litert": ["ai-edge-litert>=1.2"],
         "report": REPORT,  # evaluate --report_out
         "dev": [*REPORT, "hypothesis", "import-linter", "pytest", "pytest-xdist", "ruff"],
     },
