@@ -4,6 +4,7 @@ The description is a file in a zip archive at the end of the .tflite file, where
 metadata keep associated files: `unzip -p MODEL.tflite deeplab_tf.json` prints it.
 """
 
+import re
 import zipfile
 
 import numpy as np
@@ -26,13 +27,33 @@ def write(saved_model, description, path, calibration=None):
       description: `Description`.
       path: the file to write.
       calibration: list of images (H, W, channels) uint8 to quantize with; None: float32.
+
+    Raises:
+      InputError: if LiteRT lacks an operation that the network needs.
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
-    contents = converter.convert() if calibration is None else _quantized(converter, calibration)
+    try:
+        if calibration is None:
+            contents = converter.convert()
+        else:
+            contents = _quantized(converter, calibration)
+    except Exception as error:  # the converter's own class of errors is not public
+        if "ERROR_NEEDS_FLEX_OPS" not in str(error):
+            raise
+        remedy = "give another format" if description.input["size"] else "give an image size"
+        raise InputError(
+            f"LiteRT has not all operations that this network needs; {remedy} ({_missing(error)})"
+        ) from None
     path.write_bytes(contents)
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         # The same network gives the same bytes: ZipInfo's date is constant.
         archive.writestr(zipfile.ZipInfo(_MEMBER), description.to_json())
+
+
+def _missing(error):
+    """The names of the operations that a ConverterError says are missing."""
+    found = re.search(r"TF Select ops: (.*)", str(error))
+    return found[1] if found else "unknown ones"
 
 
 def _quantized(converter, calibration):
