@@ -109,11 +109,12 @@ def read_description(path):
     return Description.from_json(file.read_text(encoding="utf-8"))
 
 
-def open_runner(path):
+def open_runner(path, num_threads=None):
     """Load a SavedModel that `export_saved_model` wrote.
 
     Args:
       path: its folder.
+      num_threads: has no effect; TensorFlow has its own settings of threads.
 
     Returns:
       Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32.

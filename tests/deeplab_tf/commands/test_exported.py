@@ -28,7 +28,7 @@ PARAMS = CRFParams(sigma_alpha=20, sigma_beta=15, iterations=1)
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "synthetic"
-    write_synthetic(folder, num_train=2, num_val=3, size=(64, 80))
+    write_synthetic(folder, num_train=2, num_val=3, size=(128, 128))
     return folder
 
 
