@@ -3,8 +3,8 @@
 `build_deeplab`, `build_fcn` and `to_atrous` make networks, `load_model` reads a trained one,
 `load_pretrained` one that comes with the package, and `fuse` makes it faster. `segment` runs it on
 an image, and also what `open_model` opens, such as a network exported to another runtime.
-The modules `models`, `data`, `training`, `evaluation` and `export` hold the rest; the fully connected
-CRF is the package `crf`.
+The modules `models`, `data`, `training`, `evaluation` and `export` hold the rest; the
+fully connected CRF is the package `crf`.
 """
 
 import importlib
