@@ -83,7 +83,12 @@ def describe_export(model, label_set, stride, crf, settings, **more):
 
     Returns:
       `Description`.
+
+    Raises:
+      InputError: if `crf` is something else.
     """
+    if crf is not None and not isinstance(crf, CRFParams):
+        raise InputError(f"crf is {crf!r}; give CRFParams, or None")
     size = more.pop("image_size", None)
     taken = {"channels": model.input_shape[-1], "order": "RGB", "range": [0, 255]}
     scales, flip, pad_to = settings
