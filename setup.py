@@ -77,6 +77,10 @@ setup(
         "docs": ["mkdocs-material>=9.7", "mkdocstrings-python>=2"],
         "photographs": PHOTOGRAPHS,  # those of `make demo`
         "report": REPORT,  # evaluate --report_out, predict --contact_sheet_out
+        # Formats of exported networks: what converts to them, and what runs them.
+        "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.17"],
+        "openvino": ["nncf>=2.15", "openvino>=2025.1"],
+        "litert": ["ai-edge-litert>=1.2"],
         "dev": [*REPORT, "hypothesis", "import-linter", "pytest", "pytest-xdist", "ruff"],
     },
 )

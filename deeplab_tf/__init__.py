@@ -1,8 +1,9 @@
 """DeepLab semantic segmentation for TensorFlow 2 and Keras 3.
 
 `build_deeplab`, `build_fcn` and `to_atrous` make networks, `load_model` reads a trained one,
-`load_pretrained` one that comes with the package, `fuse` makes it faster, and `segment` runs it on
-an image. The modules `models`, `data`, `training`, `evaluation` and `export` hold the rest; the
+`load_pretrained` one that comes with the package, and `fuse` makes it faster. `segment` runs it on
+an image, and also what `open_model` opens, such as a network exported to another runtime.
+The modules `models`, `data`, `training`, `evaluation` and `export` hold the rest; the
 fully connected CRF is the package `crf`.
 """
 
@@ -10,6 +11,7 @@ import importlib
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import segment
+from deeplab_tf.export import open_model
 from deeplab_tf.models import build_deeplab, build_fcn, load_model, load_pretrained, to_atrous
 from deeplab_tf.models.fast.fuse import fuse
 
@@ -23,6 +25,7 @@ __all__ = [
     "fuse",
     "load_model",
     "load_pretrained",
+    "open_model",
     "segment",
     "to_atrous",
 ]

@@ -29,7 +29,7 @@ from deeplab_tf.evaluation.report import (
     trimap_table,
 )
 from deeplab_tf.files import check_new_folder, new_folder, write_file
-from deeplab_tf.models import find_model
+from deeplab_tf.models.files import locate_model
 from deeplab_tf.visualize import encode_picture
 
 PAGE = "index.html"
@@ -177,7 +177,7 @@ def _settings(flags, measured):
     crf, rest = measured["crf"] or {}, dict(measured)
     now = datetime.datetime.now().astimezone()
     return {
-        "model": str(find_model(flags.model)),
+        "model": str(locate_model(flags.model)),
         "data set": f"{flags.dataset}, {flags.data_dir}",
         "images": f"{rest.pop('images')} of {rest.pop('split')}",
         **{name: _as_text(value) for name, value in (rest | {"crf": bool(crf)}).items()},

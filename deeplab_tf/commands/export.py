@@ -1,49 +1,75 @@
-"""Export a trained network as a SavedModel; with --crf its graph contains the CRF.
+"""Export a trained network to TensorFlow Serving, ONNX Runtime, OpenVINO or LiteRT.
 
     deeplab-tf export --model=M --out=SAVED_MODEL --crf
 
-The SavedModel needs nothing but TensorFlow:
+The SavedModel needs nothing but TensorFlow; with --crf its graph contains the CRF:
 
     serve = tf.saved_model.load("SAVED_MODEL").signatures["uint8"]
     labels = serve(images=images)["labels"]    # images: uint8 (B, H, W, 3) RGB, any H and W
 
-Converters to TensorFlow Lite and ONNX need one fixed size and no CRF:
+    deeplab-tf export --model=M --out=model.onnx       (or model.xml, model.tflite)
+    deeplab-tf export --model=M --out=model.xml --int8 --calibration_data=D
 
-    deeplab-tf export --model=M --out=SAVED_MODEL --image_size=513x513
+write files for ONNX Runtime, OpenVINO and LiteRT, the last line one with 8-bit convolutions.
+evaluate, search-crf, predict and `deeplab_tf.open_model` run them as they run M.
 """
 
 import re
 
-from deeplab_tf.commands.flags.crf import crf_params, define_crf_flags
+from deeplab_tf.commands.calibration import (
+    define_calibration_flags,
+    find_calibration,
+    load_calibration,
+)
+from deeplab_tf.commands.flags.crf import crf_params, define_crf_flags, params_along
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.flags.model import (
+    MODEL_HELP,
     checked_scales,
     define_model_flags,
     define_pad_flag,
     open_model,
 )
-from deeplab_tf.commands.outputs import print_next
+from deeplab_tf.commands.outputs import print_next, print_written
 from deeplab_tf.commands.recall import recall_for_model
 from deeplab_tf.errors import InputError
-from deeplab_tf.export import export_saved_model
-from deeplab_tf.files import check_new_folder
-from deeplab_tf.models import is_packed, load_card
+from deeplab_tf.export.formats import (
+    FORMATS,
+    QUANTIZED,
+    SAVED_MODEL,
+    export_model,
+    format_for,
+    output_files,
+)
+from deeplab_tf.files import check_new_file, check_new_folder
+from deeplab_tf.models import find_model, is_packed, load_card
+
+# Longer side to which calibration images are reduced unless the network's card says otherwise.
+_MAX_SIDE = 1000
 
 
 def define_flags(values):
     """Define the flags of an export."""
-    define_model_flags(values)
+    define_model_flags(values, MODEL_HELP)
     define_pad_flag(values)
     define_crf_flags(values)
     define = heading(values, "Output")
-    define.string("out", None, "Folder for the SavedModel.", required=True)
-    define.bool("overwrite", False, "Replace the folder if it exists.")
+    define.enum(
+        "format",
+        None,
+        FORMATS,
+        "saved_model: a folder for TensorFlow and TensorFlow Serving. onnx, openvino, litert: a "
+        "file that ends in .onnx, .xml or .tflite. Default: as --out ends.",
+    )
+    define.string("out", None, "The file, or the folder for the SavedModel.", required=True)
+    define.bool("overwrite", False, "Replace it if it exists.")
     define.string(
         "image_size",
         None,
-        "HEIGHTxWIDTH in pixels, such as 480x640: take one image of this size at a time, as "
-        "converters to TensorFlow Lite and ONNX require. Default: batches of any size.",
+        "HEIGHTxWIDTH in pixels, such as 480x640: take only images of this size, and in a "
+        "SavedModel one at a time, as other converters require. Default: any size.",
     )
+    define_calibration_flags(values)
 
 
 def recall(flags):
@@ -53,11 +79,19 @@ def recall(flags):
 
 def main(flags):
     """Export as the flags say."""
-    check_new_folder(flags.out, flags.overwrite)
+    format = check_output(flags)
+    find_model(flags.model)  # refuses what is exported already
     scales, image_size = checked_scales(flags), read_image_size(flags)
+    if flags.int8 and format not in QUANTIZED:
+        raise InputError(f"--int8: is for the formats {' and '.join(QUANTIZED)}, not {format}")
+    examples = find_calibration(flags)
     model, label_set = open_model(flags)
     params = crf_params(flags, label_set.num_classes)
-    export_saved_model(
+    max_side = load_card(flags.model).testing.get("max_side") if is_packed(flags.model) else None
+    calibration = None
+    if examples:
+        calibration = load_calibration(examples, model.input_shape[-1], max_side or _MAX_SIDE)
+    export_model(
         model,
         flags.out,
         label_set,
@@ -67,18 +101,40 @@ def main(flags):
         flags.overwrite,
         flags.pad_to,
         image_size,
+        format,
+        calibration,
+        max_side,
+        suited_crf=None if params else params_along(flags.model),
     )
+    if format == SAVED_MODEL:
+        print_saved_model(flags, image_size and params)
+    else:
+        print_written(*output_files(flags.out))
+    crf = ["--crf"] if params and format != SAVED_MODEL else []
+    stem = flags.out if format == SAVED_MODEL else output_files(flags.out)[-1].with_suffix("")
+    print_next("predict", f"--model={flags.out}", *crf, f"--out_dir={stem}_predictions", "IMAGE")
+
+
+def check_output(flags):
+    """The format of the flags; `InputError` if what they name may not be written."""
+    format = format_for(flags.out, flags.format)
+    if format == SAVED_MODEL:
+        check_new_folder(flags.out, flags.overwrite)
+        return format
+    for file in output_files(flags.out):
+        check_new_file(file, flags.overwrite)
+    return format
+
+
+def print_saved_model(flags, needs_tensorflow):
+    """Print what was written, and how TensorFlow runs it."""
     print(f"SavedModel: {flags.out}")
-    if image_size and params:
+    if needs_tensorflow:
         print(
-            "it contains the CRF, which converters to TensorFlow Lite and ONNX reject; for them, "
-            "export without --crf and call crf.dense_crf on the probabilities"
+            "it contains the CRF, which converters to other formats reject; for them, export "
+            "without --crf and call crf.dense_crf on the probabilities"
         )
     print(f"in TensorFlow: tf.saved_model.load({flags.out!r}).signatures['uint8'](images=images)")
-    max_side = load_card(flags.model).testing.get("max_side") if is_packed(flags.model) else None
-    size = [f"--max_side={max_side}"] if max_side else []  # the only setting that it cannot hold
-    out = f"--out_dir={flags.out}_predictions"
-    print_next("predict", f"--model={flags.out}", *size, out, "IMAGE")
 
 
 def read_image_size(flags):

@@ -11,8 +11,8 @@ from deeplab_tf.commands.flagfiles import CONFIGS
 from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.data.lists import IMAGE_EXTENSIONS
 from deeplab_tf.errors import InputError
-from deeplab_tf.export import is_saved_model
-from deeplab_tf.models import find_model, is_packed, is_pretrained
+from deeplab_tf.models import is_packed, is_pretrained
+from deeplab_tf.models.files import export_format, locate_model
 
 SHOWN_FILES = 6  # of a longer list, only the first ones are named
 
@@ -73,15 +73,15 @@ def beside_model(flags, name):
     """
     if is_pretrained(flags.model):
         return Path(f"{flags.model}_{name}")
-    return find_model(flags.model).parent / name
+    return locate_model(flags.model).parent / name
 
 
 def network_name(model):
-    """What to call the network of --model: the name of its folder, or of a packed file."""
-    if is_saved_model(model):
-        return Path(model).absolute().name
-    file = find_model(model).absolute()
-    return file.stem if is_packed(file) else file.parent.name
+    """What to call the network of --model: the name of its folder, or of a file with all of it."""
+    place = locate_model(model).absolute()
+    if place.is_dir():  # a SavedModel
+        return place.name
+    return place.stem if is_packed(place) or export_format(place) else place.parent.name
 
 
 def check_jinja(flag):

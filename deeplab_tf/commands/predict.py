@@ -1,7 +1,7 @@
 """Label every pixel of images with a trained network.
 
     deeplab-tf predict --model=M --out_dir=O --crf IMAGE...
-    deeplab-tf predict --model=SAVED_MODEL --out_dir=O FOLDER
+    deeplab-tf predict --model=EXPORTED --out_dir=O FOLDER
 
 writes for each image O/NAME.png, a palette PNG of class indices, and O/NAME_overlay.png, the
 image tinted with the classes' colors above their names. --side_by_side and --class_maps draw more
@@ -19,14 +19,14 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from deeplab_tf.commands.flags.crf import (
-    MEMORY_FLAG,
     PARAMETER_FLAGS,
     crf_memory,
     crf_params,
     define_crf_flags,
 )
-from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.flags.model import (
+    FIXED_BY_EXPORT,
     define_model_flags,
     define_size_flags,
     open_model,
@@ -39,7 +39,7 @@ from deeplab_tf.commands.prediction_outputs import (
     define_output_flags,
     plan_outputs,
 )
-from deeplab_tf.commands.recall import SETTING_FLAGS, not_remembered, recall_for_model
+from deeplab_tf.commands.recall import not_remembered, recall_for_model
 from deeplab_tf.data.checks.findings import some
 from deeplab_tf.data.checks.image_inspection import inspect_image
 from deeplab_tf.data.examples import read_file
@@ -47,14 +47,12 @@ from deeplab_tf.data.image_files import image_from
 from deeplab_tf.data.shrink import limited_size, shrink
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import apply_crf, predict_probabilities
-from deeplab_tf.export import is_saved_model, open_saved_model
+from deeplab_tf.evaluation.opened import OpenedModel
 from deeplab_tf.labels import LabelSet
+from deeplab_tf.models.files import export_format
 
 ARGUMENTS = "IMAGE_OR_FOLDER..."
 NAMED_AT_THE_END = 20  # images that the last message names at most; all have their own lines
-
-# The settings that a SavedModel holds.
-FIXED_BY_EXPORT = (*(n for n in SETTING_FLAGS if n != "tile"), "crf", *PARAMETER_FLAGS)
 
 # Longer side, in pixels, at which photographs are scored unless --max_side says otherwise.
 MAX_SIDE = 1500
@@ -150,9 +148,9 @@ def read_checked(path, channels):
 
 def print_export(flags):
     """Print the command that exports the network as it was used here; none for an export."""
-    if is_saved_model(flags.model):
+    if export_format(flags.model):
         return
-    same = not_remembered(flags, FIXED_BY_EXPORT)
+    same = not_remembered(flags, (*FIXED_BY_EXPORT, "crf", *PARAMETER_FLAGS))
     out = f"--out={beside_model(flags, 'saved_model')}"
     print_next("export", f"--model={flags.model}", *same, out)
 
@@ -207,32 +205,20 @@ def open_predictor(flags):
     Raises:
       InputError: if it cannot be opened, or a flag would change what an export has fixed.
     """
-    if is_saved_model(flags.model):
-        refuse_given(
-            flags,
-            FIXED_BY_EXPORT,
-            f"has no effect: {flags.model} is a SavedModel, whose settings were fixed by its "
-            "export; export it again with this flag, or give a .keras model",
-        )
-        reason = "has no effect on a SavedModel, which scores whole images; give a .keras model"
-        refuse_given(flags, ["tile", MEMORY_FLAG], reason)
-        served, label_set = open_saved_model(flags.model)
-
-        def served_stages(image, max_side):
-            yield CAPTIONS[served.source], served.probabilities(image, max_side)
-
-        return Predictor(served_stages, label_set, served.channels, served.source)
     model, label_set = open_model(flags)
-    params, settings = crf_params(flags, label_set.num_classes), segment_settings(flags)
+    params, memory = crf_params(flags, label_set.num_classes), crf_memory(flags)
+    settings = segment_settings(flags)
+    # Of an exported network, the probabilities may be those after a CRF inside it.
+    source = model.source if isinstance(model, OpenedModel) else "network"
     both = flags.panel_out or flags.side_by_side or flags.class_maps
 
     def stages_of(image, max_side):
         seen = shrink(image, max_side)
         probabilities = predict_probabilities(model, seen, **settings)
         if both or not params:
-            yield CAPTIONS["network"], probabilities
+            yield CAPTIONS[source], probabilities
         if params:
-            yield CAPTIONS["crf"], apply_crf(probabilities, seen, params, crf_memory(flags))
+            yield CAPTIONS["crf"], apply_crf(probabilities, seen, params, memory)
 
-    source = "crf" if params else "network"
-    return Predictor(stages_of, label_set, model.input_shape[-1], source)
+    result = "crf" if params else source
+    return Predictor(stages_of, label_set, model.input_shape[-1], result)

@@ -1,7 +1,8 @@
 """What a command takes from the `run.json` of a training run, and what it refuses because of it.
 
 `train --model_dir=M` continues with the flags of the run in M; a command with `--model=M` takes the
-data set and the settings for testing. The card of a packed network has only the latter. Flags on
+data set and the settings for testing. The card of a packed network has only the latter, and an
+exported network holds its settings itself. Flags on
 the command line replace what is remembered.
 """
 
@@ -16,8 +17,9 @@ from deeplab_tf.commands.parsing import parse_flags
 from deeplab_tf.commands.runs import PATH_FLAGS, RUN_FILE, Run, absolute, testing_answers
 from deeplab_tf.data.datasets import PREPARED
 from deeplab_tf.errors import InputError
-from deeplab_tf.export import is_saved_model
+from deeplab_tf.export import load_description
 from deeplab_tf.models import find_model, is_packed, load_card
+from deeplab_tf.models.files import export_format
 
 # Other values of these flags, or of those that describe the network's layers, would train another
 # network, or train on other images.
@@ -142,14 +144,14 @@ def recall_for_model(flags, needs_data=True):
     Raises:
       InputError: if there is no such model, or its data set is needed and not known, or gone.
     """
-    if is_saved_model(flags.model):
-        return []
     answers = _known(flags.model)
+    exported = export_format(flags.model)
     lacks_data = needs_data and "data_dir" in flags and flags.data_dir is None
-    if is_packed(flags.model):
+    if exported or is_packed(flags.model):
         if lacks_data:
+            kind = "an exported" if exported else "a packed"
             raise InputError(
-                f"--data_dir is required: {flags.model} is a packed network, which comes without "
+                f"--data_dir is required: {flags.model} is {kind} network, which comes without "
                 "images"
             )
         if "tile" in flags and flags["tile"].present:  # tiles are for scoring all pixels
@@ -194,8 +196,8 @@ def recall_network(flags):
 
 def _known(model):
     """What the run or the card of a model knows, {name of a flag: text}."""
-    if is_saved_model(model):
-        return {}
+    if export_format(model):
+        return testing_answers({"max_side": load_description(model).max_side})
     if is_packed(model):
         return testing_answers(load_card(model).testing)
     run = Run.load(find_model(model).parent)

@@ -9,7 +9,6 @@ is stopped, the same command continues it. At the end R/best_crf.flags holds the
 for --flagfile of evaluate, predict and export, and R/search.png is a picture of all scores.
 """
 
-import hashlib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -45,9 +44,10 @@ from deeplab_tf.evaluation.crf_search import (
     identity_of_pairs,
 )
 from deeplab_tf.evaluation.inference import predict_probabilities
+from deeplab_tf.evaluation.opened import refuse_second_crf
 from deeplab_tf.evaluation.search_report import params_flagfile, search_picture, trial_table
 from deeplab_tf.files import write_file
-from deeplab_tf.models import find_model
+from deeplab_tf.models.files import model_checksum
 from deeplab_tf.visualize import encode_picture
 
 PICTURE, FLAGFILE = "search.png", "best_crf.flags"
@@ -106,6 +106,7 @@ def main(flags):
     grid = search_grid(flags)
     model, _ = open_model(flags)
     num_classes = model.output_shape[-1]
+    refuse_second_crf(model)
     params = given_params(flags, num_classes)
     pairs, num_listed = open_pairs(flags, num_classes, model.input_shape[-1])
     out_dir = Path(flags.out_dir)
@@ -113,7 +114,7 @@ def main(flags):
     settings = segment_settings(flags)
     # Everything that the probabilities depend on, except the images.
     network = {
-        "model": hashlib.sha256(find_model(flags.model).read_bytes()).hexdigest(),
+        "model": model_checksum(flags.model),
         "settings": recorded_settings(flags),
     }
     identity = {**network, "images": identity_of_pairs(pairs)}

@@ -18,6 +18,7 @@ from deeplab_tf.evaluation.inference import (
     most_probable,
     predict_probabilities,
 )
+from deeplab_tf.evaluation.opened import OpenedModel
 from deeplab_tf.labels import LabelSet
 
 # A class that no pixel has with this probability exchanges no messages in the CRF. On photographs
@@ -34,7 +35,7 @@ class Network:
 
     Args:
       name: what --model takes.
-      model: keras.Model for RGB images.
+      model: keras.Model for RGB images, or what `deeplab_tf.open_model` gives.
       label_set: `LabelSet` of its classes.
       params: `CRFParams` that suit it, the first values of the page's sliders.
       settings: of `predict_probabilities`.
@@ -43,7 +44,7 @@ class Network:
     """
 
     name: str
-    model: keras.Model
+    model: keras.Model | OpenedModel
     label_set: LabelSet
     params: CRFParams
     settings: dict = field(default_factory=dict)

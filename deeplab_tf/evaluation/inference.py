@@ -14,6 +14,7 @@ from keras import ops
 from crf import dense_crf, refine
 from deeplab_tf.data.shrink import shrink
 from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation.opened import OpenedModel, refuse_second_crf
 from deeplab_tf.evaluation.photographs import enlarge, enlarged_planes
 from deeplab_tf.models.fast.fuse import fuse
 from deeplab_tf.models.multiscale import maximum_over_scales
@@ -36,7 +37,8 @@ def segment(
     """Predict the class of every pixel of one image.
 
     Args:
-      model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores.
+      model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores; or what
+        `deeplab_tf.open_model` gives.
       image: (H, W, 3) uint8 RGB; (H, W, C) for a model of images with C channels.
       crf: `crf.CRFParams` of the fully connected CRF that refines the probabilities; None: no
         CRF.
@@ -57,6 +59,8 @@ def segment(
       >>> label = segment(model, image, crf=CRFParams(w1=4, sigma_alpha=67, sigma_beta=3))
     """
     check_image(image, model.input_shape[-1])
+    if crf is not None:
+        refuse_second_crf(model)
     seen = shrink(image, max_side)
     probabilities = predict_probabilities(model, seen, scales, flip, tile, pad_to)
     if crf is not None:
@@ -69,8 +73,8 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
     """Predict the probabilities of the classes at every pixel of one image.
 
     Args:
-      model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores. It may be
-        trained between calls.
+      model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores, which may be
+        trained between calls; or what `deeplab_tf.open_model` gives.
       image: (H, W, 3) uint8 RGB; (H, W, C) for a model of images with C channels.
       scales: the padded image is scored at each of these scales, and the maximum of the scores is
         kept. Scales up to 1 give what a network built with these scales gives (DeepLab v2, section
@@ -90,6 +94,8 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
         range, or the model is not a segmentation network for images of any size.
     """
     check_settings(scales, flip, tile, pad_to)
+    if isinstance(model, OpenedModel):
+        return model.probabilities(image, scales=scales, flip=flip, tile=tile, pad_to=pad_to)
     if model not in _networks:
         _networks[model] = _CompiledNetwork(model)
     network = _networks[model]

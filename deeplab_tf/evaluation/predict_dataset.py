@@ -17,6 +17,7 @@ from deeplab_tf.data.image_files import load_image, load_pair
 from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import apply_crf, most_probable, predict_probabilities
+from deeplab_tf.evaluation.opened import refuse_second_crf
 
 # More reader threads gain little, because they share Python's interpreter lock.
 MAX_READERS = 4
@@ -63,7 +64,8 @@ def predict_examples(
     hold that many images do several threads share one.
 
     Args:
-      model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores.
+      model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores; or what
+        `deeplab_tf.open_model` gives.
       examples: list of `Example` or `RecordExample`.
       params: `crf.CRFParams` of the CRF; None: no CRF.
       encoding: `LabelEncoding` of the label files; None: they hold class indices.
@@ -82,6 +84,8 @@ def predict_examples(
       >>> for found in predict_examples(model, examples, CRFParams()):
       ...     confusion.add(found.truth, found.labels[-1])
     """
+    if params is not None:
+        refuse_second_crf(model)
     num_classes, num_threads = model.output_shape[-1], available_threads()
     channels = model.input_shape[-1]
     memory = available_memory()

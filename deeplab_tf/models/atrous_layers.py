@@ -145,6 +145,11 @@ class _Window(keras.layers.Layer):
         for axis in (0, 1):
             kernel_size, rate = self.kernel_size[axis], self.dilation_rate
             size, reach = ops.shape(x)[1 + axis], (kernel_size - 1) * rate
+            if self.padding == "centered":  # the same at every size, as some converters need it
+                before = (kernel_size - 1) // 2 * rate
+                pads.append((before, reach - before))
+                lengths.append(None)
+                continue
             before, cells = _window_span(
                 size, kernel_size, self.strides[axis], rate, self.padding, self.extra[axis]
             )

@@ -1,5 +1,6 @@
 """Trained networks on disk: which file a path or name stands for, and reading Keras's files."""
 
+import hashlib
 import re
 import zipfile
 from pathlib import Path
@@ -10,6 +11,8 @@ from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.pretrained import find_pretrained, pretrained_names
 
 BEST, LAST = "best.keras", "last.keras"  # in a model directory
+# How the files of exported networks end, and their formats; a SavedModel is a folder.
+EXPORTED = {".onnx": "onnx", ".xml": "openvino", ".tflite": "litert"}
 PACKED, CARD = ".npz", "card.json"  # how a packed network's file ends, and a part of it
 
 _HDF5_START = b"\x89HDF\r\n\x1a\n"
@@ -29,9 +32,16 @@ def find_model(path):
       pathlib.Path.
 
     Raises:
-      InputError: if there is none, or if it is the folder of a SavedModel.
+      InputError: if there is none, or if it is an exported network.
     """
     name, path = str(path), Path(path)
+    if format := export_format(path):
+        kind = "a SavedModel" if format == "saved_model" else f"an export to {format}"
+        raise InputError(
+            f"{path} is {kind}, which `deeplab-tf predict`, evaluate, search-crf, explain-crf and "
+            "demo run, and deeplab_tf.open_model opens; for anything else give the .keras file or "
+            "model directory that it was exported from"
+        )
     if path.is_file():
         return path
     for file in (path / BEST, path / LAST):
@@ -43,12 +53,6 @@ def find_model(path):
         names = ", ".join(pretrained_names())
         more = f", or a network that comes with this package: {names}" if names else ""
         raise InputError(f"no model {path}; give a .keras file or a model directory{more}")
-    if is_saved_model(path):
-        raise InputError(
-            f"{path} is a SavedModel, which runs without this package: `deeplab-tf predict "
-            f"--model={path}`, or tf.saved_model.load(...).signatures; for anything else give "
-            "the .keras file or model directory that it was exported from"
-        )
     raise InputError(
         f"no model in {path}: expected {BEST} or {LAST}; train one with "
         f"`deeplab-tf train --model_dir={path} ...`"
@@ -56,12 +60,12 @@ def find_model(path):
 
 
 def is_packed(path):
-    """Whether what `find_model` finds is a packed network.
+    """Whether what `find_model` finds is a packed network; not if it is exported.
 
     Args:
       path: of a file or a model directory, or the name of a network of the package.
     """
-    return find_model(path).suffix == PACKED
+    return export_format(path) is None and find_model(path).suffix == PACKED
 
 
 def is_pretrained(name):
@@ -83,6 +87,42 @@ def is_pretrained(name):
 def is_saved_model(path):
     """Whether `path` is the folder of a SavedModel."""
     return (Path(path) / "saved_model.pb").is_file()
+
+
+def export_format(path):
+    """The format of an exported network: "saved_model", "onnx", "openvino" or "litert".
+
+    Args:
+      path: the folder of a SavedModel, or a file.
+
+    Returns:
+      str; None if the path is nothing of the kind, going by its name alone if it is a file.
+    """
+    path = Path(path)
+    if path.is_file():
+        return EXPORTED.get(path.suffix)
+    is_model_dir = any((path / name).is_file() for name in (BEST, LAST))
+    return "saved_model" if is_saved_model(path) and not is_model_dir else None
+
+
+def locate_model(path):
+    """Path of the exported network or of the file that `path` stands for, see `find_model`."""
+    return Path(path) if export_format(path) else find_model(path)
+
+
+def model_checksum(path):
+    """SHA-256, in hexadecimal, of all files of a model.
+
+    Args:
+      path: as for `locate_model`.
+    """
+    place = locate_model(path)
+    files = [place]
+    if place.is_dir():
+        files = sorted(file for file in place.rglob("*") if file.is_file())
+    elif export_format(place) == "openvino":
+        files.append(place.with_suffix(".bin"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def load_keras(file):

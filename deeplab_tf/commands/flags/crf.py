@@ -7,8 +7,11 @@ from crf import NORMALIZATIONS, CRFParams
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.say import say
 from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation.opened import refuse_crf_of
 from deeplab_tf.evaluation.search_report import params_flags
+from deeplab_tf.export import load_description
 from deeplab_tf.models import is_packed, load_card
+from deeplab_tf.models.files import export_format
 
 # {parameter of `CRFParams`: its flag}.
 _SINGLE = {
@@ -76,7 +79,7 @@ def crf_memory(flags):
       InputError: if the flag is given without --crf.
     """
     if not flags.crf:
-        refuse_given(flags, (MEMORY_FLAG,), "has no effect without --crf; add --crf")
+        _refuse_without_crf(flags, (MEMORY_FLAG,))
     gigabytes = flags[MEMORY_FLAG].value
     return None if gigabytes is None else gigabytes * 1e9
 
@@ -84,7 +87,7 @@ def crf_memory(flags):
 def crf_params(flags, num_classes):
     """`CRFParams` of the flags; None without --crf.
 
-    What is not given has the value on the card of a packed --model, see `card_params`.
+    What is not given has the value that came along with --model, see `card_params`.
 
     Args:
       flags: the parsed flags.
@@ -94,25 +97,52 @@ def crf_params(flags, num_classes):
       InputError: as `given_params`, and if a parameter is given without --crf.
     """
     if not flags.crf:
-        refuse_given(flags, PARAMETER_FLAGS, "has no effect without --crf; add --crf")
+        _refuse_without_crf(flags, PARAMETER_FLAGS)
         return None
     return given_params(flags, num_classes, card_params(flags))
 
 
+def _refuse_without_crf(flags, names):
+    """Raise `InputError` for flags that are given without --crf."""
+    if export_format(flags.model) and any(flags[name].present for name in names):
+        params_along(flags.model)  # where --crf is refused, it is no advice
+    refuse_given(flags, names, "has no effect without --crf; add --crf")
+
+
 def card_params(flags):
-    """The `CRFParams` on the card of a packed --model, which are printed; otherwise the defaults.
+    """The `CRFParams` that came along with --model, which are printed; otherwise the defaults.
+
+    Those of a packed network are on its card, those of an exported one in its description.
 
     Args:
       flags: the parsed flags of a command with --model.
+
+    Raises:
+      InputError: if the exported network applies the CRF itself.
     """
-    card = load_card(flags.model) if is_packed(flags.model) else None
-    if card is None or card.crf is None or flags.crf_params is not None:
+    params = params_along(flags.model)
+    if params is None or flags.crf_params is not None:
         return CRFParams()
-    params = card.crf_params
     words = [word for name, word in params_flags(params).items() if not flags[name].present]
     learned = " and its compatibility of the classes" if params.compatibility else ""
     say(flags, f"from {flags.model}: {shlex.join(words)}{learned}")
     return params
+
+
+def params_along(model):
+    """The `CRFParams` that came along with a packed or an exported network; None: none did.
+
+    Args:
+      model: path or name of the network.
+
+    Raises:
+      InputError: if the exported network applies the CRF itself.
+    """
+    if not export_format(model):
+        return load_card(model).crf_params if is_packed(model) else None
+    description = load_description(model)
+    refuse_crf_of(model, description.has_crf)
+    return description.crf_params
 
 
 def given_params(flags, num_classes, defaults=None):

@@ -1,11 +1,12 @@
 """The flags that name a trained model and how it is applied to an image."""
 
-from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.say import say
 from deeplab_tf.commands.flags.scales import read_scales
 from deeplab_tf.commands.runs import RUN_FILE, Run
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import check_settings
+from deeplab_tf.export import open_model as open_exported
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models import (
     find_model,
@@ -15,6 +16,7 @@ from deeplab_tf.models import (
     load_model,
     with_output_stride,
 )
+from deeplab_tf.models.files import export_format
 from deeplab_tf.models.precision import PRECISIONS, with_precision
 from deeplab_tf.pretrained import pretrained_names
 
@@ -22,17 +24,24 @@ MODEL_HELP = (
     "A .keras file, the --model_dir of a run, a packed .npz file, or the name of a network that "
     "`deeplab-tf models` lists."
 )
+RUN_HELP = (
+    f"{MODEL_HELP[:-1]}; or what export wrote: the folder of a SavedModel, an .onnx file, an .xml "
+    "file of OpenVINO, or a .tflite file."
+)
+# The settings that an exported network holds.
+FIXED_BY_EXPORT = ("output_stride", "scales", "flip", "pad_to", "precision")
 
 
-def define_model_flags(values, required=True):
+def define_model_flags(values, model_help=RUN_HELP, required=True):
     """Define --model, --output_stride, --scales, --flip and --precision.
 
     Args:
       values: `absl.flags.FlagValues` that the flags are added to.
+      model_help: what --model may be, `RUN_HELP` or `MODEL_HELP`.
       required: whether --model is.
     """
     define = heading(values, "Model")
-    define.string("model", None, MODEL_HELP, required=required)
+    define.string("model", None, model_help, required=required)
     define.integer(
         "output_stride",
         None,
@@ -93,12 +102,14 @@ def open_model(flags):
     """Load the model of --model and its classes, see `find_labels`.
 
     Returns:
-      (Keras model, `LabelSet`).
+      (Keras model, `LabelSet`); for an exported network (`OpenedModel`, `LabelSet`).
 
     Raises:
       InputError: if the model cannot be loaded, or --output_stride does not suit it, or labels.json
         has another number of classes.
     """
+    if export_format(flags.model):
+        return _open_export(flags)
     model = load_model(flags.model)
     if is_pretrained(flags.model):
         where = f"`deeplab-tf models {flags.model}` prints its scores and terms"
@@ -113,6 +124,21 @@ def open_model(flags):
     if flags.precision:
         model = with_precision(model, flags.precision)
     return model, find_labels(flags.model, model.output_shape[-1])
+
+
+def _open_export(flags):
+    """Open the exported network of --model; `InputError` if a flag would change what is fixed."""
+    refuse_given(
+        flags,
+        [name for name in FIXED_BY_EXPORT if name in flags],
+        f"has no effect: {flags.model} is an exported network, whose settings were fixed by its "
+        "export; export it again with this flag, or give a .keras model",
+    )
+    if "tile" in flags:
+        reason = "has no effect on an exported network, which scores whole images; give a .keras"
+        refuse_given(flags, ["tile"], f"{reason} model")
+    model = open_exported(flags.model)
+    return model, model.label_set
 
 
 def find_labels(path, num_classes):

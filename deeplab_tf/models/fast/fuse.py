@@ -19,7 +19,7 @@ from deeplab_tf.models.walk import leaf_layers
 _CONVOLUTIONS = (keras.layers.Conv2D, AtrousConv2D, keras.layers.DepthwiseConv2D)
 
 
-def fuse(model, portable=False):
+def fuse(model, portable=False, convolution=None):
     """Make a faster network that computes the same function, up to rounding.
 
     Batch normalization that is not being trained is folded into the convolution before it. On
@@ -32,6 +32,7 @@ def fuse(model, portable=False):
       model: functional `keras.Model`; nested models are fused too.
       portable: whether graphs made from the result may run on machines of another kind; it then
         leaves out what may be slow there.
+      convolution: subclass of `FusedConvolution` that computes the convolutions; None: itself.
 
     Returns:
       A functional keras.Model with the same inputs and outputs. It shares the
@@ -43,7 +44,7 @@ def fuse(model, portable=False):
     """
     unfolded = set()  # ids of convolutions and normalizations that must not be folded
     while True:
-        fused = _Fuser(unfolded, portable).fuse(model)
+        fused = _Fuser(unfolded, portable, convolution or FusedConvolution).fuse(model)
         repeated = set() if fused is model else _repeated_layers(fused)
         if not repeated:
             return fused
@@ -192,23 +193,26 @@ class FusedConvolution(keras.layers.Layer):
 
     def _convolve(self, inputs, kernel, bias, training):
         """Convolve in the precision of the convolution; weights are folded in float32 before."""
+        dtype = self.convolution.compute_dtype
+        y = self.convolve(tf.cast(inputs, dtype), tf.cast(kernel, dtype), training)
+        if bias is not None:
+            y = tf.nn.bias_add(y, tf.cast(bias, dtype))
+        return self.convolution.activation(y)
+
+    def convolve(self, x, kernel, training):
+        """Convolve `(B, H, W, C)` with a kernel, without bias and activation."""
         layer = self.convolution
-        dtype = layer.compute_dtype
-        x, kernel = tf.cast(inputs, dtype), tf.cast(kernel, dtype)
         rate = layer.dilation_rate[0]
         if isinstance(layer, keras.layers.DepthwiseConv2D):
             if depthwise.is_supported(layer):
-                y = depthwise.fast_depthwise_conv2d(x, kernel, rate, layer.padding, self.portable)
-            else:
-                window = (layer.strides, layer.padding, layer.data_format, layer.dilation_rate)
-                y = keras.ops.depthwise_conv(x, kernel, *window)
-        elif plain.is_supported(layer):
-            y = plain.fast_conv2d(x, kernel, rate, with_gradients=training)
-        else:
-            y = layer.convolution_op(x, kernel)
-        if bias is not None:
-            y = tf.nn.bias_add(y, tf.cast(bias, dtype))
-        return layer.activation(y)
+                return depthwise.fast_depthwise_conv2d(
+                    x, kernel, rate, layer.padding, self.portable
+                )
+            window = (layer.strides, layer.padding, layer.data_format, layer.dilation_rate)
+            return keras.ops.depthwise_conv(x, kernel, *window)
+        if plain.is_supported(layer):
+            return plain.fast_conv2d(x, kernel, rate, with_gradients=training)
+        return layer.convolution_op(x, kernel)
 
 
 # Arguments of a Keras layer that casts neither its inputs nor its variables.
@@ -218,8 +222,9 @@ _NO_CASTS = {"autocast": False, "dtype": "float32"}
 class _Fuser:
     """Replaces the layers of one network, and of the networks nested in it."""
 
-    def __init__(self, unfolded, portable):
+    def __init__(self, unfolded, portable, convolution):
         self._unfolded, self._portable = unfolded, portable
+        self._convolution = convolution
         self._replacements = {}  # id of an original layer, or of a pair -> what replaces it
         # id of a convolution's output -> (the output, kept alive so that no other tensor gets its
         # id; the layer; its input)
@@ -246,7 +251,7 @@ class _Fuser:
         if _is_functional(layer):
             return self.fuse(layer)
         if type(layer) in _CONVOLUTIONS and layer.data_format == "channels_last":
-            return FusedConvolution(layer, portable=self._portable)
+            return self._convolution(layer, portable=self._portable)
         return SharedLayer(layer)
 
     def _call(self, layer, *args, **kwargs):
@@ -255,7 +260,7 @@ class _Fuser:
             # The output of the convolution alone is then unused, so it drops out of the new model.
             key = id(convolution), id(layer)
             if key not in self._replacements:
-                self._replacements[key] = FusedConvolution(
+                self._replacements[key] = self._convolution(
                     convolution.convolution, layer.layer, self._portable
                 )
             return self._replacements[key](inputs)

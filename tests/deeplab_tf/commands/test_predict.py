@@ -301,19 +301,21 @@ def test_a_saved_model_predicts_what_it_was_exported_from(model, photos, tmp_pat
 
 
 def test_a_saved_model_has_its_settings_inside(model, photos, tmp_path):
-    export_saved_model(model, tmp_path / "served", LABELS)
-    for flag in ("--crf", "--crf_params=x.json", "--crf_w1=5", "--flip", BFLOAT16):
+    export_saved_model(model, tmp_path / "served", LABELS, CRFParams(iterations=2))
+    for flag in ("--flip", BFLOAT16):
         error = predict(tmp_path / "served", tmp_path / "out", flag, photos[0]).error
         assert f"{flag.split('=')[0]} has no effect: " in error and "export it again" in error
     error = predict(tmp_path / "served", tmp_path / "out", "--tile=99", photos[0]).error
-    assert "--tile has no effect on a SavedModel" in error and "give a .keras model" in error
+    assert "--tile has no effect on an exported network" in error and "give a .keras model" in error
+    error = predict(tmp_path / "served", tmp_path / "out", "--crf", photos[0]).error
+    assert "--crf: " in error and "served applies the CRF itself" in error
     assert not (tmp_path / "out").exists()
 
 
 def test_a_foreign_saved_model(photos, tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "served"))
     error = predict(tmp_path / "served", tmp_path / "out", photos[0]).error
-    assert "not a SavedModel written by the export command" in error
+    assert "not a network that the export command wrote, or damaged (it has no " in error
 
 
 def test_a_picture_of_all_images(model, model_dir, photos, tmp_path):

@@ -15,7 +15,7 @@ from deeplab_tf.evaluation import segment
 from deeplab_tf.evaluation.class_maps import class_map_picture
 from deeplab_tf.evaluation.probability_files import load_probabilities
 from deeplab_tf.evaluation.report import photograph_panel, photograph_row
-from deeplab_tf.export import SETTINGS_FILE, export_saved_model, open_saved_model
+from deeplab_tf.export import export_saved_model
 from deeplab_tf.labels import LabelSet
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
@@ -156,17 +156,21 @@ def some(folder, count):
 
 
 def test_exports_say_whether_they_hold_a_crf(model, photos, tmp_path):
-    export_saved_model(model, tmp_path / "served", LABELS)
-    settings = tmp_path / "served" / "assets" / SETTINGS_FILE
     flags = f"--probabilities_out={tmp_path / 'p'}", "--side_by_side", "--class_maps=car"
-    done = predict(tmp_path / "served", tmp_path, *flags, photos[0])
-    assert done.status == 0, done.err
-    found, names, source = load_probabilities(tmp_path / "p" / "one.npz")
-    np.testing.assert_allclose(found, probabilities_of(model, photos[0]), rtol=0, atol=1e-5)
-    assert (names, source) == (LABELS.names, "network")
-    settings.write_text('{"crf": {"w1": 4}}')
-    assert open_saved_model(tmp_path / "served")[0].source == "crf"
-    settings.unlink()  # older versions wrote none
+    for name, inside, given in (("a", PARAMS, []), ("served", None, CRF), ("served", None, [])):
+        export_saved_model(model, tmp_path / name, LABELS, inside, overwrite=True)
+        done = predict(tmp_path / name, tmp_path, *flags, *given, photos[0])
+        assert done.status == 0, done.err
+        found, names, source = load_probabilities(tmp_path / "p" / "one.npz")
+        params = PARAMS if inside or given else None
+        expected = probabilities_of(model, photos[0], params)
+        assert np.abs(found - expected).mean() < 1e-5  # inside, the CRF has another engine
+        assert (names, source) == (LABELS.names, "crf" if params else "network")
+        maps = {"after CRF" if inside else "network": found[..., 2]}
+        if not given:
+            picture = read_rgb(tmp_path / "out" / "one_map_car.png")
+            np.testing.assert_array_equal(picture, class_map_picture("car", maps))
+    (tmp_path / "served" / "assets" / "deeplab_tf.json").unlink()  # older versions wrote none
     done = predict(tmp_path / "served", tmp_path, *flags, photos[0])
     assert "as the SavedModel gives them; it does not say whether it holds a CRF" in done.out
     assert load_probabilities(tmp_path / "p" / "one.npz")[2] == "export"

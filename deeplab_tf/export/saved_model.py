@@ -1,24 +1,22 @@
 """Export a trained network as a SavedModel, which TensorFlow serves without this package."""
 
-import json
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
 import tensorflow as tf
 
-from crf import CRFParams, dense_crf
+from crf import dense_crf
 from deeplab_tf.data.served_files import decode_files
-from deeplab_tf.data.shrink import shrink
-from deeplab_tf.errors import InputError, one_line
-from deeplab_tf.evaluation.inference import check_settings, most_probable, upsampled_scores
+from deeplab_tf.errors import InputError
+from deeplab_tf.export.description import KEY, Description, describe_export
+from deeplab_tf.export.graph import check_export, most_probable, predict_images
 from deeplab_tf.files import new_folder, write_file
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.fast.fuse import fuse
-from deeplab_tf.models.files import is_saved_model
 from deeplab_tf.models.resize import find_output_stride
 
-SETTINGS_FILE = "settings.json"  # absent in exports of older versions
+DESCRIPTION = f"{KEY}.json"  # in the folder of assets
 
 
 def export_saved_model(
@@ -31,6 +29,8 @@ def export_saved_model(
     overwrite=False,
     pad_to=None,
     image_size=None,
+    max_side=None,
+    suited_crf=None,
 ):
     """Write a network, and optionally the CRF, as a SavedModel.
 
@@ -43,8 +43,8 @@ def export_saved_model(
 
     and each gives `labels`, uint8 (B, H, W), and `probabilities`, float32 (B, H, W, C), as
     `segment` computes them. `assets/labels.json` holds the classes' names and colors, and
-    `assets/settings.json` the settings, with the parameters of the CRF or null. What cannot be
-    served, such as files of different sizes in one batch, is an `InvalidArgumentError` that
+    `assets/deeplab_tf.json` what `deeplab_tf.open_model` needs, see `Description`. What cannot
+    be served, such as files of different sizes in one batch, is an `InvalidArgumentError` that
     names it. A model of images with C channels takes (B, H, W, C), and has no "encoded".
 
     With `image_size`, the shapes are fixed, (1, height, width, 3), as converters to TensorFlow
@@ -61,6 +61,8 @@ def export_saved_model(
       scales, flip, pad_to: as in `deeplab_tf.evaluation.inference.predict_probabilities`.
       overwrite: whether to replace an existing folder.
       image_size: (height, width) in pixels of the one image in each call; None: any batch and size.
+      max_side: longer side in pixels at which photographs are best scored, for the description.
+      suited_crf: without `crf`, `CRFParams` for the description.
 
     Raises:
       InputError: if `path` exists and is not empty (without `overwrite`), the number of classes
@@ -71,103 +73,73 @@ def export_saved_model(
       >>> serve = tf.saved_model.load("served").signatures["uint8"]
       >>> serve(images=image[None])["labels"]
     """
-    check_settings(scales, flip, pad_to=pad_to)
-    if image_size is not None and (len(image_size) != 2 or min(image_size) < 1):
-        raise InputError(f"image_size {image_size!r}; give (height, width) in pixels, or None")
-    num_classes = model.output_shape[-1]
-    if label_set.num_classes != num_classes:
-        raise InputError(
-            f"{label_set.num_classes} class names for a model of {num_classes} classes;"
-            " give one name for each class"
-        )
+    check_export(model, label_set, scales, flip, pad_to, image_size)
+    settings = scales, flip, pad_to
+    description = describe_export(
+        model,
+        label_set,
+        find_output_stride(model),
+        crf or suited_crf,
+        settings,
+        has_crf=crf is not None,
+        image_size=image_size,
+        max_side=max_side,
+    )
     with new_folder(path, overwrite) as folder, tempfile.TemporaryDirectory() as assets:
-        labels_path = Path(assets) / "labels.json"
-        label_set.save(labels_path)
+        label_set.save(Path(assets) / "labels.json")
+        write_file(Path(assets) / DESCRIPTION, description.to_json().encode())
         served = tf.Module()
-        served.labels = tf.saved_model.Asset(str(labels_path))
-        settings_path = Path(assets) / SETTINGS_FILE
-        settings = {"scales": scales, "flip": flip, "pad_to": pad_to}
-        settings["crf"] = asdict(crf) if isinstance(crf, CRFParams) else None  # others are refused
-        write_file(settings_path, (json.dumps(settings, indent=1) + "\n").encode())
-        served.settings = tf.saved_model.Asset(str(settings_path))
+        served.assets = [tf.saved_model.Asset(str(file)) for file in Path(assets).iterdir()]
         # Track only the variables: for a tracked model, Keras would add its own graphs to the file.
         served.weights = [variable.value for variable in model.variables]
-        signatures = _signatures(model, crf, (scales, flip, pad_to), image_size)
+        signatures = _signatures(model, crf, settings, image_size)
         tf.saved_model.save(served, str(folder), signatures)
 
 
-def open_saved_model(path):
-    """Open a SavedModel that `export_saved_model` wrote.
+def read_description(path):
+    """The `Description` of a SavedModel that `export_saved_model` wrote.
 
     Args:
       path: its folder.
-
-    Returns:
-      (`ServedModel`, `LabelSet`).
 
     Raises:
-      InputError: if the folder cannot be read, or holds another kind of SavedModel.
+      InputError: if the folder holds another kind of SavedModel, or a damaged one.
     """
-    try:
-        if not is_saved_model(path):
-            raise InputError("no saved_model.pb")
-        served = ServedModel(path)
-        label_set = LabelSet.load(Path(path) / "assets" / "labels.json")
-    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
-        raise InputError(
-            f"{path}: not a SavedModel written by the export command ({one_line(error)});"
-            " export it again"
-        ) from error
-    return served, label_set
+    file = Path(path) / "assets" / DESCRIPTION
+    if file.is_file():
+        return Description.from_json(file.read_text(encoding="utf-8"))
+    labels = file.with_name("labels.json")
+    if not labels.is_file():
+        raise InputError(f"it has no assets/{DESCRIPTION}")
+    # Older versions wrote only the classes; the signature tells the kind of images.
+    signature = tf.saved_model.load(str(path)).signatures["uint8"]
+    *size, channels = signature.structured_input_signature[1]["images"].shape[1:]
+    return Description(
+        classes=asdict(LabelSet.load(labels)),
+        stride=None,
+        input={"channels": channels, "size": size if all(size) else None},
+        has_crf=None,
+    )
 
 
-class ServedModel:
-    """A SavedModel that `export_saved_model` wrote, as a function.
+def open_runner(path, num_threads=None):
+    """Load a SavedModel that `export_saved_model` wrote.
 
     Args:
       path: its folder.
+      num_threads: has no effect; TensorFlow has its own settings of threads.
 
-    Attributes:
-      channels: of the images that it takes.
-      source: what its probabilities are of, see `deeplab_tf.evaluation.probability_files.SOURCES`;
-        "export" if it is of an older version, which does not say.
-
-    Example:
-      >>> label = ServedModel("served")(image)  # (H, W, 3) uint8 to (H, W) uint8
+    Returns:
+      Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32.
     """
+    served = tf.saved_model.load(str(path))
+    signature = served.signatures["uint8"]
 
-    def __init__(self, path):
-        self._path = path
-        self._served = tf.saved_model.load(str(path))  # owns the variables of the signature
-        self._signature = self._served.signatures["uint8"]
-        self._shape = self._signature.structured_input_signature[1]["images"].shape
-        self.channels = self._shape[-1]
-        settings_path, self.source = Path(path) / "assets" / SETTINGS_FILE, "export"
-        if settings_path.is_file():
-            settings = json.loads(settings_path.read_text("utf-8"))
-            self.source = "crf" if settings["crf"] else "network"
+    def run(images):
+        _ = served  # owns the variables of the signature
+        return signature(images=tf.constant(images))["probabilities"][0].numpy()
 
-    def __call__(self, image, max_side=None):
-        """The labels (H, W) uint8 of an image (H, W, channels) uint8; see `probabilities`."""
-        return most_probable(self.probabilities(image, max_side), image.shape[:2])
-
-    def probabilities(self, image, max_side=None):
-        """The probabilities (h, w, C) float32 of an image, (h, w) the size that it is scored at.
-
-        Args:
-          image: the image.
-          max_side: see `deeplab_tf.segment`.
-
-        Raises:
-          InputError: if the image has other channels, or another size than that of the export.
-        """
-        batch = tf.constant(shrink(image, max_side)[None])
-        if not self._shape.is_compatible_with(batch.shape):
-            raise InputError(
-                f"image of shape {batch.shape[1:]}, but {self._path} takes {self._shape[1:]}; give "
-                "such images, or export without --image_size for images of any size"
-            )
-        return self._signature(images=batch)["probabilities"][0].numpy()
+    return run
 
 
 def _signatures(model, crf, settings, image_size):
@@ -180,12 +152,12 @@ def _signatures(model, crf, settings, image_size):
     # One graph that all signatures call, so that the network is in the file only once.
     @tf.function(input_signature=[tf.TensorSpec(batch, tf.float32, "images")])
     def predict(images):
-        probabilities = tf.nn.softmax(upsampled_scores(network, images, stride, *settings))
+        labels, probabilities = predict_images(network, images, stride, settings)
         if crf is not None:
             levels = tf.saturate_cast(tf.round(images[..., :3]), tf.uint8)
             probabilities = dense_crf(probabilities, levels, crf, engine="lattice")
-        labels = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
-        return {"labels": tf.cast(labels, tf.uint8), "probabilities": probabilities}
+            labels = most_probable(probabilities)
+        return {"labels": labels, "probabilities": probabilities}
 
     @tf.function(input_signature=[tf.TensorSpec(batch, tf.float32, "images")])
     def serve_float(images):

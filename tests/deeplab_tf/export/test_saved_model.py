@@ -18,7 +18,7 @@ import deeplab_tf
 from crf import CRFParams
 from deeplab_tf import InputError
 from deeplab_tf.evaluation.inference import segment
-from deeplab_tf.export import export_saved_model, open_saved_model
+from deeplab_tf.export import export_saved_model, open_model
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.multiscale import fuse_scales
 
@@ -123,11 +123,28 @@ def test_served_files_equal_segment(model, folder, results, name, crf):
 
 
 def test_the_settings_are_in_the_folder(served, folder):
-    plain = {"crf": None, "scales": [1.0], "flip": False, "pad_to": None}
     for name, crf, source in (("plain", None, "network"), ("with_crf", PARAMS, "crf")):
-        settings = json.loads((folder / name / "assets" / "settings.json").read_text())
-        assert settings == plain | {"crf": crf and json.loads(json.dumps(asdict(crf)))}
-        assert open_saved_model(folder / name)[0].source == source
+        assets = folder / name / "assets"
+        assert {file.name for file in assets.iterdir()} == {"labels.json", "deeplab_tf.json"}
+        found = json.loads((assets / "deeplab_tf.json").read_text())
+        assert found["settings"] == {"scales": [1.0], "flip": False, "pad_to": None}
+        assert found["crf"] == (crf and json.loads(json.dumps(asdict(crf))))
+        assert open_model(folder / name).source == source
+
+
+def test_a_folder_of_an_older_version(model, tmp_path):
+    """It has only the classes beside the graph."""
+    for name, more in (("any", {}), ("fixed", {"image_size": (33, 50)})):
+        export_saved_model(model, tmp_path / name, LABELS, **more)
+        (tmp_path / name / "assets" / "deeplab_tf.json").unlink()
+    image, opened = blocks(33, 50), open_model(tmp_path / "any")
+    assert (opened.label_set, opened.channels, opened.source) == (LABELS, 3, "export")
+    assert opened.stride is None and opened.has_crf is None and opened.crf is None
+    assert_same(model, image, None, segment(opened, image), opened.probabilities(image))
+    with pytest.raises(InputError, match="any does not say whether it applies the CRF itself"):
+        segment(opened, image, PARAMS)
+    with pytest.raises(InputError, match=r"\(32, 50, 3\), but .*fixed takes \(33, 50, 3\)"):
+        open_model(tmp_path / "fixed").probabilities(image[1:])
 
 
 def demo_network():
@@ -205,21 +222,24 @@ def test_an_export_of_one_size(model, tmp_path):
     signatures = tf.saved_model.load(tmp_path / "served").signatures
     assert set(signatures) == {"serving_default", "uint8"}
     assert signatures["uint8"].structured_input_signature[1]["images"].shape == (1, 33, 50, 3)
-    serve, _ = open_saved_model(tmp_path / "served")
-    assert_same(model, blocks(33, 50), PARAMS, serve(blocks(33, 50)))
+    served = open_model(tmp_path / "served")
+    assert served.has_crf and served.crf == PARAMS
+    assert_same(model, blocks(33, 50), PARAMS, segment(served, blocks(33, 50)))
     with pytest.raises(InputError, match=r"\(40, 50, 3\), but .*served takes \(33, 50, 3\)"):
-        serve(blocks(40, 50))
+        segment(served, blocks(40, 50))
+    with pytest.raises(InputError, match="served applies the CRF itself"):
+        segment(served, blocks(33, 50), PARAMS)
 
 
 def test_a_network_of_four_channels(tmp_path):
     model, image = random_model(channels=4), np.dstack([blocks(33, 50), blocks(33, 50)[..., 0]])
     export_saved_model(model, tmp_path / "served", LABELS, PARAMS)
     assert set(tf.saved_model.load(tmp_path / "served").signatures) == {"serving_default", "uint8"}
-    serve, _ = open_saved_model(tmp_path / "served")
-    assert serve.channels == 4
-    assert_same(model, image, PARAMS, serve(image))
-    with pytest.raises(InputError, match=r"\(33, 50, 3\), but .*takes \(None, None, 4\)"):
-        serve(image[..., :3])
+    served = open_model(tmp_path / "served")
+    assert served.channels == 4
+    assert_same(model, image, PARAMS, segment(served, image))
+    with pytest.raises(InputError, match=r"image is uint8 \(33, 50, 3\); give .* \(H, W, 4\)"):
+        served.probabilities(image[..., :3])
 
 
 def test_the_crf_changes_what_is_served(results):

@@ -1,0 +1,89 @@
+"""The images of --calibration_data, with which export --int8 measures the ranges of values."""
+
+from pathlib import Path
+
+from tqdm import tqdm
+
+from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.data.datasets import PREPARED, open_dataset
+from deeplab_tf.data.examples import Example, evenly_spaced
+from deeplab_tf.data.image_files import image_from
+from deeplab_tf.data.lists import IMAGE_EXTENSIONS
+from deeplab_tf.data.shrink import shrink
+from deeplab_tf.errors import InputError
+
+_FLAGS = ("calibration_data", "calibration_split", "calibration_images")
+
+
+def define_calibration_flags(values):
+    """Define --int8 and --calibration_*."""
+    define = heading(values, "Quantization")
+    define.bool(
+        "int8",
+        False,
+        "Compute the convolutions in 8 bits, for the formats openvino and litert; needs "
+        "--calibration_data.",
+    )
+    define.string(
+        "calibration_data",
+        None,
+        "Images of the kind that the network was trained on: the folder of a data set, of which "
+        "--calibration_split is read, or any folder of images.",
+    )
+    define.string("calibration_split", "train", "List of the data set to take images of.")
+    define.integer(
+        "calibration_images", 100, "Number of images, spread evenly over the list.", lower_bound=1
+    )
+
+
+def find_calibration(flags):
+    """The examples whose images --int8 uses, a list; None without --int8.
+
+    Raises:
+      InputError: if one of the flags is missing or has no effect, or there are no images.
+    """
+    if not flags.int8:
+        refuse_given(flags, _FLAGS, "has no effect without --int8; add --int8")
+        return None
+    if flags.calibration_data is None:
+        raise InputError(
+            "--int8 needs --calibration_data=FOLDER, with images of the kind that the network was "
+            "trained on"
+        )
+    examples = _examples(Path(flags.calibration_data), flags.calibration_split)
+    return evenly_spaced(examples, flags.calibration_images)
+
+
+def load_calibration(examples, channels, max_side):
+    """Read the images of examples.
+
+    Args:
+      examples: what `find_calibration` gave, not None.
+      channels: of the model's images.
+      max_side: longer side in pixels to which larger images are reduced.
+
+    Returns:
+      List of (H, W, channels) uint8.
+    """
+    bar = tqdm(examples, unit="image", desc="calibration images")
+    return [
+        shrink(image_from(example.read()[0], example.image, channels), max_side) for example in bar
+    ]
+
+
+def _examples(folder, split):
+    """The examples of a folder: of a list of its data set, or all images in it."""
+    if not folder.is_dir():
+        raise InputError(f"--calibration_data={folder}: no such folder; check the path")
+    if (folder / "ImageSets").is_dir():
+        return open_dataset("voc", folder, split, need_labels=False)[0]
+    prepared = [name for name in PREPARED if (folder / name).is_dir()]
+    if prepared:
+        return open_dataset(prepared[0], folder, split, need_labels=False)[0]
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_EXTENSIONS)
+    if not paths:
+        raise InputError(
+            f"--calibration_data={folder}: neither a data set nor a folder of images; give the "
+            "folder that the network was trained on"
+        )
+    return [Example(path.stem, str(path), "") for path in paths]

@@ -1,0 +1,112 @@
+"""The one interface of networks that are ready to run, whatever kind of file they come from."""
+
+import numpy as np
+
+from deeplab_tf.errors import InputError
+
+# The values of the settings of `predict_probabilities` with which a network runs as it is.
+_PLAIN = {"scales": (1.0,), "flip": False, "tile": None, "pad_to": None}
+
+
+class OpenedModel:
+    """A network that `deeplab_tf.open_model` opened.
+
+    Attributes:
+      path: where it comes from.
+      label_set: `LabelSet` of its classes.
+      stride: pixels between two positions of the scores that it interpolates; None in a
+        SavedModel of an older version, which does not say.
+      channels: of the images that it takes.
+      crf: `CRFParams` that came along with it; None: none did.
+      has_crf: whether its probabilities are those after a CRF that is part of it; None: not
+        known, as the stride.
+    """
+
+    def __init__(self, path, label_set, stride, channels=3, crf=None, has_crf=False):
+        self.path, self.label_set, self.crf, self.has_crf = path, label_set, crf, has_crf
+        self.stride, self.channels = stride, channels
+
+    @property
+    def classes(self):
+        """The names of the classes, a tuple of str."""
+        return self.label_set.names
+
+    @property
+    def source(self):
+        """What its probabilities are of, see `deeplab_tf.evaluation.probability_files.SOURCES`."""
+        return {None: "export", False: "network", True: "crf"}[self.has_crf]
+
+    @property
+    def input_shape(self):
+        """As of a Keras model: (None, None, None, channels)."""
+        return None, None, None, self.channels
+
+    @property
+    def output_shape(self):
+        """As of a Keras model: (None, None, None, number of classes)."""
+        return None, None, None, self.label_set.num_classes
+
+    def probabilities(self, image, **settings):
+        """The probabilities of the classes at every pixel.
+
+        Args:
+          image: (H, W, channels) uint8.
+          settings: `scales`, `flip`, `tile` and `pad_to` as in `predict_probabilities`. Those of an
+            exported network were fixed by its export.
+
+        Returns:
+          (H, W, C) float32, summing to one over the classes.
+
+        Raises:
+          InputError: if the image or a setting cannot be used.
+        """
+        raise NotImplementedError
+
+    def scores(self, image, **settings):
+        """Log-probabilities (H, W, C) float32: scores up to a constant for each pixel.
+
+        The arguments are those of `probabilities`.
+        """
+        smallest = np.finfo(np.float32).tiny
+        return np.log(np.maximum(self.probabilities(image, **settings), smallest))
+
+
+def refuse_settings(path, settings):
+    """Raise `InputError` for settings of `predict_probabilities` that an exported network fixed.
+
+    Args:
+      path: of the exported network.
+      settings: dict of those that are given; the default values are as good as none.
+    """
+    for name, value in settings.items():
+        value = tuple(value) if name == "scales" else value
+        if value != _PLAIN[name]:
+            raise InputError(
+                f"{name} has no effect: {path} is an exported network, whose settings were fixed "
+                "by its export; export it again with this setting, or give a .keras model"
+            )
+
+
+def refuse_second_crf(model):
+    """Raise `InputError` if a CRF would be applied to the result of one inside the model."""
+    if isinstance(model, OpenedModel):
+        refuse_crf_of(model.path, model.has_crf)
+
+
+def refuse_crf_of(path, has_crf):
+    """Raise `InputError` unless an exported network is known to hold no CRF.
+
+    Args:
+      path: of the network.
+      has_crf: see `OpenedModel`.
+    """
+    if has_crf is None:
+        raise InputError(
+            f"{path} does not say whether it applies the CRF itself, because an older version "
+            "exported it; leave the CRF out here, or export it again"
+        )
+    if has_crf:
+        raise InputError(
+            f"{path} applies the CRF itself, with the parameters of its export; leave the CRF out "
+            "here, or export without it"
+        )

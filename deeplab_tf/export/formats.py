@@ -1,0 +1,143 @@
+"""The formats of exported networks, and writing a network in one of them."""
+
+import contextlib
+import tempfile
+from pathlib import Path
+
+import tensorflow as tf
+
+from deeplab_tf.errors import InputError
+from deeplab_tf.export import litert_file, onnx_file, openvino_file
+from deeplab_tf.export.description import describe_export
+from deeplab_tf.export.graph import check_export, convertible_graph
+from deeplab_tf.export.saved_model import export_saved_model
+from deeplab_tf.files import check_new_file, whole_file
+from deeplab_tf.models.files import EXPORTED
+from deeplab_tf.models.resize import find_output_stride
+
+SAVED_MODEL = "saved_model"
+_MODULES = {"onnx": onnx_file, "openvino": openvino_file, "litert": litert_file}
+FORMATS = (SAVED_MODEL, *_MODULES)
+QUANTIZED = ("openvino", "litert")  # the formats that can be quantized
+
+
+def format_for(path, given=None):
+    """The format to write to a path.
+
+    Args:
+      path: the file or folder.
+      given: one of `FORMATS`; None: that of the ending, and a SavedModel for others.
+
+    Raises:
+      InputError: if the path does not end as files of the format must.
+    """
+    ending = Path(path).suffix
+    by_ending = EXPORTED.get(ending, SAVED_MODEL)
+    if given in (None, by_ending):
+        return by_ending
+    endings = {name: suffix for suffix, name in EXPORTED.items()}
+    wanted = f"a name that ends in {endings[given]}" if given in endings else "a folder's name"
+    raise InputError(f"{path}: for the format {given}, give {wanted}")
+
+
+def output_files(path):
+    """The files that an export of the formats with files writes, the one that is opened last."""
+    path = Path(path)
+    return [path.with_suffix(".bin"), path] if path.suffix == openvino_file.SUFFIX else [path]
+
+
+def export_model(
+    model,
+    path,
+    label_set,
+    crf=None,
+    scales=(1.0,),
+    flip=False,
+    overwrite=False,
+    pad_to=None,
+    image_size=None,
+    format=None,
+    calibration=None,
+    max_side=None,
+    suited_crf=None,
+):
+    """Write a trained network in a format of another runtime.
+
+    The file takes `images`, float32 (B, H, W, 3) RGB, values 0..255, and gives `labels`, uint8
+    (B, H, W), and `probabilities`, float32 (B, H, W, C), as `segment` computes them. Class names
+    and CRF parameters are in the file, too; `deeplab_tf.open_model` reads all.
+
+    Args:
+      model: Keras model from RGB images (B, H, W, 3), values 0..255, of any size to scores.
+      path: .onnx, .xml (OpenVINO, with a .bin file beside it) or .tflite file (LiteRT), or the
+        folder of a SavedModel. It appears when it is complete.
+      label_set: `LabelSet` of the model's classes.
+      crf: `crf.CRFParams`: a SavedModel computes this CRF in its graph; in the other formats the
+        parameters come along for `open_model(path).crf`.
+      scales, flip, pad_to: as in `deeplab_tf.evaluation.inference.predict_probabilities`.
+      overwrite: whether to replace what exists.
+      image_size: (height, width) in pixels of the only images that it takes; None: any.
+      format: one of `FORMATS`; None: that of the ending of `path`.
+      calibration: list of training images (H, W, 3) uint8: the network is quantized to 8 bits with
+        the ranges of values that these images give (OpenVINO and LiteRT); None: float32.
+      max_side: longer side in pixels at which photographs are best scored, for the description.
+      suited_crf: without `crf`, the parameters that come along.
+
+    Raises:
+      InputError: if a setting cannot be used, `path` exists, or a package is missing.
+
+    Example:
+      >>> export_model(model, "model.onnx", LabelSet.load("model_dir/labels.json"))
+      >>> label = deeplab_tf.segment(deeplab_tf.open_model("model.onnx"), image)
+    """
+    format = format_for(path, format)
+    check_quantization(format, calibration)
+    settings = scales, flip, pad_to
+    if format == SAVED_MODEL:
+        more = overwrite, pad_to, image_size, max_side, suited_crf
+        export_saved_model(model, path, label_set, crf, scales, flip, *more)
+        return
+    check_export(model, label_set, *settings, image_size)
+    for file in output_files(path):
+        check_new_file(file, overwrite)
+    description = describe_export(
+        model,
+        label_set,
+        find_output_stride(model),
+        crf or suited_crf,
+        settings,
+        image_size=image_size,
+        max_side=max_side,
+        precision="float32" if calibration is None else "int8",
+    )
+    batch = 1 if format == "litert" else None
+    predict = convertible_graph(model, settings, image_size, batch)
+    with contextlib.ExitStack() as stack:
+        # Those that are replaced last come first: the .xml file, when its .bin file is there.
+        partial, *_ = [stack.enter_context(whole_file(f)) for f in reversed(output_files(path))]
+        if format == "onnx":
+            onnx_file.write(predict, description, partial)
+            return
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        _save_graph(predict, model, folder)
+        _MODULES[format].write(folder, description, partial, calibration)
+
+
+def check_quantization(format, calibration):
+    """Raise `InputError` if calibration images are given for a format that is never quantized."""
+    if calibration is None:
+        return
+    if format not in QUANTIZED:
+        raise InputError(
+            f"8 bits are for the formats {' and '.join(QUANTIZED)}, not {format}; export to one of "
+            "them, or in float32"
+        )
+    if not calibration:
+        raise InputError("no calibration images; give some of those that the network learned from")
+
+
+def _save_graph(predict, model, folder):
+    """Save a graph as a SavedModel, which converters read; they make constants of the weights."""
+    saved = tf.Module()
+    saved.weights = [variable.value for variable in model.variables]
+    tf.saved_model.save(saved, str(folder), {"serving_default": predict})

@@ -1,0 +1,69 @@
+"""The graph that every export holds: from images to labels and probabilities of their size."""
+
+import tensorflow as tf
+
+from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation.inference import check_settings, upsampled_scores
+from deeplab_tf.models.fast.convertible import convertible
+from deeplab_tf.models.resize import find_output_stride
+
+
+def check_export(model, label_set, scales, flip, pad_to, image_size):
+    """Raise `InputError` if a network cannot be exported with these classes and settings.
+
+    The arguments are those of `export_model`.
+    """
+    check_settings(scales, flip, pad_to=pad_to)
+    if image_size is not None and (len(image_size) != 2 or min(image_size) < 1):
+        raise InputError(f"image_size {image_size!r}; give (height, width) in pixels, or None")
+    num_classes = model.output_shape[-1]
+    if label_set.num_classes != num_classes:
+        raise InputError(
+            f"{label_set.num_classes} class names for a model of {num_classes} classes;"
+            " give one name for each class"
+        )
+
+
+def predict_images(network, images, stride, settings):
+    """Labels and probabilities of every pixel.
+
+    Args:
+      network: Keras model from images to scores.
+      images: (B, H, W, C) float32, values 0..255.
+      stride: the network's output stride in pixels.
+      settings: (scales, flip, pad_to).
+
+    Returns:
+      (labels (B, H, W) uint8, probabilities (B, H, W, classes) float32).
+    """
+    probabilities = tf.nn.softmax(upsampled_scores(network, images, stride, *settings))
+    return most_probable(probabilities), probabilities
+
+
+def most_probable(probabilities):
+    """The most probable classes, (B, H, W) uint8."""
+    return tf.cast(tf.argmax(probabilities, axis=-1, output_type=tf.int32), tf.uint8)
+
+
+def convertible_graph(model, settings, image_size=None, batch=None):
+    """The graph of a network in a form that converters to other runtimes take.
+
+    Args:
+      model: Keras model from images to scores.
+      settings: (scales, flip, pad_to).
+      image_size: (height, width) in pixels; None: any.
+      batch: number of images; None: any.
+
+    Returns:
+      `tf.function` from `images` (B, H, W, channels) float32 to a dict of `labels` and
+      `probabilities`.
+    """
+    network, stride = convertible(model), find_output_stride(model)
+    shape = [batch, *(image_size or (None, None)), model.input_shape[-1]]
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, "images")])
+    def predict(images):
+        labels, probabilities = predict_images(network, images, stride, settings)
+        return {"labels": labels, "probabilities": probabilities}
+
+    return predict

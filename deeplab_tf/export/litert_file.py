@@ -1,0 +1,125 @@
+"""LiteRT (TensorFlow Lite) files: written by TensorFlow's converter, run by the LiteRT interpreter.
+
+The description is a file in a zip archive at the end of the .tflite file, where TensorFlow Lite's
+metadata keep associated files: `unzip -p MODEL.tflite deeplab_tf.json` prints it.
+"""
+
+import re
+import zipfile
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab_tf.errors import InputError
+from deeplab_tf.export.description import KEY, Description
+from deeplab_tf.export.extras import import_extra
+
+EXTRA, SUFFIX = "litert", ".tflite"
+_MEMBER = f"{KEY}.json"
+_MARK = b"TFL3"  # bytes 4 to 8 of every file of the format
+
+
+def write(saved_model, description, path, calibration=None):
+    """Write the network of a SavedModel.
+
+    Args:
+      saved_model: folder of the graph of `convertible_graph`.
+      description: `Description`.
+      path: the file to write.
+      calibration: list of images (H, W, channels) uint8 to quantize with; None: float32.
+
+    Raises:
+      InputError: if LiteRT lacks an operation that the network needs.
+    """
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
+    try:
+        if calibration is None:
+            contents = converter.convert()
+        else:
+            contents = _quantized(converter, calibration)
+    except Exception as error:  # the converter's own class of errors is not public
+        if "ERROR_NEEDS_FLEX_OPS" not in str(error):
+            raise
+        remedy = "give another format" if description.input["size"] else "give an image size"
+        raise InputError(
+            f"LiteRT has not all operations that this network needs; {remedy} ({_missing(error)})"
+        ) from None
+    path.write_bytes(contents)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        # The same network gives the same bytes: ZipInfo's date is constant.
+        archive.writestr(zipfile.ZipInfo(_MEMBER), description.to_json())
+
+
+def _missing(error):
+    """The names of the operations that a ConverterError says are missing."""
+    found = re.search(r"TF Select ops: (.*)", str(error))
+    return found[1] if found else "unknown ones"
+
+
+def _quantized(converter, calibration):
+    """The contents of a file with the convolutions in 8 bits.
+
+    What comes after the scores stays float32, since probabilities need more than 256 values.
+    """
+
+    def examples():
+        for image in calibration:
+            yield [image[None].astype(np.float32)]
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = examples
+    options = tf.lite.experimental.QuantizationDebugOptions(
+        denylisted_ops=[
+            "RESIZE_BILINEAR",
+            "SOFTMAX",
+            "MAXIMUM",
+            "PAD",
+            "PADV2",
+            "MUL",
+            "ADD",
+            "SUB",
+        ]
+    )
+    debugger = tf.lite.experimental.QuantizationDebugger(
+        converter=converter, debug_dataset=examples, debug_options=options
+    )
+    return debugger.get_nondebug_quantized_model()
+
+
+def read_description(path):
+    """The `Description` in a file; `InputError` if there is none."""
+    with path.open("rb") as file:
+        if file.read(8)[4:] != _MARK:
+            raise InputError("damaged, or not a LiteRT file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            text = archive.read(_MEMBER)
+    except (zipfile.BadZipFile, KeyError):
+        raise InputError(f"cut off, or it has no {_MEMBER} at its end") from None
+    return Description.from_json(text)
+
+
+def open_runner(path, num_threads):
+    """Load a file that `write` wrote.
+
+    Args:
+      path: the file.
+      num_threads: number of processor threads.
+
+    Returns:
+      Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32.
+    """
+    module = import_extra("ai_edge_litert.interpreter", EXTRA)
+    interpreter = module.Interpreter(model_path=str(path), num_threads=num_threads)
+    (taken,) = interpreter.get_input_details()
+    (given,) = [each for each in interpreter.get_output_details() if each["dtype"] == np.float32]
+
+    def run(images):
+        if tuple(interpreter.get_input_details()[0]["shape"]) != images.shape:
+            interpreter.resize_tensor_input(taken["index"], images.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(taken["index"], images.astype(np.float32))
+        interpreter.invoke()
+        return interpreter.get_tensor(given["index"])[0]
+
+    return run

@@ -1,0 +1,151 @@
+"""Open a trained or exported network of any kind, to run it."""
+
+import functools
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from crf.threads import available_threads
+from deeplab_tf.errors import InputError, one_line
+from deeplab_tf.evaluation.inference import check_image, predict_probabilities
+from deeplab_tf.evaluation.opened import OpenedModel, refuse_settings
+from deeplab_tf.export import litert_file, onnx_file, openvino_file, saved_model
+from deeplab_tf.export.extras import MissingPackageError
+from deeplab_tf.labels import LabelSet
+from deeplab_tf.models import find_model, is_packed, load_card, load_model
+from deeplab_tf.models.files import export_format
+from deeplab_tf.models.resize import find_output_stride
+
+_MODULES = {
+    "saved_model": saved_model,
+    "onnx": onnx_file,
+    "openvino": openvino_file,
+    "litert": litert_file,
+}
+
+
+def open_model(path):
+    """Open a network to run it: a trained one, or one that `deeplab-tf export` wrote.
+
+    Args:
+      path: what `deeplab_tf.load_model` takes; or the folder of a SavedModel, an .onnx file, an
+        .xml file of OpenVINO, or a .tflite file.
+
+    Returns:
+      `OpenedModel`: `probabilities(image)` and `scores(image)` of every pixel, `classes`, `stride`,
+      `crf`. `deeplab_tf.segment` takes it in place of a Keras model.
+
+    Raises:
+      InputError: if there is no network, it cannot be read, or a package is missing.
+
+    Example:
+      >>> model = deeplab_tf.open_model("model.onnx")
+      >>> label = deeplab_tf.segment(model, image, crf=model.crf)
+    """
+    return ExportedModel(path) if export_format(path) else KerasModel(path)
+
+
+def load_description(path):
+    """The `Description` of an exported network.
+
+    Args:
+      path: as in `open_model`.
+
+    Raises:
+      InputError: if it cannot be read, or something else wrote it.
+    """
+    path = Path(path)
+    status = path.stat()
+    return _read_description(path, status.st_size, status.st_mtime_ns)
+
+
+# A command asks about its network several times; the file is read again only if it changed.
+@functools.lru_cache(maxsize=8)
+def _read_description(path, *_version):
+    with _Explained(path):
+        return _MODULES[export_format(path)].read_description(path)
+
+
+class _Explained:
+    """Turns what a runtime raises about a file into an `InputError` that names it."""
+
+    def __init__(self, path):
+        self._path = path
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        # Runtimes raise whatever their libraries do for a damaged file.
+        if not isinstance(error, Exception) or isinstance(error, MissingPackageError):
+            return
+        raise InputError(
+            f"{self._path}: not a network that the export command wrote, or damaged "
+            f"({one_line(error, 200)}); export it again"
+        ) from error
+
+
+class ExportedModel(OpenedModel):
+    """A network that `deeplab-tf export` wrote, run by the runtime of its format.
+
+    Args:
+      path: as in `open_model`.
+
+    Attributes:
+      description: its `Description`.
+    """
+
+    def __init__(self, path):
+        path = Path(path)
+        self.description = found = load_description(path)
+        shape = found.stride, found.input["channels"]
+        super().__init__(path, found.label_set, *shape, found.crf_params, found.has_crf)
+        with _Explained(path):
+            self._run = _MODULES[export_format(path)].open_runner(path, available_threads())
+        self._lock = threading.Lock()  # most runtimes keep the maps of one image
+
+    def probabilities(self, image, **settings):
+        """See `OpenedModel`.
+
+        Raises:
+          InputError: also if the image has another size than the only one that the export takes.
+        """
+        refuse_settings(self.path, settings)
+        check_image(image, self.channels)
+        size = self.description.input["size"]
+        if size and tuple(size) != image.shape[:2]:
+            raise InputError(
+                f"image of shape {image.shape}, but {self.path} takes {(*size, self.channels)}; "
+                "give such images, or export without --image_size for images of any size"
+            )
+        with self._lock:
+            return self._run(np.ascontiguousarray(image)[None])
+
+
+class KerasModel(OpenedModel):
+    """A trained network of Keras, or a packed one.
+
+    Args:
+      path: what `deeplab_tf.load_model` takes.
+
+    Attributes:
+      network: the `keras.Model`.
+    """
+
+    def __init__(self, path):
+        self.network = load_model(path)
+        card = load_card(path) if is_packed(path) else None
+        labels = find_model(path).parent / "labels.json"
+        if card:
+            label_set = card.label_set
+        elif labels.is_file():
+            label_set = LabelSet.load(labels)
+        else:
+            label_set = LabelSet.generic(self.network.output_shape[-1])
+        shape = find_output_stride(self.network), self.network.input_shape[-1]
+        super().__init__(path, label_set, *shape, card and card.crf_params)
+
+    def probabilities(self, image, **settings):
+        """See `OpenedModel`."""
+        return predict_probabilities(self.network, image, **settings)

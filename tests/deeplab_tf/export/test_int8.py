@@ -1,0 +1,66 @@
+"""Networks with 8-bit convolutions, made with images of the training list."""
+
+import numpy as np
+import pytest
+from exported import ENDINGS, need, spread_scores, windows_model
+from tiny_model import blocks
+
+import deeplab_tf
+from deeplab_tf import open_model, segment
+from deeplab_tf.data.image_files import load_image, load_pair
+from deeplab_tf.data.voc import read_label_set, read_split
+from deeplab_tf.evaluation import ConfusionMatrix
+from deeplab_tf.export import export_model, load_description
+from deeplab_tf.export.formats import QUANTIZED
+from deeplab_tf.labels import LabelSet
+
+pytestmark = [
+    pytest.mark.slow,
+    # The converters use TensorFlow, NumPy and Keras in ways that these warn about; not ours.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning", "ignore::SyntaxWarning"),
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),
+]
+
+
+def need_quantizer(format):
+    need(format)
+    if format == "openvino":
+        pytest.importorskip("nncf", reason='needs pip install ".[openvino]"')
+
+
+@pytest.mark.parametrize("format", QUANTIZED)
+def test_eight_bits_change_little(format, tmp_path):
+    need_quantizer(format)
+    model, path = spread_scores(windows_model(), blocks(129, 161)), tmp_path / f"m{ENDINGS[format]}"
+    images = [blocks(65 + i, 97 - i, seed=i) for i in range(8)]
+    export_model(model, path, LabelSet.generic(4), calibration=images)
+    assert load_description(path).precision == "int8"
+    opened, agreement = open_model(path), []
+    for size in ((65, 97), (40, 33), (120, 90)):
+        image = blocks(*size, seed=50)
+        found = opened.probabilities(image)
+        np.testing.assert_allclose(found.sum(-1), 1, atol=1e-4)
+        # Finer than the 256 values of 8 bits, since what follows the scores is not quantized.
+        assert len(np.unique(found)) > 1000
+        expected = segment(model, image, return_probabilities=True)
+        assert 0 < np.abs(found - expected).mean() < 0.05
+        agreement.append((found.argmax(-1) == expected.argmax(-1)).mean())
+    assert np.mean(agreement) > 0.95, agreement
+
+
+@pytest.mark.parametrize("format", QUANTIZED)
+def test_the_shipped_network_keeps_its_mean_iou(format, msrc21, tmp_path):
+    need_quantizer(format)
+    model, path = deeplab_tf.load_pretrained("msrc21"), tmp_path / f"m{ENDINGS[format]}"
+    train, val = read_split(msrc21, "train", False), read_split(msrc21, "val")
+    images = [load_image(example.image) for example in train[::4]]
+    label_set = read_label_set(msrc21)
+    export_model(model, path, label_set, calibration=images)
+    confusions, opened = [ConfusionMatrix(21), ConfusionMatrix(21)], open_model(path)
+    for example in val:
+        image, truth = load_pair(example, 21)
+        for network, confusion in zip((model, opened), confusions, strict=True):
+            confusion.add(truth, segment(network, image))
+    before, after = (confusion.miou for confusion in confusions)
+    assert abs(after - before) <= 0.005
