@@ -56,8 +56,9 @@ def load_description(path):
       InputError: if it cannot be read, or something else wrote it.
     """
     path = Path(path)
-    status = path.stat()
-    return _read_description(path, status.st_size, status.st_mtime_ns)
+    files = path, *path.glob("assets/*")  # a SavedModel is a folder
+    found = [file.stat() for file in files]
+    return _read_description(path, *((each.st_size, each.st_mtime_ns) for each in found))
 
 
 # A command asks about its network several times; the file is read again only if it changed.

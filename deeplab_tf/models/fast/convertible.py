@@ -24,6 +24,9 @@ class ConvertibleConvolution(FusedConvolution):
 
     ONNX Runtime refuses dilation with automatic padding, and a dilated convolution through
     space-to-batch, as Keras computes it, needs sizes that are known before.
+
+    Args:
+      convolution, normalization, portable: see `FusedConvolution`.
     """
 
     def convolve(self, x, kernel, training):

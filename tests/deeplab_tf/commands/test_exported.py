@@ -83,28 +83,25 @@ def test_every_output_of_predict(model, data_dir, photo, format, tmp_path):
     export_model(model, path, read_label_set(data_dir), suited_crf=PARAMS)
     outputs = ["--side_by_side", "--class_maps=background", f"--probabilities_out={tmp_path}/p"]
     outputs += [f"--contact_sheet_out={tmp_path}/sheet.html", f"--out_dir={tmp_path}/o"]
-    for crf in ([], ["--crf"], ["--crf", "--crf_max_memory=0.5"]):
+    for crf, params in (([], None), (["--crf"], PARAMS)):
         done = run_tool("predict", f"--model={path}", *outputs, *crf, photo)
         assert done.status == 0, done.err
         found, _, source = load_probabilities(tmp_path / "p" / "photo.npz")
         assert source == ("crf" if crf else "network")
-        expected = segment(model, blocks(50, 90), crf and PARAMS, return_probabilities=True)
+        expected = segment(model, blocks(50, 90), params, return_probabilities=True)
         assert np.abs(found - expected).mean() < 1e-4
         names = {file.name for file in (tmp_path / "o").iterdir()}
         ends = ("", "_overlay", "_side_by_side", "_map_background")
         assert names == {f"photo{end}.png" for end in ends}
     assert "Labels by net.v2" in (tmp_path / "sheet.html").read_text("utf-8")
+    done = run_tool("predict", f"--model={path}", *outputs, *crf, "--crf_max_memory=1e-4", photo)
+    assert "refine: max_memory is 0.0001 GB, but strips" in done.error
 
 
-def test_memory_for_a_crf_that_is_none_or_inside(model, served, data_dir, photo, tmp_path):
-    export_saved_model(model, tmp_path / "inside", read_label_set(data_dir), PARAMS)
-    memory = "--crf_max_memory=0.5"
-    for path, message in (
-        (served, "--crf_max_memory has no effect without --crf; add --crf"),
-        (tmp_path / "inside", "inside applies the CRF itself, with the parameters of its export"),
-    ):
-        flags = [f"--model={path}", f"--out_dir={tmp_path}/o", memory, photo]
-        assert message in run_tool("predict", *flags).error
+def test_memory_is_for_the_crf(served, photo, tmp_path):
+    flags = [f"--model={served}", f"--out_dir={tmp_path}/o", "--crf_max_memory=0.5"]
+    error = run_tool("predict", *flags, photo).error
+    assert "--crf_max_memory has no effect without --crf; add --crf" in error
     assert not (tmp_path / "o").exists()
 
 

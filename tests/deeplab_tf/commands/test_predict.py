@@ -307,8 +307,9 @@ def test_a_saved_model_has_its_settings_inside(model, photos, tmp_path):
         assert f"{flag.split('=')[0]} has no effect: " in error and "export it again" in error
     error = predict(tmp_path / "served", tmp_path / "out", "--tile=99", photos[0]).error
     assert "--tile has no effect on an exported network" in error and "give a .keras model" in error
-    error = predict(tmp_path / "served", tmp_path / "out", "--crf", photos[0]).error
-    assert "--crf: " in error and "served applies the CRF itself" in error
+    for flag in ("--crf", "--crf_w1=5", "--crf_params=x.json", "--crf_max_memory=1"):
+        error = predict(tmp_path / "served", tmp_path / "out", flag, photos[0]).error
+        assert "served applies the CRF itself, with the parameters of its export" in error
     assert not (tmp_path / "out").exists()
 
 

@@ -157,19 +157,17 @@ def some(folder, count):
 
 def test_exports_say_whether_they_hold_a_crf(model, photos, tmp_path):
     flags = f"--probabilities_out={tmp_path / 'p'}", "--side_by_side", "--class_maps=car"
-    for name, inside, given in (("a", PARAMS, []), ("served", None, CRF), ("served", None, [])):
-        export_saved_model(model, tmp_path / name, LABELS, inside, overwrite=True)
-        done = predict(tmp_path / name, tmp_path, *flags, *given, photos[0])
+    for name, params in (("inside", PARAMS), ("served", None)):
+        export_saved_model(model, tmp_path / name, LABELS, params)
+        done = predict(tmp_path / name, tmp_path, *flags, photos[0])
         assert done.status == 0, done.err
         found, names, source = load_probabilities(tmp_path / "p" / "one.npz")
-        params = PARAMS if inside or given else None
         expected = probabilities_of(model, photos[0], params)
         assert np.abs(found - expected).mean() < 1e-5  # inside, the CRF has another engine
         assert (names, source) == (LABELS.names, "crf" if params else "network")
-        maps = {"after CRF" if inside else "network": found[..., 2]}
-        if not given:
-            picture = read_rgb(tmp_path / "out" / "one_map_car.png")
-            np.testing.assert_array_equal(picture, class_map_picture("car", maps))
+        maps = {"after CRF" if params else "network": found[..., 2]}
+        picture = read_rgb(tmp_path / "out" / "one_map_car.png")
+        np.testing.assert_array_equal(picture, class_map_picture("car", maps))
     (tmp_path / "served" / "assets" / "deeplab_tf.json").unlink()  # older versions wrote none
     done = predict(tmp_path / "served", tmp_path, *flags, photos[0])
     assert "as the SavedModel gives them; it does not say whether it holds a CRF" in done.out

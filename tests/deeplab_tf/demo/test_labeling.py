@@ -8,6 +8,7 @@ from deeplab_tf.demo import labeling
 from deeplab_tf.demo.labeling import Labeler, Network
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import predict_probabilities, segment
+from deeplab_tf.export import export_saved_model, open_model
 
 PARAMS = CRFParams(w1=5, sigma_alpha=20, sigma_beta=15, iterations=3)
 
@@ -111,3 +112,15 @@ def test_what_cannot_be(labeler, photographs):
     photographs.images["a"] = blocks(300, 300)
     with pytest.raises(InputError, match="the sigmas are too small"):
         labeler.refined("a", "colors", CRFParams(sigma_alpha=1e-30, sigma_gamma=1e-30))
+
+
+def test_an_exported_network(model, photographs, tmp_path):
+    export_saved_model(model, tmp_path / "served", LABELS)
+    opened = open_model(tmp_path / "served")
+    labeler = Labeler({"served": lambda: Network("served", opened, LABELS, PARAMS)}, photographs)
+    labeler.warm_up()
+    labels = labeler.full_size("a", "served", PARAMS)[1]
+    expected = segment(model, photographs.images["a"], PARAMS)
+    assert (labels == expected).mean() > 0.999
+    found = labeler.refined("a", "served", PARAMS)
+    assert np.abs(found.scored.probabilities - opened.probabilities(found.scored.image)).max() == 0

@@ -18,7 +18,9 @@ from deeplab_tf.data.image_files import load_pair
 from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.evaluation import predict_dataset
 from deeplab_tf.evaluation.inference import apply_crf, most_probable, predict_probabilities
+from deeplab_tf.evaluation.opened import OpenedModel
 from deeplab_tf.evaluation.predict_dataset import predict_examples
+from deeplab_tf.labels import LabelSet
 
 PARAMS = CRFParams(w1=10, sigma_alpha=10, sigma_beta=15, iterations=2)
 
@@ -229,3 +231,11 @@ def test_closing_cancels_what_has_not_begun(model, tmp_path, monkeypatch):
         thread.join(10)
     assert threading.active_count() <= before
     assert len(seen) < 8
+
+
+def test_a_crf_inside_the_model_is_not_repeated(tmp_path):
+    examples = write_examples(tmp_path, 1)
+    for has_crf, message in ((True, "m applies the CRF itself"), (None, "m does not say whether")):
+        model = OpenedModel("m", LabelSet.generic(4), 8, has_crf=has_crf)
+        with pytest.raises(InputError, match=message):
+            list(predict_examples(model, examples, PARAMS))
