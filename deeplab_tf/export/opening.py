@@ -13,9 +13,10 @@ from deeplab_tf.evaluation.opened import OpenedModel, refuse_settings
 from deeplab_tf.export import litert_file, onnx_file, openvino_file, saved_model
 from deeplab_tf.export.extras import MissingPackageError
 from deeplab_tf.labels import LabelSet
-from deeplab_tf.models import find_model, is_packed, load_card, load_model
+from deeplab_tf.models import is_packed, load_card, load_model
 from deeplab_tf.models.files import export_format
 from deeplab_tf.models.resize import find_output_stride
+from deeplab_tf.models.trained import load_labels
 
 _MODULES = {
     "saved_model": saved_model,
@@ -136,16 +137,11 @@ class KerasModel(OpenedModel):
 
     def __init__(self, path):
         self.network = load_model(path)
-        card = load_card(path) if is_packed(path) else None
-        labels = find_model(path).parent / "labels.json"
-        if card:
-            label_set = card.label_set
-        elif labels.is_file():
-            label_set = LabelSet.load(labels)
-        else:
-            label_set = LabelSet.generic(self.network.output_shape[-1])
+        num_classes = self.network.output_shape[-1]
+        label_set = load_labels(path, num_classes) or LabelSet.generic(num_classes)
         shape = find_output_stride(self.network), self.network.input_shape[-1]
-        super().__init__(path, label_set, *shape, card and card.crf_params)
+        crf = load_card(path).crf_params if is_packed(path) else None
+        super().__init__(path, label_set, *shape, crf)
 
     def probabilities(self, image, **settings):
         """See `OpenedModel`."""

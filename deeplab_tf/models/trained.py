@@ -1,7 +1,9 @@
 """Trained networks: load them, and start others from them."""
 
-from deeplab_tf.models.files import PACKED, find_model, load_keras
-from deeplab_tf.models.packed import unpack
+from deeplab_tf.errors import InputError
+from deeplab_tf.labels import LabelSet
+from deeplab_tf.models.files import PACKED, find_model, is_packed, load_keras
+from deeplab_tf.models.packed import load_card, unpack
 from deeplab_tf.models.weights import copy_layers
 from deeplab_tf.pretrained import find_pretrained
 
@@ -48,6 +50,45 @@ def load_pretrained(name):
       >>> label = deeplab_tf.segment(deeplab_tf.load_pretrained("msrc21"), image)
     """
     return unpack(find_pretrained(name))
+
+
+def load_labels(path, num_classes):
+    """The classes of a trained network: those of its card, or of `labels.json` next to it.
+
+    Args:
+      path: what `load_model` takes.
+      num_classes: number of its classes.
+
+    Returns:
+      `LabelSet`; None if there is neither.
+
+    Raises:
+      InputError: as `check_classes`, or if the file cannot be read.
+    """
+    if is_packed(path):
+        return load_card(path).label_set
+    file = find_model(path).parent / "labels.json"
+    return check_classes(LabelSet.load(file), file, path, num_classes) if file.is_file() else None
+
+
+def check_classes(label_set, file, path, num_classes):
+    """Return the `LabelSet` that a file has for a network, if their numbers of classes agree.
+
+    Args:
+      label_set: the `LabelSet`.
+      file: where it is from.
+      path: of the network.
+      num_classes: number of its classes.
+
+    Raises:
+      InputError: if they do not.
+    """
+    if label_set.num_classes != num_classes:
+        raise InputError(
+            f"{file}: {label_set.num_classes} classes but the model {path} has"
+            f" {num_classes}; fix or delete the file"
+        )
+    return label_set
 
 
 def start_from(model, path):

@@ -8,16 +8,10 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import check_settings
 from deeplab_tf.export import open_model as open_exported
 from deeplab_tf.labels import LabelSet
-from deeplab_tf.models import (
-    find_model,
-    is_packed,
-    is_pretrained,
-    load_card,
-    load_model,
-    with_output_stride,
-)
+from deeplab_tf.models import find_model, is_pretrained, load_model, with_output_stride
 from deeplab_tf.models.files import export_format
 from deeplab_tf.models.precision import PRECISIONS, with_precision
+from deeplab_tf.models.trained import check_classes, load_labels
 from deeplab_tf.pretrained import pretrained_names
 
 MODEL_HELP = (
@@ -154,21 +148,12 @@ def find_labels(path, num_classes):
     Raises:
       InputError: if the files have another number of classes.
     """
-    if is_packed(path):
-        return load_card(path).label_set
-    labels_path = find_model(path).parent / "labels.json"
-    if labels_path.is_file():
-        label_set = LabelSet.load(labels_path)
-    elif run := Run.load(labels_path.parent):
-        labels_path, label_set = labels_path.with_name(RUN_FILE), run.label_set
-    else:
-        return LabelSet.generic(num_classes)
-    if label_set.num_classes != num_classes:
-        raise InputError(
-            f"{labels_path}: {label_set.num_classes} classes but the model {path} has"
-            f" {num_classes}; fix or delete the file"
-        )
-    return label_set
+    if found := load_labels(path, num_classes):
+        return found
+    folder = find_model(path).parent
+    if run := Run.load(folder):
+        return check_classes(run.label_set, folder / RUN_FILE, path, num_classes)
+    return LabelSet.generic(num_classes)
 
 
 def checked_scales(flags):

@@ -7,6 +7,9 @@ from tool_runner import run_tool
 
 from crf import CRFParams
 from deeplab_tf.commands import demo
+from deeplab_tf.evaluation.opened import OpenedModel
+from deeplab_tf.export import export_saved_model
+from deeplab_tf.labels import LabelSet
 
 assert shipped and tiny_builder
 
@@ -53,6 +56,16 @@ def test_ones_own_network_comes_first(shipped, served, tmp_path):
     assert own.settings["flip"] is True and own.params == CRFParams(w1=9)
     assert own.arguments == ("--model=own.keras", "--flip", "--max_side=80")
     assert other.params == CRFParams(**CRF) and other.settings["flip"] is False
+
+
+def test_an_exported_network(shipped, served, tmp_path):
+    params = CRFParams(w1=7)
+    export_saved_model(random_model(), "exported", LabelSet.generic(4), suited_crf=params)
+    done = run_tool("demo", "--model=exported", "--max_side=80")
+    assert done.status == 0, done.err
+    own = served[0][0]["exported"]()
+    assert isinstance(own.model, OpenedModel) and own.params == params
+    assert own.arguments == ("--model=exported", "--max_side=80")
 
 
 def test_a_network_that_is_not_for_photographs(shipped, served, tmp_path):

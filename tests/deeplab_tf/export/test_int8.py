@@ -63,4 +63,5 @@ def test_the_shipped_network_keeps_its_mean_iou(format, msrc21, tmp_path):
         for network, confusion in zip((model, opened), confusions, strict=True):
             confusion.add(truth, segment(network, image))
     before, after = (confusion.miou for confusion in confusions)
+    print(f"{format}: mean IoU {before:.4f}, in 8 bits {after:.4f}")
     assert abs(after - before) <= 0.005

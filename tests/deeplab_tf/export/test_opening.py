@@ -7,7 +7,8 @@ from tiny_packed import CRF, LABELS, pack_tiny, tiny_builder  # noqa: F401
 
 from crf import CRFParams
 from deeplab_tf import InputError, load_model, open_model, segment
-from deeplab_tf.export import export_saved_model
+from deeplab_tf.export import export_saved_model, load_description
+from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.files import model_checksum
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
@@ -33,6 +34,22 @@ def test_every_kind_of_file(tmp_path):
         np.testing.assert_allclose(opened.probabilities(image), expected, atol=1e-5)
         np.testing.assert_array_equal(segment(opened, image), expected.argmax(-1))
         np.testing.assert_allclose(np.exp(opened.scores(image)), expected, atol=1e-5)
+
+
+def test_classes_of_another_network(tmp_path):
+    random_model().save(tmp_path / "best.keras")
+    LabelSet.generic(3).save(tmp_path / "labels.json")
+    with pytest.raises(InputError, match=r"labels.json: 3 classes but the model .* has 4; fix"):
+        open_model(tmp_path)
+
+
+def test_a_description_is_read_again_after_a_change(tmp_path):
+    path = tmp_path / "served"
+    export_saved_model(random_model(), path, LABELS)
+    assert load_description(path).max_side is None
+    file = path / "assets" / "deeplab_tf.json"
+    file.write_text(file.read_text().replace('"max_side": null', '"max_side": 320'))
+    assert load_description(path).max_side == 320
 
 
 def test_settings_of_keras_networks_are_free(tmp_path):

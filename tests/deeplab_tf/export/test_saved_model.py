@@ -132,8 +132,7 @@ def test_the_settings_are_in_the_folder(served, folder):
         assert open_model(folder / name).source == source
 
 
-def test_a_folder_of_an_older_version(model, tmp_path):
-    """It has only the classes beside the graph."""
+def test_a_folder_of_an_older_version_has_only_the_classes(model, tmp_path):
     for name, more in (("any", {}), ("fixed", {"image_size": (33, 50)})):
         export_saved_model(model, tmp_path / name, LABELS, **more)
         (tmp_path / name / "assets" / "deeplab_tf.json").unlink()
