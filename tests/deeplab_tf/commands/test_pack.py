@@ -321,8 +321,12 @@ def test_photographs_are_scored_at_the_size_of_the_training(photo, tmp_path):
         settings = {"max_side": max_side, "tile": None if max_side else 41}
         expected = segment(load_model(file), load_image(photo), **settings)
         np.testing.assert_array_equal(load_label(tmp_path / "o/photo.png", 4), expected)
-    done = run_tool("export", f"--model={file}", f"--out={tmp_path / 'served'}")
-    assert f"--model={tmp_path / 'served'} --max_side=30 --out_dir" in done.out.splitlines()[-1]
+    served = tmp_path / "served"  # which tells the size itself
+    done = run_tool("export", f"--model={file}", f"--out={served}")
+    assert f"next: deeplab-tf predict --model={served} --out_dir" in done.out.splitlines()[-1]
+    done = run_tool("predict", f"--model={served}", out, photo)
+    assert f"from {served}: --max_side=30\n" in done.out
+    assert "scored at 30x20 instead of 61x40" in done.out
 
 
 def test_explain_crf_and_search_crf(shipped, photo, data_dir):
