@@ -11,7 +11,7 @@ The SavedModel needs nothing but TensorFlow; with --crf its graph contains the C
     deeplab-tf export --model=M --out=model.xml --int8 --calibration_data=D
 
 write files for ONNX Runtime, OpenVINO and LiteRT, the last line one with 8-bit convolutions.
-evaluate, search-crf, predict and `deeplab_tf.open_model` run them as they run M.
+evaluate, search-crf, explain-crf, predict, demo and `deeplab_tf.open_model` run them as they run M.
 """
 
 import re
