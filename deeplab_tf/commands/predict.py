@@ -223,7 +223,8 @@ def open_predictor(flags):
 
         return Predictor(served_stages, label_set, served.channels, served.source)
     model, label_set = open_model(flags)
-    params, settings = crf_params(flags, label_set.num_classes), segment_settings(flags)
+    params, memory = crf_params(flags, label_set.num_classes), crf_memory(flags)
+    settings = segment_settings(flags)
     both = flags.panel_out or flags.side_by_side or flags.class_maps
 
     def stages_of(image, max_side):
@@ -232,7 +233,7 @@ def open_predictor(flags):
         if both or not params:
             yield CAPTIONS["network"], probabilities
         if params:
-            yield CAPTIONS["crf"], apply_crf(probabilities, seen, params, crf_memory(flags))
+            yield CAPTIONS["crf"], apply_crf(probabilities, seen, params, memory)
 
     source = "crf" if params else "network"
     return Predictor(stages_of, label_set, model.input_shape[-1], source)
