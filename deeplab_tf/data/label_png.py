@@ -21,6 +21,9 @@ from deeplab_tf.labels import VOID, VOID_COLOR, LabelEncoding
 
 LABEL_FORMATS = ("PNG", "TIFF", "BMP", "WebP")  # of `Header`; JPEG would change the values
 
+# Bytes that zlib can make of one byte, at most.
+_MAX_EXPANSION = 1032
+
 # Turns an RGB color into one number.
 _COLOR_WEIGHTS = np.array([65536, 256, 1], np.int32)
 
@@ -171,9 +174,12 @@ def _unfiltered_pixels(contents):
     pieces = [data for _, data in chunks[1 + len(before) : -1]]
     if kinds[1:] != [*before, *[b"IDAT"] * len(pieces), b"IEND"]:
         return None
-    inflater, size = zlib.decompressobj(), height * (width + 1)
-    rows = inflater.decompress(b"".join(pieces), size)
-    if not size or not inflater.eof or len(rows) != size:
+    data, size = b"".join(pieces), height * (width + 1)
+    if not size or len(data) * _MAX_EXPANSION > MAX_PIXELS:
+        return None
+    # With a buffer of the right size, zlib need not copy the rows; it has no limit of its own.
+    rows = zlib.decompress(data, bufsize=min(size, 2**24))
+    if len(rows) != size:
         return None
     rows = np.frombuffer(rows, np.uint8).reshape(height, width + 1)
     # The first byte of each row is its filter, 0 = none.

@@ -12,6 +12,7 @@ from handmade_tiff import made_tiff
 from PIL import Image, ImageOps
 from planted import cmyk_jpeg, exif, png, png_with_orientation, with_orientation
 
+from deeplab_tf.data import image_files
 from deeplab_tf.data.examples import Example
 from deeplab_tf.data.image_files import decode_image, decode_part, load_image, load_label, load_pair
 from deeplab_tf.data.image_header import JPEG_START, read_header, without_turn
@@ -49,6 +50,25 @@ def test_jpegs_have_the_pixels_that_tensorflow_gives(sampling, progressive):
         np.testing.assert_array_equal(decode_image(contents), want)
         # With bytes after its end Pillow decodes it, otherwise OpenCV.
         np.testing.assert_array_equal(decode_image(contents + b"something else"), want)
+
+
+def test_plain_jpegs_are_decoded_without_pillow(monkeypatch):
+    contents = encoded(".jpg", IMAGE), encoded(".jpg", IMAGE[..., 0])
+    want = [decode_image(each + b"bytes after the end") for each in contents]  # by Pillow
+    monkeypatch.setattr(image_files, "open_image", None)  # is not called
+    for each, image in zip(contents, want, strict=True):
+        np.testing.assert_array_equal(decode_image(each), image)
+        part, start = decode_part(each, (37, 51), (10, 20, 15, 30))
+        np.testing.assert_array_equal(part[2:-2, 2:-2], image[10:15, 20:30])
+        assert start == (8, 18)
+
+
+def test_a_jpeg_of_too_many_pixels_is_refused_by_its_header():
+    contents = encoded(".jpg", IMAGE)
+    frame = contents.index(b"\xff\xc0")
+    large = contents[: frame + 5] + b"\xff\xff\xff\xff" + contents[frame + 9 :]
+    with pytest.raises(InputError, match="65535x65535 pixels are too many"):
+        decode_image(large)
 
 
 OTHER_KINDS = {
