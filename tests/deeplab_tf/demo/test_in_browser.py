@@ -76,9 +76,22 @@ def values(path):
         return np.array(image)
 
 
+def settled(page):
+    """The picture, once Gradio no longer fades it, or moves it as it fills the page."""
+    page.wait_for_function("!document.querySelector('.pending, .generating')")
+    last = pixels(page.locator("#picture .stage"))
+    for _ in range(10 * SECONDS):
+        page.wait_for_timeout(100)
+        found = pixels(page.locator("#picture .stage"))
+        if np.array_equal(found, last):
+            return found
+        last = found
+    raise AssertionError("the picture keeps changing")
+
+
 def stage(page, cut):
     page.locator("#picture .cut").fill(str(cut))
-    return pixels(page.locator("#picture .stage"))
+    return settled(page)
 
 
 def difference(one, other):
@@ -105,7 +118,7 @@ def test_sliders_change_the_picture(opened, photograph):
     change(page, lambda: page.locator("#iterations input[type=range]").fill("0"))
     assert "the CRF changed 0.0 % of the pixels" in facts(page).inner_text()
     assert page.locator("#picture .cut").input_value() == "0"  # stays where it was
-    assert difference(pixels(page.locator("#picture .stage")), before) < 1
+    assert difference(settled(page), before) < 1
     maps = [
         np.array(Image.open(io.BytesIO(base64.b64decode(image.get_attribute("src").split(",")[1]))))
         for image in page.locator("#details .maps img").all()
@@ -115,7 +128,7 @@ def test_sliders_change_the_picture(opened, photograph):
     )  # beliefs without iterations: the scores
     change(page, lambda: page.get_by_role("button", name="own parameters").click())
     assert page.locator("#iterations input[type=range]").input_value() == "10"
-    assert difference(pixels(page.locator("#picture .stage")), after) < 1
+    assert difference(settled(page), after) < 1
 
 
 def test_the_divider_can_be_dragged(opened, photograph):
