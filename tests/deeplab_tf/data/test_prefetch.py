@@ -100,6 +100,7 @@ print([next(stream)["image"].shape[0] for stream in streams], flush=True)
 """
 
 
+@pytest.mark.slow
 def test_a_process_ends_while_its_data_sets_are_busy(tmp_path):
     write_synthetic(tmp_path / "data", num_train=4, num_val=1, size=(375, 500))
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "data")]
