@@ -90,15 +90,18 @@ def refine(
         run = partial(_refine_with_kernels, num_threads=num_threads, **options)
     else:
         run = partial(_refine_with_preset, num_threads=num_threads, prune_below=prune_below)
-    if max_memory is None:
+    shape, strips = probabilities.shape, []
+    if max_memory is not None:
+        strips = plan_strips(shape, params, max_memory, overlap)
+    if len(strips) < 2:
         return run(probabilities, image, params)
     if prune_below:
         # A label that is probable anywhere in the image exchanges messages in every strip.
         with ThreadTeam(num_threads) as team:
-            flat, labels = read_only(probabilities), probabilities.shape[-1]
-            run = partial(run, active=find_active_labels(flat, labels, prune_below, team))
-    refined = np.empty(probabilities.shape, np.float32)
-    for strip in plan_strips(probabilities.shape, params, max_memory, overlap):
+            flat = read_only(probabilities)
+            run = partial(run, active=find_active_labels(flat, shape[-1], prune_below, team))
+    refined = np.empty(shape, np.float32)
+    for strip in strips:
         top, left = (part.start for part in strip.seen)
         window = Window(top, left, *image.shape[:2])
         seen = run(probabilities[strip.seen], image[strip.seen], params, window=window)
