@@ -76,7 +76,7 @@ def refine(
     check_prune_below(prune_below, ARRAYS)
     num_threads = check_num_threads(num_threads, ARRAYS.function)
     overlap = check_strip_options(max_memory, overlap)
-    probabilities, image = _checked(np.asarray(probabilities), np.asarray(image))
+    probabilities, image = _checked(np.asarray(probabilities), np.asarray(image), num_threads)
     if params.compatibility is not None:
         check_no_pruning(prune_below, ARRAYS)
         _check_labels(len(params.compatibility), probabilities.shape[-1])
@@ -133,12 +133,12 @@ def warm_up():
     refine(probabilities, image, prune_below=0.1)
 
 
-def _checked(probabilities, image):
+def _checked(probabilities, image, num_threads):
     """The probabilities as float32, and the image; ValueError for what `refine` refuses."""
     _check_types_and_shapes(probabilities, image)
     tolerance = tolerance_of_sums(probabilities.dtype.name)
     probabilities = probabilities.astype(np.float32, copy=False)
-    check_sums(probabilities, tolerance, ARRAYS)
+    check_sums(probabilities, tolerance, ARRAYS, num_threads)
     warn_of_one_label(probabilities.shape[-1], ARRAYS)
     warn_of_zeros_and_ones(image, ARRAYS)
     return probabilities, image

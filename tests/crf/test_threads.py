@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 
+from crf import dense_crf, refine
 from crf.threads import ThreadTeam, available_threads
 
 THREADS = [1, 2, 3, 7]
@@ -172,3 +173,14 @@ def test_only_processors_that_this_process_may_use_count():
         assert available_threads() == 1
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.parametrize(
+    "run", [refine, lambda p, i, **options: dense_crf(p[None], i[None], engine="numba", **options)]
+)
+def test_one_thread_means_that_no_other_is_started(run, monkeypatch):
+    given = np.full((4, 5, 2), 0.5, np.float32), np.full((4, 5, 3), 9, np.uint8)
+    run(*given, num_threads=1)  # TensorFlow starts threads of its own when it is first used
+    monkeypatch.setattr("crf.threads.available_threads", lambda: 3)
+    monkeypatch.setattr(threading.Thread, "start", lambda _: pytest.fail("a thread was started"))
+    run(*given, num_threads=1)
