@@ -152,6 +152,41 @@ def test_an_exception_waits_for_the_other_threads():
         assert finished == [True]
 
 
+def test_after_an_exception_no_other_call_begins():
+    begun, drained, both = [], threading.Event(), threading.Barrier(2)
+
+    class Remaining:
+        """Iterates over the calls, and tells when none is left."""
+
+        def __init__(self, calls):
+            self._calls = iter(calls)
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            try:
+                return next(self._calls)
+            except StopIteration:
+                drained.set()
+                raise
+
+    class Calls(list):
+        def __iter__(self):
+            return Remaining(super().__iter__())
+
+    def kernel(number):
+        begun.append(number)
+        both.wait(20)
+        if number == 0:
+            raise ValueError("failed")
+        assert drained.wait(20)
+
+    with ThreadTeam(2) as team, pytest.raises(ValueError, match="failed"):
+        team.run_calls(kernel, Calls((number,) for number in range(9)))
+    assert sorted(begun) == [0, 1]
+
+
 def test_threads_end_with_the_context():
     before = set(threading.enumerate())
     with ThreadTeam(4) as team:
