@@ -1,5 +1,7 @@
 """What each figure of the command `figures` takes from its flags, and what draws it."""
 
+import heapq
+
 import numpy as np
 from tqdm import tqdm
 
@@ -17,7 +19,6 @@ from deeplab_tf.data.synthetic import CLASSES, draw_scene
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.figures import atrous, beliefs, failures, fields, trimaps
 from deeplab_tf.evaluation.figures.canvas import readable_labels
-from deeplab_tf.evaluation.image_choice import rank_images
 from deeplab_tf.evaluation.inference import apply_crf, most_probable, predict_probabilities
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
 from deeplab_tf.evaluation.predict_dataset import predict_examples
@@ -168,19 +169,16 @@ def draw_failures(flags, images):
             "give another --split"
         )
 
-    def predicted(chosen):
-        found = predict_examples(model, chosen, params, encoding, **segment_settings(flags))
-        for prediction in tqdm(found, total=len(chosen), unit="image"):
-            yield prediction, image_mious(prediction, label_set.num_classes)
-
-    scores = [mious[-1] for _, mious in predicted(examples)]
-    worst = rank_images(scores)[::-1][: flags.panel_rows]
+    found = predict_examples(model, examples, params, encoding, **segment_settings(flags))
+    bar = tqdm(found, total=len(examples), unit="image")
+    scored = ((prediction, image_mious(prediction, label_set.num_classes)) for prediction in bar)
+    known = ((prediction, mious) for prediction, mious in scored if not np.isnan(mious[-1]))
+    worst = heapq.nsmallest(flags.panel_rows, known, key=lambda sample: sample[1][-1])
     if not worst:
         raise InputError(f"{flags.split} in {flags.data_dir}: all pixels are void")
-    samples = list(predicted([examples[index] for index in worst]))
-    for prediction, mious in samples:
+    for prediction, mious in worst:
         print(f"{prediction.example.name}: mean IoU {', '.join(f'{miou:.4f}' for miou in mious)}")
-    return failures.draw_failures(samples, label_set)
+    return failures.draw_failures(worst, label_set)
 
 
 def image_mious(prediction, num_classes):
