@@ -8,7 +8,7 @@ from tqdm import tqdm
 from deeplab_tf.commands.evaluate import open_examples
 from deeplab_tf.commands.explain_crf import iterations_shown
 from deeplab_tf.commands.flags.crf import card_params, crf_params, given_params
-from deeplab_tf.commands.flags.data import open_split
+from deeplab_tf.commands.flags.data import open_split, skip_first
 from deeplab_tf.commands.flags.heading import refuse_given
 from deeplab_tf.commands.flags.model import open_model, segment_settings
 from deeplab_tf.commands.predict import read_checked
@@ -145,12 +145,8 @@ def open_labels(flags, images):
         raise InputError(f"{path}: --figure=trimaps needs the labels of the image; add --label")
     if flags.data_dir:
         examples, label_set, encoding = open_split(flags, flags.split)
-        if flags.skip >= len(examples):
-            raise InputError(
-                f"--skip={flags.skip}: {flags.split} has only {len(examples)} images; give a "
-                "smaller number"
-            )
-        image, label = load_pair(examples[flags.skip], label_set.num_classes, encoding)
+        example = skip_first(flags, examples)[0]
+        image, label = load_pair(example, label_set.num_classes, encoding)
         return image, label, label_set
     refuse_given(flags, data, "has no effect without --data_dir; add it")
     image, label = draw_scene(np.random.default_rng(5), (240, 320))

@@ -44,6 +44,16 @@ def open_split(flags, split, need_labels=True):
     return examples, label_set, label_encoding(flags.dataset, flags.data_dir)
 
 
+def skip_first(flags, examples):
+    """The examples of --split after those of --skip; `InputError` if none is left."""
+    if flags.skip >= len(examples):
+        raise InputError(
+            f"--skip={flags.skip}: {flags.split} has only {len(examples)} images; give a smaller "
+            "number"
+        )
+    return examples[flags.skip :]
+
+
 def check_same_classes(flags, num_classes, label_set):
     """Raise `InputError` unless the data set has as many classes as the model."""
     if label_set.num_classes != num_classes:
