@@ -24,7 +24,7 @@ from deeplab_tf.evaluation.metrics import ConfusionMatrix
 from deeplab_tf.evaluation.predict_dataset import predict_examples
 from deeplab_tf.labels import VOID, LabelSet
 from deeplab_tf.models.resize import find_output_stride
-from deeplab_tf.visualize import BACKGROUND_NAMES
+from deeplab_tf.visualize import is_background
 
 
 def one_image(images):
@@ -109,8 +109,7 @@ def draw_beliefs(flags, images):
 def largest_class(label_set, probabilities):
     """The index of the class that covers most pixels, if possible not the background."""
     counts = np.bincount(most_probable(probabilities).ravel(), minlength=label_set.num_classes)
-    is_object = [name.strip(" _").lower() not in BACKGROUND_NAMES for name in label_set.names]
-    objects = counts * is_object
+    objects = counts * [not is_background(name) for name in label_set.names]
     return int(np.argmax(objects if objects.any() else counts))
 
 
