@@ -213,8 +213,7 @@ class PredictionWriter:
         for caption, probabilities in stages:
             labels.append(most_probable(probabilities, size))
             for name, index in self._maps.items():
-                plane = probabilities[..., index : index + 1]
-                maps[name][caption] = enlarge(plane, size)[..., 0]
+                maps[name][caption] = probabilities[..., index : index + 1].copy()
         if plan.probabilities:
             self._write_probabilities(plan.probabilities, probabilities, size)
         files, alpha = plan.pictures, self._flags.overlay_alpha
@@ -226,7 +225,9 @@ class PredictionWriter:
             picture = photograph_panel(self._label_set, [row])
             write_file(files["side by side"], encode_picture(picture))
         for name, planes in maps.items():
-            picture = class_map_picture(name, planes)
+            # Of large photographs, memory may hold these planes of one class, but not of all.
+            large = {caption: enlarge(plane, size)[..., 0] for caption, plane in planes.items()}
+            picture = class_map_picture(name, large)
             write_file(files[f"probability of {name}"], encode_picture(picture))
         self._note(plan, image, labels)
 
