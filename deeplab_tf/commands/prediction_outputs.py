@@ -148,12 +148,14 @@ def _probability_path(flags, image):
 
 
 def _check_common_files(flags, plan):
-    """Raise `InputError` if a file for all images cannot be written, or is one of another image."""
+    """Raise `InputError` if a file for all images cannot be written, or is another file, too."""
     common = {name: flags[name].value for name in ("panel_out", "contact_sheet_out")}
     taken = {path.resolve() for one in plan for path in (one.image, *one.files)}
     for name, path in common.items():
         if path and Path(path).resolve() in taken:
-            raise InputError(f"--{name}={path}: is also an image or the result of one")
+            raise InputError(
+                f"--{name}={path}: is also an image or another result; give another name"
+            )
         taken.add(path and Path(path).resolve())
     check_output_files(*common.values())
 
