@@ -110,7 +110,18 @@ def overlay_colors(label_set):
 
 
 def is_background(name):
-    """Whether a class of this name is for the pixels of no other class, see `BACKGROUND_NAMES`."""
+    """Whether a class is for the pixels of no other class, by its name.
+
+    Args:
+      name: of the class; see `BACKGROUND_NAMES`.
+
+    Returns:
+      bool.
+
+    Example:
+      >>> is_background("_Background_"), is_background("sky")
+      (True, False)
+    """
     return name.strip(" _").lower() in BACKGROUND_NAMES
 
 

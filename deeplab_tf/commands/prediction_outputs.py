@@ -154,7 +154,8 @@ def _check_common_files(flags, plan):
     for name, path in common.items():
         if path and Path(path).resolve() in taken:
             raise InputError(
-                f"--{name}={path}: is also an image or another result; give another name"
+                f"--{name}={path}: is also an image or the result of one, or the file of another "
+                "flag; give another name"
             )
         taken.add(path and Path(path).resolve())
     check_output_files(*common.values())

@@ -22,7 +22,14 @@ _SHOWN_WIDTHS = (1, 2, 3, 5, 10, 20, 40)  # of the trimaps, in pixels
 
 
 def result_titles(count):
-    """Titles of the labels of an image: the network's alone, or those before and after the CRF."""
+    """Titles of the results: of the network's alone, or of those before and after the CRF.
+
+    Args:
+      count: number of the results, 1 or 2.
+
+    Returns:
+      A list of str.
+    """
     return ["before CRF", "after CRF"] if count == 2 else ["network"]
 
 

@@ -45,7 +45,18 @@ def open_split(flags, split, need_labels=True):
 
 
 def skip_first(flags, examples):
-    """The examples of --split after those of --skip; `InputError` if none is left."""
+    """Leave out the first examples, as many as --skip says.
+
+    Args:
+      flags: the parsed flags.
+      examples: list of those of --split.
+
+    Returns:
+      List of the others.
+
+    Raises:
+      InputError: if there are none.
+    """
     if flags.skip >= len(examples):
         raise InputError(
             f"--skip={flags.skip}: {flags.split} has only {len(examples)} images; give a smaller "

@@ -189,7 +189,7 @@ def test_a_png_is_decoded_once(model_dir, photos, tmp_path, monkeypatch):
         (["--class_maps=a/b,a b"], "two of the names give files of the same name"),
         (["--probabilities_format=png"], "--probabilities_format has no effect without "),
         (["--panel_out=X/same", "--contact_sheet_out=X/same"],
-         "=X/same: is also an image or another result; give another name"),
+         "=X/same: is also an image or the result of one, or the file of another flag; give "),
         (["--contact_sheet_out=X/out/one.png"], "--contact_sheet_out=X/out/one.png: is also an "),
         (["--probabilities_out=X", "--contact_sheet_out=X/one.npz"], "X/one.npz: is also an image"),
         (["--probabilities_out=X/mine", "--probabilities_format=png"],
