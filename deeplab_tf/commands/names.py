@@ -17,7 +17,7 @@ COMMANDS = {
     "pack": "Pack a trained network into a small file to hand out, with a card.",
     "models": "List the trained networks that come with the package, or print the card of one.",
     "import-weights": "Convert the DeepLab authors' released weights of Caffe and TensorFlow.",
-    "ablation": "Measure what each part of DeepLab contributes, on CamVid.",
+    "ablation": "Measure what each part of DeepLab contributes, on MSRC-21.",
     "configs": "List the published systems, or print one of their flagfiles.",
 }
 

@@ -1,6 +1,5 @@
 """What `predict` writes: labels, pictures, probabilities, and a page of all images."""
 
-import difflib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -149,24 +148,17 @@ def _probability_path(flags, image):
 
 
 def _check_common_files(flags, plan):
-    """Raise `InputError` if a file for all images cannot be written, or is one of another image."""
+    """Raise `InputError` if a file for all images cannot be written, or is another file, too."""
     common = {name: flags[name].value for name in ("panel_out", "contact_sheet_out")}
     taken = {path.resolve() for one in plan for path in (one.image, *one.files)}
     for name, path in common.items():
         if path and Path(path).resolve() in taken:
-            raise InputError(f"--{name}={path}: is also an image or the result of one")
+            raise InputError(
+                f"--{name}={path}: is also an image or the result of one, or the file of another "
+                "flag; give another name"
+            )
         taken.add(path and Path(path).resolve())
     check_output_files(*common.values())
-
-
-def check_class_names(names, label_set):
-    """Raise `InputError` for a name of --class_maps that is none of the `LabelSet`."""
-    for name in names:
-        if name not in label_set.names:
-            near = difflib.get_close_matches(name, label_set.names, 1)
-            advice = f" (did you mean {near[0]!r}?)" if near else ""
-            known = ", ".join(label_set.names)
-            raise InputError(f"--class_maps: no class {name!r}{advice}; the classes are {known}")
 
 
 class PredictionWriter:
@@ -179,13 +171,19 @@ class PredictionWriter:
       count: number of images.
       arguments: the images and folders of the command line.
 
+    Raises:
+      InputError: if a name of --class_maps is none of the classes.
+
     Attributes:
       written: list of the paths of all files so far.
     """
 
     def __init__(self, flags, label_set, source, count, arguments):
         self._flags, self._label_set, self._source = flags, label_set, source
-        self._maps = {name: label_set.names.index(name) for name in flags.class_maps}
+        try:
+            self._maps = {name: label_set.index_of(name) for name in flags.class_maps}
+        except InputError as error:
+            raise InputError(f"--class_maps: {error}") from None
         self._rows, self.written = [], []
         self._sheet = None
         if flags.contact_sheet_out:
@@ -218,8 +216,7 @@ class PredictionWriter:
         for caption, probabilities in stages:
             labels.append(most_probable(probabilities, size))
             for name, index in self._maps.items():
-                plane = probabilities[..., index : index + 1]
-                maps[name][caption] = enlarge(plane, size)[..., 0]
+                maps[name][caption] = probabilities[..., index : index + 1].copy()
         if plan.probabilities:
             self._write_probabilities(plan.probabilities, probabilities, size)
         files, alpha = plan.pictures, self._flags.overlay_alpha
@@ -231,7 +228,9 @@ class PredictionWriter:
             picture = photograph_panel(self._label_set, [row])
             write_file(files["side by side"], encode_picture(picture))
         for name, planes in maps.items():
-            picture = class_map_picture(name, planes)
+            # Of large photographs, memory may hold these planes of one class, but not of all.
+            large = {caption: enlarge(plane, size)[..., 0] for caption, plane in planes.items()}
+            picture = class_map_picture(name, large)
             write_file(files[f"probability of {name}"], encode_picture(picture))
         self._note(plan, image, labels)
 

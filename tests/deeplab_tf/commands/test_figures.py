@@ -110,6 +110,7 @@ def test_the_failures_are_the_images_with_the_lowest_mean_iou(folder, tmp_path):
     worst = sorted(scores, key=scores.get)[:3]
     lines = [line for line in done.out.splitlines() if ": mean IoU " in line]
     assert lines == [f"{name}: mean IoU {scores[name]:.4f}" for name in worst]
+    assert "4/4" in done.err and "3/3" not in done.err  # no image is predicted twice
 
 
 def test_the_measured_fields_are_printed(folder, tmp_path):
@@ -156,7 +157,11 @@ def test_a_data_set_names_the_classes_of_trimaps(folder, tmp_path):
         ("fields_of_view", ["MODEL", "--heads=4x4"], "--heads has no effect with --model"),
         ("fields_of_view", ["--heads=5x5"], "unknown head '5x5'"),
         ("fields_of_view", ["--heads="], "--heads is empty"),
-        ("beliefs", ["MODEL", "--class_name=cat", "PHOTO"], "--class_name=cat: no such class"),
+        (
+            "beliefs",
+            ["MODEL", "--class_name=cat", "PHOTO"],
+            "--class_name: no class 'cat'; the classes",
+        ),
         ("beliefs", ["MODEL", "--probabilities_after=x", "PHOTO"], "--probabilities_after=x"),
         ("two_ways", ["PHOTO", "PHOTO"], "2 images are given; a figure shows one"),
         ("atrous", ["MISSING"], "No such file"),
