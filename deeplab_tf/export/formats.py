@@ -7,17 +7,21 @@ from pathlib import Path
 import tensorflow as tf
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.export import litert_file, onnx_file, openvino_file
+from deeplab_tf.export import litert_file, onnx_file, openvino_file, saved_model
 from deeplab_tf.export.description import describe_export
 from deeplab_tf.export.graph import check_export, convertible_graph
-from deeplab_tf.export.saved_model import export_saved_model
 from deeplab_tf.files import check_new_file, whole_file
 from deeplab_tf.models.files import EXPORTED
 from deeplab_tf.models.resize import find_output_stride
 
 SAVED_MODEL = "saved_model"
-_MODULES = {"onnx": onnx_file, "openvino": openvino_file, "litert": litert_file}
-FORMATS = (SAVED_MODEL, *_MODULES)
+MODULES = {  # what reads and writes each of them
+    SAVED_MODEL: saved_model,
+    "onnx": onnx_file,
+    "openvino": openvino_file,
+    "litert": litert_file,
+}
+FORMATS = tuple(MODULES)
 QUANTIZED = ("openvino", "litert")  # the formats that can be quantized
 
 
@@ -43,7 +47,7 @@ def format_for(path, given=None):
 def output_files(path):
     """The files that an export of the formats with files writes, the one that is opened last."""
     path = Path(path)
-    return [path.with_suffix(".bin"), path] if path.suffix == openvino_file.SUFFIX else [path]
+    return [path.with_suffix(".bin"), path] if EXPORTED.get(path.suffix) == "openvino" else [path]
 
 
 def export_model(
@@ -95,7 +99,7 @@ def export_model(
     settings = scales, flip, pad_to
     if format == SAVED_MODEL:
         more = overwrite, pad_to, image_size, max_side, suited_crf
-        export_saved_model(model, path, label_set, crf, scales, flip, *more)
+        saved_model.export_saved_model(model, path, label_set, crf, scales, flip, *more)
         return
     check_export(model, label_set, *settings, image_size)
     for file in output_files(path):
@@ -120,7 +124,7 @@ def export_model(
             return
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         _save_graph(predict, model, folder)
-        _MODULES[format].write(folder, description, partial, calibration)
+        MODULES[format].write(folder, description, partial, calibration)
 
 
 def check_quantization(format, calibration):

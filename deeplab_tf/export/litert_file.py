@@ -14,7 +14,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.export.description import KEY, Description
 from deeplab_tf.export.extras import import_extra
 
-EXTRA, SUFFIX = "litert", ".tflite"
+EXTRA = "litert"
 _MEMBER = f"{KEY}.json"
 _MARK = b"TFL3"  # bytes 4 to 8 of every file of the format
 

@@ -10,20 +10,13 @@ from crf.threads import available_threads
 from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.evaluation.inference import check_image, predict_probabilities
 from deeplab_tf.evaluation.opened import OpenedModel, refuse_settings
-from deeplab_tf.export import litert_file, onnx_file, openvino_file, saved_model
 from deeplab_tf.export.extras import MissingPackageError
+from deeplab_tf.export.formats import MODULES
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models import is_packed, load_card, load_model
 from deeplab_tf.models.files import export_format
 from deeplab_tf.models.resize import find_output_stride
 from deeplab_tf.models.trained import load_labels
-
-_MODULES = {
-    "saved_model": saved_model,
-    "onnx": onnx_file,
-    "openvino": openvino_file,
-    "litert": litert_file,
-}
 
 
 def open_model(path):
@@ -66,7 +59,7 @@ def load_description(path):
 @functools.lru_cache(maxsize=8)
 def _read_description(path, *_version):
     with _Explained(path):
-        return _MODULES[export_format(path)].read_description(path)
+        return MODULES[export_format(path)].read_description(path)
 
 
 class _Explained:
@@ -104,7 +97,7 @@ class ExportedModel(OpenedModel):
         shape = found.stride, found.input["channels"]
         super().__init__(path, found.label_set, *shape, found.crf_params, found.has_crf)
         with _Explained(path):
-            self._run = _MODULES[export_format(path)].open_runner(path, available_threads())
+            self._run = MODULES[export_format(path)].open_runner(path, available_threads())
         self._lock = threading.Lock()  # most runtimes keep the maps of one image
 
     def probabilities(self, image, **settings):
