@@ -1,5 +1,6 @@
 """Open a trained or exported network of any kind, to run it."""
 
+import contextlib
 import functools
 import threading
 from pathlib import Path
@@ -15,6 +16,7 @@ from deeplab_tf.export.formats import MODULES
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models import is_packed, load_card, load_model
 from deeplab_tf.models.files import export_format
+from deeplab_tf.models.record import NewerVersionError
 from deeplab_tf.models.resize import find_output_stride
 from deeplab_tf.models.trained import load_labels
 
@@ -58,25 +60,22 @@ def load_description(path):
 # A command asks about its network several times; the file is read again only if it changed.
 @functools.lru_cache(maxsize=8)
 def _read_description(path, *_version):
-    with _Explained(path):
+    with _explained(path):
         return MODULES[export_format(path)].read_description(path)
 
 
-class _Explained:
-    """Turns what a runtime raises about a file into an `InputError` that names it."""
-
-    def __init__(self, path):
-        self._path = path
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        # Runtimes raise whatever their libraries do for a damaged file.
-        if not isinstance(error, Exception) or isinstance(error, MissingPackageError):
-            return
+@contextlib.contextmanager
+def _explained(path):
+    """Turn what a runtime raises about a file into an `InputError` that names it."""
+    try:
+        yield
+    except MissingPackageError:
+        raise
+    except NewerVersionError as error:
+        raise InputError(f"{path}: {error}") from None
+    except Exception as error:  # runtimes raise whatever their libraries do for a damaged file
         raise InputError(
-            f"{self._path}: not a network that the export command wrote, or damaged "
+            f"{path}: not a network that the export command wrote, or damaged "
             f"({one_line(error, 200)}); export it again"
         ) from error
 
@@ -96,7 +95,7 @@ class ExportedModel(OpenedModel):
         self.description = found = load_description(path)
         shape = found.stride, found.input["channels"]
         super().__init__(path, found.label_set, *shape, found.crf_params, found.has_crf)
-        with _Explained(path):
+        with _explained(path):
             self._run = MODULES[export_format(path)].open_runner(path, available_threads())
         self._lock = threading.Lock()  # most runtimes keep the maps of one image
 

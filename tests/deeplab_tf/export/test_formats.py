@@ -251,5 +251,6 @@ def test_a_description_of_a_later_version(tmp_path):
     path.write_bytes(b"0000TFL3")
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("deeplab_tf.json", json.dumps({**DESCRIPTION, "format": 2}))
-    with pytest.raises(InputError, match="newer version of this package; update it"):
+    with pytest.raises(InputError, match="newer version of this package; update it") as error:
         load_description(path)
+    assert str(error.value).startswith(f"{path}: written by a newer version")
