@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from crf import CRFParams
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.record import NetworkRecord
+from deeplab_tf.models.resize import find_output_stride
 
 KEY = "deeplab_tf"  # its name in the metadata of a file
 
@@ -54,32 +55,32 @@ class Description(NetworkRecord):
         return found
 
 
-def describe_export(model, label_set, stride, crf, settings, **more):
+def describe_export(model, label_set, crf, settings, image_size=None, **more):
     """The `Description` of a Keras model that is about to be exported.
 
     Args:
       model: the Keras model.
       label_set: its `LabelSet`.
-      stride: its output stride in pixels.
       crf: `CRFParams`, or None.
       settings: (scales, flip, pad_to).
-      more: `has_crf`, `max_side` and `precision`; and `image_size`, (height, width) or None.
+      image_size: (height, width) in pixels of the only images that it takes; None: any.
+      more: `has_crf`, `max_side` and `precision`, see `Description`.
 
     Returns:
       `Description`.
 
     Raises:
-      InputError: if `crf` is something else.
+      InputError: if `crf` is something else, or the model has other inputs or outputs than
+        `find_output_stride` takes.
     """
     if crf is not None and not isinstance(crf, CRFParams):
         raise InputError(f"crf is {crf!r}; give CRFParams, or None")
-    size = more.pop("image_size", None)
     taken = {"channels": model.input_shape[-1], "order": "RGB", "range": [0, 255]}
     scales, flip, pad_to = settings
     return Description(
         classes=asdict(label_set),
-        stride=stride,
-        input={**taken, "size": list(size) if size else None},
+        stride=find_output_stride(model),
+        input={**taken, "size": list(image_size) if image_size else None},
         settings={"scales": list(scales), "flip": flip, "pad_to": pad_to},
         crf=None if crf is None else asdict(crf),
         **more,

@@ -12,7 +12,6 @@ from deeplab_tf.export.description import describe_export
 from deeplab_tf.export.graph import check_export, convertible_graph
 from deeplab_tf.files import check_new_file, whole_file
 from deeplab_tf.models.files import EXPORTED
-from deeplab_tf.models.resize import find_output_stride
 
 SAVED_MODEL = "saved_model"
 MODULES = {  # what reads and writes each of them
@@ -107,7 +106,6 @@ def export_model(
     description = describe_export(
         model,
         label_set,
-        find_output_stride(model),
         crf or suited_crf,
         settings,
         image_size=image_size,
