@@ -23,7 +23,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.models.backbones import find_backbone
 from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.heads import find_head
-from deeplab_tf.models.released.imported import Imported
+from deeplab_tf.models.released.imported import Imported, fill_layer
 from deeplab_tf.models.released.tflite import read_tflite
 from deeplab_tf.models.released.variables import read_variables
 
@@ -243,14 +243,8 @@ def _fill(path, model, arrays, root, drop_classes):
             missing.append(layer.name)
             continue
         weights = _weights(layer, [arrays[name] for name in names])
-        shapes = [array.shape for array in weights]
-        needed = [tuple(variable.shape) for variable in layer.weights]
-        if shapes != needed:
-            raise InputError(
-                f"{path}: the variables of {scope} have shapes {shapes}, {layer.name!r} needs "
-                f"{needed}; it is another kind of network than its names tell"
-            )
-        layer.set_weights(weights)
+        source = f"{path}: the variables of {scope} have shapes"
+        fill_layer(layer, weights, source, "it is another kind of network than its names tell")
         used[layer.name] = (scope,)
         taken.update(names)
     return Imported(
