@@ -16,7 +16,8 @@ class Imported(NamedTuple):
       unused: names of the file's layers whose weights no layer of the model takes.
       missing: layers of the model without weights in the file; they stay random.
       notes: sentences about the file that its user should know.
-      backbone, head: names of the network's parts, if they were found in the file.
+      backbone, head, separable_convolutions: the arguments of `build_deeplab`, if they were found
+        in the file.
     """
 
     model: keras.Model
@@ -26,6 +27,7 @@ class Imported(NamedTuple):
     notes: tuple = ()
     backbone: str | None = None
     head: str | None = None
+    separable_convolutions: bool | None = None
 
 
 def fill_layer(layer, weights, source, remedy):

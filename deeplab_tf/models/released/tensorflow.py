@@ -122,7 +122,9 @@ def import_tensorflow(
         separable_convolutions=separable,
     )
     filled = _fill(path, model, arrays, _ROOTS[backbone], drop_classes)
-    return filled._replace(notes=notes, backbone=backbone, head=head)
+    return filled._replace(
+        notes=notes, backbone=backbone, head=head, separable_convolutions=separable
+    )
 
 
 def _read(path, tflite_resize):
