@@ -7,6 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation.inference import check_image
 from deeplab_tf.export import litert_file, onnx_file, openvino_file, saved_model
 from deeplab_tf.export.description import describe_export
 from deeplab_tf.export.graph import check_export, convertible_graph
@@ -81,8 +82,9 @@ def export_model(
       overwrite: whether to replace what exists.
       image_size: (height, width) in pixels of the only images that it takes; None: any.
       format: one of `FORMATS`; None: that of the ending of `path`.
-      calibration: list of training images (H, W, 3) uint8: the network is quantized to 8 bits with
-        the ranges of values that these images give (OpenVINO and LiteRT); None: float32.
+      calibration: list of training images (H, W, 3) uint8, of `image_size` if that is given: the
+        network is quantized to 8 bits with the ranges of values that these images give (OpenVINO
+        and LiteRT); None: float32.
       max_side: longer side in pixels at which photographs are best scored, for the description.
       suited_crf: without `crf`, the parameters that come along.
 
@@ -94,7 +96,7 @@ def export_model(
       >>> label = deeplab_tf.segment(deeplab_tf.open_model("model.onnx"), image)
     """
     format = format_for(path, format)
-    check_quantization(format, calibration)
+    check_quantization(format, calibration, model.input_shape[-1], image_size)
     settings = scales, flip, pad_to
     if format == SAVED_MODEL:
         more = overwrite, pad_to, image_size, max_side, suited_crf
@@ -125,8 +127,15 @@ def export_model(
         MODULES[format].write(folder, description, partial, calibration)
 
 
-def check_quantization(format, calibration):
-    """Raise `InputError` if calibration images are given for a format that is never quantized."""
+def check_quantization(format, calibration, channels, image_size):
+    """Raise `InputError` if a network cannot be quantized with these images.
+
+    Args:
+      format: one of `FORMATS`.
+      calibration: list of images, or None.
+      channels: of the images that the network takes.
+      image_size: (height, width) in pixels of the only images that it takes; None: any.
+    """
     if calibration is None:
         return
     if format not in QUANTIZED:
@@ -136,6 +145,13 @@ def check_quantization(format, calibration):
         )
     if not calibration:
         raise InputError("no calibration images; give some of those that the network learned from")
+    for image in calibration:
+        check_image(image, channels)
+        if image_size is not None and image.shape[:2] != tuple(image_size):
+            raise InputError(
+                f"calibration image of shape {image.shape}, but only images of "
+                f"{'x'.join(map(str, image_size))} pixels are taken; resize it"
+            )
 
 
 def _save_graph(predict, model, folder):

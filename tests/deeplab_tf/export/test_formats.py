@@ -205,6 +205,12 @@ def test_bad_settings_leave_nothing(tmp_path):
         ("m.onnx", {"image_size": (0, 9)}, r"give \(height, width\) in pixels"),
         ("m.onnx", {"calibration": [blocks(9, 9)]}, "8 bits are for the formats openvino and"),
         ("m.xml", {"calibration": []}, "no calibration images"),
+        ("m.xml", {"calibration": [blocks(9, 9) / 255]}, r"image is float64 \(9, 9, 3\)"),
+        (
+            "m.tflite",
+            {"calibration": [blocks(33, 50), blocks(33, 51)], "image_size": (33, 50)},
+            r"calibration image of shape \(33, 51, 3\), but only images of 33x50 pixels are taken",
+        ),
         ("m.tflite", {"label_set": LabelSet.generic(3)}, "3 class names for a model of 4 classes"),
     ):
         with pytest.raises(InputError, match=message):
