@@ -1,9 +1,8 @@
 """What a command takes from the `run.json` of a training run, and what it refuses because of it.
 
 `train --model_dir=M` continues with the flags of the run in M; a command with `--model=M` takes the
-data set and the settings for testing. The card of a packed network has only the latter, and an
-exported network holds its settings itself. Flags on
-the command line replace what is remembered.
+data set and the settings for testing. A packed network's card has only the latter, and an exported
+network the size of photographs alone. Flags on the command line replace what is remembered.
 """
 
 import shlex
