@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 from tqdm import tqdm
 
 from deeplab_tf.commands.flags.heading import heading, refuse_given
@@ -54,21 +55,23 @@ def find_calibration(flags):
     return evenly_spaced(examples, flags.calibration_images)
 
 
-def load_calibration(examples, channels, max_side):
+def load_calibration(examples, channels, max_side, image_size=None):
     """Read the images of examples.
 
     Args:
       examples: what `find_calibration` gave, not None.
       channels: of the model's images.
       max_side: longer side in pixels to which larger images are reduced.
+      image_size: (height, width) in pixels to which all are resized instead; None: they are not.
 
     Returns:
       List of (H, W, channels) uint8.
     """
     bar = tqdm(examples, unit="image", desc="calibration images")
-    return [
-        shrink(image_from(example.read()[0], example.image, channels), max_side) for example in bar
-    ]
+    images = (image_from(example.read()[0], example.image, channels) for example in bar)
+    if image_size is None:
+        return [shrink(image, max_side) for image in images]
+    return [cv2.resize(x, image_size[::-1], interpolation=cv2.INTER_AREA) for x in images]
 
 
 def _examples(folder, split):

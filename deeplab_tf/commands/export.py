@@ -90,7 +90,8 @@ def main(flags):
     max_side = load_card(flags.model).testing.get("max_side") if is_packed(flags.model) else None
     calibration = None
     if examples:
-        calibration = load_calibration(examples, model.input_shape[-1], max_side or _MAX_SIDE)
+        sizes = max_side or _MAX_SIDE, image_size
+        calibration = load_calibration(examples, model.input_shape[-1], *sizes)
     export_model(
         model,
         flags.out,

@@ -119,6 +119,8 @@ def network_flags(flags, imported, out):
     """The flags of `deeplab-tf train` that build the imported network and start from it."""
     if flags.checkpoint:
         network = [f"--backbone={imported.backbone}", f"--head={imported.head}"]
+        if (separable := imported.separable_convolutions) is not None:
+            network.append(f"--{'' if separable else 'no'}separable_convolutions")
         return [*network, f"--output_stride={flags.output_stride}", f"--init_from={out}"]
     network = [f"--backbone={flags.backbone}", f"--head={flags.head}"]
     network += ["--preprocessing=deeplab", f"--init_from={out}"]

@@ -80,11 +80,16 @@ def refuse_settings(path, settings):
     """
     for name, value in settings.items():
         value = tuple(value) if name == "scales" else value
-        if value != _PLAIN[name]:
-            raise InputError(
-                f"{name} has no effect: {path} is an exported network, whose settings were fixed "
-                "by its export; export it again with this setting, or give a .keras model"
-            )
+        if value == _PLAIN[name]:
+            continue
+        reason = (
+            "which scores whole images;"
+            if name == "tile"
+            else "whose settings were fixed by its export; export it again with this setting, or"
+        )
+        raise InputError(
+            f"{name} has no effect: {path} is an exported network, {reason} give a .keras model"
+        )
 
 
 def refuse_second_crf(model):

@@ -1,32 +1,33 @@
 """What an exported file says of its network besides the graph, so that the file alone is enough."""
 
-import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 
 from crf import CRFParams
 from deeplab_tf.errors import InputError
-from deeplab_tf.labels import LabelSet
+from deeplab_tf.models.record import NetworkRecord
+from deeplab_tf.models.resize import find_output_stride
 
 KEY = "deeplab_tf"  # its name in the metadata of a file
-FORMAT = 1  # higher ones are of versions to come
 
 
 @dataclass(frozen=True)
-class Description:
+class Description(NetworkRecord):
     """Classes, CRF parameters and settings of an exported network.
 
     Attributes:
-      classes: the arguments of its `LabelSet`.
+      classes: the arguments of `label_set`, its `LabelSet`.
       stride: pixels between two positions of the network's scores; None in a SavedModel of an
         older version, which does not say.
       input: "channels" of the images, their "order" and "range" of values, and "size", [height,
         width] in pixels if only one is taken.
       settings: "scales", "flip" and "pad_to" that are part of the graph.
-      crf: the arguments of the `CRFParams` that come along; None: none do.
+      crf: the arguments of `crf_params`, the `CRFParams` that come along; None: none do.
       has_crf: whether the graph computes this CRF, too; None: not known, as the stride.
       max_side: longer side in pixels at which photographs are best scored; None: not known.
       precision: "float32", or "int8" after quantization.
     """
+
+    FORMAT = 1
 
     classes: dict
     stride: int | None
@@ -37,20 +38,6 @@ class Description:
     max_side: int | None = None
     precision: str = "float32"
 
-    @property
-    def label_set(self):
-        """The `LabelSet` of its classes."""
-        return LabelSet(**self.classes)
-
-    @property
-    def crf_params(self):
-        """The `CRFParams` that come along, or None."""
-        return None if self.crf is None else CRFParams(**self.crf)
-
-    def to_json(self):
-        """The description as text; `from_json` reads it."""
-        return json.dumps({"format": FORMAT, **asdict(self)})
-
     @classmethod
     def from_json(cls, text):
         """Read what `to_json` made.
@@ -59,11 +46,8 @@ class Description:
           InputError: if it is something else, or of a later version.
         """
         try:
-            content = json.loads(text)
-            if content["format"] > FORMAT:
-                raise InputError("written by a newer version of this package; update it")
-            found = cls(**{each.name: content[each.name] for each in fields(cls)})
-            _ = found.label_set, found.crf_params, found.stride + 0, found.input["channels"] + 0
+            found = super().from_json(text)
+            _ = found.stride + 0, found.input["channels"] + 0
         except InputError:
             raise
         except (KeyError, TypeError, ValueError) as error:
@@ -71,32 +55,32 @@ class Description:
         return found
 
 
-def describe_export(model, label_set, stride, crf, settings, **more):
+def describe_export(model, label_set, crf, settings, image_size=None, **more):
     """The `Description` of a Keras model that is about to be exported.
 
     Args:
       model: the Keras model.
       label_set: its `LabelSet`.
-      stride: its output stride in pixels.
       crf: `CRFParams`, or None.
       settings: (scales, flip, pad_to).
-      more: `has_crf`, `max_side` and `precision`; and `image_size`, (height, width) or None.
+      image_size: (height, width) in pixels of the only images that it takes; None: any.
+      more: `has_crf`, `max_side` and `precision`, see `Description`.
 
     Returns:
       `Description`.
 
     Raises:
-      InputError: if `crf` is something else.
+      InputError: if `crf` is something else, or the model has other inputs or outputs than
+        `find_output_stride` takes.
     """
     if crf is not None and not isinstance(crf, CRFParams):
         raise InputError(f"crf is {crf!r}; give CRFParams, or None")
-    size = more.pop("image_size", None)
     taken = {"channels": model.input_shape[-1], "order": "RGB", "range": [0, 255]}
     scales, flip, pad_to = settings
     return Description(
         classes=asdict(label_set),
-        stride=stride,
-        input={**taken, "size": list(size) if size else None},
+        stride=find_output_stride(model),
+        input={**taken, "size": list(image_size) if image_size else None},
         settings={"scales": list(scales), "flip": flip, "pad_to": pad_to},
         crf=None if crf is None else asdict(crf),
         **more,

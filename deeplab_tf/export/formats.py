@@ -7,17 +7,21 @@ from pathlib import Path
 import tensorflow as tf
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.export import litert_file, onnx_file, openvino_file
+from deeplab_tf.evaluation.inference import check_image
+from deeplab_tf.export import litert_file, onnx_file, openvino_file, saved_model
 from deeplab_tf.export.description import describe_export
 from deeplab_tf.export.graph import check_export, convertible_graph
-from deeplab_tf.export.saved_model import export_saved_model
 from deeplab_tf.files import check_new_file, whole_file
 from deeplab_tf.models.files import EXPORTED
-from deeplab_tf.models.resize import find_output_stride
 
 SAVED_MODEL = "saved_model"
-_MODULES = {"onnx": onnx_file, "openvino": openvino_file, "litert": litert_file}
-FORMATS = (SAVED_MODEL, *_MODULES)
+MODULES = {  # what reads and writes each of them
+    SAVED_MODEL: saved_model,
+    "onnx": onnx_file,
+    "openvino": openvino_file,
+    "litert": litert_file,
+}
+FORMATS = tuple(MODULES)
 QUANTIZED = ("openvino", "litert")  # the formats that can be quantized
 
 
@@ -43,7 +47,7 @@ def format_for(path, given=None):
 def output_files(path):
     """The files that an export of the formats with files writes, the one that is opened last."""
     path = Path(path)
-    return [path.with_suffix(".bin"), path] if path.suffix == openvino_file.SUFFIX else [path]
+    return [path.with_suffix(".bin"), path] if EXPORTED.get(path.suffix) == "openvino" else [path]
 
 
 def export_model(
@@ -78,8 +82,9 @@ def export_model(
       overwrite: whether to replace what exists.
       image_size: (height, width) in pixels of the only images that it takes; None: any.
       format: one of `FORMATS`; None: that of the ending of `path`.
-      calibration: list of training images (H, W, 3) uint8: the network is quantized to 8 bits with
-        the ranges of values that these images give (OpenVINO and LiteRT); None: float32.
+      calibration: list of training images (H, W, 3) uint8, of `image_size` if that is given: the
+        network is quantized to 8 bits with the ranges of values that these images give (OpenVINO
+        and LiteRT); None: float32.
       max_side: longer side in pixels at which photographs are best scored, for the description.
       suited_crf: without `crf`, the parameters that come along.
 
@@ -91,11 +96,11 @@ def export_model(
       >>> label = deeplab_tf.segment(deeplab_tf.open_model("model.onnx"), image)
     """
     format = format_for(path, format)
-    check_quantization(format, calibration)
+    check_quantization(format, calibration, model.input_shape[-1], image_size)
     settings = scales, flip, pad_to
     if format == SAVED_MODEL:
         more = overwrite, pad_to, image_size, max_side, suited_crf
-        export_saved_model(model, path, label_set, crf, scales, flip, *more)
+        saved_model.export_saved_model(model, path, label_set, crf, scales, flip, *more)
         return
     check_export(model, label_set, *settings, image_size)
     for file in output_files(path):
@@ -103,7 +108,6 @@ def export_model(
     description = describe_export(
         model,
         label_set,
-        find_output_stride(model),
         crf or suited_crf,
         settings,
         image_size=image_size,
@@ -120,11 +124,18 @@ def export_model(
             return
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         _save_graph(predict, model, folder)
-        _MODULES[format].write(folder, description, partial, calibration)
+        MODULES[format].write(folder, description, partial, calibration)
 
 
-def check_quantization(format, calibration):
-    """Raise `InputError` if calibration images are given for a format that is never quantized."""
+def check_quantization(format, calibration, channels, image_size):
+    """Raise `InputError` if a network cannot be quantized with these images.
+
+    Args:
+      format: one of `FORMATS`.
+      calibration: list of images, or None.
+      channels: of the images that the network takes.
+      image_size: (height, width) in pixels of the only images that it takes; None: any.
+    """
     if calibration is None:
         return
     if format not in QUANTIZED:
@@ -134,6 +145,13 @@ def check_quantization(format, calibration):
         )
     if not calibration:
         raise InputError("no calibration images; give some of those that the network learned from")
+    for image in calibration:
+        check_image(image, channels)
+        if image_size is not None and image.shape[:2] != tuple(image_size):
+            raise InputError(
+                f"calibration image of shape {image.shape}, but only images of "
+                f"{'x'.join(map(str, image_size))} pixels are taken; resize it"
+            )
 
 
 def _save_graph(predict, model, folder):

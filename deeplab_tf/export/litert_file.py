@@ -14,7 +14,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.export.description import KEY, Description
 from deeplab_tf.export.extras import import_extra
 
-EXTRA, SUFFIX = "litert", ".tflite"
+EXTRA = "litert"
 _MEMBER = f"{KEY}.json"
 _MARK = b"TFL3"  # bytes 4 to 8 of every file of the format
 
@@ -40,9 +40,11 @@ def write(saved_model, description, path, calibration=None):
     except Exception as error:  # the converter's own class of errors is not public
         if "ERROR_NEEDS_FLEX_OPS" not in str(error):
             raise
-        remedy = "give another format" if description.input["size"] else "give an image size"
+        has_size = description.input["size"]
+        remedy = "in another format" if has_size else "with --image_size (image_size in Python)"
         raise InputError(
-            f"LiteRT has not all operations that this network needs; {remedy} ({_missing(error)})"
+            f"LiteRT lacks operations that this network needs ({_missing(error)}); export it "
+            f"{remedy}"
         ) from None
     path.write_bytes(contents)
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
@@ -51,7 +53,7 @@ def write(saved_model, description, path, calibration=None):
 
 
 def _missing(error):
-    """The names of the operations that a ConverterError says are missing."""
+    """The names of the operations that the converter says are missing."""
     found = re.search(r"TF Select ops: (.*)", str(error))
     return found[1] if found else "unknown ones"
 

@@ -8,7 +8,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.export.description import KEY, Description
 from deeplab_tf.export.extras import import_extra
 
-EXTRA, SUFFIX = "onnx", ".onnx"
+EXTRA = "onnx"
 _OPSET = 17  # of 2022; the first one with all that the graph needs in every runtime of since then
 
 

@@ -1,5 +1,6 @@
 """Open a trained or exported network of any kind, to run it."""
 
+import contextlib
 import functools
 import threading
 from pathlib import Path
@@ -10,20 +11,14 @@ from crf.threads import available_threads
 from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.evaluation.inference import check_image, predict_probabilities
 from deeplab_tf.evaluation.opened import OpenedModel, refuse_settings
-from deeplab_tf.export import litert_file, onnx_file, openvino_file, saved_model
 from deeplab_tf.export.extras import MissingPackageError
+from deeplab_tf.export.formats import MODULES
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models import is_packed, load_card, load_model
 from deeplab_tf.models.files import export_format
+from deeplab_tf.models.record import NewerVersionError
 from deeplab_tf.models.resize import find_output_stride
 from deeplab_tf.models.trained import load_labels
-
-_MODULES = {
-    "saved_model": saved_model,
-    "onnx": onnx_file,
-    "openvino": openvino_file,
-    "litert": litert_file,
-}
 
 
 def open_model(path):
@@ -65,25 +60,22 @@ def load_description(path):
 # A command asks about its network several times; the file is read again only if it changed.
 @functools.lru_cache(maxsize=8)
 def _read_description(path, *_version):
-    with _Explained(path):
-        return _MODULES[export_format(path)].read_description(path)
+    with _explained(path):
+        return MODULES[export_format(path)].read_description(path)
 
 
-class _Explained:
-    """Turns what a runtime raises about a file into an `InputError` that names it."""
-
-    def __init__(self, path):
-        self._path = path
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        # Runtimes raise whatever their libraries do for a damaged file.
-        if not isinstance(error, Exception) or isinstance(error, MissingPackageError):
-            return
+@contextlib.contextmanager
+def _explained(path):
+    """Turn what a runtime raises about a file into an `InputError` that names it."""
+    try:
+        yield
+    except MissingPackageError:
+        raise
+    except NewerVersionError as error:
+        raise InputError(f"{path}: {error}") from None
+    except Exception as error:  # runtimes raise whatever their libraries do for a damaged file
         raise InputError(
-            f"{self._path}: not a network that the export command wrote, or damaged "
+            f"{path}: not a network that the export command wrote, or damaged "
             f"({one_line(error, 200)}); export it again"
         ) from error
 
@@ -103,8 +95,8 @@ class ExportedModel(OpenedModel):
         self.description = found = load_description(path)
         shape = found.stride, found.input["channels"]
         super().__init__(path, found.label_set, *shape, found.crf_params, found.has_crf)
-        with _Explained(path):
-            self._run = _MODULES[export_format(path)].open_runner(path, available_threads())
+        with _explained(path):
+            self._run = MODULES[export_format(path)].open_runner(path, available_threads())
         self._lock = threading.Lock()  # most runtimes keep the maps of one image
 
     def probabilities(self, image, **settings):

@@ -8,7 +8,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.export.description import KEY, Description
 from deeplab_tf.export.extras import import_extra
 
-EXTRA, SUFFIX = "openvino", ".xml"
+EXTRA = "openvino"
 
 
 def write(saved_model, description, path, calibration=None):

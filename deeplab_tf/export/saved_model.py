@@ -78,7 +78,6 @@ def export_saved_model(
     description = describe_export(
         model,
         label_set,
-        find_output_stride(model),
         crf or suited_crf,
         settings,
         has_crf=crf is not None,

@@ -84,9 +84,7 @@ def _window_span(size, kernel_size, stride, rate, padding, extra=0):
       size: cells of the dense input along one axis, an int or an integer tensor.
       kernel_size, stride: of the original window, in cells of the original grid.
       rate: dense cells per original cell.
-      padding: "valid" or "same" as the original layer pads; "centered" pads (kernel_size - 1)
-        // 2 cells before, so that output cell i is centered on input cell i * stride, at every
-        size.
+      padding: "valid" or "same" as the original layer pads.
       extra: cells of zeros, in the original grid, that a padding layer has already added.
 
     Returns:
@@ -97,8 +95,6 @@ def _window_span(size, kernel_size, stride, rate, padding, extra=0):
     if padding == "valid":
         outputs = (cells - kernel_size) // stride + 1
         return 0, _minimum(size - extra * rate, outputs * stride * rate)
-    if padding == "centered":
-        return (kernel_size - 1) // 2 * rate, size
     outputs = -(-cells // stride)
     total = _maximum((outputs - 1) * stride + kernel_size - cells, 0)
     return total // 2 * rate, size

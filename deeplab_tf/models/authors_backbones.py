@@ -11,7 +11,7 @@ from typing import NamedTuple
 import keras
 from keras import layers
 
-from deeplab_tf.errors import InputError
+from deeplab_tf.models.like_applications import build_network
 
 
 class _Stage(NamedTuple):
@@ -44,22 +44,22 @@ _MOMENTUM = 0.9997
 
 
 def Xception41(**options):
-    """The authors' Xception with 41 layers; `options` are those of `_network`."""
+    """The authors' Xception with 41 layers; `options` are those of `build_network`."""
     return _xception("xception41", _ENTRY_41, 8, **options)
 
 
 def Xception65(**options):
-    """The authors' Xception with 65 layers; `options` are those of `_network`."""
+    """The authors' Xception with 65 layers; `options` are those of `build_network`."""
     return _xception("xception65", _ENTRY_41, 16, **options)
 
 
 def Xception71(**options):
-    """The authors' Xception with 71 layers; `options` are those of `_network`."""
+    """The authors' Xception with 71 layers; `options` are those of `build_network`."""
     return _xception("xception71", _ENTRY_71, 16, **options)
 
 
 def ResNet101Beta(**options):
-    """The authors' ResNet-101 with three 3x3 convolutions first; `options`: see `_network`."""
+    """The authors' ResNet-101 with three 3x3 convolutions first; `options`: see `build_network`."""
     return _network("resnet101beta", _resnet_map, **options)
 
 
@@ -68,49 +68,13 @@ def MobileNetV2Half(**options):
     return keras.applications.MobileNetV2(alpha=0.5, **options)
 
 
-def _network(
-    name,
-    build_map,
-    include_top=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=(None, None, 3),
-    classes=1000,
-):
-    """Build a network as the functions of keras.applications do.
-
-    Args:
-      name: of the network.
-      build_map: function from preprocessed images to the last map.
-      include_top: whether to end in the probabilities of the classes.
-      weights: None (random), or the path of a weights file of Keras.
-      input_tensor: symbolic tensor made from images, such as preprocessed ones, to build on, in
-        place of new images of `input_shape`.
-      input_shape: `(H, W, 3)`, H and W None for sizes that vary.
-      classes: number of classes.
-
-    Returns:
-      A functional keras.Model.
-
-    Raises:
-      InputError: for weights="imagenet", which are not offered in Keras's format.
-    """
-    if weights == "imagenet":
-        raise InputError(
-            f"the ImageNet weights of {name} cannot be downloaded in Keras's format; convert the "
-            "authors' checkpoint with `deeplab-tf import-weights --drop_classes` and give the "
-            "result as --init_from, or --weights=none for random ones (in Python: weights=None)"
-        )
-    x = keras.Input(input_shape) if input_tensor is None else input_tensor
-    (images,) = keras.utils.get_source_inputs(x)
-    x = build_map(x)
-    if include_top:
-        x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
-        x = layers.Dense(classes, "softmax", name="predictions")(x)
-    network = keras.Model(images, x, name=name)
-    if weights is not None:
-        network.load_weights(weights)
-    return network
+def _network(name, build_map, **options):
+    """Build a network from the function that makes its last map; `options`: `build_network`'s."""
+    remedy = (
+        "convert the authors' checkpoint with `deeplab-tf import-weights --drop_classes` and give "
+        "the result as --init_from, or --weights=none for random ones (in Python: weights=None)"
+    )
+    return build_network(name, build_map, remedy, **options)
 
 
 def _xception(name, entry, middle_units, **options):

@@ -1,24 +1,19 @@
 """What is known about a packed network besides its weights."""
 
-import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 
-from crf import CRFParams
-from deeplab_tf.errors import InputError
-from deeplab_tf.labels import LabelSet
-
-FORMAT = 1  # of the card in a file; higher ones are of versions to come
+from deeplab_tf.models.record import NetworkRecord
 
 
 @dataclass(frozen=True)
-class ModelCard:
+class ModelCard(NetworkRecord):
     """A packed network's classes, settings, scores, and the words of those who trained it.
 
     Attributes:
       network: "network" is "deeplab" or "fcn"; the others are the arguments of `build_deeplab` or
         `build_fcn` that build it.
-      classes: the arguments of its `LabelSet`.
-      crf: the arguments of the `CRFParams` that suit it; None: none were found.
+      classes: the arguments of `label_set`, its `LabelSet`.
+      crf: the arguments of `crf_params`, the `CRFParams` that suit it; None: none were found.
       testing: values of `scales`, `pad_to` and `max_side` that suit it, as flags of the commands.
       training: "command", "dataset", and the numbers of images by list; {} if not known.
       scores: what `deeplab-tf evaluate --json_out` wrote; None if it was not scored.
@@ -29,6 +24,8 @@ class ModelCard:
       >>> label = segment(load_pretrained("msrc21"), image, card.crf_params, **card.settings)
     """
 
+    FORMAT = 1
+
     network: dict
     classes: dict
     crf: dict | None = None
@@ -36,16 +33,6 @@ class ModelCard:
     training: dict = field(default_factory=dict)
     scores: dict | None = None
     notes: str = ""
-
-    @property
-    def label_set(self):
-        """The `LabelSet` of its classes."""
-        return LabelSet(**self.classes)
-
-    @property
-    def crf_params(self):
-        """The `CRFParams` that suit it, or None."""
-        return None if self.crf is None else CRFParams(**self.crf)
 
     @property
     def settings(self):
@@ -67,7 +54,7 @@ class ModelCard:
 
     def to_json(self):
         """The card as text; `from_json` reads it."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n"
+        return super().to_json(indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text):
@@ -77,9 +64,6 @@ class ModelCard:
           InputError: if it is of a later version, or has classes that cannot be.
           KeyError, TypeError, ValueError: if it is something else.
         """
-        content = json.loads(text)
-        if content["format"] > FORMAT:
-            raise InputError("written by a newer version of this package; update it")
-        card = cls(**{each.name: content[each.name] for each in fields(cls)})
-        _ = card.label_set, card.crf_params, card.network["network"]
+        card = super().from_json(text)
+        _ = card.network["network"]
         return card

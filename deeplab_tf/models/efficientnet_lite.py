@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from deeplab_tf.errors import InputError
+from deeplab_tf.models.like_applications import build_network
 
 
 class _Scale(NamedTuple):
@@ -50,77 +50,48 @@ _DROP_RATE = 0.2  # of whole blocks in training: grows from 0 for the first bloc
 
 
 def EfficientNetLite0(**options):
-    """EfficientNet-Lite0, 4.7 million parameters; `options` are those of `efficientnet_lite`."""
-    return efficientnet_lite("efficientnetlite0", _Scale(1.0, 1.0, 0.2), **options)
+    """EfficientNet-Lite0, 4.7 million parameters; `options` are those of `build_network`."""
+    return _network("efficientnetlite0", _Scale(1.0, 1.0, 0.2), **options)
 
 
 def EfficientNetLite1(**options):
-    """EfficientNet-Lite1, 5.4 million parameters; `options` are those of `efficientnet_lite`."""
-    return efficientnet_lite("efficientnetlite1", _Scale(1.0, 1.1, 0.2), **options)
+    """EfficientNet-Lite1, 5.4 million parameters; `options` are those of `build_network`."""
+    return _network("efficientnetlite1", _Scale(1.0, 1.1, 0.2), **options)
 
 
 def EfficientNetLite2(**options):
-    """EfficientNet-Lite2, 6.1 million parameters; `options` are those of `efficientnet_lite`."""
-    return efficientnet_lite("efficientnetlite2", _Scale(1.1, 1.2, 0.3), **options)
+    """EfficientNet-Lite2, 6.1 million parameters; `options` are those of `build_network`."""
+    return _network("efficientnetlite2", _Scale(1.1, 1.2, 0.3), **options)
 
 
 def EfficientNetLite3(**options):
-    """EfficientNet-Lite3, 8.2 million parameters; `options` are those of `efficientnet_lite`."""
-    return efficientnet_lite("efficientnetlite3", _Scale(1.2, 1.4, 0.3), **options)
+    """EfficientNet-Lite3, 8.2 million parameters; `options` are those of `build_network`."""
+    return _network("efficientnetlite3", _Scale(1.2, 1.4, 0.3), **options)
 
 
 def EfficientNetLite4(**options):
-    """EfficientNet-Lite4, 13.0 million parameters; `options` are those of `efficientnet_lite`."""
-    return efficientnet_lite("efficientnetlite4", _Scale(1.4, 1.8, 0.3), **options)
+    """EfficientNet-Lite4, 13.0 million parameters; `options` are those of `build_network`."""
+    return _network("efficientnetlite4", _Scale(1.4, 1.8, 0.3), **options)
 
 
-def efficientnet_lite(
-    name,
-    scale,
-    include_top=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=(None, None, 3),
-    classes=1000,
-):
-    """Build a network as the functions of keras.applications do, with its preprocessing.
+def _network(name, scale, **options):
+    """Build a network with its preprocessing; `options` are those of `build_network`."""
 
-    Args:
-      name: of the network.
-      scale: its `_Scale`.
-      include_top: True ends in the probabilities of the classes `(B, classes)`, False in the last
-        map `(B, ceil(H / 32), ceil(W / 32), 1280)`.
-      weights: None (random), or the path of a weights file of Keras.
-      input_tensor: symbolic images to build on, in place of new ones of `input_shape`.
-      input_shape: `(H, W, 3)`, H and W None for sizes that vary; RGB, values 0..255.
-      classes: number of classes.
+    def build_map(images):
+        x = _convolve(_preprocess(images), _STEM_CHANNELS, 3, "stem", strides=2)
+        return _convolve(_blocks(x, scale), _TOP_CHANNELS, 1, "top")
 
-    Returns:
-      A functional keras.Model.
-
-    Raises:
-      InputError: for weights="imagenet", which are not offered in Keras's format.
-    """
-    if weights == "imagenet":
-        raise InputError(
-            f"the ImageNet weights of {name} cannot be downloaded in Keras's format; give "
-            "--weights=FILE (docs/training.md, ImageNet weights, says where files come from), or "
-            "--weights=none for random ones (in Python: weights=PATH or None)"
-        )
-    images = keras.Input(input_shape) if input_tensor is None else input_tensor
-    x = _preprocess(images)
-    x = _convolve(x, _STEM_CHANNELS, 3, "stem", strides=2)
-    x = _blocks(x, scale)
-    x = _convolve(x, _TOP_CHANNELS, 1, "top")
-    if include_top:
-        x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
-        x = layers.Dropout(scale.dropout, name="top_dropout")(x)
-        initializer = keras.initializers.VarianceScaling(1 / 3, "fan_out", "uniform")
-        x = layers.Dense(classes, "softmax", kernel_initializer=initializer, name="predictions")(x)
-    network = keras.Model(images, x, name=name)
-    if weights is not None:
-        network.load_weights(weights)
-    return network
+    remedy = (
+        "give --weights=FILE (docs/training.md, ImageNet weights, says where files come from), or "
+        "--weights=none for random ones (in Python: weights=PATH or None)"
+    )
+    # As a configuration, so that a random seed is drawn only for a network with a classifier.
+    uniform = {"scale": 1 / 3, "mode": "fan_out", "distribution": "uniform"}
+    top = {
+        "dropout": scale.dropout,
+        "classifier_initializer": {"class_name": "VarianceScaling", "config": uniform},
+    }
+    return build_network(name, build_map, remedy, **top, **options)
 
 
 def _preprocess(images):

@@ -122,7 +122,10 @@ def model_checksum(path):
         files = sorted(file for file in place.rglob("*") if file.is_file())
     elif export_format(place) == "openvino":
         files.append(place.with_suffix(".bin"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    digest = hashlib.sha256()
+    for file in files:  # one after the other, as they may be large
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def load_keras(file):

@@ -58,10 +58,6 @@ class HeadV3:
     rates: tuple = ()
     decoder: bool = False
 
-    def score_stride(self, output_stride):
-        """Pixels per score cell on a backbone of an output stride."""
-        return DECODER_STRIDE if self.decoder else output_stride
-
 
 DECODER_STRIDE = 4  # pixels per cell of the decoder's maps
 HEADS_V3 = {
@@ -85,7 +81,8 @@ def score_stride(head, output_stride):
       head: its name, see `head_names`.
       output_stride: pixels per cell of the backbone's last map.
     """
-    return HEADS_V3[head].score_stride(output_stride) if head in HEADS_V3 else output_stride
+    has_decoder = head in HEADS_V3 and HEADS_V3[head].decoder
+    return DECODER_STRIDE if has_decoder else output_stride
 
 
 def find_head(name, backbone, channels=None):

@@ -65,7 +65,7 @@ def _decode(x, low_level, factor, window):
 
 
 def _convolve(x, filters, kernel_size, name, rate=1):
-    """Convolution without bias, batch normalization and ReLU."""
+    """Convolution without bias, and `_normalize`."""
     kind = AtrousConv2D if rate > 1 else layers.Conv2D
     x = kind(
         filters,
@@ -75,12 +75,11 @@ def _convolve(x, filters, kernel_size, name, rate=1):
         use_bias=False,
         name=f"{name}_conv",
     )(x)
-    x = layers.BatchNormalization(**_BATCH_NORM, name=f"{name}_bn")(x)
-    return layers.ReLU(name=f"{name}_relu")(x)
+    return _normalize(x, name)
 
 
 def _separable(x, filters, kernel_size, name, rate=1):
-    """One filter for each channel, then a 1x1 convolution; normalization and ReLU after both."""
+    """One filter for each channel, then a 1x1 convolution; `_normalize` after both."""
     x = layers.DepthwiseConv2D(
         kernel_size,
         padding="same",
@@ -89,8 +88,7 @@ def _separable(x, filters, kernel_size, name, rate=1):
         depthwise_initializer=keras.initializers.TruncatedNormal(stddev=0.33),
         name=f"{name}_depthwise_conv",
     )(x)
-    x = layers.BatchNormalization(**_BATCH_NORM, name=f"{name}_depthwise_bn")(x)
-    x = layers.ReLU(name=f"{name}_depthwise_relu")(x)
+    x = _normalize(x, f"{name}_depthwise")
     x = layers.Conv2D(
         filters,
         1,
@@ -98,5 +96,10 @@ def _separable(x, filters, kernel_size, name, rate=1):
         kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.06),
         name=f"{name}_pointwise_conv",
     )(x)
-    x = layers.BatchNormalization(**_BATCH_NORM, name=f"{name}_pointwise_bn")(x)
-    return layers.ReLU(name=f"{name}_pointwise_relu")(x)
+    return _normalize(x, f"{name}_pointwise")
+
+
+def _normalize(x, name):
+    """Batch normalization and ReLU."""
+    x = layers.BatchNormalization(**_BATCH_NORM, name=f"{name}_bn")(x)
+    return layers.ReLU(name=f"{name}_relu")(x)

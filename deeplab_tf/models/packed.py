@@ -62,8 +62,7 @@ def pack(model, path, card):
     if not is_same:
         raise InputError(
             f"these settings build another network than {model.name!r}; give the settings that it "
-            "was trained with; "
-            "only networks of build_deeplab and build_fcn can be packed"
+            "was trained with; only networks of build_deeplab and build_fcn can be packed"
         )
     small = {name: _shortened(name, array) for name, array in weights.items()}
     _fill(rebuilt, small)

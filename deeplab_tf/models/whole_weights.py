@@ -27,21 +27,19 @@ def load_whole(model, path, backbone, build_at):
     """
     try:
         if path.suffix == ".keras":
-            saved = keras.saving.load_model(path)
-            saved = single_scale(saved)
-            model.set_weights(saved.get_weights())
-            found = _output_stride(saved)
+            saved = single_scale(keras.saving.load_model(path))
         else:
-            found, saved = _load_at_any_stride(model, path, build_at)
+            saved = _load_at_any_stride(model, path, build_at)
+        if saved is not model:
+            model.set_weights(saved.get_weights())
+        found = _output_stride(saved)
     except MISMATCHES as error:
         raise InputError(
             f"weights {path} fit neither the backbone {backbone!r} nor the whole network "
             f"{model.name!r}: {describe_foreign(path, model, backbone)}"
         ) from error
     wanted = _output_stride(model)
-    if found in (wanted, None):
-        if saved is not model:  # of another output stride, but with a decoder
-            model.set_weights(saved.get_weights())
+    if found in (wanted, None):  # with a decoder also where the backbones' strides differ
         return model
     if found < wanted:
         raise InputError(
@@ -59,7 +57,7 @@ def _load_at_any_stride(model, path, build_at):
     Keras finds the weights by the classes of the layers, which differ between output strides.
 
     Returns:
-      (the output stride, the network that has the weights).
+      keras.Model: the network that has the weights, `model` if they are of its output stride.
     """
     wanted, mismatch = _output_stride(model), None
     for stride in (wanted, *(other for other in OUTPUT_STRIDES[3:] if other != wanted)):
@@ -69,7 +67,7 @@ def _load_at_any_stride(model, path, build_at):
         except MISMATCHES as error:
             mismatch = mismatch or error  # that of the wanted stride
         else:
-            return _output_stride(network), network
+            return network
     raise mismatch
 
 

@@ -138,13 +138,13 @@ class FusedConvolution(keras.layers.Layer):
     def call(self, inputs, training=False):
         """Convolve and normalize `(B, H, W, C)`."""
         if self.normalization is None:
-            return self._convolve(inputs, *self._kernel_and_bias(), training)
+            return self._apply(inputs, *self._kernel_and_bias(), training)
         if training and self.normalization.trainable:
-            outputs = self._convolve(inputs, *self._kernel_and_bias(), training)
+            outputs = self._apply(inputs, *self._kernel_and_bias(), training)
             if batch_norm.is_supported(self.normalization):
                 return batch_norm.train_batch_norm(self.normalization, outputs)
             return self.normalization(outputs, training=True)
-        outputs = self._convolve(inputs, *self._folded_kernel_and_bias(), training)
+        outputs = self._apply(inputs, *self._folded_kernel_and_bias(), training)
         return tf.cast(outputs, self.normalization.compute_dtype)
 
     def compute_output_spec(self, inputs, training=False):
@@ -191,8 +191,8 @@ class FusedConvolution(keras.layers.Layer):
         filters = kernel.shape[2:] if kernel.shape[-1] != factor.shape[0] else kernel.shape[3:]
         return kernel * tf.reshape(factor, filters), offset
 
-    def _convolve(self, inputs, kernel, bias, training):
-        """Convolve in the precision of the convolution; weights are folded in float32 before."""
+    def _apply(self, inputs, kernel, bias, training):
+        """Convolve, add the bias and activate, in the precision of the convolution."""
         dtype = self.convolution.compute_dtype
         y = self.convolve(tf.cast(inputs, dtype), tf.cast(kernel, dtype), training)
         if bias is not None:

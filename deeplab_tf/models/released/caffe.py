@@ -22,7 +22,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.heads import find_head
 from deeplab_tf.models.released.caffemodel import Pooling, read_caffemodel
-from deeplab_tf.models.released.imported import Imported
+from deeplab_tf.models.released.imported import Imported, fill_layer
 
 BACKBONES = ("vgg16", "resnet101")
 _REMEDY = "give the backbone and head that the file was trained with"
@@ -218,14 +218,7 @@ def _fill(path, model, layers, plan):
         is_norm = isinstance(layer, keras.layers.BatchNormalization)
         convert = _batch_norm if is_norm else _convolution
         weights = convert(path, layer, [layers[source] for source in sources])
-        shapes = [array.shape for array in weights]
-        needed = [tuple(variable.shape) for variable in layer.weights]
-        if shapes != needed:
-            raise InputError(
-                f"{path}: {' + '.join(sources)} has arrays {shapes}, {name!r} needs {needed}; "
-                f"{_REMEDY}"
-            )
-        layer.set_weights(weights)
+        fill_layer(layer, weights, f"{path}: {' + '.join(sources)} has arrays", _REMEDY)
         used[name] = sources
     taken = {source for sources in used.values() for source in sources}
     unused = tuple(name for name in layers if layers[name].blobs and name not in taken)

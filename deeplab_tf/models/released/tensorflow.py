@@ -23,7 +23,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.models.backbones import find_backbone
 from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.heads import find_head
-from deeplab_tf.models.released.imported import Imported
+from deeplab_tf.models.released.imported import Imported, fill_layer
 from deeplab_tf.models.released.tflite import read_tflite
 from deeplab_tf.models.released.variables import read_variables
 
@@ -122,7 +122,9 @@ def import_tensorflow(
         separable_convolutions=separable,
     )
     filled = _fill(path, model, arrays, _ROOTS[backbone], drop_classes)
-    return filled._replace(notes=notes, backbone=backbone, head=head)
+    return filled._replace(
+        notes=notes, backbone=backbone, head=head, separable_convolutions=separable
+    )
 
 
 def _read(path, tflite_resize):
@@ -243,14 +245,8 @@ def _fill(path, model, arrays, root, drop_classes):
             missing.append(layer.name)
             continue
         weights = _weights(layer, [arrays[name] for name in names])
-        shapes = [array.shape for array in weights]
-        needed = [tuple(variable.shape) for variable in layer.weights]
-        if shapes != needed:
-            raise InputError(
-                f"{path}: the variables of {scope} have shapes {shapes}, {layer.name!r} needs "
-                f"{needed}; it is another kind of network than its names tell"
-            )
-        layer.set_weights(weights)
+        source = f"{path}: the variables of {scope} have shapes"
+        fill_layer(layer, weights, source, "it is another kind of network than its names tell")
         used[layer.name] = (scope,)
         taken.update(names)
     return Imported(

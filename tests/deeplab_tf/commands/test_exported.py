@@ -16,7 +16,7 @@ from deeplab_tf.data.image_files import load_label
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.data.voc import read_label_set
 from deeplab_tf.evaluation.probability_files import load_probabilities
-from deeplab_tf.export import export_model, export_saved_model
+from deeplab_tf.export import export_model, export_saved_model, open_model
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
@@ -180,6 +180,18 @@ def test_a_file(model_dir, model, data_dir, tmp_path):
     assert found["crf"]["miou"] == pytest.approx(expected["crf"]["miou"], abs=1e-4)
     error = run_tool("export", f"--model={model_dir}", f"--out={out}").error
     assert "m.onnx: exists; give another --out, or use --overwrite" in error
+
+
+@pytest.mark.slow
+def test_eight_bits_for_images_of_one_size(model_dir, model, data_dir, tmp_path):
+    """Another size than that of the images to calibrate with."""
+    need("litert")
+    out, more = tmp_path / "m.tflite", [f"--calibration_data={data_dir}", "--int8"]
+    size = "--image_size=96x128"
+    done = run_tool("export", f"--model={model_dir}", f"--out={out}", *more, size)
+    assert done.status == 0, done.err
+    image = blocks(96, 128)
+    assert (segment(open_model(out), image) == segment(model, image)).mean() > 0.9
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
 import gc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ from caffe_writer import CaffeNetwork
 from slim_network import SlimNetwork, write_checkpoint
 from tool_runner import run_tool
 
+from deeplab_tf.commands.import_weights import network_flags
 from deeplab_tf.data.label_sets import PERSON_PART, VOC
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models import import_caffemodel, load_model
+from deeplab_tf.models.released.imported import Imported
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -151,6 +154,18 @@ def test_flags_that_do_not_go_together(tmp_path, flags, message):
     done = run_tool("import_weights", f"--out={tmp_path / 'best.keras'}", *flags)
     assert message in done.error
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("separable", "words"),
+    [(None, []), (True, ["--separable_convolutions"]), (False, ["--noseparable_convolutions"])],
+)
+def test_training_goes_on_with_the_convolutions_of_the_file(separable, words):
+    flags = SimpleNamespace(checkpoint="net.pb", output_stride=16)
+    parts = {"backbone": "mobilenetv2", "head": "aspp_v3", "separable_convolutions": separable}
+    found = network_flags(flags, Imported(None, {}, (), (), **parts), "start.keras")
+    start = ["--output_stride=16", "--init_from=start.keras"]
+    assert found == ["--backbone=mobilenetv2", "--head=aspp_v3", *words, *start]
 
 
 @pytest.mark.slow

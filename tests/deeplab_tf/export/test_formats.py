@@ -2,6 +2,7 @@
 
 import json
 import sys
+import types
 import zipfile
 
 import numpy as np
@@ -204,6 +205,12 @@ def test_bad_settings_leave_nothing(tmp_path):
         ("m.onnx", {"image_size": (0, 9)}, r"give \(height, width\) in pixels"),
         ("m.onnx", {"calibration": [blocks(9, 9)]}, "8 bits are for the formats openvino and"),
         ("m.xml", {"calibration": []}, "no calibration images"),
+        ("m.xml", {"calibration": [blocks(9, 9) / 255]}, r"image is float64 \(9, 9, 3\)"),
+        (
+            "m.tflite",
+            {"calibration": [blocks(33, 50), blocks(33, 51)], "image_size": (33, 50)},
+            r"calibration image of shape \(33, 51, 3\), but only images of 33x50 pixels are taken",
+        ),
         ("m.tflite", {"label_set": LabelSet.generic(3)}, "3 class names for a model of 4 classes"),
     ):
         with pytest.raises(InputError, match=message):
@@ -216,6 +223,7 @@ def test_bad_settings_leave_nothing(tmp_path):
     [("onnx", "tf2onnx"), ("openvino", "openvino"), ("litert", "ai_edge_litert.interpreter")],
 )
 def test_a_missing_package_is_one_line(format, package, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", types.ModuleType("onnx"))  # there, if need be
     monkeypatch.setitem(sys.modules, package, None)
     path = tmp_path / f"m{ENDINGS[format]}"
     extra = rf'pip install "deeplab-tf\[{format}\]"'
@@ -249,5 +257,6 @@ def test_a_description_of_a_later_version(tmp_path):
     path.write_bytes(b"0000TFL3")
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("deeplab_tf.json", json.dumps({**DESCRIPTION, "format": 2}))
-    with pytest.raises(InputError, match="newer version of this package; update it"):
+    with pytest.raises(InputError, match="newer version of this package; update it") as error:
         load_description(path)
+    assert str(error.value).startswith(f"{path}: written by a newer version")

@@ -7,6 +7,7 @@ from tiny_packed import CRF, LABELS, pack_tiny, tiny_builder  # noqa: F401
 
 from crf import CRFParams
 from deeplab_tf import InputError, load_model, open_model, segment
+from deeplab_tf.evaluation.opened import refuse_settings
 from deeplab_tf.export import export_saved_model, load_description
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.files import model_checksum
@@ -59,6 +60,21 @@ def test_settings_of_keras_networks_are_free(tmp_path):
     expected = segment(model, image, return_probabilities=True, **settings)
     found = segment(open_model(tmp_path / "m.keras"), image, return_probabilities=True, **settings)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_the_advice_about_a_setting_that_was_fixed():
+    refuse_settings("m.onnx", {"scales": [1], "flip": False, "tile": None, "pad_to": None})
+    again = "export it again with this setting, or give a .keras model"
+    for settings, advice in (
+        ({"flip": True}, f"whose settings were fixed by its export; {again}"),
+        ({"tile": 65}, "which scores whole images; give a .keras model"),  # no setting of exports
+    ):
+        with pytest.raises(InputError) as error:
+            refuse_settings("m.onnx", settings)
+        name = next(iter(settings))
+        assert str(error.value) == (
+            f"{name} has no effect: m.onnx is an exported network, {advice}"
+        )
 
 
 def test_there_is_none(tmp_path):

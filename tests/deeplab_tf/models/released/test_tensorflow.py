@@ -144,6 +144,22 @@ def test_class_layers_dropped_to_train_on(half, quick, tmp_path):
     }
 
 
+def test_the_kind_of_convolutions_is_found(half, quick, tmp_path):
+    """Separable ones or not, but not in a head that has none, and not in ImageNet classifiers."""
+    names = {
+        "aspp1/weights": ("aspp_v3", False),
+        "aspp1_depthwise/depthwise_weights": ("aspp_v3", True),
+        "aspp0/other": ("v3_mobile", None),
+    }
+    for name, (head, separable) in names.items():
+        path = graph(tmp_path, half[0].variables | {name: np.ones(1, "f4")})
+        done = import_tensorflow(path)
+        assert (done.head, done.separable_convolutions) == (head, separable)
+    body = {n: x for n, x in half[0].variables.items() if n.startswith("MobilenetV2")}
+    done = import_tensorflow(graph(tmp_path, body), None, "aspp_v3", 5, drop_classes=True)
+    assert (done.head, done.separable_convolutions) == ("aspp_v3", None)
+
+
 def test_scopes_of_the_layers():
     names = {
         "Conv1": "r/Conv",
