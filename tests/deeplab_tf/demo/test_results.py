@@ -14,15 +14,15 @@ from deeplab_tf.commands.flagfiles import expand_flagfiles
 from deeplab_tf.demo.labeling import Network, Refined, Scored
 from deeplab_tf.demo.results import (
     NUMBERS,
-    data_uri,
     flagfile,
-    heat_map,
     largest_class,
+    picture_url,
     problem_html,
     query,
     results_html,
 )
 from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation.class_maps import heat_map
 
 PARAMS = CRFParams(w1=2.5, sigma_alpha=30, iterations=7)
 NETWORK = Network("colors", color_model(), LABELS, PARAMS, {}, 500, ("--model=colors", "--flip"))
@@ -93,7 +93,7 @@ def test_brighter_is_more_probable():
 
 def test_the_address_of_a_picture():
     array = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
-    assert np.array_equal(pictures(f'<img src="{data_uri(array)}">')[0], array)
+    assert np.array_equal(pictures(f'<img src="{picture_url(array)}">')[0], array)
 
 
 def test_the_largest_class():
