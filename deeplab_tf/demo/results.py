@@ -1,11 +1,12 @@
 """What the page shows of a photograph: pictures, legend, maps of one class, and links, as HTML."""
 
+import shlex
 from pathlib import Path
 from urllib.parse import urlencode
 
 import numpy as np
 
-from crf.search import SearchGrid
+from deeplab_tf.demo.labeling import NUMBERS
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.class_maps import heat_map
 from deeplab_tf.evaluation.html_report.data_urls import data_url
@@ -13,9 +14,6 @@ from deeplab_tf.evaluation.html_report.template import page_templates
 from deeplab_tf.evaluation.inference import most_probable
 from deeplab_tf.evaluation.search_report import params_flagfile
 from deeplab_tf.visualize import encode_picture, overlay, overlay_colors
-
-NUMBERS = (*SearchGrid.names(), "iterations")
-"""Names of the parameters of the CRF that the page can change."""
 
 OPACITY = 0.6  # of the classes' colors, as in `deeplab-tf predict`
 
@@ -111,9 +109,10 @@ def flagfile(network, params):
     Returns:
       str, the text of a file for --flagfile of `deeplab-tf predict`, `evaluate` and others.
     """
-    command = " ".join(["deeplab-tf predict --flagfile=THIS_FILE", *network.arguments])
-    comments = ["Chosen on the page of `deeplab-tf demo`. The labels shown there:"]
-    return params_flagfile(params, [*comments, f"{command} --out_dir=labels IMAGE"])
+    words = ["deeplab-tf", "predict", "--flagfile=THIS_FILE", *network.arguments]
+    command = shlex.join([*words, "--out_dir=labels", "IMAGE"])
+    comments = ["Chosen on the page of `deeplab-tf demo`. The labels shown there:", command]
+    return params_flagfile(params, comments)
 
 
 def picture_url(picture):

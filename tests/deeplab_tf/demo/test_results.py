@@ -11,9 +11,8 @@ from tiny_model import color_model
 
 from crf import CRFParams
 from deeplab_tf.commands.flagfiles import expand_flagfiles
-from deeplab_tf.demo.labeling import Network, Refined, Scored
+from deeplab_tf.demo.labeling import NUMBERS, Network, Refined, Scored
 from deeplab_tf.demo.results import (
-    NUMBERS,
     flagfile,
     largest_class,
     picture_url,
@@ -25,7 +24,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.class_maps import heat_map
 
 PARAMS = CRFParams(w1=2.5, sigma_alpha=30, iterations=7)
-NETWORK = Network("colors", color_model(), LABELS, PARAMS, {}, 500, ("--model=colors", "--flip"))
+NETWORK = Network("colors", color_model(), LABELS, PARAMS, {}, 500, ("--model=my colors", "--flip"))
 
 
 def refined(size=(2, 5)):
@@ -113,7 +112,5 @@ def test_the_flagfile_has_the_parameters(tmp_path):
         "--crf", "--crf_w1=2.5", "--crf_sigma_alpha=30", "--crf_sigma_beta=3", "--crf_w2=3",
         "--crf_sigma_gamma=3", "--crf_iterations=7", "--crf_normalization=symmetric",
     ]  # fmt: skip
-    command = (
-        "# deeplab-tf predict --flagfile=THIS_FILE --model=colors --flip --out_dir=labels IMAGE"
-    )
-    assert command in file.read_text().splitlines()
+    words = "predict --flagfile=THIS_FILE '--model=my colors' --flip --out_dir=labels IMAGE"
+    assert f"# deeplab-tf {words}" in file.read_text().splitlines()
