@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import keras
 import numpy as np
 
-from crf import CRFParams, refine, single_image
+from crf import CRFParams, single_image
 from crf.search import SearchGrid
 from deeplab_tf.data.shrink import shrink
 from deeplab_tf.errors import InputError
@@ -204,8 +204,5 @@ def _refine(scored, network, params):
     # Only the Potts model can be pruned.
     prune_below = PRUNE_BELOW if params.compatibility is None else 0
     start = time.perf_counter()
-    try:
-        beliefs = refine(scored.probabilities, scored.image, params, prune_below=prune_below)
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    beliefs = apply_crf(scored.probabilities, scored.image, params, prune_below=prune_below)
     return Refined(scored, network, params, beliefs, time.perf_counter() - start)
