@@ -48,6 +48,7 @@ class Network:
       settings: of `predict_probabilities`.
       max_side: photographs whose longer side has more pixels are reduced to it.
       arguments: the flags of `deeplab-tf predict` that do the same.
+      lacking: what of `params` no flag gives, in words; "" if nothing.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Network:
     settings: dict = field(default_factory=dict)
     max_side: int | None = None
     arguments: tuple[str, ...] = ()
+    lacking: str = ""
 
 
 @dataclass(frozen=True)

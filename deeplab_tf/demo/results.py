@@ -112,6 +112,8 @@ def flagfile(network, params):
     words = ["deeplab-tf", "predict", "--flagfile=THIS_FILE", *network.arguments]
     command = shlex.join([*words, "--out_dir=labels", "IMAGE"])
     comments = ["Chosen on the page of `deeplab-tf demo`. The labels shown there:", command]
+    if network.lacking:
+        comments.append(f"But no flag can hold {network.lacking}, so that the labels differ.")
     return params_flagfile(params, comments)
 
 

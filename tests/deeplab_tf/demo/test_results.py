@@ -1,6 +1,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from urllib.parse import parse_qs
 
 import numpy as np
@@ -113,4 +114,11 @@ def test_the_flagfile_has_the_parameters(tmp_path):
         "--crf_sigma_gamma=3", "--crf_iterations=7", "--crf_normalization=symmetric",
     ]  # fmt: skip
     words = "predict --flagfile=THIS_FILE '--model=my colors' --flip --out_dir=labels IMAGE"
-    assert f"# deeplab-tf {words}" in file.read_text().splitlines()
+    lines = file.read_text().splitlines()
+    assert f"# deeplab-tf {words}" in lines and "But" not in file.read_text()
+    lacking = replace(NETWORK, lacking="the compatibility in a.json")
+    assert flagfile(lacking, PARAMS).splitlines() == [
+        *lines[:2],
+        "# But no flag can hold the compatibility in a.json, so that the labels differ.",
+        *lines[2:],
+    ]
