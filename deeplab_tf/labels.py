@@ -1,5 +1,6 @@
 """What label values mean: class names and colors, the void value, and the mean image color."""
 
+import difflib
 import functools
 import json
 from dataclasses import dataclass
@@ -114,6 +115,18 @@ class LabelSet:
         table[VOID] = self.void_color
         table[: self.num_classes] = self.colors
         return table
+
+    def index_of(self, name):
+        """The index of the class of this name.
+
+        Raises:
+          InputError: if there is none.
+        """
+        if name not in self.names:
+            near = difflib.get_close_matches(name, self.names, 1)
+            advice = f" (did you mean {near[0]!r}?)" if near else ""
+            raise InputError(f"no class {name!r}{advice}; the classes are {', '.join(self.names)}")
+        return self.names.index(name)
 
     def save(self, path):
         """Write names, colors and the void value to the file `path` as JSON."""

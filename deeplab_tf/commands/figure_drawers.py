@@ -92,7 +92,10 @@ def draw_beliefs(flags, images):
     model, label_set = open_model(flags)
     params = given_params(flags, label_set.num_classes, card_params(flags))
     counts = iterations_shown(flags, params)
-    index = named_class(flags.class_name, label_set) if flags.class_name else None
+    try:
+        index = label_set.index_of(flags.class_name) if flags.class_name else None
+    except InputError as error:
+        raise InputError(f"--class_name: {error}") from None
     image = shrink(open_photograph(images, model.input_shape[-1]), flags.max_side)
     probabilities = predict_probabilities(model, image, **segment_settings(flags))
     stages = {"network": probabilities}
@@ -100,14 +103,6 @@ def draw_beliefs(flags, images):
     if index is None:
         index = largest_class(label_set, probabilities)
     return beliefs.draw_beliefs(image[..., :3], stages, index, label_set.names[index])
-
-
-def named_class(name, label_set):
-    """The index of the class of this name; `InputError` if there is none."""
-    if name not in label_set.names:
-        names = ", ".join(label_set.names)
-        raise InputError(f"--class_name={name}: no such class; the classes are {names}")
-    return label_set.names.index(name)
 
 
 def largest_class(label_set, probabilities):

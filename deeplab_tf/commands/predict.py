@@ -35,7 +35,6 @@ from deeplab_tf.commands.flags.model import (
 from deeplab_tf.commands.outputs import beside_model, print_next, print_written
 from deeplab_tf.commands.prediction_outputs import (
     PredictionWriter,
-    check_class_names,
     define_output_flags,
     plan_outputs,
 )
@@ -86,7 +85,6 @@ def main(flags, images):
     """Label the images."""
     plan = plan_outputs(flags, images)
     predictor = open_predictor(flags)
-    check_class_names(flags.class_maps, predictor.label_set)
     max_side, reduced, refused = side_limit(flags), [], []
     writer = PredictionWriter(flags, predictor.label_set, predictor.source, len(plan), images)
     for one in tqdm(plan, unit="image"):

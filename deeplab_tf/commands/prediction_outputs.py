@@ -1,6 +1,5 @@
 """What `predict` writes: labels, pictures, probabilities, and a page of all images."""
 
-import difflib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -159,16 +158,6 @@ def _check_common_files(flags, plan):
     check_output_files(*common.values())
 
 
-def check_class_names(names, label_set):
-    """Raise `InputError` for a name of --class_maps that is none of the `LabelSet`."""
-    for name in names:
-        if name not in label_set.names:
-            near = difflib.get_close_matches(name, label_set.names, 1)
-            advice = f" (did you mean {near[0]!r}?)" if near else ""
-            known = ", ".join(label_set.names)
-            raise InputError(f"--class_maps: no class {name!r}{advice}; the classes are {known}")
-
-
 class PredictionWriter:
     """Writes the files of one image after another, and at the end those of all together.
 
@@ -179,13 +168,19 @@ class PredictionWriter:
       count: number of images.
       arguments: the images and folders of the command line.
 
+    Raises:
+      InputError: if a name of --class_maps is none of the classes.
+
     Attributes:
       written: list of the paths of all files so far.
     """
 
     def __init__(self, flags, label_set, source, count, arguments):
         self._flags, self._label_set, self._source = flags, label_set, source
-        self._maps = {name: label_set.names.index(name) for name in flags.class_maps}
+        try:
+            self._maps = {name: label_set.index_of(name) for name in flags.class_maps}
+        except InputError as error:
+            raise InputError(f"--class_maps: {error}") from None
         self._rows, self.written = [], []
         self._sheet = None
         if flags.contact_sheet_out:

@@ -71,6 +71,16 @@ def test_refuses_what_makes_no_label_set(names, colors, message):
         LabelSet(names, colors)
 
 
+def test_a_class_is_found_by_its_name():
+    labels = LabelSet.in_voc_colors(("sky", "car"))
+    assert [labels.index_of(name) for name in ("sky", "car")] == [0, 1]
+    with pytest.raises(InputError) as error:
+        labels.index_of("cat")
+    assert str(error.value) == "no class 'cat' (did you mean 'car'?); the classes are sky, car"
+    with pytest.raises(InputError, match="no class 'x'; the classes are sky, car"):
+        labels.index_of("x")
+
+
 def test_refuses_256_classes():
     with pytest.raises(InputError, match="256 class names"):
         LabelSet.generic(256)

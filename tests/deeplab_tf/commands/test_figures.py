@@ -156,7 +156,11 @@ def test_a_data_set_names_the_classes_of_trimaps(folder, tmp_path):
         ("fields_of_view", ["MODEL", "--heads=4x4"], "--heads has no effect with --model"),
         ("fields_of_view", ["--heads=5x5"], "unknown head '5x5'"),
         ("fields_of_view", ["--heads="], "--heads is empty"),
-        ("beliefs", ["MODEL", "--class_name=cat", "PHOTO"], "--class_name=cat: no such class"),
+        (
+            "beliefs",
+            ["MODEL", "--class_name=cat", "PHOTO"],
+            "--class_name: no class 'cat'; the classes",
+        ),
         ("beliefs", ["MODEL", "--probabilities_after=x", "PHOTO"], "--probabilities_after=x"),
         ("two_ways", ["PHOTO", "PHOTO"], "2 images are given; a figure shows one"),
         ("atrous", ["MISSING"], "No such file"),
