@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 import numpy as np
 
 from deeplab_tf.demo.labeling import NUMBERS
-from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.class_maps import heat_map
 from deeplab_tf.evaluation.html_report.data_urls import data_url
 from deeplab_tf.evaluation.html_report.template import page_templates
@@ -36,7 +35,7 @@ def results_html(photograph, refined, class_name):
       InputError: if the network has no such class.
     """
     scored, label_set = refined.scored, refined.network.label_set
-    index = class_index(label_set, class_name)
+    index = label_set.index_of(class_name)
     colors = overlay_colors(label_set)
     labels = [most_probable(each) for each in (scored.probabilities, refined.probabilities)]
     shares = [np.bincount(label.ravel(), minlength=256) / label.size for label in labels]
@@ -74,13 +73,6 @@ def problem_html(sentence):
     return _TEMPLATES.from_string('<p class="problem" role="alert">{{ sentence }}.</p>').render(
         sentence=sentence.rstrip(".")
     )
-
-
-def class_index(label_set, name):
-    """The index of a class by its name; `InputError` if there is none."""
-    if name not in label_set.names:
-        raise InputError(f"no class {name!r}; available: {', '.join(label_set.names)}")
-    return label_set.names.index(name)
 
 
 def largest_class(refined):

@@ -67,7 +67,7 @@ def test_maps_of_the_chosen_class():
     assert np.array_equal(belief[1], heat_map(np.float32([[0, 0, 0, 0, 1]]))[0])
     assert np.array_equal(bar[0, [0, -1]], heat_map(np.float32([[0, 1]]))[0])
     assert "after 7 iterations of the CRF" in details and "largest probability is 0.80" in details
-    with pytest.raises(InputError, match="no class 'x'; available: red"):
+    with pytest.raises(InputError, match="no class 'x'; the classes are red"):
         results_html("0/a.jpg", refined(), "x")
 
 
