@@ -48,7 +48,7 @@ test-all: $(READY)  ## the whole test suite
 	$(BIN)/pytest $(PYTEST_OPTIONS)
 
 test-browser: $(BROWSER)/ready  ## the tests of pages in Chromium; its command must be on the PATH
-	$(BROWSER)/bin/python -m pytest -m browser tests/deeplab_tf/demo \
+	$(BROWSER)/bin/python -m pytest -m browser -rs tests/deeplab_tf/demo \
 	    tests/deeplab_tf/evaluation/html_report
 
 test-oldest: .venv-oldest/ready  ## the tests with the oldest versions that setup.py allows
