@@ -129,7 +129,7 @@ $(BROWSER)/ready: $(READY)
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > \
 	    "$$($(BROWSER)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/main.pth"
 	$(BROWSER)/bin/python -m pip install --quiet --disable-pip-version-check --prefer-binary \
-	    "gradio>=6.31" playwright axe-playwright-python
+	    "gradio>=6.31,<7" playwright axe-playwright-python
 	@touch $@
 
 .venv-oldest/ready: constraints-oldest.txt setup.py
