@@ -73,9 +73,9 @@ lint: $(READY)  ## what CI checks before the tests
 docs: $(READY)  ## the documentation as a site in build/docs, with every link checked
 	$(BIN)/python docs/site/site_build.py build/docs
 
-bench: $(READY)  ## every benchmark, each a table of ratios against a named peer
-	for script in dilated_convolution depthwise crf crf_accuracy crf_kernels input inference \
-	    train_step large_fov evaluation boundary_scores; do \
+bench: $(READY)  ## every benchmark that needs no flags; with flags, they compare with other programs
+	for script in dilated_convolution depthwise crf crf_kernels crf_scaling crf_strips \
+	    crf_training input inference train_step large_fov evaluation boundary_scores; do \
 	    $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 ablation: $(READY)  ## what each part of DeepLab contributes: make ablation DATA=MSRC21 [WEIGHTS=FILE]

@@ -22,7 +22,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 import numpy as np
 from absl import app, flags
 
-from benchmarks.timing import timed
+from benchmarks.timing import take_turns, timed
 from benchmarks.worker import Worker
 from crf import Kernel, grid_features, image_features, infer
 
@@ -117,12 +117,7 @@ def measure(unary, pairs, process, folder):
     if process:
         runs["pydensecrf"] = lambda: run_binding(process, folder, unary, pairs)
     runs["2 threads"]()  # compiles
-    best, results = {}, {}
-    for _ in range(FLAGS.rounds):
-        for name, run in runs.items():
-            results[name], spent = run()
-            before = best.get(name, spent)
-            best[name] = {key: min(spent[key], before[key]) for key in spent}
+    best, results = take_turns(runs, FLAGS.rounds)
     error = np.nan
     if process:
         error = np.abs(results["2 threads"] - results["pydensecrf"]).mean()

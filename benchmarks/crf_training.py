@@ -22,7 +22,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from benchmarks.crf_scenes import drawn_image
-from benchmarks.timing import timed
+from benchmarks.timing import take_turns, timed
 from crf import CRFParams
 from deeplab_tf import build_deeplab
 from deeplab_tf.models.with_crf import with_crf
@@ -66,16 +66,13 @@ def measure(crop, engines):
     """The best {"seconds", "processor"} of a step on crops of this size, {engine: spent}."""
     batch = batch_of(crop)
     steps = {engine: training_step(engine) for engine in engines}
-    runs = {engine: lambda step=step: float(step(*batch)[0]) for engine, step in steps.items()}
+    runs = {
+        engine: lambda step=step: timed(lambda: float(step(*batch)[0]))
+        for engine, step in steps.items()
+    }
     for run in runs.values():
         run()  # traces and compiles
-    best = {}
-    for _ in range(FLAGS.rounds):
-        for engine, run in runs.items():
-            spent = timed(run)[1]
-            before = best.get(engine, spent)
-            best[engine] = {name: min(spent[name], before[name]) for name in spent}
-    return best
+    return take_turns(runs, FLAGS.rounds)[0]
 
 
 def main(_):

@@ -72,17 +72,31 @@ def run_images(run, shapes, num_threads=None):
     num_threads = num_threads or available_threads()
     sizes = [inference_bytes(*shape) if len(shape) == 3 else 0 for shape in shapes]
     small = [number for number, size in enumerate(sizes) if size <= _SMALL_BYTES]
-    at_once = min(num_threads, max(1, len(small)))
-    memory = available_memory()
-    if memory is not None and small:
-        largest = max(1, *(sizes[number] for number in small))
-        at_once = max(1, min(at_once, memory // largest))
+    largest = max((sizes[number] for number in small), default=0)
+    at_once = images_at_once(largest, len(small), num_threads, available_memory())
     results = [None] * len(shapes)
     with ThreadTeam(at_once) as team:
         # A few images share all threads, rounded up so that none is idle.
         calls = [(number, -(-num_threads // at_once)) for number in small]
         for number, result in zip(small, team.run_calls(run, calls), strict=True):
             results[number] = result
-    for number in set(range(len(shapes))).difference(small):
-        results[number] = run(number, num_threads)
+    for number, size in enumerate(sizes):
+        if size > _SMALL_BYTES:
+            results[number] = run(number, num_threads)
     return results
+
+
+def images_at_once(image_bytes, num_images, num_threads, memory):
+    """How many images to refine at the same time.
+
+    Args:
+      image_bytes: memory that refining one image takes.
+      num_images: how many images there are in all.
+      num_threads: number of threads for all images together.
+      memory: bytes that all of them may take; None if unknown.
+
+    Returns:
+      Number of images, at least 1.
+    """
+    fitting = num_threads if memory is None else int(memory // max(1, image_bytes))
+    return max(1, min(num_threads, num_images, fitting))

@@ -122,17 +122,18 @@ def warn_of_one_label(num_labels, words=TENSORS):
         )
 
 
-def check_sums(probabilities, tolerance, words=TENSORS):
+def check_sums(probabilities, tolerance, words=TENSORS, num_threads=None):
     """Raise ValueError unless all values are probabilities that sum to one over the last axis.
 
     Args:
       probabilities: (..., C) float32 array.
       tolerance: largest difference of a sum from one.
       words: `Wording` of the message.
+      num_threads: number of threads; None uses all processors.
     """
     num_labels = probabilities.shape[-1]
     values = read_only(probabilities)
-    with ThreadTeam() as team:
+    with ThreadTeam(num_threads) as team:
         pixels = team.split(len(values) // num_labels)
         good = team.run(_are_probabilities, pixels, values, num_labels, np.float32(tolerance))
     if not all(good):

@@ -92,7 +92,7 @@ def dense_crf(
         compatibility = params.compatibility
     if compatibility is not None:
         compatibility = check_compatibility(compatibility, probabilities, prune_below)
-    probabilities = check_probabilities(probabilities, images)
+    probabilities = check_probabilities(probabilities, images, num_threads)
     # XLA cannot print a warning; the exact engine is the one that it can compile.
     if engine != "exact" or tf.executing_eagerly():
         images = check_for_zeros_and_ones(images)

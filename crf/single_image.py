@@ -76,7 +76,7 @@ def refine(
     check_prune_below(prune_below, ARRAYS)
     num_threads = check_num_threads(num_threads, ARRAYS.function)
     overlap = check_strip_options(max_memory, overlap)
-    probabilities, image = _checked(np.asarray(probabilities), np.asarray(image))
+    probabilities, image = _checked(np.asarray(probabilities), np.asarray(image), num_threads)
     if params.compatibility is not None:
         check_no_pruning(prune_below, ARRAYS)
         _check_labels(len(params.compatibility), probabilities.shape[-1])
@@ -90,15 +90,18 @@ def refine(
         run = partial(_refine_with_kernels, num_threads=num_threads, **options)
     else:
         run = partial(_refine_with_preset, num_threads=num_threads, prune_below=prune_below)
-    if max_memory is None:
+    shape, strips = probabilities.shape, []
+    if max_memory is not None:
+        strips = plan_strips(shape, params, max_memory, overlap)
+    if len(strips) < 2:
         return run(probabilities, image, params)
     if prune_below:
         # A label that is probable anywhere in the image exchanges messages in every strip.
         with ThreadTeam(num_threads) as team:
-            flat, labels = read_only(probabilities), probabilities.shape[-1]
-            run = partial(run, active=find_active_labels(flat, labels, prune_below, team))
-    refined = np.empty(probabilities.shape, np.float32)
-    for strip in plan_strips(probabilities.shape, params, max_memory, overlap):
+            flat = read_only(probabilities)
+            run = partial(run, active=find_active_labels(flat, shape[-1], prune_below, team))
+    refined = np.empty(shape, np.float32)
+    for strip in strips:
         top, left = (part.start for part in strip.seen)
         window = Window(top, left, *image.shape[:2])
         seen = run(probabilities[strip.seen], image[strip.seen], params, window=window)
@@ -130,12 +133,12 @@ def warm_up():
     refine(probabilities, image, prune_below=0.1)
 
 
-def _checked(probabilities, image):
+def _checked(probabilities, image, num_threads):
     """The probabilities as float32, and the image; ValueError for what `refine` refuses."""
     _check_types_and_shapes(probabilities, image)
     tolerance = tolerance_of_sums(probabilities.dtype.name)
     probabilities = probabilities.astype(np.float32, copy=False)
-    check_sums(probabilities, tolerance, ARRAYS)
+    check_sums(probabilities, tolerance, ARRAYS, num_threads)
     warn_of_one_label(probabilities.shape[-1], ARRAYS)
     warn_of_zeros_and_ones(image, ARRAYS)
     return probabilities, image

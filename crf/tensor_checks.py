@@ -106,7 +106,7 @@ def check_compatibility(compatibility, probabilities, prune_below):
         return tf.identity(compatibility)
 
 
-def check_probabilities(probabilities, images):
+def check_probabilities(probabilities, images, num_threads=None):
     """Convert the probabilities to float32 and check their values.
 
     Inside a graph, the check becomes part of the graph and happens when it runs.
@@ -114,6 +114,7 @@ def check_probabilities(probabilities, images):
     Args:
       probabilities: (B, H, W, C) floating tensor.
       images: (B, H, W, 3) uint8 tensor.
+      num_threads: number of threads for the check, outside of a graph; None uses all processors.
 
     Raises:
       ValueError: for a wrong value or sum. Inside a graph, `tf.errors.InvalidArgumentError`, also
@@ -122,7 +123,7 @@ def check_probabilities(probabilities, images):
     tolerance = tolerance_of_sums(probabilities.dtype.name)
     probabilities = tf.cast(probabilities, tf.float32)
     if tf.executing_eagerly():
-        check_sums(np.asarray(probabilities), tolerance)
+        check_sums(np.asarray(probabilities), tolerance, num_threads=num_threads)
         checks = []
     else:
         checks = _graph_checks(probabilities, images, tolerance)

@@ -1,6 +1,7 @@
 """Threads that share the work of one kernel after another."""
 
 import os
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
 
@@ -76,14 +77,21 @@ class ThreadTeam:
         return self.run_calls(kernel, [(*part, *arguments) for part in parts])
 
     def run_calls(self, kernel, calls):
-        """Run the kernel once with each tuple of arguments; list of the results in order."""
+        """Run the kernel once with each tuple of arguments; list of the results in order.
+
+        After an exception no further call begins.
+        """
         results = [None] * len(calls)
         waiting = iter(enumerate(calls))
 
         def work():
             # All threads take calls from this one iterator, which the GIL makes safe.
             for index, call in waiting:
-                results[index] = kernel(*call)
+                try:
+                    results[index] = kernel(*call)
+                except BaseException:
+                    deque(waiting, maxlen=0)  # takes the calls that no thread need begin any more
+                    raise
 
         helpers = min(len(calls), self.num_threads) - 1
         pending = [self._others.submit(work) for _ in range(helpers)]

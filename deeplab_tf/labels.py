@@ -117,7 +117,10 @@ class LabelSet:
         return table
 
     def index_of(self, name):
-        """The index of the class of this name.
+        """The index of a class.
+
+        Args:
+          name: of the class.
 
         Raises:
           InputError: if there is none.

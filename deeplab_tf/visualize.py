@@ -102,12 +102,27 @@ def overlay_colors(label_set):
     """
     table, palette = label_set.color_table(), voc_colors(VOID)
     for index, name in enumerate(label_set.names):
-        is_background = name.strip(" _").lower() in BACKGROUND_NAMES
-        if not is_background and not table[index].any():
+        if not is_background(name) and not table[index].any():
             used = np.concatenate([table[: label_set.num_classes], table[VOID:]]).astype(int)
             distances = np.square(palette[:, None] - used).sum(axis=2)
             table[index] = palette[distances.min(axis=1).argmax()]
     return table
+
+
+def is_background(name):
+    """Whether a class is for the pixels of no other class, by its name.
+
+    Args:
+      name: of the class; see `BACKGROUND_NAMES`.
+
+    Returns:
+      bool.
+
+    Example:
+      >>> is_background("_Background_"), is_background("sky")
+      (True, False)
+    """
+    return name.strip(" _").lower() in BACKGROUND_NAMES
 
 
 def colorize_probabilities(probabilities, color_table):

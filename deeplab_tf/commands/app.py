@@ -22,6 +22,11 @@ def main(arguments):
     logging.set_verbosity(logging.WARNING)  # TensorFlow reports every file that it writes
     try:
         run(arguments)
+    except (FileExistsError, NotADirectoryError) as error:
+        # Raised for a folder that cannot be made; existing results have messages of their own.
+        message = f"{error.filename}: a file is where a folder is needed; give another name"
+        print(f"error: {message}", file=sys.stderr)
+        return 1
     except (InputError, OSError) as error:
         print(f"error: {one_line(error, limit=2000)}", file=sys.stderr)
         return 1

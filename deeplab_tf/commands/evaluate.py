@@ -40,7 +40,12 @@ from deeplab_tf.commands.flags.crf import (
     crf_params,
     define_crf_flags,
 )
-from deeplab_tf.commands.flags.data import check_same_classes, define_data_flags, open_split
+from deeplab_tf.commands.flags.data import (
+    check_same_classes,
+    define_data_flags,
+    open_split,
+    skip_first,
+)
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.model import (
     define_model_flags,
@@ -177,12 +182,7 @@ def open_examples(flags, num_classes):
     if labeled and len(labeled) < len(examples):
         open_split(flags, flags.split)  # raises an error that names the missing label
     check_same_classes(flags, num_classes, label_set)
-    if flags.skip >= len(examples):
-        raise InputError(
-            f"--skip={flags.skip}: {flags.split} has only {len(examples)} images; give a"
-            " smaller number"
-        )
-    return examples[flags.skip :][: flags.limit], label_set, encoding
+    return skip_first(flags, examples)[: flags.limit], label_set, encoding
 
 
 def warn_of_names(flags, trained, label_set):

@@ -1,12 +1,14 @@
 """What each figure of the command `figures` takes from its flags, and what draws it."""
 
+import heapq
+
 import numpy as np
 from tqdm import tqdm
 
 from deeplab_tf.commands.evaluate import open_examples
 from deeplab_tf.commands.explain_crf import iterations_shown
 from deeplab_tf.commands.flags.crf import card_params, crf_params, given_params
-from deeplab_tf.commands.flags.data import open_split
+from deeplab_tf.commands.flags.data import open_split, skip_first
 from deeplab_tf.commands.flags.heading import refuse_given
 from deeplab_tf.commands.flags.model import open_model, segment_settings
 from deeplab_tf.commands.predict import read_checked
@@ -17,13 +19,12 @@ from deeplab_tf.data.synthetic import CLASSES, draw_scene
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.figures import atrous, beliefs, failures, fields, trimaps
 from deeplab_tf.evaluation.figures.canvas import readable_labels
-from deeplab_tf.evaluation.image_choice import rank_images
 from deeplab_tf.evaluation.inference import apply_crf, most_probable, predict_probabilities
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
 from deeplab_tf.evaluation.predict_dataset import predict_examples
 from deeplab_tf.labels import VOID, LabelSet
 from deeplab_tf.models.resize import find_output_stride
-from deeplab_tf.visualize import BACKGROUND_NAMES
+from deeplab_tf.visualize import is_background
 
 
 def one_image(images):
@@ -108,8 +109,7 @@ def draw_beliefs(flags, images):
 def largest_class(label_set, probabilities):
     """The index of the class that covers most pixels, if possible not the background."""
     counts = np.bincount(most_probable(probabilities).ravel(), minlength=label_set.num_classes)
-    is_object = [name.strip(" _").lower() not in BACKGROUND_NAMES for name in label_set.names]
-    objects = counts * is_object
+    objects = counts * [not is_background(name) for name in label_set.names]
     return int(np.argmax(objects if objects.any() else counts))
 
 
@@ -139,12 +139,8 @@ def open_labels(flags, images):
         raise InputError(f"{path}: --figure=trimaps needs the labels of the image; add --label")
     if flags.data_dir:
         examples, label_set, encoding = open_split(flags, flags.split)
-        if flags.skip >= len(examples):
-            raise InputError(
-                f"--skip={flags.skip}: {flags.split} has only {len(examples)} images; give a "
-                "smaller number"
-            )
-        image, label = load_pair(examples[flags.skip], label_set.num_classes, encoding)
+        example = skip_first(flags, examples)[0]
+        image, label = load_pair(example, label_set.num_classes, encoding)
         return image, label, label_set
     refuse_given(flags, data, "has no effect without --data_dir; add it")
     image, label = draw_scene(np.random.default_rng(5), (240, 320))
@@ -163,19 +159,16 @@ def draw_failures(flags, images):
             "give another --split"
         )
 
-    def predicted(chosen):
-        found = predict_examples(model, chosen, params, encoding, **segment_settings(flags))
-        for prediction in tqdm(found, total=len(chosen), unit="image"):
-            yield prediction, image_mious(prediction, label_set.num_classes)
-
-    scores = [mious[-1] for _, mious in predicted(examples)]
-    worst = rank_images(scores)[::-1][: flags.panel_rows]
+    found = predict_examples(model, examples, params, encoding, **segment_settings(flags))
+    bar = tqdm(found, total=len(examples), unit="image")
+    scored = ((prediction, image_mious(prediction, label_set.num_classes)) for prediction in bar)
+    known = ((prediction, mious) for prediction, mious in scored if not np.isnan(mious[-1]))
+    worst = heapq.nsmallest(flags.panel_rows, known, key=lambda sample: sample[1][-1])
     if not worst:
         raise InputError(f"{flags.split} in {flags.data_dir}: all pixels are void")
-    samples = list(predicted([examples[index] for index in worst]))
-    for prediction, mious in samples:
+    for prediction, mious in worst:
         print(f"{prediction.example.name}: mean IoU {', '.join(f'{miou:.4f}' for miou in mious)}")
-    return failures.draw_failures(samples, label_set)
+    return failures.draw_failures(worst, label_set)
 
 
 def image_mious(prediction, num_classes):

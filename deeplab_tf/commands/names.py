@@ -8,7 +8,7 @@ COMMANDS = {
     "evaluate": "Score a trained network on a data set, before and after the CRF.",
     "predict": "Label every pixel of images with a trained network.",
     "demo": "Try a network and the CRF on photographs, on a page in the browser.",
-    "export": "Export a trained network: SavedModel (also with the CRF), ONNX, OpenVINO, LiteRT.",
+    "export": "Export a trained network as a SavedModel, with or without the CRF.",
     "prepare-data": "Prepare a data set from its authors' archives or from your own folders.",
     "check-data": "Look for problems in a data set that would ruin training.",
     "search-crf": "Search for the CRF parameters with the best mean IoU.",
@@ -17,7 +17,7 @@ COMMANDS = {
     "pack": "Pack a trained network into a small file to hand out, with a card.",
     "models": "List the trained networks that come with the package, or print the card of one.",
     "import-weights": "Convert the DeepLab authors' released weights of Caffe and TensorFlow.",
-    "ablation": "Measure what each part of DeepLab contributes, on CamVid.",
+    "ablation": "Measure what each part of DeepLab contributes, on MSRC-21.",
     "configs": "List the published systems, or print one of their flagfiles.",
 }
 

@@ -148,12 +148,15 @@ def _probability_path(flags, image):
 
 
 def _check_common_files(flags, plan):
-    """Raise `InputError` if a file for all images cannot be written, or is one of another image."""
+    """Raise `InputError` if a file for all images cannot be written, or is another file, too."""
     common = {name: flags[name].value for name in ("panel_out", "contact_sheet_out")}
     taken = {path.resolve() for one in plan for path in (one.image, *one.files)}
     for name, path in common.items():
         if path and Path(path).resolve() in taken:
-            raise InputError(f"--{name}={path}: is also an image or the result of one")
+            raise InputError(
+                f"--{name}={path}: is also an image or the result of one, or the file of another "
+                "flag; give another name"
+            )
         taken.add(path and Path(path).resolve())
     check_output_files(*common.values())
 
@@ -213,8 +216,7 @@ class PredictionWriter:
         for caption, probabilities in stages:
             labels.append(most_probable(probabilities, size))
             for name, index in self._maps.items():
-                plane = probabilities[..., index : index + 1]
-                maps[name][caption] = enlarge(plane, size)[..., 0]
+                maps[name][caption] = probabilities[..., index : index + 1].copy()
         if plan.probabilities:
             self._write_probabilities(plan.probabilities, probabilities, size)
         files, alpha = plan.pictures, self._flags.overlay_alpha
@@ -226,7 +228,9 @@ class PredictionWriter:
             picture = photograph_panel(self._label_set, [row])
             write_file(files["side by side"], encode_picture(picture))
         for name, planes in maps.items():
-            picture = class_map_picture(name, planes)
+            # Of large photographs, memory may hold these planes of one class, but not of all.
+            large = {caption: enlarge(plane, size)[..., 0] for caption, plane in planes.items()}
+            picture = class_map_picture(name, large)
             write_file(files[f"probability of {name}"], encode_picture(picture))
         self._note(plan, image, labels)
 

@@ -2,8 +2,7 @@
 
 `train --model_dir=M` continues with the flags of the run in M; a command with `--model=M` takes the
 data set and the settings for testing. The card of a packed network has only the latter, and an
-exported network holds its settings itself. Flags on
-the command line replace what is remembered.
+exported network holds its settings itself. Flags on the command line replace what is remembered.
 """
 
 import shlex

@@ -24,7 +24,7 @@ from deeplab_tf.data.image_header import (
     read_header,
 )
 from deeplab_tf.data.label_png import decode_classes
-from deeplab_tf.data.orientation import read_orientation, stored_box, turn, turned_size
+from deeplab_tf.data.orientation import read_orientation, stored_box, turn
 from deeplab_tf.data.samples import has_plain_samples, read_samples, to_8_bits, to_channels, to_rgb
 from deeplab_tf.data.tiff_tags import TiffPage
 from deeplab_tf.errors import InputError
@@ -182,9 +182,8 @@ def decode_part(contents, size, box, channels=3):
     if is_small and contents.startswith(JPEG_START) and contents.endswith(JPEG_END):
         found, orientation = _size_of_plain_jpeg(contents), 1
         if found is None:
-            stored = open_image(contents)
-            orientation = orientation_of(contents, stored)
-            found = turned_size(stored.size[::-1], orientation)
+            header = read_header(contents)
+            found, orientation = (header.height, header.width), header.orientation
         top, left = max(top - PART_MARGIN, 0), max(left - PART_MARGIN, 0)
         bottom, right = min(bottom + PART_MARGIN, size[0]), min(right + PART_MARGIN, size[1])
         if found == size:

@@ -160,8 +160,8 @@ def _indices(pixels, depth, color, colors):
 
 def _unfiltered_pixels(contents):
     # The pixels of a PNG of one byte per pixel that has unfiltered rows and only the chunks that
-    # every PNG has, as label maps usually are; None for others, and for damaged ones. Decompressing
-    # all rows at once takes half the time of Pillow, which decompresses row by row.
+    # every PNG has, as label maps usually are; None for others, among them most damaged ones.
+    # Decompressing all rows at once takes half the time of Pillow, which does it row by row.
     chunks = _png_chunks(contents)
     kinds = [kind for kind, _ in chunks]
     if len(chunks) < 3 or kinds[0] != b"IHDR" or len(chunks[0][1]) != 13:
@@ -169,13 +169,13 @@ def _unfiltered_pixels(contents):
     width, height, *rest = struct.unpack(">IIBBBBB", chunks[0][1])
     # 8 bits, palette or gray, and the only methods of compression, filter and order without passes.
     before = {(8, 3, 0, 0, 0): [b"PLTE"], (8, 0, 0, 0, 0): []}.get(tuple(rest))
-    if before is None or width * height > MAX_PIXELS:
+    if before is None or not 0 < width * height <= MAX_PIXELS:
         return None
     pieces = [data for _, data in chunks[1 + len(before) : -1]]
     if kinds[1:] != [*before, *[b"IDAT"] * len(pieces), b"IEND"]:
         return None
     data, size = b"".join(pieces), height * (width + 1)
-    if not size or len(data) * _MAX_EXPANSION > MAX_PIXELS:
+    if len(data) * _MAX_EXPANSION > MAX_PIXELS:
         return None
     # With a buffer of the right size, zlib need not copy the rows; it has no limit of its own.
     rows = zlib.decompress(data, bufsize=min(size, 2**24))

@@ -19,12 +19,6 @@ class Group(NamedTuple):
     images: list
 
 
-def rank_images(scores):
-    """The indices of images, the best score first; those whose score is NaN are left out."""
-    scores = np.asarray(scores)
-    return [int(i) for i in np.argsort(-scores, kind="stable") if scores[i] >= 0]
-
-
 def choose_images(before, after=None, size=GROUP_SIZE):
     """Choose the best, the median and the worst images, and those that the CRF changed most.
 
@@ -44,7 +38,7 @@ def choose_images(before, after=None, size=GROUP_SIZE):
     """
     before = np.asarray(before)
     scores = before if after is None else np.asarray(after)
-    ranked = rank_images(scores)
+    ranked = [index for index in np.argsort(-scores, kind="stable") if scores[index] >= 0]
     size_here = max(1, min(size, len(ranked) // 3))
     best, others = ranked[:size_here], ranked[size_here:]
     worst = others[-size_here:][::-1]

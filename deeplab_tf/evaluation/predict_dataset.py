@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from crf.batch import images_at_once
 from crf.memory import available_memory, inference_bytes
 from crf.threads import available_threads
 from deeplab_tf.data.image_files import load_image, load_pair
@@ -126,9 +127,8 @@ def _threads_per_image(image_bytes, num_images, num_threads, memory):
     Returns:
       Number of threads, at least 1.
     """
-    fitting = num_threads if memory is None else int(CRF_MEMORY_SHARE * memory / image_bytes)
-    images_at_once = max(1, min(num_threads, num_images, fitting))
-    return -(-num_threads // images_at_once)
+    share = None if memory is None else CRF_MEMORY_SHARE * memory
+    return -(-num_threads // images_at_once(image_bytes, num_images, num_threads, share))
 
 
 def _load(example, num_classes, encoding, channels):

@@ -21,6 +21,18 @@ MEANS = {
 _SHOWN_WIDTHS = (1, 2, 3, 5, 10, 20, 40)  # of the trimaps, in pixels
 
 
+def result_titles(count):
+    """Titles of the results: of the network's alone, or of those before and after the CRF.
+
+    Args:
+      count: number of the results, 1 or 2.
+
+    Returns:
+      A list of str.
+    """
+    return ["before CRF", "after CRF"] if count == 2 else ["network"]
+
+
 def score_table(label_set, before, after=None):
     """Format the IoU of every class and the mean scores as text; 1 is the best score.
 
@@ -138,9 +150,7 @@ def comparison_panel(label_set, samples):
     """
     colors = label_set.color_table()
     rows = [[image, *(colorize(label, colors) for label in labels)] for image, *labels in samples]
-    captions = ["image", "truth", "before CRF", "after CRF"]
-    if rows and len(rows[0]) == 3:
-        captions = ["image", "truth", "network"]
+    captions = ["image", "truth", *result_titles(len(rows[0]) - 2)] if rows else []
     return panel(rows, captions, label_set)
 
 

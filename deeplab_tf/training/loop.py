@@ -254,7 +254,7 @@ class Trainer:
             if best:
                 state.best_score, state.best_step = float(np.float32(score)), state.step
                 self._files.save_best()
-        state.scored_step = state.step
+        state.scored_step, state.seconds = state.step, state.seconds + self._progress.lap()
         mark = " (best so far)" if best else ""
         self._progress.print(f"step {state.step}: {self.settings.score_name} {score:.4f}{mark}")
 

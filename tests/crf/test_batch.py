@@ -6,18 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_scene import scene
 
 import crf
 from crf import CRFParams, batch, refine, refine_batch
 from crf.memory import inference_bytes
 
 PARAMS = CRFParams(sigma_alpha=20, sigma_beta=10, sigma_gamma=2, iterations=2)
-
-
-def scene(height, width, labels=3, seed=0):
-    rng = np.random.default_rng(seed)
-    probabilities = rng.dirichlet(np.ones(labels), (height, width)).astype(np.float32)
-    return probabilities, rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
 
 
 @settings(max_examples=15)

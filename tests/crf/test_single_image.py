@@ -5,19 +5,12 @@ import pytest
 from fresh_process import run_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_scene import scene
 
 import crf
 from crf import CRFParams, image_kernels, infer, refine, unary_from_probabilities
 
 PARAMS = CRFParams(sigma_alpha=20, sigma_beta=10, sigma_gamma=2, iterations=2)
-
-
-def scene(height=6, width=7, labels=3, seed=0):
-    rng = np.random.default_rng(seed)
-    probabilities = rng.dirichlet(np.ones(labels), (height, width)).astype(np.float32)
-    return probabilities, rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
-
-
 GOOD_P, GOOD_I = scene()
 
 

@@ -1,22 +1,20 @@
 """Images refined in overlapping strips, against whole images."""
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_scene import scene as random_scene
 
 from crf import CRFParams, refine
+from crf.cpu.lattice import _kept_spatial
 from crf.strips import plan_strips, strip_bytes
 
+scene = partial(random_scene, levels=(90, 160))
 PARAMS = CRFParams(w1=3, sigma_alpha=3, sigma_beta=30, w2=2, sigma_gamma=1, iterations=3)
-
-
-def scene(height, width, labels=3, seed=0):
-    rng = np.random.default_rng(seed)
-    probabilities = rng.dirichlet(np.ones(labels), (height, width)).astype(np.float32)
-    return probabilities, rng.integers(90, 160, (height, width, 3)).astype(np.uint8)
 
 
 def memory_of(lines, shorter, labels=3):
@@ -72,6 +70,14 @@ def test_the_default_overlap_is_of_the_widest_kernel_in_use():
 
     assert (overlap(), overlap(w2=0), overlap(w1=0, sigma_alpha=80)) == (40, 14, 40)
     assert overlap(w1=0, w2=0) == 0
+
+
+def test_images_that_fit_the_memory_share_their_spatial_lattice():
+    given = scene(11, 13)
+    refine(*given, PARAMS)
+    before = _kept_spatial.cache_info().hits
+    refine(*given, PARAMS, max_memory=memory_of(13, 11))
+    assert _kept_spatial.cache_info().hits == before + 1
 
 
 @pytest.mark.parametrize("shape", [(40, 6), (6, 40)])

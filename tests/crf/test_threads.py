@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 
+from crf import dense_crf, refine
 from crf.threads import ThreadTeam, available_threads
 
 THREADS = [1, 2, 3, 7]
@@ -151,6 +152,41 @@ def test_an_exception_waits_for_the_other_threads():
         assert finished == [True]
 
 
+def test_after_an_exception_no_other_call_begins():
+    begun, drained, both = [], threading.Event(), threading.Barrier(2)
+
+    class Remaining:
+        """Iterates over the calls, and tells when none is left."""
+
+        def __init__(self, calls):
+            self._calls = iter(calls)
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            try:
+                return next(self._calls)
+            except StopIteration:
+                drained.set()
+                raise
+
+    class Calls(list):
+        def __iter__(self):
+            return Remaining(super().__iter__())
+
+    def kernel(number):
+        begun.append(number)
+        both.wait(20)
+        if number == 0:
+            raise ValueError("failed")
+        assert drained.wait(20)
+
+    with ThreadTeam(2) as team, pytest.raises(ValueError, match="failed"):
+        team.run_calls(kernel, Calls((number,) for number in range(9)))
+    assert sorted(begun) == [0, 1]
+
+
 def test_threads_end_with_the_context():
     before = set(threading.enumerate())
     with ThreadTeam(4) as team:
@@ -172,3 +208,14 @@ def test_only_processors_that_this_process_may_use_count():
         assert available_threads() == 1
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.parametrize(
+    "run", [refine, lambda p, i, **options: dense_crf(p[None], i[None], engine="numba", **options)]
+)
+def test_one_thread_means_that_no_other_is_started(run, monkeypatch):
+    given = np.full((4, 5, 2), 0.5, np.float32), np.full((4, 5, 3), 9, np.uint8)
+    run(*given, num_threads=1)  # TensorFlow starts threads of its own when it is first used
+    monkeypatch.setattr("crf.threads.available_threads", lambda: 3)
+    monkeypatch.setattr(threading.Thread, "start", lambda _: pytest.fail("a thread was started"))
+    run(*given, num_threads=1)

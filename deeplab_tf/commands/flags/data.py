@@ -44,6 +44,27 @@ def open_split(flags, split, need_labels=True):
     return examples, label_set, label_encoding(flags.dataset, flags.data_dir)
 
 
+def skip_first(flags, examples):
+    """Leave out the first examples, as many as --skip says.
+
+    Args:
+      flags: the parsed flags.
+      examples: list of those of --split.
+
+    Returns:
+      List of the others.
+
+    Raises:
+      InputError: if there are none.
+    """
+    if flags.skip >= len(examples):
+        raise InputError(
+            f"--skip={flags.skip}: {flags.split} has only {len(examples)} images; give a smaller "
+            "number"
+        )
+    return examples[flags.skip :]
+
+
 def check_same_classes(flags, num_classes, label_set):
     """Raise `InputError` unless the data set has as many classes as the model."""
     if label_set.num_classes != num_classes:

@@ -3,7 +3,8 @@
 import numpy as np
 
 from deeplab_tf.data.shrink import shrink, shrink_label
-from deeplab_tf.evaluation.figures.canvas import color_legend, new_figure, show
+from deeplab_tf.evaluation.figures.canvas import TITLE_SIZE, color_legend, new_figure, show
+from deeplab_tf.evaluation.report import result_titles
 from deeplab_tf.labels import VOID
 from deeplab_tf.visualize import colorize
 
@@ -21,12 +22,8 @@ def draw_failures(samples, label_set):
       `matplotlib.figure.Figure`, to be used inside `plots.style`.
     """
     colors = label_set.color_table()
-    columns = 2 + len(samples[0][1])
-    titles = (
-        ["image", "truth", "before CRF", "after CRF"]
-        if columns == 4
-        else ["image", "truth", "network"]
-    )
+    titles = ["image", "truth", *result_titles(len(samples[0][1]))]
+    columns = len(titles)
     ratio = max(prediction.truth.shape[0] / prediction.truth.shape[1] for prediction, _ in samples)
     figure = new_figure(8, len(samples) * (8 / columns * ratio + 0.25) + 0.7)
     axes = figure.subplots(len(samples), columns, squeeze=False)
@@ -38,7 +35,7 @@ def draw_failures(samples, label_set):
             show(cell, colorize(shrink_label(label, SIDE), colors), title)
             occurring |= set(np.unique(label).tolist())
         for cell, title, iou in zip(row[2:], titles[2:], ious, strict=True):
-            cell.set_title(f"{title}: mean IoU {iou:.2f}", fontsize=9.5)
+            cell.set_title(f"{title}: mean IoU {iou:.2f}", fontsize=TITLE_SIZE)
     names = [(label_set.names[i], colors[i]) for i in sorted(occurring - {VOID})]
     names += [("void: not scored", colors[VOID])] if VOID in occurring else []
     color_legend(figure, names)

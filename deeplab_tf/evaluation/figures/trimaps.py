@@ -27,10 +27,11 @@ def draw_trimaps(image, label, label_set, widths, border="any"):
     colors = label_set.color_table()
     distances, known = trimap_distances(label, border), label != VOID
     cells = [] if image is None else [("image", image)]
-    cells.append(("labels", colorize(label, colors)))
+    colored = colorize(label, colors)
+    cells.append(("labels", colored))
     for width in widths:
         near = known & (distances <= width)
-        picture = np.where(near[..., None], colorize(label, colors), np.uint8(_NOT_SCORED))
+        picture = np.where(near[..., None], colored, np.uint8(_NOT_SCORED))
         picture[~known] = colors[VOID]
         share = 100 * near.sum() / max(1, known.sum())
         pixels = "1 pixel" if width == 1 else f"{width} pixels"

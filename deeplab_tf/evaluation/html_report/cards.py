@@ -8,6 +8,7 @@ import numpy as np
 from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.shrink import limited_size, shrink, shrink_label
 from deeplab_tf.evaluation.html_report.data_urls import data_url, encode_jpeg
+from deeplab_tf.evaluation.report import result_titles
 from deeplab_tf.labels import VOID
 
 # Longer side of a picture in pixels. With it, even 15 images of pure noise stay below 20 MB.
@@ -67,12 +68,11 @@ def make_card(prediction, label_set):
     """
     truth, labels, names = prediction.truth, prediction.labels, label_set.names
     outcome, colors = outcomes(truth, *labels), label_set.color_table()
-    titles = ["before CRF", "after CRF"] if len(labels) == 2 else ["network"]
     pictures = [
         Picture("image", _jpeg(prediction.image), "the image"),
         Picture("truth", _png(truth, colors), f"true classes: {describe(truth, names)}"),
     ]
-    for title, label in zip(titles, labels, strict=True):
+    for title, label in zip(result_titles(len(labels)), labels, strict=True):
         words = f"classes, {title}: {describe(label, names)}"
         pictures.append(Picture(title, _png(label, colors), words))
     words = describe(outcome, list(OUTCOMES), others=False)

@@ -8,7 +8,7 @@ import numpy as np
 from deeplab_tf.evaluation.html_report import figures
 from deeplab_tf.evaluation.html_report.cards import OUTCOMES
 from deeplab_tf.evaluation.html_report.template import render_template
-from deeplab_tf.evaluation.report import MEANS, trimap_rows
+from deeplab_tf.evaluation.report import MEANS, result_titles, trimap_rows
 from deeplab_tf.evaluation.result_scores import ResultScores
 from deeplab_tf.labels import LabelSet
 
@@ -44,9 +44,8 @@ class Report:
     @property
     def results(self):
         """The results, one or two `ResultScores`, by their titles."""
-        if self.after is None:
-            return {"network": self.before}
-        return {"before CRF": self.before, "after CRF": self.after}
+        results = [self.before] if self.after is None else [self.before, self.after]
+        return dict(zip(result_titles(len(results)), results, strict=True))
 
     def image_scores(self, index):
         """The mean IoU of an image in each result."""

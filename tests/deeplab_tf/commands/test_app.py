@@ -27,6 +27,14 @@ def test_a_command_can_be_called_from_python(capsys):
     [
         (InputError("a: cannot be read;\n fix it"), "error: a: cannot be read; fix it\n"),
         (FileNotFoundError(2, "No such file", "b"), "error: [Errno 2] No such file: 'b'\n"),
+        (
+            FileExistsError(17, "File exists", "out"),
+            "error: out: a file is where a folder is needed; give another name\n",
+        ),
+        (
+            NotADirectoryError(20, "Not a directory", "out/labels"),
+            "error: out/labels: a file is where a folder is needed; give another name\n",
+        ),
         (KeyboardInterrupt(), "error: interrupted\n"),
     ],
 )

@@ -110,6 +110,7 @@ def test_the_failures_are_the_images_with_the_lowest_mean_iou(folder, tmp_path):
     worst = sorted(scores, key=scores.get)[:3]
     lines = [line for line in done.out.splitlines() if ": mean IoU " in line]
     assert lines == [f"{name}: mean IoU {scores[name]:.4f}" for name in worst]
+    assert "4/4" in done.err and "3/3" not in done.err  # no image is predicted twice
 
 
 def test_the_measured_fields_are_printed(folder, tmp_path):

@@ -71,6 +71,14 @@ def test_a_jpeg_of_too_many_pixels_is_refused_by_its_header():
         decode_image(large)
 
 
+def test_a_part_of_a_jpeg_with_a_damaged_frame_is_refused():
+    contents = encoded(".jpg", IMAGE)
+    frame = contents.index(b"\xff\xc0")
+    damaged = contents[: frame + 2] + b"\0\3" + contents[frame + 4 :]  # its length
+    with pytest.raises(InputError, match="header damaged or cut off"):
+        decode_part(damaged, (37, 51), (10, 20, 15, 30))
+
+
 OTHER_KINDS = {
     "gray JPEG": encoded(".jpg", IMAGE[..., 0]),
     "CMYK JPEG": cmyk_jpeg(IMAGE[..., 0]),

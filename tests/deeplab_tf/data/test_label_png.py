@@ -297,6 +297,8 @@ DAMAGED = {
     "only a header": GOOD[:33],
     "one bit changed": GOOD[:-30] + bytes([GOOD[-30] ^ 1]) + GOOD[-29:],
     "no pixels": GOOD[:33] + GOOD[-12:],
+    "no columns": made_png(0, [[], []], 8, 0),
+    "no rows": made_png(3, [], 8, 0),
     "other size": GOOD[:16] + struct.pack(">I", 24) + GOOD[20:],
     "unknown filter": made_png(2, [[1, 1], [1, 1]], 8, 0).replace(
         chunk(b"IDAT", zlib.compress(bytes([0, 1, 1, 0, 1, 1]))),

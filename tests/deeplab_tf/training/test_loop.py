@@ -343,6 +343,20 @@ def test_best_and_last_are_right_after_a_restart_too(tmp_path, capsys):
     assert "\nbest validation score: 0.9000 at step 8\n" in message
 
 
+def test_the_time_of_the_last_validation_counts_too(tmp_path, capsys, monkeypatch):
+    seconds = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: seconds[0])
+
+    def validate(model):
+        seconds[0] += 100
+        return 0.5, []
+
+    trainer(tmp_path, steps=8, validate=validate)[1].run()
+    assert "\n8 steps done in 3 min 20 s, " in capsys.readouterr().out
+    trainer(tmp_path, steps=8, validate=validate)[1].run()  # the checkpoint has it
+    assert "\n8 steps done in 3 min 20 s, " in capsys.readouterr().out
+
+
 def test_without_validation_only_the_last_model_is_kept(tmp_path):
     trainer(tmp_path, steps=4)[1].run()
     assert not (tmp_path / "best.keras").exists()
