@@ -48,7 +48,7 @@ test-all: $(READY)  ## the whole test suite
 	$(BIN)/pytest $(PYTEST_OPTIONS)
 
 test-browser: $(BROWSER)/ready  ## the tests of pages in Chromium; its command must be on the PATH
-	$(BROWSER)/bin/python -m pytest -m browser tests/deeplab_tf/demo \
+	$(BROWSER)/bin/python -m pytest -m browser -rs tests/deeplab_tf/demo \
 	    tests/deeplab_tf/evaluation/html_report
 
 test-oldest: .venv-oldest/ready  ## the tests with the oldest versions that setup.py allows
@@ -129,7 +129,7 @@ $(BROWSER)/ready: $(READY)
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > \
 	    "$$($(BROWSER)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/main.pth"
 	$(BROWSER)/bin/python -m pip install --quiet --disable-pip-version-check --prefer-binary \
-	    "gradio>=6.31" playwright axe-playwright-python
+	    "gradio>=6.31,<7" playwright axe-playwright-python
 	@touch $@
 
 .venv-oldest/ready: constraints-oldest.txt setup.py

@@ -1,7 +1,8 @@
 """Installs `crf`, `deeplab_tf` and the command `deeplab-tf`.
 
-The ranges below passed `make test-oldest` and `make test-newest`; requirements.txt pins the
-versions that `make` installs.
+The ranges of install_requires and of the extra [report] passed `make test-oldest` and
+`make test-newest`; the lower bounds of the other extras are versions that were tried, on Python
+3.11. requirements.txt pins the versions that `make` installs.
 """
 
 import re
@@ -17,7 +18,7 @@ PHOTOGRAPHS = ["scikit-image>=0.25", "scikit-learn>=1.6"]
 setup(
     name="deeplab-tf",
     version=re.search(r'^__version__ = "(.+)"$', INIT, re.MULTILINE)[1],
-    description="DeepLab v1 and v2 semantic segmentation for TensorFlow 2 and Keras 3",
+    description="DeepLab v1, v2, v3 and v3+ semantic segmentation for TensorFlow 2 and Keras 3",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
@@ -72,15 +73,16 @@ setup(
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.18"],
-        "demo": ["gradio>=6.31", *REPORT, *PHOTOGRAPHS],  # the page of `deeplab-tf demo`
+        # The page of `deeplab-tf demo`, whose guard knows the routes of Gradio 6.
+        "demo": ["gradio>=6.31,<7", *REPORT, *PHOTOGRAPHS],
         # The site of `make docs`.
-        "docs": ["mkdocs-material>=9.7", "mkdocstrings-python>=2"],
+        "docs": ["mkdocs-material>=9.7.7", "mkdocstrings-python>=2.0.9"],
         "photographs": PHOTOGRAPHS,  # those of `make demo`
         "report": REPORT,  # evaluate --report_out, predict --contact_sheet_out
         # Formats of exported networks: what converts to them, and what runs them.
-        "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.17"],
-        "openvino": ["nncf>=2.15", "openvino>=2025.1"],
-        "litert": ["ai-edge-litert>=1.2"],
+        "onnx": ["onnx>=1.23.2", "onnxruntime>=1.23.2", "tf2onnx>=1.17"],
+        "openvino": ["nncf>=3.4", "openvino>=2026.4.1"],
+        "litert": ["ai-edge-litert>=2.3"],
         "dev": [*REPORT, "hypothesis", "import-linter", "pytest", "pytest-xdist", "ruff"],
     },
 )

@@ -128,7 +128,7 @@ def _number(name, params, wanted, holds):
     given = getattr(params, name)
     try:
         value = _plain_float(given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not (math.isfinite(value) and holds(value)):
         raise ValueError(f"CRFParams: {name} must be a finite number {wanted}, not {given!r}")

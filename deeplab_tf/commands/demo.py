@@ -112,11 +112,13 @@ def open_network(flags):
             f"--model={flags.model}: for images of {model.input_shape[-1]} channels; the page "
             "takes photographs, which have 3"
         )
+    params = given_params(flags, label_set.num_classes, card_params(flags))
+    learned = flags.crf_params is not None and params.compatibility is not None
     return Network(
         name=flags.model,
         model=model,
         label_set=label_set,
-        params=given_params(flags, label_set.num_classes, card_params(flags)),
+        params=params,
         settings=segment_settings(flags),
         max_side=flags.max_side,
         arguments=(
@@ -124,6 +126,7 @@ def open_network(flags):
             *not_remembered(flags, SETTING_FLAGS),
             f"--max_side={flags.max_side}",
         ),
+        lacking=f"the compatibility of the classes in {flags.crf_params}" if learned else "",
     )
 
 

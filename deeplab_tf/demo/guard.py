@@ -83,11 +83,13 @@ class Guard:
 
     def _is_own(self, headers):
         host = headers.get("host", "")
-        if self._is_local and urlsplit(f"//{host}").hostname not in _LOCAL_NAMES:
+        origin = headers.get("origin")  # browsers tell which site a request comes from
+        try:
+            if self._is_local and urlsplit(f"//{host}").hostname not in _LOCAL_NAMES:
+                return False
+            return origin is None or urlsplit(origin).netloc == host
+        except ValueError:  # no address, such as "[::1"
             return False
-        # Browsers tell which site a request comes from.
-        origin = headers.get("origin")
-        return origin is None or urlsplit(origin).netloc == host
 
     def _is_known(self, method, path):
         if method == "POST":

@@ -4,12 +4,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import keras
 import numpy as np
 
-from crf import CRFParams, refine, single_image
+from crf import CRFParams, single_image
+from crf.search import SearchGrid
 from deeplab_tf.data.shrink import shrink
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import (
@@ -20,6 +21,12 @@ from deeplab_tf.evaluation.inference import (
 )
 from deeplab_tf.evaluation.opened import OpenedModel
 from deeplab_tf.labels import LabelSet
+
+NUMBERS = (*SearchGrid.names(), "iterations")
+"""Names of the parameters of the CRF that the page can change."""
+
+# More would only keep the next visitor waiting, unless the network comes with more.
+MAX_ITERATIONS = 50
 
 # A class that no pixel has with this probability exchanges no messages in the CRF. On photographs
 # that saves half the time, and changes hardly a label.
@@ -41,6 +48,7 @@ class Network:
       settings: of `predict_probabilities`.
       max_side: photographs whose longer side has more pixels are reduced to it.
       arguments: the flags of `deeplab-tf predict` that do the same.
+      lacking: what of `params` no flag gives, in words; "" if nothing.
     """
 
     name: str
@@ -50,6 +58,7 @@ class Network:
     settings: dict = field(default_factory=dict)
     max_side: int | None = None
     arguments: tuple[str, ...] = ()
+    lacking: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,26 @@ class Refined:
     params: CRFParams
     probabilities: np.ndarray
     seconds: float
+
+
+def chosen_params(network, values):
+    """The `CRFParams` of the page's sliders.
+
+    Args:
+      network: `Network`, whose other parameters stay.
+      values: the numbers of `NUMBERS`, as a browser sent them.
+
+    Raises:
+      InputError: if one is out of range.
+    """
+    try:
+        params = replace(network.params, **dict(zip(NUMBERS, values, strict=True)))
+    except ValueError as error:
+        raise InputError(str(error).removeprefix("CRFParams: ")) from None
+    most = max(MAX_ITERATIONS, network.params.iterations)
+    if params.iterations > most:
+        raise InputError(f"iterations must be at most {most} here")
+    return params
 
 
 class Labeler:
@@ -177,8 +206,5 @@ def _refine(scored, network, params):
     # Only the Potts model can be pruned.
     prune_below = PRUNE_BELOW if params.compatibility is None else 0
     start = time.perf_counter()
-    try:
-        beliefs = refine(scored.probabilities, scored.image, params, prune_below=prune_below)
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    beliefs = apply_crf(scored.probabilities, scored.image, params, prune_below=prune_below)
     return Refined(scored, network, params, beliefs, time.perf_counter() - start)

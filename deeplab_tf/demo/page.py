@@ -1,11 +1,11 @@
 """The page's controls and what they do; needs Gradio."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
 
-from deeplab_tf.demo.results import NUMBERS, largest_class, problem_html, results_html
+from deeplab_tf.demo.labeling import NUMBERS, chosen_params
+from deeplab_tf.demo.results import largest_class, problem_html, results_html
 from deeplab_tf.demo.uploads import MAX_FILE_BYTES
 from deeplab_tf.errors import InputError
 
@@ -18,7 +18,6 @@ SLIDERS = {
     "sigma_gamma": ("sigma_gamma: its reach, in pixels", 0.5, 20, 0.5),
     "iterations": ("Iterations", 0, 20, 1),
 }
-MAX_ITERATIONS = 50  # more would only keep the next visitor waiting
 
 EMPTY = '<p class="facts">Choose a photograph to see its labels here.</p>'
 _HERE = Path(__file__).parent
@@ -90,25 +89,6 @@ def mount_options():
     }
 
 
-def chosen_params(network, values):
-    """The `CRFParams` of the sliders.
-
-    Args:
-      network: `Network`, whose other parameters stay.
-      values: the numbers of `NUMBERS`, as a browser sent them.
-
-    Raises:
-      InputError: if one is out of range.
-    """
-    try:
-        params = replace(network.params, **dict(zip(NUMBERS, values, strict=True)))
-    except ValueError as error:
-        raise InputError(str(error).removeprefix("CRFParams: ")) from None
-    if params.iterations > MAX_ITERATIONS:
-        raise InputError(f"iterations must be at most {MAX_ITERATIONS} here")
-    return params
-
-
 class _Handlers:
     """What the events do. Their arguments are what the browser sent, without Gradio's checks."""
 
@@ -143,7 +123,7 @@ class _Handlers:
         except InputError:  # not chosen on the page, which offers only what there is
             return [gr.skip()] * (1 + len(NUMBERS))
         names = network.label_set.names
-        sliders = [_slider_value(name, network.params) for name in NUMBERS]
+        sliders = [gr.Slider(**_range(name, network.params)) for name in NUMBERS]
         return gr.Dropdown(choices=list(names), value=names[0]), *sliders
 
     def _refined(self, file, network_name, values):
@@ -185,17 +165,14 @@ def _connect(handlers, photograph, network, one_class, numbers, reset, results):
 
 
 def _slider(name, params):
-    label, low, high, step = SLIDERS[name]
-    value = getattr(params, name)
-    return gr.Slider(
-        min(low, value), max(high, value), value, step=step, label=label, elem_id=name, buttons=[]
-    )
+    label, _, _, step = SLIDERS[name]
+    return gr.Slider(**_range(name, params), step=step, label=label, elem_id=name, buttons=[])
 
 
-def _slider_value(name, params):
+def _range(name, params):
     _, low, high, _ = SLIDERS[name]
     value = getattr(params, name)
-    return gr.Slider(minimum=min(low, value), maximum=max(high, value), value=value)
+    return {"minimum": min(low, value), "maximum": max(high, value), "value": value}
 
 
 def _read(name):

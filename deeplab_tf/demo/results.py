@@ -1,32 +1,23 @@
 """What the page shows of a photograph: pictures, legend, maps of one class, and links, as HTML."""
 
-import base64
+import shlex
 from pathlib import Path
 from urllib.parse import urlencode
 
-import cv2
-import jinja2
 import numpy as np
 
-from crf.search import SearchGrid
-from deeplab_tf.errors import InputError
+from deeplab_tf.demo.labeling import NUMBERS
+from deeplab_tf.evaluation.class_maps import heat_map
+from deeplab_tf.evaluation.html_report.data_urls import data_url
+from deeplab_tf.evaluation.html_report.template import page_templates
 from deeplab_tf.evaluation.inference import most_probable
 from deeplab_tf.evaluation.search_report import params_flagfile
 from deeplab_tf.visualize import encode_picture, overlay, overlay_colors
 
-NUMBERS = (*SearchGrid.names(), "iterations")
-"""Names of the parameters of the CRF that the page can change."""
-
 OPACITY = 0.6  # of the classes' colors, as in `deeplab-tf predict`
 
 _SHARE_NAMED = 0.005  # classes of a smaller part of the picture are not in its description
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_TEMPLATES = page_templates(Path(__file__).parent)
 
 
 def results_html(photograph, refined, class_name):
@@ -44,7 +35,7 @@ def results_html(photograph, refined, class_name):
       InputError: if the network has no such class.
     """
     scored, label_set = refined.scored, refined.network.label_set
-    index = class_index(label_set, class_name)
+    index = label_set.index_of(class_name)
     colors = overlay_colors(label_set)
     labels = [most_probable(each) for each in (scored.probabilities, refined.probabilities)]
     shares = [np.bincount(label.ravel(), minlength=256) / label.size for label in labels]
@@ -58,17 +49,17 @@ def results_html(photograph, refined, class_name):
         size=scored.size,
         height=height,
         width=width,
-        pictures=[data_uri(overlay(scored.image, label, colors, OPACITY)) for label in labels],
+        pictures=[picture_url(overlay(scored.image, label, colors, OPACITY)) for label in labels],
         descriptions=[_description(share, names) for share in shares],
         legend=[
             (names[i], tuple(colors[i].tolist()), shares[0][i], shares[1][i])
             for i in sorted(shown, key=lambda i: -shares[1][i])
         ],
         maps=[
-            (data_uri(heat_map(each[..., index])), float(each[..., index].max()))
+            (picture_url(heat_map(each[..., index])), float(each[..., index].max()))
             for each in (scored.probabilities, refined.probabilities)
         ],
-        bar=data_uri(heat_map(np.linspace(0, 1, 128, dtype=np.float32)[None])),
+        bar=picture_url(heat_map(np.linspace(0, 1, 128, dtype=np.float32)[None])),
         changed=float((labels[0] != labels[1]).mean()),
         seconds=refined.seconds,
         query=query(photograph, refined.network.name, refined.params),
@@ -82,13 +73,6 @@ def problem_html(sentence):
     return _TEMPLATES.from_string('<p class="problem" role="alert">{{ sentence }}.</p>').render(
         sentence=sentence.rstrip(".")
     )
-
-
-def class_index(label_set, name):
-    """The index of a class by its name; `InputError` if there is none."""
-    if name not in label_set.names:
-        raise InputError(f"no class {name!r}; available: {', '.join(label_set.names)}")
-    return label_set.names.index(name)
 
 
 def largest_class(refined):
@@ -117,27 +101,17 @@ def flagfile(network, params):
     Returns:
       str, the text of a file for --flagfile of `deeplab-tf predict`, `evaluate` and others.
     """
-    command = " ".join(["deeplab-tf predict --flagfile=THIS_FILE", *network.arguments])
-    comments = ["Chosen on the page of `deeplab-tf demo`. The labels shown there:"]
-    return params_flagfile(params, [*comments, f"{command} --out_dir=labels IMAGE"])
+    words = ["deeplab-tf", "predict", "--flagfile=THIS_FILE", *network.arguments]
+    command = shlex.join([*words, "--out_dir=labels", "IMAGE"])
+    comments = ["Chosen on the page of `deeplab-tf demo`. The labels shown there:", command]
+    if network.lacking:
+        comments.append(f"But no flag can hold {network.lacking}, so that the labels differ.")
+    return params_flagfile(params, comments)
 
 
-def heat_map(probabilities):
-    """Color probabilities, dark for 0 and bright for 1.
-
-    Args:
-      probabilities: (H, W) float32.
-
-    Returns:
-      (H, W, 3) uint8 RGB.
-    """
-    levels = np.rint(255 * np.clip(probabilities, 0, 1)).astype(np.uint8)
-    return cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[..., ::-1]
-
-
-def data_uri(picture):
+def picture_url(picture):
     """A picture (H, W, 3) uint8 RGB as the address of an image inside a page."""
-    return "data:image/png;base64," + base64.b64encode(encode_picture(picture)).decode("ascii")
+    return data_url("image/png", encode_picture(picture))
 
 
 def _description(shares, names):

@@ -13,9 +13,9 @@ from gradio import mount_gradio_app
 
 from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.demo.guard import Guard
-from deeplab_tf.demo.labeling import Labeler
-from deeplab_tf.demo.page import build_page, chosen_params, mount_options
-from deeplab_tf.demo.results import NUMBERS, OPACITY, flagfile
+from deeplab_tf.demo.labeling import NUMBERS, Labeler, chosen_params
+from deeplab_tf.demo.page import build_page, mount_options
+from deeplab_tf.demo.results import OPACITY, flagfile
 from deeplab_tf.demo.uploads import Uploads
 from deeplab_tf.errors import InputError
 from deeplab_tf.visualize import encode_picture, overlay_with_legend

@@ -42,10 +42,10 @@ class Uploads:
           InputError: if it is not the path of an uploaded photograph.
         """
         prefix = f"{self.folder}{os.sep}"
-        name = path.removeprefix(prefix) if isinstance(path, str) else ""
-        if path == prefix + name and self._file(name):
-            return name
-        raise InputError("this photograph is not here (any more); choose it again")
+        is_inside = isinstance(path, str) and path.startswith(prefix)
+        name = path.removeprefix(prefix) if is_inside else None
+        self._file(name)
+        return name
 
     def decode(self, name):
         """Read a photograph.
@@ -60,8 +60,6 @@ class Uploads:
           InputError: one sentence, if there is none, or it is too large, damaged or no image.
         """
         file = self._file(name)
-        if not file:
-            raise InputError("this photograph is not here (any more); choose it again")
         try:
             return _decoded(file.read_bytes())
         except InputError as error:
@@ -81,12 +79,13 @@ class Uploads:
                 path.parent.rmdir()
 
     def _file(self, name):
-        """Path of a photograph; None if there is none of this name."""
-        if not isinstance(name, str) or not _NAME.fullmatch(name) or name.endswith(("/.", "/..")):
-            return None
-        path = self.folder / name
-        is_plain = path.is_file() and path.resolve() == path
-        return path if is_plain else None
+        """Path of a photograph; `InputError` if there is none of this name."""
+        if isinstance(name, str) and _NAME.fullmatch(name) and not name.endswith(("/.", "/..")):
+            path = self.folder / name
+            with contextlib.suppress(OSError):  # a name that is too long for a file
+                if path.is_file() and path.resolve() == path:
+                    return path
+        raise InputError("this photograph is not here (any more); choose it again")
 
 
 def _decoded(contents):

@@ -121,7 +121,8 @@ def apply_crf(probabilities, image, params, max_memory=None, **options):
       params: `crf.CRFParams`.
       max_memory: bytes that may be used, as in `crf.refine`: an image that needs more is refined
         in strips, on the processors. None: the whole image at once.
-      options: `engine` and `num_threads` as in `crf.dense_crf`.
+      options: `engine`, `num_threads` and `prune_below` as in `crf.dense_crf`; with `max_memory`
+        only `num_threads` has an effect.
 
     Returns:
       (H, W, C) float32, summing to one over the classes.

@@ -13,9 +13,11 @@ NAV = [
             {"Your own photographs": "own_data.md"},
             "data.md",
             "pretrained.md",
+            "demo.md",
             {"Cards of trained networks": "cards/*"},
             "training.md",
             "evaluation.md",
+            "pictures.md",
             "weak_supervision.md",
             "distributed.md",
             "export.md",
@@ -41,20 +43,20 @@ ALONE = "---\nhide: [navigation]\n---\n"
 WHERE_IS_WHAT = "## Where is what\n"
 
 
-def pages_of_docs(root=ROOT):
+def pages_of_docs():
     """The pages of docs/ with the links that they need on the site.
 
     Returns:
       dict from the path on the site to the page, both str.
     """
     pages = {}
-    for path in sorted((root / "docs").rglob("*.md")):
-        page = path.relative_to(root / "docs").as_posix()
+    for path in sorted((ROOT / "docs").rglob("*.md")):
+        page = path.relative_to(ROOT / "docs").as_posix()
         pages[page] = to_site(path.read_text("utf-8"), f"docs/{page}", page)
     return pages
 
 
-def pages_outside_docs(root=ROOT):
+def pages_outside_docs():
     """README, CONTRIBUTING, CHANGELOG and the cards of the networks as pages of the site.
 
     README's table of folders stands at the end of CONTRIBUTING, whose readers need it.
@@ -62,19 +64,19 @@ def pages_outside_docs(root=ROOT):
     Returns:
       dict from the path on the site to the page, both str.
     """
-    readme = (root / "README.md").read_text("utf-8")
+    readme = (ROOT / "README.md").read_text("utf-8")
     before, _, rest = readme.partition(WHERE_IS_WHAT)
     table, _, after = rest.partition("\n## ")
-    contributing = (root / "CONTRIBUTING.md").read_text("utf-8")
-    changelog = (root / "CHANGELOG.md").read_text("utf-8")
+    contributing = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
     pages = {
         "index.md": ALONE + to_site(f"{before}## {after}", "README.md", "index.md"),
         "contributing.md": to_site(contributing, "CONTRIBUTING.md", "contributing.md")
         + to_site(f"\n{WHERE_IS_WHAT}{table}\n", "README.md", "contributing.md"),
         "changelog.md": to_site(changelog, "CHANGELOG.md", "changelog.md"),
     }
-    for path in sorted((root / "deeplab_tf" / "pretrained").glob("*.md")):
-        origin, page = path.relative_to(root).as_posix(), f"cards/{path.name}"
+    for path in sorted((ROOT / "deeplab_tf" / "pretrained").glob("*.md")):
+        origin, page = path.relative_to(ROOT).as_posix(), f"cards/{path.name}"
         pages[page] = to_site(path.read_text("utf-8"), origin, page)
     return pages
 

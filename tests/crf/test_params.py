@@ -43,6 +43,7 @@ def test_accepts_every_normalization(normalization):
         ("w1", -1),
         ("w2", float("nan")),
         ("w1", "4"),
+        ("w1", 10**400),
         ("sigma_alpha", 0),
         ("sigma_beta", -3),
         ("sigma_gamma", float("inf")),

@@ -143,7 +143,6 @@ def running_demo(*arguments, cwd):
         port = int(lines[-1].split()[4].rpartition(":")[2])
         (folder,) = temporary.glob("deeplab-tf-demo-*")
         demo = Demo(process, port, folder)
-        demo.lines = lines
         # What is printed later must be read, or the process would stop when the pipe is full.
         reader = threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True)
         reader.start()

@@ -93,8 +93,8 @@ def xception(net, x, layers=65, output_stride=16):
     blocks = (
         *[(f"entry_flow/block{i}", (n, n, n), 1, 2) for i, n in ((1, 128), (2, 256), (3, 728))],
         ("middle_flow/block1", (728, 728, 728), units, 1),
-        *(("exit_flow/block1", (728, 1024, 1024), 1, 2),),
-        *(("exit_flow/block2", (1536, 1536, 2048), 1, 1),),
+        ("exit_flow/block1", (728, 1024, 1024), 1, 2),
+        ("exit_flow/block2", (1536, 1536, 2048), 1, 1),
     )
     for block, filters, count, stride in blocks:
         step = stride if reached * stride <= output_stride else 1

@@ -58,6 +58,19 @@ def test_ones_own_network_comes_first(shipped, served, tmp_path):
     assert other.params == CRFParams(**CRF) and other.settings["flip"] is False
 
 
+def test_a_learned_compatibility_is_in_no_flag(shipped, served, tmp_path):
+    random_model().save(tmp_path / "own.keras")
+    learned = CRFParams(w1=2, compatibility=[[0, 1, 1, 2], *[[1, 0, 1, 1]] * 3])
+    learned.save(tmp_path / "learned.json")
+    CRFParams(w1=2).save(tmp_path / "potts.json")
+    lacking = ["the compatibility of the classes in learned.json", ""]
+    for file, expected in zip(("learned.json", "potts.json"), lacking, strict=True):
+        done = run_tool("demo", "--model=own.keras", f"--crf_params={file}")
+        assert done.status == 0, done.err
+        own = served[-1][0]["own.keras"]()
+        assert own.params.w1 == 2 and own.lacking == expected
+
+
 def test_an_exported_network(shipped, served, tmp_path):
     params = CRFParams(w1=7)
     export_saved_model(random_model(), "exported", LabelSet.generic(4), suited_crf=params)

@@ -102,7 +102,8 @@ def test_an_upload_can_be_seen_again_and_nothing_else(ask, uploads):
     [({"host": "127.0.0.1:1"}, 200), ({"host": "[::1]:1"}, 200), ({"host": "evil.example"}, 403),
      ({}, 403), ({**LOCAL, "origin": "http://localhost:7860"}, 200),
      ({**LOCAL, "origin": "http://evil.example"}, 403), ({**LOCAL, "origin": "null"}, 403),
-     ({**LOCAL, "origin": "http://localhost:1"}, 403)],
+     ({**LOCAL, "origin": "http://localhost:1"}, 403), ({"host": "[::1"}, 403),
+     ({**LOCAL, "origin": "http://[x"}, 403)],
 )  # fmt: skip
 def test_other_sites_are_kept_out(ask, headers, status):
     assert ask("GET", "/", headers=headers)[0] == status

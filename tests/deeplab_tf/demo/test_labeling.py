@@ -5,7 +5,7 @@ from tiny_model import blocks, color_model
 
 from crf import CRFParams, refine
 from deeplab_tf.demo import labeling
-from deeplab_tf.demo.labeling import Labeler, Network
+from deeplab_tf.demo.labeling import Labeler, Network, chosen_params
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import predict_probabilities, segment
 from deeplab_tf.export import export_saved_model, open_model
@@ -41,6 +41,27 @@ def labeler(model, photographs):
         return lambda: Network("colors", model, LABELS, PARAMS, **options)
 
     return Labeler({"colors": opener(), "small": opener(max_side=28)}, photographs)
+
+
+def test_parameters_of_the_sliders(model):
+    network = Network("colors", model, LABELS, CRFParams(normalization="none"))
+    chosen = chosen_params(network, [1, 20, 3.5, 2, 4, 6])
+    assert chosen == CRFParams(1, 20, 3.5, 2, 4, 6, normalization="none")
+    with pytest.raises(InputError, match=r"^sigma_alpha must be a finite number above 0, not 0$"):
+        chosen_params(network, [1, 0, 3.5, 2, 4, 6])
+
+
+def test_more_iterations_than_the_network_has_are_too_many(model):
+    values = [1, 20, 3.5, 2, 4]
+    network = Network("colors", model, LABELS, PARAMS)
+    assert chosen_params(network, [*values, 50]).iterations == 50
+    with pytest.raises(InputError, match=r"^iterations must be at most 50 here$"):
+        chosen_params(network, [*values, 51])
+    # Those that the page starts with are fine.
+    network = Network("colors", model, LABELS, CRFParams(iterations=60))
+    assert chosen_params(network, [*values, 60]).iterations == 60
+    with pytest.raises(InputError, match=r"^iterations must be at most 60 here$"):
+        chosen_params(network, [*values, 61])
 
 
 def test_before_and_after_the_crf(labeler, model, photographs):

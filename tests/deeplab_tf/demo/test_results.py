@@ -1,6 +1,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from urllib.parse import parse_qs
 
 import numpy as np
@@ -11,21 +12,20 @@ from tiny_model import color_model
 
 from crf import CRFParams
 from deeplab_tf.commands.flagfiles import expand_flagfiles
-from deeplab_tf.demo.labeling import Network, Refined, Scored
+from deeplab_tf.demo.labeling import NUMBERS, Network, Refined, Scored
 from deeplab_tf.demo.results import (
-    NUMBERS,
-    data_uri,
     flagfile,
-    heat_map,
     largest_class,
+    picture_url,
     problem_html,
     query,
     results_html,
 )
 from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation.class_maps import heat_map
 
 PARAMS = CRFParams(w1=2.5, sigma_alpha=30, iterations=7)
-NETWORK = Network("colors", color_model(), LABELS, PARAMS, {}, 500, ("--model=colors", "--flip"))
+NETWORK = Network("colors", color_model(), LABELS, PARAMS, {}, 500, ("--model=my colors", "--flip"))
 
 
 def refined(size=(2, 5)):
@@ -67,7 +67,7 @@ def test_maps_of_the_chosen_class():
     assert np.array_equal(belief[1], heat_map(np.float32([[0, 0, 0, 0, 1]]))[0])
     assert np.array_equal(bar[0, [0, -1]], heat_map(np.float32([[0, 1]]))[0])
     assert "after 7 iterations of the CRF" in details and "largest probability is 0.80" in details
-    with pytest.raises(InputError, match="no class 'x'; available: red"):
+    with pytest.raises(InputError, match="no class 'x'; the classes are red"):
         results_html("0/a.jpg", refined(), "x")
 
 
@@ -93,7 +93,7 @@ def test_brighter_is_more_probable():
 
 def test_the_address_of_a_picture():
     array = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
-    assert np.array_equal(pictures(f'<img src="{data_uri(array)}">')[0], array)
+    assert np.array_equal(pictures(f'<img src="{picture_url(array)}">')[0], array)
 
 
 def test_the_largest_class():
@@ -113,7 +113,12 @@ def test_the_flagfile_has_the_parameters(tmp_path):
         "--crf", "--crf_w1=2.5", "--crf_sigma_alpha=30", "--crf_sigma_beta=3", "--crf_w2=3",
         "--crf_sigma_gamma=3", "--crf_iterations=7", "--crf_normalization=symmetric",
     ]  # fmt: skip
-    command = (
-        "# deeplab-tf predict --flagfile=THIS_FILE --model=colors --flip --out_dir=labels IMAGE"
-    )
-    assert command in file.read_text().splitlines()
+    words = "predict --flagfile=THIS_FILE '--model=my colors' --flip --out_dir=labels IMAGE"
+    lines = file.read_text().splitlines()
+    assert f"# deeplab-tf {words}" in lines and "But" not in file.read_text()
+    lacking = replace(NETWORK, lacking="the compatibility in a.json")
+    assert flagfile(lacking, PARAMS).splitlines() == [
+        *lines[:2],
+        "# But no flag can hold the compatibility in a.json, so that the labels differ.",
+        *lines[2:],
+    ]

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import re
 
 import numpy as np
 import pytest
@@ -71,6 +72,15 @@ def test_what_is_not_an_upload_cannot_be_named(uploads, tmp_path_factory):
             with pytest.raises(InputError) as error:
                 uploads.name_of(path)
             assert str(error.value) == GONE, path
+
+
+def test_a_name_that_is_too_long_for_a_file(uploads):
+    digest = stored(uploads, PNG).partition("/")[0]
+    name = f"{digest}/{'ü' * 200}.png"  # fewer than 255 letters, but more bytes
+    with pytest.raises(InputError, match=re.escape(GONE)):
+        uploads.decode(name)
+    with pytest.raises(InputError, match=re.escape(GONE)):
+        uploads.name_of(f"{uploads.folder}/{name}")
 
 
 def test_the_oldest_files_make_room(uploads):
