@@ -17,8 +17,10 @@ TEST_PROCESSES ?= 2
 PYTEST_OPTIONS = -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 BROWSER := .venv-browser
+FORMATS := .venv-formats
 
-.PHONY: demo docs test test-browser test-all test-oldest test-newest fix lint bench ablation clean
+.PHONY: demo docs test test-browser test-formats test-all test-oldest test-newest fix lint bench \
+    ablation clean
 
 demo: $(READY) $(filter $(PHOTOS),$(PHOTO))  ## label photographs; then train, score, export
 	@test "$(PHOTO)" = "$(PHOTOS)" -a ! -d $(PHOTOS) || \
@@ -50,6 +52,10 @@ test-all: $(READY)  ## the whole test suite
 test-browser: $(BROWSER)/ready  ## the tests of pages in Chromium; its command must be on the PATH
 	$(BROWSER)/bin/python -m pytest -m browser -rs tests/deeplab_tf/demo \
 	    tests/deeplab_tf/evaluation/html_report
+
+test-formats: $(FORMATS)/ready  ## the tests of ONNX, OpenVINO and LiteRT files, without the slow ones
+	$(FORMATS)/bin/python -m pytest -m "not slow" -rs tests/deeplab_tf/export/test_formats.py \
+	    tests/deeplab_tf/export/test_int8.py tests/deeplab_tf/commands/test_exported.py
 
 test-oldest: .venv-oldest/ready  ## the tests with the oldest versions that setup.py allows
 	.venv-oldest/bin/pytest $(PYTEST_OPTIONS) -m "not slow"
@@ -123,13 +129,24 @@ $(READY): requirements.txt setup.py
 	$(BIN)/python -m pip install --quiet --quiet --no-deps -e .
 	@touch $@
 
-# On top of .venv, since Gradio takes only older versions of Pillow than the one pinned there.
-$(BROWSER)/ready: $(READY)
-	$(BIN)/python -m venv --clear $(BROWSER)
+# An environment on top of .venv, for packages that most tests do without.
+define make_layer
+	$(BIN)/python -m venv --clear $(1)
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > \
-	    "$$($(BROWSER)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/main.pth"
+	    "$$($(1)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/main.pth"
+endef
+
+# Gradio takes only older versions of Pillow than the one pinned in .venv.
+$(BROWSER)/ready: $(READY)
+	$(call make_layer,$(BROWSER))
 	$(BROWSER)/bin/python -m pip install --quiet --disable-pip-version-check --prefer-binary \
 	    "gradio>=6.31,<7" playwright axe-playwright-python
+	@touch $@
+
+$(FORMATS)/ready: $(READY)
+	$(call make_layer,$(FORMATS))
+	$(FORMATS)/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.txt \
+	    -e ".[onnx,openvino,litert]"
 	@touch $@
 
 .venv-oldest/ready: constraints-oldest.txt setup.py
@@ -138,4 +155,5 @@ $(BROWSER)/ready: $(READY)
 	@touch $@
 
 clean:  ## remove the environments, the runs and the site
-	rm -rf .venv .venv-oldest .venv-newest $(BROWSER) $(RUNS) build/docs build/docs_sources
+	rm -rf .venv .venv-oldest .venv-newest $(BROWSER) $(FORMATS) $(RUNS) \
+	    build/docs build/docs_sources

@@ -43,6 +43,7 @@ def test_scored_runs_are_not_repeated(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_one_line(tmp_path):
     flags = [f"--data_dir={tmp_path / 'absent'}", f"--runs_dir={tmp_path / 'runs'}"]
     done = run_tool("ablation", *flags, f"--out={tmp_path / 'table.md'}")
