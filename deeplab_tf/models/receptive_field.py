@@ -82,7 +82,8 @@ def receptive_field(network, output=None):
       that for sizes which all strides divide.
 
     Raises:
-      InputError: for a layer whose arithmetic is not known, such as upsampling.
+      InputError: for a layer whose arithmetic is not known, such as upsampling, and for nested
+        networks.
 
     Example:
       >>> network = keras.applications.VGG16(weights=None, include_top=False)
@@ -91,16 +92,16 @@ def receptive_field(network, output=None):
     """
     if output is not None:
         network = keras.Model(network.input, output)
-    return _walk(network, Field())
-
-
-def _walk(network, field):
-    """The field of a network's output, if its input has this one."""
-    fields = {id(tensor): field for tensor in network.inputs}
+    fields = {id(tensor): Field() for tensor in network.inputs}
     for step in network.operations:  # inputs come before what takes them
         if isinstance(step, keras.layers.InputLayer):
             continue
-        before = [fields[id(x)] for x in keras.tree.flatten(step.input)]
+        before = [fields.get(id(x)) for x in keras.tree.flatten(step.input)]
+        if None in before:  # Keras tells a layer's first call alone, and a network's own input
+            raise InputError(
+                f"receptive field: {step.name!r} is a network inside the network, or comes after "
+                "one or after a layer that is called twice; give networks without these"
+            )
         after = _after(step, _joined(before))
         fields.update((id(tensor), after) for tensor in keras.tree.flatten(step.output))
     return fields[id(network.outputs[0])]
@@ -119,8 +120,6 @@ def _joined(fields):
 
 def _after(step, field):
     """The field of a layer's output, if its input has this one."""
-    if isinstance(step, keras.Model):
-        return _walk(step, field)
     if isinstance(step, _CONVOLUTIONS):
         field = field._replace(depth=field.depth + 1)
         return _window(step, field, step.kernel_size[0], step.strides[0], step.dilation_rate[0])
