@@ -115,6 +115,7 @@ def test_each_stage_starts_the_next(tmp_path):
         before = model
 
 
+@pytest.mark.slow
 def test_scaled_skips_score_a_small_share_of_their_maps(fcn8):
     random_weights(fcn8)
     model = build_fcn(stride=8, num_classes=3, weights=None, scaled_skips=True)

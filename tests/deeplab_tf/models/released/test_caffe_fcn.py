@@ -15,6 +15,10 @@ FILTERS, CLASSES = 16, 3
 VGG = ((1, 4, 2), (2, 4, 2), (3, 6, 3), (4, 6, 3), (5, 6, 3))
 
 
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def _narrow(monkeypatch):
     # VGG-16 with its 4,096 filters of fc6 takes NumPy half a minute.
@@ -79,7 +83,7 @@ def assert_scores(found, expected):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("old", [True, False])
+@pytest.mark.parametrize("old", [True, slow(False)])
 def test_fcn_alexnet(tmp_path, old):
     """In the old format with old names and one kernel for all classes, and in the new."""
     net, rgb = CaffeNetwork(old=old), image(37, 50)
@@ -95,6 +99,7 @@ def test_fcn_alexnet(tmp_path, old):
     assert len(done.used) == 9
 
 
+@pytest.mark.slow
 def test_normalization_before_pooling(tmp_path):
     net, rgb = CaffeNetwork(), image(40, 33)
     data = caffe_input(rgb)
@@ -112,11 +117,10 @@ def test_normalization_before_pooling(tmp_path):
     )
 
 
-@pytest.mark.parametrize("at_once", [True, False])
-@pytest.mark.parametrize("stride", [32, 16, 8])
+@pytest.mark.parametrize(
+    ("stride", "at_once"), [slow(32, False), slow(16, False), slow(8, False), (8, True)]
+)
 def test_fcn_vgg16(tmp_path, stride, at_once):
-    if at_once and stride != 8:
-        pytest.skip("the authors trained FCN-8s alone at once")
     net, rgb = CaffeNetwork(), image(41, 54)
     data = caffe_input(rgb)
     pools = vgg16(net, data)
@@ -195,7 +199,7 @@ def test_fcn_googlenet(tmp_path):
     assert done.backbone == "googlenet"
 
 
-@pytest.mark.parametrize("old", [True, False])
+@pytest.mark.parametrize("old", [True, slow(False)])
 def test_a_classifier_to_start_from(tmp_path, old):
     net = CaffeNetwork(old=old)
     alexnet(net, np.zeros((3, 67, 67)), pad=0)
