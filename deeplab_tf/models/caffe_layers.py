@@ -8,8 +8,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from deeplab_tf.models.padding import Float32Layer
-
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")
 class GroupedConv2D(keras.layers.Conv2D):
@@ -35,14 +33,15 @@ class GroupedConv2D(keras.layers.Conv2D):
 
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")
-class LocalResponseNormalization(Float32Layer):
+class LocalResponseNormalization(keras.layers.Layer):
     """Divides every value by a power of the mean square of its neighbors among the channels.
 
     AlexNet (Krizhevsky et al., NIPS 2012), section 3.3, with Caffe's meaning of alpha:
     y = x / (bias + alpha / size * sum)^beta, where the sum is over the squares of the channels
     from size // 2 before to size // 2 after; `tf.nn.local_response_normalization` and the paper
-    take alpha / size as alpha. Computed in float32 as a matrix product over the channels, whose
-    gradient is many times as fast on CPUs as that of TensorFlow's own operation.
+    take alpha / size as alpha. Computed as a matrix product over the channels, whose gradient is
+    many times as fast on CPUs as that of TensorFlow's own operation, and in float32 in mixed
+    precision, since float16 has no squares above 65,504.
 
     Args:
       size: number of channels in the sum, odd.
@@ -62,8 +61,10 @@ class LocalResponseNormalization(Float32Layer):
         """Normalize `(B, H, W, C)`."""
         channel = np.arange(x.shape[-1])
         is_neighbor = np.abs(channel[:, None] - channel) <= self.size // 2
-        sums = ops.matmul(ops.square(x), is_neighbor.astype(np.float32))
-        return x * ops.power(self.bias + self.alpha / self.size * sums, -self.beta)
+        wide = ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+        sums = ops.matmul(ops.square(wide), ops.cast(is_neighbor, wide.dtype))
+        factors = ops.power(self.bias + self.alpha / self.size * sums, -self.beta)
+        return ops.cast(wide * factors, x.dtype)
 
     def compute_output_shape(self, input_shape):
         """Return the shape unchanged."""

@@ -48,9 +48,18 @@ def test_normalization_has_the_gradient_of_tensorflow():
     )
 
 
-def test_normalization_is_float32_and_keeps_its_settings():
-    layer = LocalResponseNormalization(3, 0.1, 0.2, 0.3, dtype="float16")
-    assert layer(maps(1, 1, 1, 4).astype("float16")).dtype == "float32"
+def test_normalization_in_half_precision_does_not_overflow():
+    layer = LocalResponseNormalization(dtype="float16")
+    x = np.full((1, 1, 1, 5), 1000, np.float16)
+    found = layer(x)
+    assert found.dtype == "float16"
+    # 1 + 1e-4/5 times 3, 4 or 5 million
+    expected = 1000 / (1 + 20 * np.array([3, 4, 5, 4, 3])) ** 0.75
+    np.testing.assert_allclose(np.array(found)[0, 0, 0], expected, rtol=1e-3)
+
+
+def test_normalization_keeps_its_settings():
+    layer = LocalResponseNormalization(3, 0.1, 0.2, 0.3)
     again = LocalResponseNormalization.from_config(layer.get_config())
     assert (again.size, again.alpha, again.beta, again.bias) == (3, 0.1, 0.2, 0.3)
     with pytest.raises(ValueError, match="size must be odd and positive, got 4"):
