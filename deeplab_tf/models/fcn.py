@@ -101,10 +101,11 @@ def build_fcn(
     for pixels in (16, 8):
         if pixels >= stride:
             name = SKIPS[pixels] if backbone in _VGG else f"stride{pixels}"
-            skip = _scaled(maps[pixels], name) if scaled_skips else maps[pixels]
-            skip = _score(skip, num_classes, f"score_{name}")
-            learned = not fixed_upsampling
+            learned, skip = not fixed_upsampling, maps[pixels]
             scores = upsample(scores, pixels, skip.center, learned, f"upscore2_{name}")
+            if scaled_skips:
+                skip = _scaled(skip, name)
+            skip = _score(skip, num_classes, f"score_{name}")
             scores = add(scores, skip, f"fuse_{name}")
     scores = upsample(scores, 1, 0, trainable=False, name=f"upscore{stride}")
     cropped = CropToImages(round(-scores.center), name="scores")([scores.tensor, images])

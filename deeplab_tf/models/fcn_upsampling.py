@@ -84,8 +84,12 @@ def add(scores, skip, name):
     Returns:
       `Grid` of float32 scores, of the smaller size of the two.
     """
-    small, large = sorted((scores, skip), key=lambda grid: -grid.center)
-    offset = round((small.center - large.center) / large.stride)
-    cropped = CropToImages(offset, name=f"{name}_crop")([large.tensor, small.tensor])
-    total = layers.Add(dtype="float32", name=name)([small.tensor, cropped])
-    return small._replace(tensor=total)
+    offset = round((skip.center - scores.center) / scores.stride)
+    crop = CropToImages(abs(offset), name=f"{name}_crop")
+    pair = [scores.tensor, skip.tensor]  # in this order: that of the layers in older files
+    if offset >= 0:
+        pair[0] = crop(pair)
+    else:
+        pair[1] = crop(pair[::-1])
+    total = layers.Add(dtype="float32", name=name)(pair)
+    return Grid(total, scores.stride, max(scores.center, skip.center))

@@ -149,6 +149,12 @@ def test_parameter_count(monkeypatch):
         # VGG-16 convolutional, three scorings, two learned upsamplings and the fixed one
         scoring = (4096 + 512 + 256) * 21 + 3 * 21
         assert model.count_params() == 134_260_544 + scoring + 21 * 21 * (2 * 16 + 256)
+        # Files without names, and old ones, have them in this order.
+        assert [weight.path for weight in model.weights[-7:]] == [
+            *("upscore2_pool4/kernel", "score_pool4/kernel", "score_pool4/bias"),
+            *("upscore2_pool3/kernel", "score_pool3/kernel", "score_pool3/bias"),
+            "upscore8/kernel",
+        ]
     keras.backend.clear_session()  # or Keras would allocate the variables in its next scope
 
 
