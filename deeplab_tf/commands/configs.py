@@ -76,6 +76,7 @@ def describe(settings):
     what = f"FCN-{settings.get('fcn_stride')}s" if fcn else settings["head"]
     options = [
         "scales " + scales.replace(",", ", ") if scales != "1" else "",
+        "at once" if "fcn_scaled_skips" in settings else "",
         "multi-scale features" if "multi_scale_features" in settings else "",
         {"mil": "MIL", "em_adapt": "EM-Adapt"}.get(settings.get("objective"), ""),
     ]

@@ -1,4 +1,4 @@
-"""Convert the DeepLab authors' released weights to a Keras model, without their code.
+"""Convert the DeepLab and FCN authors' released weights to a Keras model, without their code.
 
     deeplab-tf import-weights --caffemodel=train2_iter_20000.caffemodel \\
         --backbone=resnet101 --head=aspp_l --out=released/best.keras
@@ -7,6 +7,11 @@
     deeplab-tf import-weights --checkpoint=deeplabv3_mnv2_pascal_train_aug_2018_01_29.tar.gz \\
         --out=mobile/best.keras
     deeplab-tf evaluate --model=mobile --data_dir=VOC --pad_to=513 --crf
+
+    deeplab-tf import-weights --network=fcn --caffemodel=fcn8s-heavy-pascal.caffemodel \\
+        --out=fcn8s/best.keras
+    deeplab-tf import-weights --network=fcn --caffemodel=bvlc_googlenet.caffemodel \\
+        --drop_classes --num_classes=21 --out=start/best.keras
 
 Caffe is not needed. The command prints from which layer of the file each layer was filled, and
 which layers of the file were not used. With --drop_classes the result is a starting point for
@@ -22,14 +27,21 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.files import check_new_file
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.heads import head_names
-from deeplab_tf.models.released import caffe, tensorflow
+from deeplab_tf.models.released import caffe, caffe_fcn, tensorflow
 from deeplab_tf.training.checkpoints import save_model
 
 
 def define_flags(values):
     """Define the flags of a conversion."""
     define = heading(values, "Released file")
-    define.string("caffemodel", None, "The authors' file for Caffe (v1 and v2).")
+    define.enum(
+        "network",
+        "deeplab",
+        ["deeplab", "fcn"],
+        "fcn: --caffemodel is that of an FCN (VGG, AlexNet), or with --drop_classes that of an "
+        "ImageNet classifier (VGG, CaffeNet, AlexNet, GoogLeNet).",
+    )
+    define.string("caffemodel", None, "The authors' file for Caffe (v1 and v2, FCN).")
     define.string(
         "checkpoint",
         None,
@@ -39,14 +51,20 @@ def define_flags(values):
     define.enum(
         "backbone",
         None,
-        [*caffe.BACKBONES, *tensorflow.BACKBONES],
-        "Backbone of the file's network; --checkpoint finds it itself.",
+        [*dict.fromkeys((*caffe.BACKBONES, *tensorflow.BACKBONES, *caffe_fcn.BACKBONES))],
+        "Backbone of the file's network; found in the file with --checkpoint or --network=fcn.",
     )
     define.enum(
         "head",
         None,
         head_names(),
         "Head of the file's network; --checkpoint finds it itself, except in ImageNet classifiers.",
+    )
+    define.bool(
+        "fcn_released_padding",
+        None,
+        "fcn: surround images by 100 zeros and subtract the authors' mean color, which their "
+        "scores need. Default: yes for VGG and AlexNet with their classes.",
     )
     define.integer(
         "output_stride",
@@ -109,10 +127,13 @@ def main(flags):
     if flags.drop_classes:
         folders = "--data_dir=DATA_DIR", f"--model_dir={out.parent / 'run'}"
         print_next("train", *network_flags(flags, imported, out), *folders)
+        return
+    place = [f"--dataset={flags.labels or 'voc'}", "--data_dir=DATA_DIR"]
+    if flags.network == "fcn":
+        print_next("evaluate", f"--model={out}", *place)
     else:
-        place = [f"--dataset={flags.labels or 'voc'}", "--data_dir=DATA_DIR", "--pad_to=513"]
         scales = ["--scales=1,0.75,0.5"] if flags.backbone == "resnet101" else []
-        print_next("evaluate", f"--model={out}", *place, *scales, "--crf")
+        print_next("evaluate", f"--model={out}", *place, "--pad_to=513", *scales, "--crf")
 
 
 def network_flags(flags, imported, out):
@@ -122,6 +143,9 @@ def network_flags(flags, imported, out):
         if (separable := imported.separable_convolutions) is not None:
             network.append(f"--{'' if separable else 'no'}separable_convolutions")
         return [*network, f"--output_stride={flags.output_stride}", f"--init_from={out}"]
+    if flags.network == "fcn":
+        network = ["--network=fcn", f"--backbone={imported.backbone}", "--fcn_stride=32"]
+        return [*network, f"--init_from={out}"]
     network = [f"--backbone={flags.backbone}", f"--head={flags.head}"]
     network += ["--preprocessing=deeplab", f"--init_from={out}"]
     return network + [f"--pool_size={flags.pool_size or 3}"] * (flags.backbone == "vgg16")
@@ -131,6 +155,10 @@ def read_network(flags):
     """The network of --caffemodel or --checkpoint, `Imported`."""
     if bool(flags.caffemodel) == bool(flags.checkpoint):
         raise InputError("give one of --caffemodel=FILE and --checkpoint=FILE")
+    if flags.network == "fcn":
+        return _read_fcn(flags)
+    only = ["fcn_released_padding"]
+    refuse_given(flags, only, "has no effect without --network=fcn; add it or leave it out")
     if flags.checkpoint:
         refuse_given(flags, ["pool_size"], "has no effect on --checkpoint; leave it out")
         return tensorflow.import_tensorflow(
@@ -157,6 +185,21 @@ def read_network(flags):
     )
 
 
+def _read_fcn(flags):
+    """The FCN of --caffemodel, `Imported`."""
+    if flags.checkpoint:
+        raise InputError("--network=fcn needs --caffemodel; the FCN authors released no checkpoint")
+    only = ["head", "pool_size", "output_stride", "tflite_resize"]
+    refuse_given(flags, only, "has no effect on --network=fcn; leave it out")
+    return caffe_fcn.import_caffe_fcn(
+        flags.caffemodel,
+        flags.num_classes,
+        flags.drop_classes,
+        flags.backbone,
+        flags.fcn_released_padding,
+    )
+
+
 def print_layers(imported):
     """Print from which layer each layer was filled, and the layers left over on both sides."""
     width = max(map(len, [*imported.used, *imported.missing]))
@@ -173,7 +216,7 @@ def print_layers(imported):
 
 def check_filled(flags, missing):
     """Raise `InputError` if a layer would stay random, other than those of --drop_classes."""
-    head = tensorflow.HEAD_LAYERS if flags.checkpoint else ("fc8",)
+    head = tensorflow.HEAD_LAYERS if flags.checkpoint else ("fc8", "score_")
     names = [name for name in missing if not (flags.drop_classes and name.startswith(head))]
     if names:
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""

@@ -9,6 +9,7 @@ from deeplab_tf.models.heads import head_names
 from deeplab_tf.models.output_stride import with_output_stride
 from deeplab_tf.models.packed import ModelCard, load_card, pack
 from deeplab_tf.models.released.caffe import import_caffemodel
+from deeplab_tf.models.released.caffe_fcn import import_caffe_fcn
 from deeplab_tf.models.released.tensorflow import import_tensorflow
 from deeplab_tf.models.trained import load_model, load_pretrained, start_from
 from deeplab_tf.models.with_crf import network_and_crf, with_crf
@@ -20,6 +21,7 @@ __all__ = [
     "build_fcn",
     "find_model",
     "head_names",
+    "import_caffe_fcn",
     "import_caffemodel",
     "import_tensorflow",
     "is_packed",

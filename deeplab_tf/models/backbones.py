@@ -9,7 +9,7 @@ from keras.applications import imagenet_utils
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import MEAN_FURTHER, MEAN_RGB
-from deeplab_tf.models import authors_backbones, efficientnet_lite
+from deeplab_tf.models import authors_backbones, caffe_backbones, efficientnet_lite
 from deeplab_tf.models.atrous import to_atrous
 from deeplab_tf.models.channels import with_channels
 
@@ -33,7 +33,7 @@ class Backbone(NamedTuple):
     @property
     def constructor(self):
         """The function that builds it, with the arguments that keras.applications has."""
-        for module in (efficientnet_lite, authors_backbones, keras.applications):
+        for module in (efficientnet_lite, authors_backbones, caffe_backbones, keras.applications):
             if constructor := getattr(module, self.class_name, None):
                 return constructor
         raise AttributeError(self.class_name)
@@ -48,6 +48,8 @@ _NAMES = {
         *("MobileNetV2Half", "Xception41", "Xception65", "Xception71"),
     ),
     "slim": ("ResNet101Beta",),
+    "ilsvrc": ("AlexNet", "BVLCAlexNet"),
+    "googlenet": ("GoogLeNet",),
     "torch": ("DenseNet121", "DenseNet169", "DenseNet201"),
     None: (
         *("MobileNetV3Small", "MobileNetV3Large"),
@@ -62,6 +64,11 @@ _BACKBONES = {
     name.lower(): Backbone(name, preprocessing)
     for preprocessing, names in _NAMES.items()
     for name in names
+}
+_CAFFE_MEANS = {  # of red, green and blue, by the mode of preprocessing; its result is BGR
+    "deeplab": MEAN_RGB,
+    "ilsvrc": (122.67892, 116.66877, 104.00699),
+    "googlenet": (123.0, 117.0, 104.0),
 }
 
 
@@ -115,21 +122,23 @@ def build_backbone(
     images = keras.Input((*size, 3), name="images")
     original = original_backbone(name, images, weights, preprocessing)
     if pool_size != 2:
-        original = _with_pool_size(original, pool_size)
+        original = with_pool_size(original, pool_size)
     dense = to_atrous(original, output_stride, centered=True)
     mode = preprocessing or find_backbone(name).preprocessing
     # Further channels get the range of the preprocessed colors: levels, or about -1..1.
-    scale = 1.0 if mode in ("caffe", "deeplab", "slim") else 1 / MEAN_FURTHER
+    scale = 1 / MEAN_FURTHER if mode in ("tf", "torch", None) else 1.0
     wide = with_channels(dense, channels, scale)
     return keras.Model(wide.inputs[0], wide.output, name=find_backbone(name).name)
 
 
-def original_backbone(name, images, weights, preprocessing=None):
+def original_backbone(name, images, weights, preprocessing=None, zeros=0, **options):
     """A backbone at its original stride, with its preprocessing.
 
     Args:
       name, weights, preprocessing: see `build_backbone`.
       images: symbolic tensor of RGB images 0..255 `(B, H, W, 3)`.
+      zeros: cells of zeros around the preprocessed image, on every side.
+      options: further arguments of the network's constructor.
 
     Returns:
       A functional keras.Model.
@@ -137,23 +146,34 @@ def original_backbone(name, images, weights, preprocessing=None):
     backbone = find_backbone(name)
     mode = preprocessing or backbone.preprocessing
     x = ImagePreprocessing(mode, name="preprocessing")(images) if mode else images
-    network = backbone.constructor(weights=None, include_top=False, input_tensor=x)
+    if zeros:
+        x = keras.layers.ZeroPadding2D(zeros, name="zeros")(x)
+    network = backbone.constructor(weights=None, include_top=False, input_tensor=x, **options)
     if weights is not None:
         network.set_weights(weights)
     return network
 
 
-def _with_pool_size(network, pool_size):
-    """The same network with max pooling windows of another size."""
+def with_pool_size(network, pool_size):
+    """The same network with max pooling windows of another size, whose number is rounded up.
+
+    Args:
+      network: functional keras.Model.
+      pool_size: side of the windows, in cells.
+
+    Returns:
+      A new keras.Model with a copy of the weights.
+    """
 
     def resized(layer):
-        if not isinstance(layer, keras.layers.MaxPooling2D):
-            return layer
-        return keras.layers.MaxPooling2D.from_config(
-            {**layer.get_config(), "pool_size": pool_size, "padding": "same"}
-        )
+        config = layer.get_config()
+        if isinstance(layer, keras.layers.MaxPooling2D):
+            config.update(pool_size=pool_size, padding="same")
+        return type(layer).from_config(config)
 
-    return keras.models.clone_model(network, clone_function=resized)
+    clone = keras.models.clone_model(network, clone_function=resized)
+    clone.set_weights(network.get_weights())
+    return clone
 
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")
@@ -164,15 +184,16 @@ class ImagePreprocessing(keras.layers.Layer):
 
     Args:
       mode: "caffe" (BGR minus the ImageNet mean), "deeplab" (the same with the mean of the
-        DeepLab authors, so that padding with `MEAN_RGB` is exactly zero), "slim" (RGB minus the
-        mean of DeepLab v3+'s ResNet), "tf" (to -1..1) or "torch" (each channel normalized by the
-        ImageNet mean and standard deviation).
+        DeepLab authors, so that padding with `MEAN_RGB` is exactly zero), "ilsvrc" (with that of
+        CaffeNet and the FCN authors), "googlenet" (with that of Caffe's GoogLeNet), "slim" (RGB
+        minus the mean of DeepLab v3+'s ResNet), "tf" (to -1..1) or "torch" (each channel
+        normalized by the ImageNet mean and standard deviation).
 
     Raises:
       ValueError: for another mode.
     """
 
-    MODES = ("caffe", "deeplab", "slim", "tf", "torch")
+    MODES = ("caffe", "deeplab", "ilsvrc", "googlenet", "slim", "tf", "torch")
     SLIM_MEAN = (123.15, 115.90, 103.06)
 
     def __init__(self, mode, **kwargs):
@@ -183,9 +204,9 @@ class ImagePreprocessing(keras.layers.Layer):
 
     def call(self, images):
         """Preprocess `(B, H, W, 3)`."""
-        if self.mode == "deeplab":
-            images = ops.cast(images, "float32")
-            return ops.flip(images - ops.convert_to_tensor(MEAN_RGB, "float32"), axis=-1)
+        if self.mode in _CAFFE_MEANS:
+            mean = ops.convert_to_tensor(_CAFFE_MEANS[self.mode], "float32")
+            return ops.flip(ops.cast(images, "float32") - mean, axis=-1)
         if self.mode == "slim":
             return ops.cast(images, "float32") - ops.convert_to_tensor(self.SLIM_MEAN, "float32")
         return imagenet_utils.preprocess_input(images, "channels_last", self.mode)

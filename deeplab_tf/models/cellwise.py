@@ -36,6 +36,7 @@ _ALONG_AN_AXIS = (
 _BY_NAME = (
     *("CustomScaleLayer", "LayerScale", "StochasticDepth"),
     *("ImagePreprocessing", "ColorChannels", "FurtherChannels", "SpreadOverMap"),
+    "LocalResponseNormalization",
 )
 # Functions of keras.ops called in a network, which become operations of these names.
 _OPERATIONS = (

@@ -11,7 +11,7 @@ import keras
 
 from deeplab_tf.models.backbones import backbone_names, find_backbone
 
-_FEWEST_KERNELS = 5  # of convolutions; VGG-16, the smallest backbone, has 13
+_FEWEST_KERNELS = 5  # of convolutions; AlexNet, the smallest backbone, has 5
 _MOST_OTHERS = 40  # tensors of a head or classifier; the largest head has 24
 _NO_WEIGHTS = ("optimizer", "seed_generator")  # groups of a file that hold other things
 

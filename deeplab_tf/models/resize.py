@@ -133,11 +133,24 @@ class UpsampleScores(Float32Layer):
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")
 class CropToImages(Float32Layer):
-    """`crop_to_images` as a layer, called on `[scores, images]`; the scores become float32."""
+    """`crop_to_images` as a layer, called on `[scores, images]`; the scores become float32.
+
+    Args:
+      offset: rows and columns of the scores to leave out at the top and left.
+    """
+
+    def __init__(self, offset=0, **kwargs):
+        super().__init__(**kwargs)
+        self.offset = offset
 
     def call(self, inputs):
         """Crop `(B, H', W', C)` to the height and width of `(B, H, W, 3)`."""
-        return crop_to_images(*inputs)
+        scores, images = inputs
+        return crop_to_images(scores[:, self.offset :, self.offset :], images)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "offset": self.offset}
 
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")

@@ -1,8 +1,9 @@
-"""Which maps of a backbone the heads of DeepLab v3 and v3+ take."""
+"""Which maps of a backbone the heads of DeepLab v3 and v3+ and the skips of FCN take."""
 
 import keras
 
 from deeplab_tf.models.atrous_layers import WindowPadding2D
+from deeplab_tf.models.caffe_layers import WholeWindows
 from deeplab_tf.models.heads import DECODER_STRIDE
 
 _LAST = {  # where the authors' networks end, if not at the backbone's last layer
@@ -21,7 +22,8 @@ _STRIDED = (
     *(keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D),
     *(keras.layers.MaxPooling2D, keras.layers.AveragePooling2D),
 )
-_PADDINGS = keras.layers.ZeroPadding2D, WindowPadding2D  # their maps are larger than the grid
+# Their maps are larger than the grid.
+_PADDINGS = keras.layers.ZeroPadding2D, WindowPadding2D, WholeWindows
 _GLOBAL_POOLINGS = keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D
 
 
@@ -47,14 +49,27 @@ def decoder_map(network, backbone):
     """
     if backbone in _DECODER:
         return network.get_layer(_DECODER[backbone]).output
+    return widest_last_map(network, DECODER_STRIDE)
+
+
+def widest_last_map(network, stride):
+    """The last of the maps with the most channels among those with `stride` pixels per cell.
+
+    Args:
+      network: functional keras.Model of images, without nested models.
+      stride: pixels per cell of the map.
+
+    Returns:
+      symbolic tensor `(B, h, w, C)`.
+    """
     pixels, maps = {}, []  # id of a tensor -> pixels per cell, 0 for one vector
     for step in network.operations:  # inputs come before what takes them
         before = [pixels.get(id(x), 1) for x in keras.tree.flatten(getattr(step, "input", []))]
-        stride = step.strides[0] if isinstance(step, _STRIDED) else 1
-        cell = 0 if isinstance(step, _GLOBAL_POOLINGS) else max(before, default=1) * stride
+        step_size = step.strides[0] if isinstance(step, _STRIDED) else 1
+        cell = 0 if isinstance(step, _GLOBAL_POOLINGS) else max(before, default=1) * step_size
         for output in keras.tree.flatten(step.output):
             pixels[id(output)] = cell
-            if cell == DECODER_STRIDE and not isinstance(step, _PADDINGS):
+            if cell == stride and not isinstance(step, _PADDINGS):
                 maps.append(output)
     widest = max(x.shape[-1] for x in maps)
     return [x for x in maps if x.shape[-1] == widest][-1]

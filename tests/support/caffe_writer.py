@@ -83,23 +83,28 @@ class CaffeNetwork:
         return path
 
     def note(self, name, kind, blobs=(), settings=b""):
-        kinds = {"Convolution": 4, "Pooling": 17}
+        kinds = {"Convolution": 4, "InnerProduct": 14, "LRN": 15, "Pooling": 17}
+        kinds["Deconvolution"] = 39
         writer = old_layer if self.old else layer
         self.written.append(writer(name, kinds[kind] if self.old else kind, blobs, settings))
 
     def draw(self, *shape, scale=1.0, shift=0.0):
         return self.rng.standard_normal(shape, np.float32) * np.float32(scale) + np.float32(shift)
 
-    def conv(self, name, x, filters, size, pad=0, rate=1, stride=1, bias=True, copies=()):
-        kernel = self.draw(filters, len(x), size, size, scale=(2 / len(x) / size**2) ** 0.5)
+    def conv(self, name, x, filters, size, pad=0, rate=1, stride=1, bias=True, copies=(), groups=1):
+        inputs = len(x) // groups
+        kernel = self.draw(filters, inputs, size, size, scale=(2 / inputs / size**2) ** 0.5)
         blobs = [kernel, self.draw(filters, scale=0.1)] if bias else [kernel]
         settings = number_field(1, filters) + number_field(3, pad) + number_field(4, size)
+        if groups > 1:
+            settings += number_field(5, groups)
         if rate > 1:
             settings += number_field(17 if self.old else 18, rate)
         settings = bytes_field(10 if self.old else 106, settings)
         for copy in (name, *copies):
             self.note(copy, "Convolution", blobs, settings)
-        y = convolve(x, kernel.astype(np.float64), pad, rate, stride)
+        pairs = zip(np.split(x, groups), np.split(kernel.astype(np.float64), groups), strict=True)
+        y = np.concatenate([convolve(*pair, pad, rate, stride) for pair in pairs])
         return y + blobs[1][:, None, None] if bias else y
 
     def pool(self, name, x, size, stride, pad, average=False):
@@ -107,6 +112,25 @@ class CaffeNetwork:
         settings += number_field(3, stride) + number_field(4, pad)
         self.note(name, "Pooling", (), bytes_field(19 if self.old else 121, settings))
         return pool(x, size, stride, pad, average)
+
+    def inner_product(self, name, x, filters):
+        """A fully connected layer over a map of one fixed size, or a vector."""
+        matrix, bias = self.draw(filters, x.size, scale=(2 / x.size) ** 0.5), self.draw(filters)
+        self.note(name, "InnerProduct", [matrix, bias])
+        return matrix.astype(np.float64) @ x.ravel() + bias
+
+    def deconv(self, name, x, size, stride, grouped=False):
+        """A transposed convolution of all channels, or of each by itself, without bias."""
+        count = len(x)
+        kernel = self.draw(count, 1 if grouped else count, size, size, scale=1 / size)
+        self.note(name, "Deconvolution", [kernel])
+        if grouped:
+            kernel = np.eye(count)[:, :, None, None] * kernel
+        return spread(x, kernel.astype(np.float64), stride)
+
+    def lrn(self, name, x):
+        self.note(name, "LRN")
+        return local_response(x, 5, 1e-4, 0.75)
 
     def batch_norm(self, name, x, factor=1.0):
         mean = self.draw(len(x), scale=0.3)
@@ -124,6 +148,30 @@ class CaffeNetwork:
 
 def relu(x):
     return np.maximum(x, 0)
+
+
+def local_response(x, size, alpha, beta):
+    """(C, H, W) divided by (1 + alpha times the mean square of `size` channels)^beta."""
+    padded = np.pad(np.square(x), ((size // 2, size // 2), (0, 0), (0, 0)))
+    total = sum(padded[i : i + len(x)] for i in range(size))
+    return x / (1 + alpha / size * total) ** beta
+
+
+def spread(x, kernel, stride):
+    """(C, H, W) by a (C, D, k, k) kernel: every cell adds its kernel to the (D, ...) result."""
+    size = kernel.shape[2]
+    height, width = x.shape[1:]
+    y = np.zeros((kernel.shape[1], (height - 1) * stride + size, (width - 1) * stride + size))
+    for row, column in np.ndindex(size, size):
+        rows = slice(row, row + (height - 1) * stride + 1, stride)
+        columns = slice(column, column + (width - 1) * stride + 1, stride)
+        y[:, rows, columns] += np.tensordot(kernel[:, :, row, column], x, (0, 0))
+    return y
+
+
+def crop(x, offset, like):
+    """Cut (C, H, W) to the height and width of another map."""
+    return x[:, offset : offset + like.shape[1], offset : offset + like.shape[2]]
 
 
 def convolve(x, kernel, pad, rate, stride):

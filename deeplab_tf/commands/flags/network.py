@@ -8,7 +8,7 @@ from deeplab_tf.models.heads import score_stride
 from deeplab_tf.training.freezing import freeze_bn, set_bn_momentum, train_only
 
 # The flags that have an effect on one of the networks only.
-_OF_FCN = ("fcn_stride", "fcn_fixed_upsampling")
+_OF_FCN = ("fcn_stride", "fcn_fixed_upsampling", "fcn_scaled_skips", "fcn_released_padding")
 _OF_DEEPLAB = (
     "head",
     "output_stride",
@@ -38,14 +38,15 @@ def define_architecture_flags(values):
         "network",
         "deeplab",
         ["deeplab", "fcn"],
-        "deeplab: --backbone with --head. fcn: FCN-32s, 16s or 8s on VGG-16, see --fcn_stride.",
+        "deeplab: --backbone with --head. fcn: FCN-32s, 16s or 8s, see --fcn_stride.",
     )
     define.string(
         "backbone",
         "resnet101",
         "A network of keras.applications, or efficientnetlite0 to efficientnetlite4; papers: "
         "vgg16, resnet101; of v3+: xception41, xception65, xception71, resnet101_beta, "
-        "mobilenetv2, mobilenetv2_half.",
+        "mobilenetv2, mobilenetv2_half; of FCN: vgg16, alexnet, googlenet; bvlc_alexnet, which "
+        "normalizes before it pools.",
     )
     define.string(
         "head",
@@ -97,6 +98,18 @@ def define_architecture_flags(values):
         False,
         "FCN: keep all upsampling bilinear, as in the authors' released networks, instead of "
         "learning all but the last, as in the paper.",
+    )
+    define.bool(
+        "fcn_scaled_skips",
+        False,
+        "FCN: multiply the maps of the skips by 0.01 and 0.0001 before they are scored, to train "
+        "FCN-16s or FCN-8s at once, without the FCN of the next larger stride.",
+    )
+    define.bool(
+        "fcn_released_padding",
+        False,
+        "FCN on VGG or AlexNet: surround images by 100 zeros and subtract the authors' mean color, "
+        "as their released networks do; takes more time.",
     )
     define.integer(
         "channels",
@@ -191,8 +204,13 @@ def network_arguments(flags, num_classes):
     }
     if flags.network == "fcn":
         refuse_given(flags, _OF_DEEPLAB, "has no effect on --network=fcn; leave it out")
-        fixed = flags.fcn_fixed_upsampling
-        return {**shared, "stride": flags.fcn_stride, "fixed_upsampling": fixed}
+        return {
+            **shared,
+            "stride": flags.fcn_stride,
+            "fixed_upsampling": flags.fcn_fixed_upsampling,
+            "scaled_skips": flags.fcn_scaled_skips,
+            "released_padding": flags.fcn_released_padding,
+        }
     refuse_given(flags, _OF_FCN, "has no effect without --network=fcn; add it or leave it out")
     return {
         **shared,

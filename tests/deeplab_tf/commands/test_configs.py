@@ -104,6 +104,9 @@ def test_every_file_has_its_command_and_figure(path):
 FIGURES = {
     "voc_fcn32s_fixed": ("45.4", "", ""),
     "voc_fcn32s": ("59.4", "", ""),
+    "voc_fcn32s_alexnet": ("39.8", "", ""),
+    "voc_fcn32s_googlenet": ("42.5", "", ""),
+    "voc_fcn8s_at_once": ("65.4", "", ""),
     "voc_fcn16s": ("62.4", "", ""),
     "voc_fcn8s": ("62.7", "", "62.7 (VOC 2011), 62.2 (VOC 2012)"),
     "voc_fcn32s_mil": ("25.05", "", "25.66 (VOC 2012)"),

@@ -12,7 +12,8 @@ from tool_runner import run_tool
 from deeplab_tf.commands.import_weights import network_flags
 from deeplab_tf.data.label_sets import PERSON_PART, VOC
 from deeplab_tf.labels import LabelSet
-from deeplab_tf.models import import_caffemodel, load_model
+from deeplab_tf.models import fcn, import_caffemodel, load_model
+from deeplab_tf.models.heads import Head
 from deeplab_tf.models.released.imported import Imported
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
@@ -145,6 +146,15 @@ def test_foreign_and_cut_files(file, tmp_path, contents):
         (["--caffemodel=a", "--head=large_fov"], "--caffemodel needs --backbone, that of the file"),
         (["--caffemodel=a", "--backbone=vgg16"], "--caffemodel needs --head"),
         (["--caffemodel=a", "--tflite_resize=trained"], "has no effect on --caffemodel; leave it"),
+        (["--checkpoint=b", "--network=fcn"], "--network=fcn needs --caffemodel; the FCN authors"),
+        (
+            ["--caffemodel=a", "--network=fcn", "--head=aspp_l"],
+            "--head has no effect on --network=fcn; leave it out",
+        ),
+        (
+            ["--caffemodel=a", "--nofcn_released_padding"],
+            "--fcn_released_padding has no effect without --network=fcn; add it or leave it out",
+        ),
         (["--checkpoint=b", "--pool_size=2"], "--pool_size has no effect on --checkpoint; leave"),
         (["--checkpoint=nowhere.tar.gz"], "nowhere.tar.gz: no such file; give a checkpoint"),
         (["--checkpoint=nowhere.tflite"], "nowhere.tflite: no such file; give a checkpoint"),
@@ -154,6 +164,45 @@ def test_flags_that_do_not_go_together(tmp_path, flags, message):
     done = run_tool("import_weights", f"--out={tmp_path / 'best.keras'}", *flags)
     assert message in done.error
     assert list(tmp_path.iterdir()) == []
+
+
+def write_alexnet(path):
+    """FCN-AlexNet of five classes, without its upsampling; fc6 has two filters, not 4,096."""
+    net = CaffeNetwork()
+    shapes = {"conv1": (96, 3, 11, 11), "conv2": (256, 48, 5, 5), "conv3": (384, 256, 3, 3)}
+    shapes |= {"conv4": (384, 192, 3, 3), "conv5": (256, 192, 3, 3), "fc6": (2, 256, 6, 6)}
+    shapes |= {"fc7": (2, 2, 1, 1), "score_fr": (5, 2, 1, 1)}
+    for name, shape in shapes.items():
+        net.note(name, "Convolution", [net.draw(*shape), net.draw(shape[0])])
+    return net.write(path)
+
+
+def test_an_fcn(tmp_path, monkeypatch):
+    monkeypatch.setattr(fcn, "_FC", Head((1,), 7, 2))
+    file = f"--caffemodel={write_alexnet(tmp_path / 'net.caffemodel')}"
+    out = tmp_path / "fcn" / "best.keras"
+    done = run_tool("import_weights", "--network=fcn", file, f"--out={out}")
+    assert done.status == 0, done.err
+    assert done.out.splitlines()[-7:] == [
+        "filled 8 layers",
+        "not filled: none",
+        "in the file, not used: none",
+        "note: upscore32 is not in the file and interpolates bilinearly",
+        f"model: {out}, 5 classes: class 0, class 1, class 2, ...",
+        f"wrote {out}, {out.parent / 'labels.json'}",
+        f"next: deeplab-tf evaluate --model={out} --dataset=voc --data_dir=DATA_DIR",
+    ]
+    image = np.random.default_rng(0).uniform(0, 255, (1, 40, 33, 3)).astype(np.float32)
+    assert load_model(out)(image).shape == (1, 40, 33, 5)
+    start = tmp_path / "start" / "best.keras"
+    flags = ["--drop_classes", "--num_classes=3", "--nofcn_released_padding", f"--out={start}"]
+    done = run_tool("import_weights", "--network=fcn", file, *flags)
+    assert done.status == 0, done.err
+    assert "not filled: score_fc7\nin the file, not used: score_fr\n" in done.out
+    assert done.out.splitlines()[-1] == (
+        f"next: deeplab-tf train --network=fcn --backbone=alexnet --fcn_stride=32 --init_from="
+        f"{start} --data_dir=DATA_DIR --model_dir={start.parent / 'run'}"
+    )
 
 
 @pytest.mark.parametrize(

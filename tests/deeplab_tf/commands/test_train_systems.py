@@ -122,13 +122,14 @@ def test_multi_scale_features_alone_are_trained(data_dir, tmp_path):
 
 
 @pytest.mark.parametrize("given", [True, False])
-def test_fixed_upsampling_reaches_the_fcn(monkeypatch, given):
+@pytest.mark.parametrize("option", ["fixed_upsampling", "scaled_skips", "released_padding"])
+def test_options_reach_the_fcn(monkeypatch, option, given):
     monkeypatch.setattr(network, "build_fcn", lambda *_, **options: options)
     values = absl.flags.FlagValues()
     network.define_network_flags(values)
-    flag = ["--fcn_fixed_upsampling"] if given else []
+    flag = [f"--fcn_{option}"] if given else []
     parse_flags(values, ["--network=fcn", "--backbone=vgg16", *flag])
-    assert network.build_network(values, 3)["fixed_upsampling"] == given
+    assert network.build_network(values, 3)[option] == given
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ MORE_FAMILIES = [
     "InceptionResNetV2",
     "Xception41",
     "ResNet101Beta",
+    "AlexNet",
+    "GoogLeNet",
 ]
 
 

@@ -18,16 +18,17 @@ NOT_DENSE = ("nasnetlarge", "nasnetmobile")
 # Networks that keras.applications does not have.
 LITE = tuple(f"efficientnetlite{i}" for i in range(5))
 AUTHORS = ("mobilenetv2half", "xception41", "xception65", "xception71", "resnet101beta")
+CAFFE = ("alexnet", "bvlcalexnet", "googlenet")
 
 
 def test_every_network_of_keras_is_a_backbone():
     networks = {name.lower() for name, value in vars(keras.applications).items() if callable(value)}
-    assert set(backbone_names()) - {*LITE, *AUTHORS} == networks - set(NOT_DENSE)
+    assert set(backbone_names()) - {*LITE, *AUTHORS, *CAFFE} == networks - set(NOT_DENSE)
     for name in backbone_names():
         assert find_backbone(name).constructor.__name__.lower() == name
 
 
-@pytest.mark.parametrize("name", sorted({*backbone_names()} - {*LITE, *AUTHORS}))
+@pytest.mark.parametrize("name", sorted({*backbone_names()} - {*LITE, *AUTHORS, *CAFFE}))
 def test_preprocessing_is_that_of_the_family(name):
     """Of the module of keras.applications in which the network is."""
     backbone = find_backbone(name)
@@ -78,6 +79,15 @@ def test_the_authors_mean_color_becomes_exactly_zero():
 
 
 @pytest.mark.parametrize(
+    ("name", "mean"),
+    [("alexnet", (122.67892, 116.66877, 104.00699)), ("googlenet", (123, 117, 104))],
+)
+def test_preprocessing_of_the_networks_of_caffe(name, mean):
+    found = np.asarray(ImagePreprocessing(find_backbone(name).preprocessing)(IMAGE))
+    np.testing.assert_allclose(found, (IMAGE - np.float32(mean))[..., ::-1], atol=1e-4)
+
+
+@pytest.mark.parametrize(
     ("spelling", "name"),
     [
         ("MobileNetV2", "mobilenetv2"),
@@ -89,6 +99,8 @@ def test_the_authors_mean_color_becomes_exactly_zero():
         ("efficientnetv2-b0", "efficientnetv2b0"),
         ("INCEPTIONRESNETV2", "inceptionresnetv2"),
         ("EfficientNet-Lite0", "efficientnetlite0"),
+        ("bvlc_alexnet", "bvlcalexnet"),
+        ("GoogLeNet", "googlenet"),
     ],
 )
 def test_other_spellings(spelling, name):

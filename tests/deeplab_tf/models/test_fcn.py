@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from deeplab_tf import build_fcn, segment
 from deeplab_tf.errors import InputError
@@ -98,14 +97,6 @@ def test_scores_as_described(fcn8, stride):
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
-def test_bilinear_start_by_hand():
-    layer = fcn._upsampling(1, 2, trainable=False)
-    line = tf.reshape(tf.constant([0.0, 4.0, 8.0]), (1, 3, 1, 1))
-    rows = layer(tf.tile(line, (1, 1, 3, 1)))[0, :, 2, 0]
-    # A quarter of the way from cell to cell; outside the map there are zeros.
-    np.testing.assert_allclose(rows, [0, 1, 3, 5, 7, 6])
-
-
 def test_each_stage_starts_the_next(tmp_path):
     before = build_fcn(stride=32, num_classes=3, weights=None)
     random_weights(before)
@@ -122,6 +113,19 @@ def test_each_stage_starts_the_next(tmp_path):
         a, b = (np.array(x(image))[0, 16:-16, 16:-16] for x in (before, model))
         assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.95
         before = model
+
+
+@pytest.mark.slow
+def test_scaled_skips_score_a_small_share_of_their_maps(fcn8):
+    random_weights(fcn8)
+    model = build_fcn(stride=8, num_classes=3, weights=None, scaled_skips=True)
+    model.set_weights(fcn8.get_weights())  # scaling has no weights
+    for name, factor in (("score_pool4", 0.01), ("score_pool3", 0.0001)):
+        kernel, bias = weights_of(model, name)
+        model.get_layer(name).set_weights([kernel / factor, bias])
+    image = np.random.default_rng(1).uniform(0, 255, (1, 40, 33, 3)).astype("float32")
+    expected = np.array(fcn8(image))
+    np.testing.assert_allclose(model(image), expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_segments_images_of_any_size(fcn8):
@@ -145,17 +149,28 @@ def test_parameter_count(monkeypatch):
         # VGG-16 convolutional, three scorings, two learned upsamplings and the fixed one
         scoring = (4096 + 512 + 256) * 21 + 3 * 21
         assert model.count_params() == 134_260_544 + scoring + 21 * 21 * (2 * 16 + 256)
+        # Files without names, and old ones, have them in this order.
+        assert [weight.path for weight in model.weights[-7:]] == [
+            *("upscore2_pool4/kernel", "score_pool4/kernel", "score_pool4/bias"),
+            *("upscore2_pool3/kernel", "score_pool3/kernel", "score_pool3/bias"),
+            "upscore8/kernel",
+        ]
     keras.backend.clear_session()  # or Keras would allocate the variables in its next scope
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"backbone": "resnet50"}, "no FCN on backbone 'resnet50'"),
+        ({"backbone": "vgg17"}, "unknown backbone 'vgg17'"),
         ({"stride": 4}, "no FCN with stride 4"),
         ({"num_classes": 256}, "num_classes"),
         ({"num_classes": 1}, "got 1; name a background too: 2 classes"),
         ({"weights": "absent.h5"}, "no weights file absent.h5"),
+        ({"stride": 32, "scaled_skips": True}, "scaled_skips has no effect on stride 32"),
+        (
+            {"backbone": "resnet50", "released_padding": True},
+            "released_padding is an option of vgg16, vgg19, alexnet, bvlcalexnet, got backbone",
+        ),
     ],
 )
 def test_bad_arguments(options, message):
