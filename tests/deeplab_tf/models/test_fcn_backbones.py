@@ -102,6 +102,7 @@ def test_scores_of_alexnet(alexnet8):
     assert [x.shape[-1] for x in inputs] == [384, 256]  # conv4 and conv2
 
 
+@pytest.mark.slow
 def test_scores_of_another_network():
     model = build_fcn("mobilenet", 16, 3, weights=None, fixed_upsampling=True)
     check_scores(model, 0, {16: "score_stride16"}, size=(40, 33))
