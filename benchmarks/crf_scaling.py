@@ -1,13 +1,15 @@
 """How the CRF's time and memory grow with the pixels, the labels and the threads.
 
-    python benchmarks/crf_scaling.py [--rounds=3] [--memory_limit=8] [--short]
+    python benchmarks/crf_scaling.py [--rounds=3] [--memory_limit=11] [--short]
 
 Each row is a process of its own, which refines a drawn image with network-like scores by
 `crf.refine`, without pruning: the wall-clock time and the processor time of the best round, the
-peak memory that refining adds to the arguments, and `inference_bytes`, the estimate of it. Cases
-whose arguments, result and estimate together need more than --memory_limit gigabytes are skipped,
-and the row says so. The last lines are the exponents of growth: time is about proportional to
-(pixels or labels) to that power.
+peak memory that refining adds to the arguments, and the estimate of it. Images whose arguments,
+result and estimate together need more than --memory_limit gigabytes are refined in overlapping
+strips that fit it; their rows say "strips". A case that fails, or that the system kills for its
+memory, is reported in its row, and the others go on. The last lines are the exponents of growth,
+of the images that are refined whole: time is about proportional to (pixels or labels) to that
+power.
 """
 
 import json
@@ -31,7 +33,7 @@ from crf.memory import inference_bytes
 FLAGS = flags.FLAGS
 
 flags.DEFINE_integer("rounds", 3, "Times each case is run; the best one counts.", lower_bound=1)
-flags.DEFINE_float("memory_limit", 8.0, "Gigabytes that a case may take.", lower_bound=0)
+flags.DEFINE_float("memory_limit", 11.0, "Gigabytes that a case may take.", lower_bound=0)
 flags.DEFINE_list("threads", ["1", "2"], "Numbers of threads.")
 flags.DEFINE_bool("short", False, "Small images and few labels, to try the script.")
 flags.DEFINE_string("case", None, "Used by the script itself: a case as JSON.")
@@ -40,6 +42,8 @@ MEGAPIXELS = [0.1, 0.33, 1, 3.3, 10, 33]
 LABELS = [2, 4, 8, 16, 32, 64, 128, 256]
 COMMON_LABELS = 21
 COMMON_MEGAPIXELS = 0.33
+# After this many seconds, no further round of a case begins.
+ENOUGH_SECONDS = 20
 
 
 class Case(NamedTuple):
@@ -62,11 +66,11 @@ class Case(NamedTuple):
         return height, round(self.megapixels * 1e6 / height)
 
     @property
-    def gigabytes(self):
-        """Estimate for the arguments, the result and the work."""
+    def max_memory(self):
+        """What `refine` may use in strips, in bytes; None if the whole image fits the limit."""
         height, width = self.size
-        arguments = height * width * (3 + 8 * self.labels)
-        return (arguments + inference_bytes(height, width, self.labels)) / 1e9
+        left = FLAGS.memory_limit * 1e9 - height * width * (3 + 8 * self.labels)
+        return left if inference_bytes(height, width, self.labels) > left else None
 
 
 def cases():
@@ -86,21 +90,24 @@ def run_case(case):
     """In a process of its own: {"seconds", "processor", "megabytes"} of a case."""
     warm_up()
     image, probabilities = drawn_image(*case.size, grain=2), network_scores(*case.size, case.labels)
+    options = {"num_threads": case.threads, "max_memory": case.max_memory}
     before = peak_megabytes(reset=True)
-    rounds = [
-        timed(lambda: refine(probabilities, image, CRFParams(), num_threads=case.threads))[1]
-        for _ in range(FLAGS.rounds)
-    ]
+    rounds = []
+    while len(rounds) < FLAGS.rounds and sum(r["seconds"] for r in rounds) < ENOUGH_SECONDS:
+        rounds.append(timed(lambda: refine(probabilities, image, CRFParams(), **options))[1])
     best = {name: min(spent[name] for spent in rounds) for name in rounds[0]}
     return best | {"megabytes": peak_megabytes() - before}
 
 
 def measure(case):
-    """`run_case` in a new process."""
-    command = [sys.executable, __file__, f"--rounds={FLAGS.rounds}", f"--case={json.dumps(case)}"]
+    """`run_case` in a new process; a text instead that says why, if it fails."""
+    options = [f"--rounds={FLAGS.rounds}", f"--memory_limit={FLAGS.memory_limit}"]
+    command = [sys.executable, __file__, *options, f"--case={json.dumps(case)}"]
     done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode < 0:
+        return f"killed by signal {-done.returncode}, probably because too little memory was left"
     if done.returncode:
-        sys.exit(done.stderr)
+        return done.stderr.strip().splitlines()[-1]
     return json.loads(done.stdout)
 
 
@@ -110,19 +117,21 @@ def exponent(sizes, values):
 
 
 def print_row(case):
-    """Measure and print a case; returns what was measured, or None if it was skipped."""
+    """Measure and print a case; returns what was measured, or None if it failed or had strips."""
     print(f"{case.megapixels:10g}{case.labels:8}{case.threads:9}", end="", flush=True)
-    if case.gigabytes > FLAGS.memory_limit:
-        print(f"   skipped: needs {case.gigabytes:.1f} GB; see --memory_limit", flush=True)
+    spent, in_strips = measure(case), case.max_memory is not None
+    if isinstance(spent, str):
+        print(f"   failed: {spent}", flush=True)
         return None
-    spent = measure(case)
-    estimate = inference_bytes(*case.size, case.labels) / 2**20
+    # `inference_bytes` leaves the result out, which is allocated while the peak is measured.
+    whole = inference_bytes(*case.size, case.labels)
+    estimate = (case.max_memory if in_strips else whole) / 2**20
     print(
         f"{spent['seconds']:10.3f}{spent['processor']:13.3f}{spent['megabytes']:10.0f}"
-        f"{estimate:10.0f}",
+        f"{estimate:10.0f}{'   strips' if in_strips else ''}",
         flush=True,
     )
-    return spent
+    return None if in_strips else spent
 
 
 def main(_):

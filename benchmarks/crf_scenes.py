@@ -40,5 +40,10 @@ def network_scores(height, width, num_classes):
     coarse = cv2.GaussianBlur(coarse.astype(np.float32), (0, 0), 3)
     coarse *= 3 / coarse.std()
     coarse[..., 1 + num_classes // 6 :] -= 12
-    layers = [cv2.resize(layer, (width, height)) for layer in np.moveaxis(coarse, 2, 0)]
-    return softmax(np.stack(layers, axis=2))
+    scores = np.empty((height, width, num_classes), np.float32)
+    for label in range(num_classes):
+        scores[..., label] = cv2.resize(coarse[..., label], (width, height))
+    # A few rows at a time: an image of 33 megapixels has gigabytes of scores.
+    for top in range(0, height, 256):
+        scores[top : top + 256] = softmax(scores[top : top + 256])
+    return scores

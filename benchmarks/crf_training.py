@@ -6,10 +6,13 @@ The network of configs/camvid_small.flags and 11 classes, on square crops, with 
 field iterations as in configs/camvid_small_crf.flags. Each step is a forward pass, a backward pass
 and an update of the network's and the CRF's variables. The exact filter sums over all pairs of
 pixels, forwards and backwards, so it runs on crops of up to --exact_up_to pixels. The steps take
-turns, --rounds times; the best counts. Wall-clock time, and in brackets processor time.
+turns, --rounds times; the best counts. Wall-clock time, and in brackets processor time. Each crop
+size has a process of its own; one that fails, or that the system kills, is reported in its row.
 """
 
+import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -37,6 +40,7 @@ flags.DEFINE_integer("exact_up_to", 121, "Largest crop for the exact filter.")
 flags.DEFINE_integer("batch_size", 1, "Crops in a batch.", lower_bound=1)
 flags.DEFINE_integer("rounds", 3, "Turns of each step; the best one counts.", lower_bound=1)
 flags.DEFINE_bool("short", False, "One small crop, to try the script.")
+flags.DEFINE_integer("case", None, "Used by the script itself: the crop to measure.")
 
 NUM_CLASSES, STRIDE = 11, 8
 ENGINES = (None, "lattice", "exact")  # None: the network alone
@@ -75,14 +79,32 @@ def measure(crop, engines):
     return take_turns(runs, FLAGS.rounds)[0]
 
 
+def measure_alone(crop):
+    """`measure` in a new process; a text instead that says why, if it fails."""
+    given = [f"--{name}={FLAGS[name].value}" for name in ("exact_up_to", "batch_size", "rounds")]
+    command = [sys.executable, __file__, *given, f"--case={crop}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode < 0:
+        return f"killed by signal {-done.returncode}, probably because too little memory was left"
+    if done.returncode:
+        return done.stderr.strip().splitlines()[-1]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def main(_):
     """Print the table."""
+    if FLAGS.case:
+        best = measure(FLAGS.case, ENGINES if FLAGS.case <= FLAGS.exact_up_to else ENGINES[:-1])
+        print(json.dumps([best.get(engine) for engine in ENGINES]))
+        return
     columns = "network alone, ms", "with the CRF, ms", "exact filter, ms"
     columns = *columns, "CRF / alone", "exact / CRF"
     print(f"{'crop':>6}" + "".join(f"{column:>20}" for column in columns))
     for crop in [33] if FLAGS.short else map(int, FLAGS.crops):
-        best = measure(crop, ENGINES if crop <= FLAGS.exact_up_to else ENGINES[:-1])
-        found = [best.get(engine) for engine in ENGINES]
+        found = measure_alone(crop)
+        if isinstance(found, str):
+            print(f"{crop:6}   failed: {found}", flush=True)
+            continue
         alone, lattice, exact = found
         cells = [cell(spent, {"seconds": 1e-3, "processor": 1e-3}, 0) for spent in found]
         cells += [cell(lattice, alone, 2), cell(exact, lattice, 2)]

@@ -2,6 +2,7 @@
 
 import operator
 import warnings
+from numbers import Real
 
 import numpy as np
 
@@ -17,12 +18,12 @@ _EPSILONS = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
 def as_numbers(given, what, dtype=np.float64, *, booleans=True):
-    """The argument as an array of its own.
+    """The argument as an array of numbers.
 
     Args:
       given: what should be an array of numbers.
       what: what it is, for the error.
-      dtype: the floating type of the result.
+      dtype: the floating type of the result, a copy; None keeps the type, and may share memory.
       booleans: whether booleans are numbers too.
 
     Raises:
@@ -32,7 +33,7 @@ def as_numbers(given, what, dtype=np.float64, *, booleans=True):
         array = np.asarray(given)
         # What would be converted, but is no real number.
         if array.dtype.kind not in ("cmMOSU" if booleans else "bcmMOSU"):
-            return array.astype(dtype)
+            return array if dtype is None else array.astype(dtype)
     except (TypeError, ValueError):  # rows of different lengths
         raise ValueError(f"{what} must be an array of numbers") from None
     raise ValueError(f"{what} must be numbers, not {array.dtype}")
@@ -74,10 +75,22 @@ def _one_score(words):
 
 def check_prune_below(prune_below, words=TENSORS):
     """Raise ValueError unless `prune_below` is from 0 to 1."""
-    if not 0 <= prune_below <= 1:
+    if not (_is_real(prune_below) and 0 <= prune_below <= 1):
         raise ValueError(
             f"{words.function}: prune_below must be a probability, not {prune_below!r}"
         )
+
+
+def check_damping(damping, function):
+    """Return the damping as a float; raise ValueError unless it is from 0 to below 1."""
+    if not (_is_real(damping) and 0 <= damping < 1):
+        raise ValueError(f"{function}: damping must be from 0 to below 1, not {damping!r}")
+    return float(damping)
+
+
+def _is_real(value):
+    """Whether a value is a single number; a boolean would be another option's."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def check_no_pruning(prune_below, words=TENSORS):

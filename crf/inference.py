@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crf.checks import as_numbers, check_count, check_num_threads
+from crf.checks import as_numbers, check_count, check_damping, check_num_threads
 from crf.cpu.lattice_updates import LatticeUpdates
 from crf.exact_inference import ExactUpdates
 from crf.gaussian import Kernel
@@ -62,13 +62,11 @@ class MeanField:
         self._shape, num_labels = unary.shape, unary.shape[-1]
         unary = unary.reshape(-1, num_labels)
         kernels = _checked_kernels(kernels, *unary.shape)
-        if engine not in _ENGINES:
+        if not (isinstance(engine, str) and engine in _ENGINES):
             raise ValueError(
                 f"MeanField: unknown engine {engine!r}; available: " + ", ".join(_ENGINES)
             )
-        if not (isinstance(damping, Real) and 0 <= damping < 1):
-            raise ValueError(f"MeanField: damping must be from 0 to below 1, not {damping!r}")
-        self._damping = float(damping)
+        self._damping = check_damping(damping, "MeanField")
         num_threads = check_num_threads(num_threads, "MeanField")
         self._updates = _ENGINES[engine](unary, kernels, self_messages, num_threads)
         self._marginals = self._updates.initial()
@@ -83,7 +81,7 @@ class MeanField:
 
     @marginals.setter
     def marginals(self, values):
-        values = np.asarray(values, np.float32)
+        values = as_numbers(values, "MeanField: marginals", np.float32)
         if values.shape not in (self._shape, self._marginals.shape):
             raise ValueError(
                 f"MeanField: marginals must be {self._shape} as the unary energies, but are "

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 
 from crf.checks import (
+    check_damping,
     check_no_pruning,
     check_num_threads,
     check_prune_below,
@@ -75,8 +76,10 @@ def refine(
         raise ValueError(f"refine: params must be a CRFParams, not {params!r}")
     check_prune_below(prune_below, ARRAYS)
     num_threads = check_num_threads(num_threads, ARRAYS.function)
+    damping = check_damping(damping, ARRAYS.function)
     overlap = check_strip_options(max_memory, overlap)
-    probabilities, image = _checked(np.asarray(probabilities), np.asarray(image), num_threads)
+    probabilities, image = _as_array(probabilities, "probabilities"), _as_array(image, "image")
+    probabilities, image = _checked(probabilities, image, num_threads)
     if params.compatibility is not None:
         check_no_pruning(prune_below, ARRAYS)
         _check_labels(len(params.compatibility), probabilities.shape[-1])
@@ -131,6 +134,13 @@ def warm_up():
     refine(probabilities, image)
     refine(probabilities, image, CRFParams(compatibility=1 - np.eye(3)))
     refine(probabilities, image, prune_below=0.1)
+
+
+def _as_array(given, name):
+    try:
+        return np.asarray(given)
+    except ValueError:  # rows of different lengths
+        raise ValueError(f"refine: {name} must be an array of numbers") from None
 
 
 def _checked(probabilities, image, num_threads):

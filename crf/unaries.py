@@ -1,5 +1,7 @@
 """Unary energies from probabilities, from hard labels, and from scribbles."""
 
+from numbers import Real
+
 import numpy as np
 
 from crf.checks import as_numbers, check_count, check_sums, tolerance_of_sums
@@ -30,7 +32,8 @@ def unary_from_probabilities(probabilities, least=MIN_PROBABILITY):
         raise ValueError(f"{where}: probabilities must be (..., C), but are {given.shape}")
     # Loose enough for a softmax in bfloat16, which may have been converted since.
     check_sums(given, tolerance_of_sums("bfloat16"), ARRAYS._replace(function=where))
-    _check_probability(least, f"{where}: least")
+    if not (isinstance(least, Real) and 0 < least < 1):
+        raise ValueError(f"{where}: least must be above 0 and below 1, not {least!r}")
     return -np.log(np.maximum(given, np.float32(least)))
 
 
@@ -106,7 +109,7 @@ def unary_from_scribbles(
     energies = _energies(labels, known, num_labels, confidence, where)
     if features is None:
         return energies
-    if not (np.ndim(doubt) == 0 and 0 < doubt < np.inf):
+    if not (isinstance(doubt, Real) and 0 < doubt < np.inf):
         raise ValueError(f"{where}: doubt must be a finite number above 0, not {doubt!r}")
     kernel = Kernel(features, normalization="none")
     if kernel.num_points != labels.size:
@@ -128,13 +131,19 @@ def unary_from_scribbles(
 
 def _checked_labels(labels, num_labels, unknown, where, name):
     """The labels as an integer array, and which of them are known."""
-    labels = np.asarray(labels)
+    try:
+        labels = np.asarray(labels)
+    except ValueError:  # rows of different lengths
+        raise ValueError(f"{where}: labels must be an array of integers") from None
     if labels.dtype.kind not in "iub" or not labels.size:
         raise ValueError(
             f"{where}: labels must be an array of integers, but are {labels.dtype} {labels.shape}"
         )
     labels = labels.astype(np.int64)
-    known = ~np.isin(labels, [] if unknown is None else unknown)
+    try:
+        known = ~np.isin(labels, [] if unknown is None else unknown)
+    except ValueError:  # rows of different lengths
+        raise ValueError(f"{where}: {name} must be a value, or several") from None
     outside = known & ((labels < 0) | (labels >= num_labels))
     if outside.any():
         value = labels[outside].flat[0]

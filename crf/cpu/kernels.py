@@ -30,7 +30,7 @@ from crf.params import MIN_PROBABILITY
 
 # Start of the SHA-256 of simd.py. Numba compiles cached kernels again if this file changes, but
 # does not notice a change of simd.py; a test compares this checksum.
-SIMD_CHECKSUM = "d7a63b9772fad52f"
+SIMD_CHECKSUM = "051345eba69b694e"
 
 # Corners of a point's simplices in the lattices of the spatial and of the bilateral kernel.
 CORNERS = 3 + 6

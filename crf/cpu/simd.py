@@ -151,6 +151,50 @@ def add(_typing, x, y):
 
 
 @intrinsic
+def subtract(_typing, x, y):
+    """x - y."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.fsub(*arguments)
+
+    return _vector(_vector, _vector), generate
+
+
+@intrinsic
+def less(_typing, x, y):
+    """1 where x < y, otherwise 0."""
+
+    def generate(context, builder, signature, arguments):
+        below = builder.fcmp_ordered("<", *arguments)
+        return builder.select(below, _constant(1.0), _constant(0.0))
+
+    return _vector(_vector, _vector), generate
+
+
+@intrinsic
+def where_equal(_typing, x, y, value):
+    """The value where x = y, otherwise 0."""
+
+    def generate(context, builder, signature, arguments):
+        are_equal = builder.fcmp_ordered("==", arguments[0], arguments[1])
+        return builder.select(are_equal, arguments[2], _constant(0.0))
+
+    return _vector(_vector, _vector, _vector), generate
+
+
+@intrinsic
+def round_to_even(_typing, x):
+    """The nearest integers as float32; halves to the nearest even."""
+
+    def generate(context, builder, signature, arguments):
+        kind = ir.FunctionType(_FLOATS, [_FLOATS])
+        nearest = builder.module.declare_intrinsic(f"llvm.rint.v{LANES}f32", (), kind)
+        return builder.call(nearest, arguments)
+
+    return _vector(_vector), generate
+
+
+@intrinsic
 def multiply(_typing, x, y):
     """x y."""
 

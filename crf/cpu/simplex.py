@@ -10,8 +10,25 @@ from functools import lru_cache
 import numpy as np
 
 from crf.compile import kernel
+from crf.cpu.simd import (
+    LANES,
+    add,
+    fill,
+    less,
+    load,
+    multiply,
+    round_to_even,
+    store,
+    subtract,
+    where_equal,
+)
 from crf.elevation import column_ends, elevation_scales, scaled_values
 from crf.params import SIGMAS_TOO_SMALL
+
+# Start of the SHA-256 of simd.py; kernels.py explains why it is here.
+SIMD_CHECKSUM = "051345eba69b694e"
+
+_ZERO, _ONE = np.float32(0), np.float32(1)
 
 # Multiplicative hashing: the golden ratio as a fraction of 2^64.
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -137,87 +154,111 @@ def simplex_kernel(d):
         Returns:
           int64 keys of the vertices found, in order of their numbers.
         """
-        offset = np.empty(axes, np.float32)
-        vertex = np.empty(axes, np.int64)
-        rank = np.empty(axes, np.int64)
+        # Eight points at a time; each of these arrays has their eight values for every axis.
+        features = np.zeros(d * LANES, np.float32)
+        offset, inside = np.empty(axes * LANES, np.float32), np.empty(axes * LANES, np.float32)
+        vertex, position = np.empty(axes * LANES, np.float32), np.empty(axes * LANES, np.float32)
+        ordered, shares = np.empty(axes * LANES, np.float32), np.empty(axes * LANES, np.float32)
         axis_of = np.empty(axes, np.int64)
-        ordered = np.empty(axes, np.float32)
+        last_position = np.zeros(axes, np.float32)
         # Twice as many slots as keys, so that the hash table is at most half full.
         slots = np.full(4096, -1, np.int32)
         found = np.empty(2048, np.int64)
         num_found = 0
         total = strides.sum()
         last_key = np.int64(-1)
-        last_order = np.int64(-1)
-        for point in range(low, high):
-            # Elevate the features to coordinates that sum to zero.
-            later = np.float32(0)
-            for i in range(d, 0, -1):
+        zero, one, length = fill(_ZERO), fill(_ONE), fill(np.float32(axes))
+        if tables is not None:
+            column, row = low % len(tables[0]), low // len(tables[0])
+        for start in range(low, high, LANES):
+            count = min(LANES, high - start)
+            for lane in range(count):
+                point = start + lane
                 if tables is None:
-                    feature = values[d * point + i - 1]
-                elif i == 1:
-                    feature = tables[0][point % len(tables[0])]
-                elif i == 2:
-                    feature = tables[1][point // len(tables[0])]
+                    for i in range(d):
+                        features[i * LANES + lane] = values[d * point + i]
                 else:
-                    feature = tables[2][i - 3, values[(d - 2) * point + i - 3]]
-                offset[i] = later - np.float32(i) * feature
-                later += feature
-            offset[0] = later
+                    features[lane] = tables[0][column]
+                    features[LANES + lane] = tables[1][row]
+                    for i in range(d - 2):
+                        level = values[(d - 2) * point + i]
+                        features[(i + 2) * LANES + lane] = tables[2][i, level]
+                    column += 1
+                    if column == len(tables[0]):
+                        column, row = 0, row + 1
+            # Elevate the features to coordinates that sum to zero.
+            later = zero
+            for i in range(d, 0, -1):
+                feature = load(features, (i - 1) * LANES)
+                store(offset, i * LANES, subtract(later, multiply(fill(np.float32(i)), feature)))
+                later = add(later, feature)
+            store(offset, 0, later)
             # The nearest vertex of remainder 0. Rounding may make its sum nonzero.
-            excess = 0
+            excess = zero
             for i in range(axes):
-                quotient = round(offset[i] * share)  # halves to the nearest even
-                excess += quotient
-                vertex[i] = quotient * axes
-                offset[i] -= np.float32(vertex[i])
-                rank[i] = 0
-            for i in range(d):
+                here = load(offset, i * LANES)
+                quotient = round_to_even(multiply(here, fill(share)))
+                excess = add(excess, quotient)
+                nearest = multiply(quotient, length)
+                store(vertex, i * LANES, nearest)
+                store(offset, i * LANES, subtract(here, nearest))
+            for i in range(axes):
+                here, rank = load(offset, i * LANES), excess
+                for j in range(i):
+                    rank = add(rank, subtract(one, less(load(offset, j * LANES), here)))
                 for j in range(i + 1, axes):
-                    # Arithmetic instead of a branch, which the processor could not predict.
-                    behind = np.int64(offset[i] < offset[j])
-                    rank[i] += behind
-                    rank[j] += 1 - behind
-            # Make the sum zero: the coordinates that rounding moved furthest go one step back.
-            order = np.int64(0)
-            for i in range(axes):
-                position = rank[i] + excess
-                step = (position < 0) - (position >= axes)
-                position += step * axes
-                vertex[i] += step * axes
-                offset[i] -= np.float32(step * axes)
-                axis_of[position] = i
-                order = order * axes + position
-            for position in range(axes):
-                ordered[position] = offset[axis_of[position]] * share
-            first = point * axes
-            weights[first] = 1 + ordered[d] - ordered[0]
-            for k in range(1, axes):
-                weights[first + k] = ordered[d - k] - ordered[axes - k]
-            # Unsigned, because sums of hashed keys are meant modulo 2^64.
-            unsigned = np.uint64(0)
-            for i in range(d):
-                unsigned += np.uint64(vertex[i] - lows[i]) * strides[i]
-            key = np.int64(unsigned)
-            # Neighboring points often lie in the same simplex.
-            if key == last_key and order == last_order:
-                for k in range(axes):
-                    corners[first + k] = corners[first + k - axes]
-                continue
-            last_key, last_order = key, order
-            if num_found + axes > len(found):
-                found, slots = _grown(found, num_found)
+                    rank = add(rank, less(here, load(offset, j * LANES)))
+                # Make the sum zero: the coordinates that rounding moved furthest go one step back.
+                step = subtract(less(rank, zero), less(fill(np.float32(d)), rank))
+                step = multiply(step, length)
+                store(position, i * LANES, add(rank, step))
+                store(vertex, i * LANES, add(load(vertex, i * LANES), step))
+                store(inside, i * LANES, subtract(here, step))
             for k in range(axes):
-                if k:
-                    # All coordinates increase by one, except one that decreases by d.
-                    unsigned += total - np.uint64(axes) * strides[axis_of[axes - k]]
-                    key = np.int64(unsigned)
-                slot = _find(slots, found, key)
-                if slots[slot] < 0:
-                    slots[slot] = num_found
-                    found[num_found] = key
-                    num_found += 1
-                corners[first + k] = slots[slot]
+                place, value = fill(np.float32(k)), zero
+                for i in range(axes):
+                    mine = where_equal(load(position, i * LANES), place, load(inside, i * LANES))
+                    value = add(value, mine)
+                store(ordered, k * LANES, multiply(value, fill(share)))
+            spread = subtract(load(ordered, d * LANES), load(ordered, 0))
+            store(shares, 0, add(one, spread))
+            for k in range(1, axes):
+                above, below = load(ordered, (d - k) * LANES), load(ordered, (axes - k) * LANES)
+                store(shares, k * LANES, subtract(above, below))
+            for lane in range(count):
+                first = (start + lane) * axes
+                # Unsigned, because sums of hashed keys are meant modulo 2^64.
+                unsigned = np.uint64(0)
+                for i in range(d):
+                    coordinate = np.int64(vertex[i * LANES + lane]) - lows[i]
+                    unsigned += np.uint64(coordinate) * strides[i]
+                key = np.int64(unsigned)
+                same = key == last_key
+                for k in range(axes):
+                    weights[first + k] = shares[k * LANES + lane]
+                    same &= position[k * LANES + lane] == last_position[k]
+                # Neighboring points often lie in the same simplex.
+                if same:
+                    for k in range(axes):
+                        corners[first + k] = corners[first + k - axes]
+                    continue
+                last_key = key
+                for i in range(axes):
+                    last_position[i] = position[i * LANES + lane]
+                    axis_of[np.int64(last_position[i])] = i
+                if num_found + axes > len(found):
+                    found, slots = _grown(found, num_found)
+                for k in range(axes):
+                    if k:
+                        # All coordinates increase by one, except one that decreases by d.
+                        unsigned += total - np.uint64(axes) * strides[axis_of[axes - k]]
+                        key = np.int64(unsigned)
+                    slot = _find(slots, found, key)
+                    if slots[slot] < 0:
+                        slots[slot] = num_found
+                        found[num_found] = key
+                        num_found += 1
+                    corners[first + k] = slots[slot]
         return found[:num_found]
 
     # Numba names machine code, and its files in the cache, after the function and the types of its

@@ -1,7 +1,7 @@
 """Checks of what the drop-in is given: the types and shapes of pydensecrf, with the remedy."""
 
 import operator
-from numbers import Number
+from numbers import Real
 
 import numpy as np
 
@@ -93,11 +93,14 @@ def as_compatibility(compat, nlabels):
       TypeError: if `compat` is neither a number nor an array.
       ValueError: for another type, shape or number of dimensions, NaN or infinity.
     """
-    if isinstance(compat, Number):
+    if isinstance(compat, Real):
         if not np.isfinite(compat):
             raise ValueError(f"pydensecrf: compat must be finite, not {compat!r}")
         return float(compat)
-    dimensions = np.ndim(compat)
+    try:
+        dimensions = np.ndim(compat)
+    except ValueError:  # rows of different lengths
+        dimensions = 2
     if dimensions not in (1, 2):
         raise ValueError(
             "pydensecrf: compat must be a number, (nlabels,) or (nlabels, nlabels), but has "

@@ -284,7 +284,7 @@ class DenseCRF2D(DenseCRF):
           rgbim: uint8 (H, W, 3).
           compat, kernel, normalization: as for `addPairwiseEnergy`.
         """
-        if np.ndim(rgbim) == 3 and np.shape(rgbim)[2] != 3:
+        if getattr(rgbim, "ndim", 0) == 3 and rgbim.shape[2] != 3:
             raise ValueError(
                 "pydensecrf: addPairwiseBilateral needs an image of 3 channels, not "
                 f"{np.shape(rgbim)[2]}; for others give utils.create_pairwise_bilateral(...) to "

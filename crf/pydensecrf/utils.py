@@ -1,10 +1,13 @@
 """Unary energies and pairwise features with the names and arguments of pydensecrf.utils."""
 
 import logging
-from numbers import Number
+import operator
+from collections.abc import Sized
+from numbers import Number, Real
 
 import numpy as np
 
+from crf.checks import as_numbers
 from crf.pydensecrf.arguments import as_count, as_deviations
 
 _LOGGER = logging.getLogger("crf.pydensecrf")
@@ -32,10 +35,13 @@ def unary_from_labels(labels, n_labels, gt_prob, zero_unsure=True):
       >>> unary_from_labels(np.array([[0, 1], [2, 2]]), n_labels=2, gt_prob=0.7).shape
       (2, 4)
     """
-    if not 0 < gt_prob < 1:
+    if not (isinstance(gt_prob, Real) and 0 < gt_prob < 1):
         raise ValueError(f"pydensecrf: gt_prob must be between 0 and 1, not {gt_prob!r}")
     n_labels = as_count(n_labels, "n_labels", 2)
-    labels = np.ravel(labels)
+    try:
+        labels = np.ravel(labels)
+    except ValueError:  # rows of different lengths
+        raise ValueError("pydensecrf: labels must be an array of integers") from None
     _check_labels(labels, n_labels, zero_unsure)
     unary = np.full((n_labels, labels.size), -np.log((1 - gt_prob) / (n_labels - 1)), np.float32)
     (sure,) = np.nonzero(labels) if zero_unsure else (np.arange(labels.size),)
@@ -90,17 +96,23 @@ def unary_from_softmax(sm, scale=None, clip=1e-5):
       float32 (C, N), contiguous.
 
     Raises:
-      ValueError: for a scale out of range.
+      ValueError: for a scale or clip out of range.
 
     Example:
       >>> unary_from_softmax(probabilities.transpose(2, 0, 1))  # from (H, W, C)
     """
-    sm = np.asarray(sm)
+    sm = as_numbers(sm, "pydensecrf: sm", None)
+    if not sm.ndim or not sm.size:
+        raise ValueError(f"pydensecrf: sm must be (C, ...), the labels first, not {sm.shape}")
     if scale is not None:
-        if not 0 < scale <= 1:
+        if not (isinstance(scale, Real) and 0 < scale <= 1):
             raise ValueError(f"pydensecrf: scale must be above 0 and at most 1, not {scale!r}")
         sm = np.add(scale * sm, (1 - scale) / len(sm), dtype=np.float64)
     if clip is not None:
+        if not (isinstance(clip, Real) and 0 <= clip <= 1):
+            raise ValueError(
+                f"pydensecrf: clip must be a probability, or None to keep all, not {clip!r}"
+            )
         sm = np.clip(sm, clip, 1)
     return np.ascontiguousarray(-np.log(sm).reshape(len(sm), -1), np.float32)
 
@@ -136,6 +148,10 @@ def create_pairwise_gaussian(sdims, shape):
       >>> create_pairwise_gaussian(sdims=(3, 3, 1), shape=(64, 64, 20)).shape
       (3, 81920)
     """
+    try:
+        shape = tuple(map(operator.index, shape))
+    except TypeError:
+        raise TypeError(f"pydensecrf: shape must be whole numbers, not {shape!r}") from None
     sdims = _one_for_each(sdims, "sdims", len(shape), "dimension of the grid")
     mesh = np.indices(shape, np.float32)
     mesh /= sdims.reshape(-1, *[1] * len(shape))
@@ -162,12 +178,18 @@ def create_pairwise_bilateral(sdims, schan, img, chdim=-1):
       >>> create_pairwise_bilateral(sdims=(10, 10), schan=0.1, img=gray_image).shape
       (3, 120000)
     """
-    # Like in pydensecrf, -1 means "none", and not the last dimension.
-    channels = np.asarray(img)[None] if chdim == -1 else np.moveaxis(img, chdim, 0)
+    try:
+        # Like in pydensecrf, -1 means "none", and not the last dimension.
+        chdim = operator.index(chdim)
+        channels = np.asarray(img)[None] if chdim == -1 else np.moveaxis(np.asarray(img), chdim, 0)
+    except (TypeError, ValueError):  # also rows of different lengths
+        raise ValueError(
+            f"pydensecrf: img must be an array, and chdim one of its dimensions, not {chdim!r}"
+        ) from None
     if not isinstance(schan, Number):
         schan = _one_for_each(schan, "schan", len(channels), "channel (a number is for all)")
     schan = as_deviations(schan, "schan", len(channels))
-    if chdim == -1 and np.shape(sdims) == (channels.ndim - 2,):
+    if chdim == -1 and isinstance(sdims, Sized) and len(sdims) == channels.ndim - 2:
         raise ValueError(
             f"pydensecrf: sdims must be {channels.ndim - 1} numbers, because chdim=-1 means no "
             f"channels; if the last dimension of img holds them, give chdim={channels.ndim - 2}"
@@ -180,7 +202,11 @@ def create_pairwise_bilateral(sdims, schan, img, chdim=-1):
 
 def _one_for_each(deviations, name, count, what):
     """The standard deviations as float32 (count,)."""
-    if np.shape(deviations) != (count,):
+    try:
+        fits = np.shape(deviations) == (count,)
+    except ValueError:  # rows of different lengths
+        fits = False
+    if not fits:
         raise ValueError(
             f"pydensecrf: {name} must be {count} numbers, one for each {what}, not {deviations!r}"
         )

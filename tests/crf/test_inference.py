@@ -193,6 +193,9 @@ def test_a_single_kernel_needs_no_list():
             "the compatibility of kernel 1 is for 2 labels, but the unary energies are for 3",
         ),
         (UNARY, [], {"engine": "fast"}, "unknown engine 'fast'; available: lattice, exact"),
+        (UNARY, [], {"engine": ["exact"]}, "unknown engine ['exact']; available"),
+        (UNARY, [], {"damping": None}, "damping must be from 0 to below 1, not None"),
+        (UNARY, [], {"damping": True}, "damping must be from 0 to below 1, not True"),
         (UNARY, [], {"damping": 1}, "damping must be from 0 to below 1, not 1"),
         (UNARY, [], {"damping": "no"}, "damping must be from 0 to below 1"),
         (UNARY, [], {"num_threads": 0}, "MeanField: num_threads must be a whole number"),
@@ -214,6 +217,8 @@ def test_bad_arguments_are_one_line(unary, kernels, options, message):
     [
         (np.ones((3, 6)), "must be (6, 3) as the unary energies"),
         (UNARY * np.inf, "NaN or infinite"),
+        ([["a"] * 3] * 6, "must be numbers, not <U1"),
+        ([[1, 2], [3]], "must be an array of numbers"),
     ],
 )
 def test_bad_marginals_are_one_line(marginals, message):

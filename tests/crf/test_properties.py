@@ -96,6 +96,25 @@ def test_rows_sum_to_one(engine, scene, params):
     np.testing.assert_allclose(refined.sum(axis=-1), 1, atol=1e-5)
 
 
+@few
+@given(
+    scene=scenes(),
+    params=all_params(),
+    dtype=st.sampled_from([np.float16, np.float32, np.float64, tf.bfloat16.as_numpy_dtype]),
+    order=st.sampled_from("CF"),
+    copies=st.integers(1, 3),
+)
+def test_any_type_memory_order_and_batch(scene, params, dtype, order, copies):
+    batch, images = (np.stack([array] * copies) for array in scene)
+    given_batch = np.array(batch, dtype, order=order), np.array(images, order=order)
+    refined = dense_crf(*given_batch, params, "numba").numpy()
+    same = np.array(given_batch[0][0], np.float32, order="C")
+    assert refined.shape == batch.shape and refined.dtype == np.float32
+    # In 16-bit types the sums are not exactly one, so this is the engine without the checks.
+    expected = run_unchecked("numba", same, scene[1], params)
+    np.testing.assert_array_equal(refined, np.stack([expected] * copies))
+
+
 @more
 @given(scene=scenes(), params=all_params(), prune_below=st.floats(0, 1), threads=st.integers(1, 4))
 def test_rows_sum_to_one_with_pruning(scene, params, prune_below, threads):

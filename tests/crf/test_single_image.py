@@ -127,6 +127,17 @@ def test_bad_options_are_one_line(params, options, message):
     assert message in message_of(GOOD_P, GOOD_I, params, **options)
 
 
+@pytest.mark.parametrize("bad", ["3", b"3", 1j, np.nan, [[1, 2], [3]], {}, True, -1])
+@pytest.mark.parametrize(
+    "name", ["probabilities", "image", "params", "num_threads", "prune_below", "damping"]
+)
+def test_nonsense_is_one_line_that_names_the_argument(name, bad):
+    arguments = {"probabilities": GOOD_P, "image": GOOD_I, "params": PARAMS, name: bad}
+    with pytest.raises(ValueError, match=rf"^refine: .*\b{name}\b") as error:
+        refine(**arguments)
+    assert "\n" not in str(error.value)
+
+
 def test_warnings():
     with pytest.warns(UserWarning, match="refine: the image holds only the values 0 and 1"):
         refine(GOOD_P, GOOD_I % 2, PARAMS)

@@ -114,6 +114,34 @@ def test_scribbles_with_features_by_hand():
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
 
 
+@settings(max_examples=10)
+@given(
+    shape=st.lists(st.integers(1, 5), min_size=1, max_size=3).map(tuple),
+    num_labels=st.integers(2, 9),
+    dtype=st.sampled_from([np.uint8, np.int16, np.int64]),
+    feature_type=st.sampled_from([np.float32, np.float64, np.uint8]),
+    order=st.sampled_from("CF"),
+)
+def test_scribbles_of_any_rank_type_and_memory_order(shape, num_labels, dtype, feature_type, order):
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(0, num_labels, shape)
+    drawn[rng.random(shape) < 0.6] = 99
+    drawn.flat[0] = num_labels - 1
+    lines = np.array(drawn, dtype, order=order)
+    features = np.array(rng.integers(0, 9, (lines.size, 2)), feature_type, order=order)
+    before = lines.copy(), features.copy()
+    unary = unary_from_scribbles(lines, num_labels, features, confidence=0.8, unlabeled=99)
+    assert unary.shape == (*shape, num_labels) and unary.dtype == np.float32
+    found = probabilities_of(unary)
+    np.testing.assert_allclose(found.sum(axis=-1), 1, rtol=1e-4)
+    known = drawn != 99
+    np.testing.assert_allclose(found[known, drawn[known]], 0.8, rtol=1e-4)
+    plain = unary_from_scribbles(drawn, num_labels, features.astype(float), 0.8, 99)
+    np.testing.assert_allclose(unary, plain, rtol=1e-5)
+    for array, copy in zip((lines, features), before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
 def test_labels_count_alike_however_many_points_they_were_drawn_on():
     # Point 9 is equally like label 0, drawn on eight points, and label 1, drawn on one.
     lines = np.array([0] * 8 + [1, 255])
@@ -150,6 +178,10 @@ def test_a_label_that_nobody_drew_is_less_probable_than_similar_ones():
         (unary_from_scribbles, ([[0]], 2, [[1]], 0.9, 255, 0), "doubt must be a finite number"),
         (unary_from_probabilities, ([0.5, 0.5],), "probabilities must be (..., C), but are (2,)"),
         (unary_from_probabilities, ([[2.0, -3.0]],), "scores need a softmax first"),
+        (unary_from_scribbles, ([[0]], 2, [[1]], 0.9, 255, "1"), "doubt must be a finite number"),
+        (unary_from_labels, ([[0], [1, 2]], 3), "labels must be an array of integers"),
+        (unary_from_labels, ([[0]], 3, 0.7, [[1], [2, 3]]), "unsure must be a value, or several"),
+        (unary_from_probabilities, ([[0.5, 0.5]], "a"), "least must be above 0 and below 1"),
         (unary_from_probabilities, ([[0.5, 0.5]], 0), "least must be above 0 and below 1, not 0"),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crf.cpu import energy_kernels, kernels, pruning, simd
+from crf.cpu import energy_kernels, kernels, pruning, simd, simplex
 from crf.cpu.simd import LANES
 
 # Rows of one, two, three and more vectors, full and not.
@@ -177,5 +177,5 @@ def test_pruned_labels_share_their_marginal_like_their_prior():
 
 def test_checksums_of_simd_are_current():
     checksum = hashlib.sha256(Path(simd.__file__).read_bytes()).hexdigest()
-    for module in (kernels, pruning, energy_kernels):
+    for module in (kernels, pruning, energy_kernels, simplex):
         assert checksum[:16] == module.SIMD_CHECKSUM, f"put {checksum[:16]} into {module.__file__}"

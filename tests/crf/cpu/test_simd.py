@@ -10,15 +10,19 @@ from crf.cpu.simd import (
     exp_of_nonpositive,
     fill,
     first_lanes,
+    less,
     load,
     load_some,
     maximum,
     maximum_across,
     multiply,
     multiply_add,
+    round_to_even,
     store,
     store_some,
+    subtract,
     sum_across,
+    where_equal,
 )
 
 
@@ -45,6 +49,15 @@ def combine(x, y, z, sums, products, fused, greatest, spread):
     store(fused, 0, multiply_add(a, b, c))
     store(greatest, 0, maximum(a, b))
     store(spread, 0, fill(x[3]))
+
+
+@njit
+def compare(x, y, differences, below, chosen, rounded):
+    a, b = load(x, 0), load(y, 0)
+    store(differences, 0, subtract(a, b))
+    store(below, 0, less(a, b))
+    store(chosen, 0, where_equal(a, b, fill(np.float32(7))))
+    store(rounded, 0, round_to_even(a))
 
 
 @njit
@@ -111,6 +124,17 @@ def _array_before_a_protected_page(size):
     pages = np.frombuffer(memory, np.uint8)
     assert protect(ctypes.c_void_p(pages.ctypes.data + page), ctypes.c_size_t(page), 0) == 0
     return pages[page - 4 * size : page].view(np.float32)
+
+
+def test_comparison_and_rounding_by_hand():
+    x = np.array([-2.5, -1.5, -0.5, 0.5, 1.5, 2.4, 2.6, 4194303.5], np.float32)
+    y = np.array([-2.5, 0, -1, 0.5, 2, 2.4, 2.5, 1], np.float32)
+    differences, below, chosen, rounded = np.empty((4, LANES), np.float32)
+    compare(x, y, differences, below, chosen, rounded)
+    np.testing.assert_array_equal(differences, x - y)
+    assert below.tolist() == [0, 1, 0, 0, 1, 0, 0, 0]
+    assert chosen.tolist() == [7, 0, 0, 7, 0, 7, 0, 0]
+    assert rounded.tolist() == [-2, -2, 0, 0, 2, 2, 3, 4194304]
 
 
 def test_arithmetic():
