@@ -16,7 +16,9 @@ from deeplab_tf.data.shrink import shrink
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.opened import OpenedModel, refuse_second_crf
 from deeplab_tf.evaluation.photographs import enlarge, enlarged_planes
+from deeplab_tf.evaluation.tiling import tiled_scores
 from deeplab_tf.models.fast.fuse import fuse
+from deeplab_tf.models.fast.prepared import PreparedWeights
 from deeplab_tf.models.multiscale import maximum_over_scales
 from deeplab_tf.models.padding import pad_to_cells
 from deeplab_tf.models.resize import crop_to_images, find_output_stride, resize_aligned
@@ -74,7 +76,7 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
 
     Args:
       model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores, which may be
-        trained between calls; or what `deeplab_tf.open_model` gives.
+        trained between calls; or what `deeplab_tf.open_model` gives; or a `FixedNetwork`.
       image: (H, W, 3) uint8 RGB; (H, W, C) for a model of images with C channels.
       scales: the padded image is scored at each of these scales, and the maximum of the scores is
         kept. Scales up to 1 give what a network built with these scales gives (DeepLab v2, section
@@ -94,22 +96,11 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
         range, or the model is not a segmentation network for images of any size.
     """
     check_settings(scales, flip, tile, pad_to)
-    if isinstance(model, OpenedModel):
-        return model.probabilities(image, scales=scales, flip=flip, tile=tile, pad_to=pad_to)
-    if model not in _networks:
-        _networks[model] = _CompiledNetwork(model)
-    network = _networks[model]
-    check_image(image, network.channels)
-    minimum = 2 * network.output_stride + 1
-    if tile is not None and tile < minimum:
-        raise InputError(f"tile {tile}; this model needs at least {minimum} pixels")
-
-    def score(images):
-        return network.scores(images, tuple(scales), flip, pad_to)
-
-    images = tf.cast(image[None], tf.float32)
-    scores = score(images) if tile is None else _tiled(score, images, tile, network.output_stride)
-    return tf.nn.softmax(scores)[0].numpy()
+    settings = {"scales": scales, "flip": flip, "tile": tile, "pad_to": pad_to}
+    if isinstance(model, (OpenedModel, FixedNetwork)):
+        return model.probabilities(image, **settings)
+    network = _compiled(model)
+    return network.probabilities(network.weights(), image, **settings)
 
 
 def apply_crf(probabilities, image, params, max_memory=None, **options):
@@ -228,6 +219,25 @@ def check_settings(scales, flip, tile=None, pad_to=None):
             raise InputError(f"{name} {value}; give a size in pixels, or None")
 
 
+class FixedNetwork:
+    """A network with the weights that it has now, to score many images faster.
+
+    What the convolutions compute from the weights alone is kept, which takes up to three times
+    the memory of the weights. Later training has no effect.
+
+    Args:
+      model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores.
+    """
+
+    def __init__(self, model):
+        self._model, self._network = model, _compiled(model)  # kept alive by `_model`
+        self._weights = self._network.weights()
+
+    def probabilities(self, image, **settings):
+        """`predict_probabilities(model, image, **settings)`, without checks of the settings."""
+        return self._network.probabilities(self._weights, image, **settings)
+
+
 class _CompiledNetwork:
     """A fused network compiled once for each combination of settings, for images of all sizes."""
 
@@ -236,56 +246,46 @@ class _CompiledNetwork:
         # A strong reference would keep the model alive in `_networks` forever. The fused network
         # owns only the model's layers, unless the model could not be fused.
         self._model = weakref.ref(model) if fused is model else lambda: fused
+        self._prepared = PreparedWeights(fused)
         self._graphs = {}
         self.output_stride = find_output_stride(model)
         self.channels = model.input_shape[-1]
 
-    def scores(self, images, *settings):
-        """`upsampled_scores` of images (B, H, W, channels) with (scales, flip, pad_to)."""
+    def weights(self):
+        """The weights as they are now, for `probabilities`."""
+        return self._prepared.compute()
+
+    def probabilities(self, weights, image, scales, flip, tile, pad_to):
+        """See `predict_probabilities`; the weights are what `weights` returned."""
+        check_image(image, self.channels)
+        minimum = 2 * self.output_stride + 1
+        if tile is not None and tile < minimum:
+            raise InputError(f"tile {tile}; this model needs at least {minimum} pixels")
+        graph, images = self._graph(tuple(scales), flip, pad_to), tf.cast(image[None], tf.float32)
+        if tile is None:
+            return tf.nn.softmax(graph(images, weights))[0].numpy()
+        tiles = images, tile, self.output_stride
+        return tf.nn.softmax(tiled_scores(lambda x: graph(x, weights), *tiles))[0].numpy()
+
+    def _graph(self, *settings):
+        """`upsampled_scores` of (images (B, H, W, channels), weights), compiled."""
         if settings not in self._graphs:
-            self._graphs[settings] = tf.function(
-                lambda images: upsampled_scores(
-                    self._model(), images, self.output_stride, *settings
-                ),
-                input_signature=[tf.TensorSpec([None, None, None, self.channels], tf.float32)],
-            )
-        return self._graphs[settings](images)
+            images = tf.TensorSpec([None, None, None, self.channels], tf.float32)
+
+            def score(images, weights):
+                with self._prepared.used(weights):
+                    return upsampled_scores(self._model(), images, self.output_stride, *settings)
+
+            signature = [images, self._prepared.specs()]
+            self._graphs[settings] = tf.function(score, input_signature=signature)
+        return self._graphs[settings]
 
 
 # Model -> `_CompiledNetwork`; an entry ends with its model.
 _networks = weakref.WeakKeyDictionary()
 
 
-def _tiled(score, images, tile, output_stride):
-    """Scores (1, H, W, C) of images (1, H, W, 3), averaged over overlapping tiles."""
-    # A tile whose last pixel is the center of a cell needs no padding, which would change its
-    # last scores.
-    tile = (tile - 1) // output_stride * output_stride + 1
-    height, width = images.shape[1:3]
-    tops = _tile_starts(height, tile, output_stride)
-    lefts = _tile_starts(width, tile, output_stride)
-    if len(tops) == len(lefts) == 1:
-        return score(images)
-    total, weights = None, np.zeros((height, width, 1), np.float32)
-    for rows in (slice(top, top + tile) for top in tops):
-        for columns in (slice(left, left + tile) for left in lefts):
-            scores = score(images[:, rows, columns])[0].numpy()
-            if total is None:
-                total = np.zeros((height, width, scores.shape[-1]), np.float32)
-            # The weights form a pyramid: highest in the center of the tile, and never 0.
-            sides = [np.minimum(np.arange(n) + 1, n - np.arange(n)) for n in scores.shape[:2]]
-            weight = np.outer(*sides)[..., None].astype(np.float32)
-            total[rows, columns] += weight * scores
-            weights[rows, columns] += weight
-    return tf.constant(total / weights)[None]
-
-
-def _tile_starts(length, tile, output_stride):
-    """Where tiles start along one axis; neighbors overlap by about half a tile."""
-    if tile >= length:
-        return [0]
-    # Whole numbers of cells, so that a tile's cells are also cells of the whole image.
-    last = math.ceil((length - tile) / output_stride)
-    count = math.ceil(2 * (length - tile) / tile) + 1
-    starts = np.linspace(0, last, count).astype(int) * output_stride
-    return np.unique(starts).tolist()
+def _compiled(model):
+    if model not in _networks:
+        _networks[model] = _CompiledNetwork(model)
+    return _networks[model]

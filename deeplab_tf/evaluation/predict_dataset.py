@@ -17,8 +17,13 @@ from crf.threads import available_threads
 from deeplab_tf.data.image_files import load_image, load_pair
 from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.errors import InputError
-from deeplab_tf.evaluation.inference import apply_crf, most_probable, predict_probabilities
-from deeplab_tf.evaluation.opened import refuse_second_crf
+from deeplab_tf.evaluation.inference import (
+    FixedNetwork,
+    apply_crf,
+    most_probable,
+    predict_probabilities,
+)
+from deeplab_tf.evaluation.opened import OpenedModel, refuse_second_crf
 
 # More reader threads gain little, because they share Python's interpreter lock.
 MAX_READERS = 4
@@ -66,7 +71,7 @@ def predict_examples(
 
     Args:
       model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores; or what
-        `deeplab_tf.open_model` gives.
+        `deeplab_tf.open_model` gives. Training it before the last image has no effect.
       examples: list of `Example` or `RecordExample`.
       params: `crf.CRFParams` of the CRF; None: no CRF.
       encoding: `LabelEncoding` of the label files; None: they hold class indices.
@@ -89,6 +94,7 @@ def predict_examples(
         refuse_second_crf(model)
     num_classes, num_threads = model.output_shape[-1], available_threads()
     channels = model.input_shape[-1]
+    network = model if isinstance(model, OpenedModel) else FixedNetwork(model)
     memory = available_memory()
 
     def crf_threads(scored):
@@ -106,7 +112,7 @@ def predict_examples(
             return _load(example, num_classes, encoding, channels)
 
         loaded = stage(load, examples, MAX_READERS)
-        scored = stage(lambda loaded: _score(model, *loaded, settings), loaded, 1)
+        scored = stage(lambda loaded: _score(network, *loaded, settings), loaded, 1)
         yield from stage(
             lambda scored: _label(scored, params, crf_threads(scored), confidences, max_memory),
             scored,
@@ -137,9 +143,9 @@ def _load(example, num_classes, encoding, channels):
     return example, load_image(example.image, channels), None
 
 
-def _score(model, example, image, truth, settings):
+def _score(network, example, image, truth, settings):
     try:
-        probabilities = predict_probabilities(model, image, **settings)
+        probabilities = predict_probabilities(network, image, **settings)
     except tf.errors.ResourceExhaustedError:
         size = f"{image.shape[1]}x{image.shape[0]}"
         raise InputError(

@@ -14,6 +14,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.models.atrous_layers import AtrousConv2D
 from deeplab_tf.models.fast import batch_norm, depthwise
 from deeplab_tf.models.fast import convolution as plain
+from deeplab_tf.models.fast.prepared import prepared_weights
 from deeplab_tf.models.walk import leaf_layers
 
 _CONVOLUTIONS = (keras.layers.Conv2D, AtrousConv2D, keras.layers.DepthwiseConv2D)
@@ -137,14 +138,15 @@ class FusedConvolution(keras.layers.Layer):
 
     def call(self, inputs, training=False):
         """Convolve and normalize `(B, H, W, C)`."""
-        if self.normalization is None:
-            return self._apply(inputs, *self._kernel_and_bias(), training)
-        if training and self.normalization.trainable:
+        if training and self.normalization is not None and self.normalization.trainable:
             outputs = self._apply(inputs, *self._kernel_and_bias(), training)
             if batch_norm.is_supported(self.normalization):
                 return batch_norm.train_batch_norm(self.normalization, outputs)
             return self.normalization(outputs, training=True)
-        outputs = self._apply(inputs, *self._folded_kernel_and_bias(), training)
+        weights = None if training else prepared_weights(self)
+        outputs = self._apply(inputs, *(weights or self._folded_kernel_and_bias()), training)
+        if self.normalization is None:
+            return outputs
         return tf.cast(outputs, self.normalization.compute_dtype)
 
     def compute_output_spec(self, inputs, training=False):
@@ -177,9 +179,20 @@ class FusedConvolution(keras.layers.Layer):
         kernel = tf.convert_to_tensor(layer.kernel)
         return kernel, tf.convert_to_tensor(layer.bias) if layer.use_bias else None
 
+    def prepare(self):
+        """What inference computes from the weights alone: a kernel, and a bias or None."""
+        layer, dtype = self.convolution, self.convolution.compute_dtype
+        kernel, bias = self._folded_kernel_and_bias()
+        kernel = tf.cast(kernel, dtype)
+        if not isinstance(layer, keras.layers.DepthwiseConv2D) and plain.is_supported(layer):
+            kernel = plain.prepare_kernel(kernel, layer.dilation_rate[0])
+        return kernel, None if bias is None else tf.cast(bias, dtype)
+
     def _folded_kernel_and_bias(self):
         """Scale the kernel and shift the bias as the normalization would the result."""
         (kernel, bias), normalization = self._kernel_and_bias(), self.normalization
+        if normalization is None:
+            return kernel, bias
         mean = tf.convert_to_tensor(normalization.moving_mean)
         factor = tf.math.rsqrt(normalization.moving_variance + normalization.epsilon)
         if normalization.scale:
