@@ -17,10 +17,11 @@ from crf.threads import available_threads
 from deeplab_tf.data.image_files import load_image, load_pair
 from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation.compiled import FixedNetwork
 from deeplab_tf.evaluation.inference import (
-    FixedNetwork,
     apply_crf,
     most_probable,
+    predict_labels,
     predict_probabilities,
 )
 from deeplab_tf.evaluation.opened import OpenedModel, refuse_second_crf
@@ -52,12 +53,12 @@ class Prediction(NamedTuple):
 
 
 class _Scored(NamedTuple):
-    """An example with the network's probabilities (H, W, C) float32."""
+    """An example with what the network found: probabilities (H, W, C), or labels (H, W)."""
 
     example: NamedTuple
     image: np.ndarray
     truth: np.ndarray | None
-    probabilities: np.ndarray
+    found: np.ndarray
 
 
 def predict_examples(
@@ -98,7 +99,9 @@ def predict_examples(
     memory = available_memory()
 
     def crf_threads(scored):
-        needed = min(inference_bytes(*scored.probabilities.shape), max_memory or np.inf)
+        if params is None:
+            return 1
+        needed = min(inference_bytes(*scored.found.shape), max_memory or np.inf)
         return _threads_per_image(needed, len(examples), num_threads, memory)
 
     with contextlib.ExitStack() as stages:
@@ -112,7 +115,8 @@ def predict_examples(
             return _load(example, num_classes, encoding, channels)
 
         loaded = stage(load, examples, MAX_READERS)
-        scored = stage(lambda loaded: _score(network, *loaded, settings), loaded, 1)
+        predict = predict_probabilities if params or confidences else predict_labels
+        scored = stage(lambda loaded: _score(predict, network, *loaded, settings), loaded, 1)
         yield from stage(
             lambda scored: _label(scored, params, crf_threads(scored), confidences, max_memory),
             scored,
@@ -143,27 +147,31 @@ def _load(example, num_classes, encoding, channels):
     return example, load_image(example.image, channels), None
 
 
-def _score(network, example, image, truth, settings):
+def _score(predict, network, example, image, truth, settings):
     try:
-        probabilities = predict_probabilities(network, image, **settings)
+        found = predict(network, image, **settings)
     except tf.errors.ResourceExhaustedError:
         size = f"{image.shape[1]}x{image.shape[0]}"
         raise InputError(
             f"{example.image}: not enough memory for {size} pixels; use --tile"
         ) from None
-    return _Scored(example, image, truth, probabilities)
+    return _Scored(example, image, truth, found)
 
 
 def _label(scored, params, num_threads, with_confidences, max_memory):
-    results = [scored.probabilities]
+    example, image, truth, found = scored
+    image = image[..., :3]
+    if found.ndim == 2:
+        return Prediction(example, image, truth, (found,))
+    results = [found]
     if params is not None:
         options = {"engine": "numba", "num_threads": num_threads, "max_memory": max_memory}
         try:
             # Otherwise the arrays would be copied to a GPU and back.
             with tf.device("CPU"):
-                results.append(apply_crf(scored.probabilities, scored.image, params, **options))
+                results.append(apply_crf(found, image, params, **options))
         except InputError as error:
-            raise InputError(f"{scored.example.image}: {error}") from None
+            raise InputError(f"{example.image}: {error}") from None
     labels = tuple(map(most_probable, results))
     confidences = tuple(found.max(axis=-1) for found in results) if with_confidences else ()
-    return Prediction(scored.example, scored.image[..., :3], scored.truth, labels, confidences)
+    return Prediction(example, image, truth, labels, confidences)

@@ -6,19 +6,11 @@ scales then spend much of their time on the weights.
 """
 
 import contextlib
-import contextvars
 
 import tensorflow as tf
 
+from deeplab_tf.models.fast.fuse import PREPARED, FusedConvolution
 from deeplab_tf.models.walk import leaf_layers
-
-# id of a layer -> its weights, while a graph is traced that takes them as arguments.
-_weights = contextvars.ContextVar("prepared_weights", default={})  # noqa: B039, never changed
-
-
-def prepared_weights(layer):
-    """What `layer.prepare()` returned, inside `PreparedWeights.used`; otherwise None."""
-    return _weights.get().get(id(layer))
 
 
 class PreparedWeights:
@@ -35,7 +27,7 @@ class PreparedWeights:
     """
 
     def __init__(self, network):
-        found = [layer for layer in leaf_layers(network) if hasattr(layer, "prepare")]
+        found = [layer for layer in leaf_layers(network) if isinstance(layer, FusedConvolution)]
         self._layers = list({id(layer): layer for layer in found}.values())
         self._compute = tf.function(self._prepare, input_signature=[])
 
@@ -43,7 +35,7 @@ class PreparedWeights:
         return [layer.prepare() for layer in self._layers]
 
     def compute(self):
-        """The weights as they are now: for every convolution a kernel and a bias, or None."""
+        """The weights as they are now: for every convolution a kernel, and a bias if it has one."""
         return self._compute()
 
     def specs(self):
@@ -54,9 +46,9 @@ class PreparedWeights:
     @contextlib.contextmanager
     def used(self, weights):
         """Let the network compute with weights that `compute` returned, while the context lasts."""
-        found = {id(layer): pair for layer, pair in zip(self._layers, weights, strict=True)}
-        token = _weights.set(found)
+        pairs = [(*found, None)[:2] for found in weights]
+        token = PREPARED.set(dict(zip(map(id, self._layers), pairs, strict=True)))
         try:
             yield
         finally:
-            _weights.reset(token)
+            PREPARED.reset(token)

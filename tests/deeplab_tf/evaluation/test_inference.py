@@ -12,13 +12,14 @@ from tiny_model import blocks, color_model, random_model
 from crf import CRFParams, dense_crf
 from deeplab_tf import InputError
 from deeplab_tf.data.shrink import shrink
-from deeplab_tf.evaluation import inference
+from deeplab_tf.evaluation import compiled
+from deeplab_tf.evaluation.compiled import FixedNetwork, upsampled_scores
 from deeplab_tf.evaluation.inference import (
     apply_crf,
     most_probable,
+    predict_labels,
     predict_probabilities,
     segment,
-    upsampled_scores,
 )
 from deeplab_tf.evaluation.photographs import enlarge
 from deeplab_tf.evaluation.tiling import tiled_scores
@@ -233,7 +234,7 @@ def test_images_of_many_sizes_share_one_graph():
     for size in ((20, 30), (30, 20), (41, 41), (1, 7)):
         predict_probabilities(model, blocks(*size))
         predict_probabilities(model, blocks(*size), (1, 0.5), flip=True)
-    graphs = inference._networks[model]._graphs.values()
+    graphs = compiled._networks[model]._graphs.values()
     assert [graph.experimental_get_tracing_count() for graph in graphs] == [1, 1]
 
 
@@ -244,6 +245,26 @@ def test_a_model_may_be_trained_between_calls():
         variable.assign(variable * 0)
     np.testing.assert_allclose(predict_probabilities(model, image), 0.25, atol=1e-6)
     assert before.max() > 0.5
+
+
+def test_a_fixed_network_keeps_its_weights():
+    model, image = random_model(), blocks(20, 30)
+    before, fixed = predict_probabilities(model, image), FixedNetwork(model)
+    for variable in model.trainable_variables:
+        variable.assign(variable * 0)
+    np.testing.assert_array_equal(predict_probabilities(fixed, image), before)
+    np.testing.assert_allclose(predict_probabilities(model, image), 0.25, atol=1e-6)
+
+
+def test_labels_without_probabilities():
+    model, image = random_model(), blocks(40, 31)
+    for settings in ({}, {"scales": (1, 0.5), "flip": True}, {"tile": 25}):
+        labels = predict_labels(model, image, **settings)
+        assert labels.dtype == np.uint8
+        expected = most_probable(predict_probabilities(model, image, **settings))
+        np.testing.assert_array_equal(labels, expected)
+    with pytest.raises(InputError, match="tile 5; this model needs at least"):
+        predict_labels(model, image, tile=5)
 
 
 def test_a_model_is_freed():

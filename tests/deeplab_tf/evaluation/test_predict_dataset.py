@@ -17,7 +17,12 @@ from deeplab_tf.data.examples import Example
 from deeplab_tf.data.image_files import load_pair
 from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.evaluation import predict_dataset
-from deeplab_tf.evaluation.inference import apply_crf, most_probable, predict_probabilities
+from deeplab_tf.evaluation.inference import (
+    apply_crf,
+    most_probable,
+    predict_labels,
+    predict_probabilities,
+)
 from deeplab_tf.evaluation.opened import OpenedModel
 from deeplab_tf.evaluation.predict_dataset import predict_examples
 from deeplab_tf.labels import LabelSet
@@ -209,7 +214,7 @@ def test_too_little_memory_for_the_network_names_the_image(model, tmp_path, monk
     def network(model, image, **settings):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmany lines")
 
-    monkeypatch.setattr(predict_dataset, "predict_probabilities", network)
+    monkeypatch.setattr(predict_dataset, "predict_labels", network)
     with pytest.raises(InputError, match=r"0\.png: not enough memory for 30x17 pixels; .*tile"):
         list(predict_examples(model, write_examples(tmp_path, 1)))
 
@@ -220,9 +225,9 @@ def test_closing_cancels_what_has_not_begun(model, tmp_path, monkeypatch):
 
     def network(model, image, **settings):
         seen.append(image)
-        return predict_probabilities(model, image, **settings)
+        return predict_labels(model, image, **settings)
 
-    monkeypatch.setattr(predict_dataset, "predict_probabilities", network)
+    monkeypatch.setattr(predict_dataset, "predict_labels", network)
     before = threading.active_count()
     found = predict_examples(model, write_examples(tmp_path, 12))
     next(found)
