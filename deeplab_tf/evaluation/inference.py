@@ -65,8 +65,7 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
 
     Args:
       model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores, which may be
-        trained between calls; what `deeplab_tf.open_model` gives, or a
-        `FixedNetwork`.
+        trained between calls; what `deeplab_tf.open_model` gives; or a `FixedNetwork`.
       image: (H, W, 3) uint8 RGB; (H, W, C) for a model of images with C channels.
       scales: the padded image is scored at each of these scales, and the maximum of the scores is
         kept. Scales up to 1 give what a network built with these scales gives (DeepLab v2, section

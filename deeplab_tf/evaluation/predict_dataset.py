@@ -2,7 +2,8 @@
 
 Threads read files, run the network and run the CRF at the same time, on different images: while the
 CRF refines some images, the network scores the next ones. The results are bit-identical to
-processing one image after another.
+processing one image after another, by `predict_probabilities` and `apply_crf`, or by
+`predict_labels` where nobody asks for probabilities.
 """
 
 import contextlib

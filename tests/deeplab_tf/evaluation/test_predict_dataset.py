@@ -26,6 +26,7 @@ from deeplab_tf.evaluation.inference import (
 from deeplab_tf.evaluation.opened import OpenedModel
 from deeplab_tf.evaluation.predict_dataset import predict_examples
 from deeplab_tf.labels import LabelSet
+from deeplab_tf.models.fast.prepared import PreparedWeights
 
 PARAMS = CRFParams(w1=10, sigma_alpha=10, sigma_beta=15, iterations=2)
 
@@ -73,6 +74,17 @@ def test_without_crf_and_without_labels(model, tmp_path):
         assert one.truth is None
         (label,) = one.labels
         np.testing.assert_array_equal(label, most_probable(predict_probabilities(model, one.image)))
+
+
+@pytest.mark.parametrize("params", [None, PARAMS])
+def test_the_weights_are_prepared_once_for_all_images(model, tmp_path, monkeypatch, params):
+    calls, compute = [], PreparedWeights.compute
+    monkeypatch.setattr(
+        PreparedWeights, "compute", lambda self: calls.append(self) or compute(self)
+    )
+    settings = {"scales": (1, 0.5)}
+    assert len(list(predict_examples(model, write_examples(tmp_path, 3), params, **settings))) == 3
+    assert len(calls) == 1
 
 
 def test_the_network_runs_while_the_crf_does(model, tmp_path, monkeypatch):
