@@ -21,11 +21,11 @@ import numpy as np
 from benchmarks.export_worker import load
 from deeplab_tf import open_model
 from deeplab_tf.data.examples import Example
+from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.evaluation import ConfusionMatrix
 from deeplab_tf.evaluation.compiled import FixedNetwork
 from deeplab_tf.evaluation.inference import predict_labels
 from deeplab_tf.evaluation.predict_dataset import predict_examples
-from deeplab_tf.export.extras import MissingPackageError
 from deeplab_tf.models.files import export_format
 from deeplab_tf.models.precision import with_precision
 
@@ -55,8 +55,8 @@ def main():
     try:
         is_exported = bool(export_format(job["model"]))
         model = open_model(job["model"]) if is_exported else load(job["model"])
-    except MissingPackageError as error:
-        write({"not_measured": str(error)})
+    except InputError as error:
+        write({"not_measured": one_line(error, 200)})
         return
     if not is_exported:
         model = with_precision(model, job["precision"])

@@ -3,7 +3,8 @@
 Each line of standard input is a job in JSON: `network` (a name of network_worker.py, or what
 `deeplab_tf.load_model` takes), `path` of the file to write, the `scales` that it holds, and
 `calibration`, image files for 8 bits, or null for float32. The answer has the `megabytes` of what
-was written; or `not_measured`, what to install.
+was written; or `not_measured`, the reason,
+such as a package that is missing.
 """
 
 import json
@@ -17,8 +18,8 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.network_worker import NETWORKS, build
 from deeplab_tf.data.image_files import load_image
+from deeplab_tf.errors import one_line
 from deeplab_tf.export import export_model
-from deeplab_tf.export.extras import MissingPackageError
 from deeplab_tf.export.formats import output_files
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models import load_model
@@ -43,8 +44,8 @@ def export(job):
     images = [load_image(path) for path in images] if images is not None else None
     try:
         export_model(model, job["path"], labels, scales=tuple(job["scales"]), calibration=images)
-    except MissingPackageError as error:
-        return {"not_measured": str(error)}
+    except Exception as error:  # a missing package, or whatever a converter raises
+        return {"not_measured": one_line(error, 200)}
     path = Path(job["path"])
     parts = [path] if path.is_dir() else output_files(path)
     return {"megabytes": sum(map(file_size, parts))}

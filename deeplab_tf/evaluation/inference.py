@@ -110,6 +110,22 @@ def predict_labels(model, image, scales=(1.0,), flip=False, tile=None, pad_to=No
     return tf.cast(tf.argmax(scores, axis=-1, output_type=tf.int32), tf.uint8).numpy()
 
 
+def fix_weights(model):
+    """What scores many images fastest, if the model is not trained in between.
+
+    Args:
+      model: Keras model, or what `deeplab_tf.open_model` gives.
+
+    Returns:
+      `FixedNetwork` of the Keras model; another model as it is.
+
+    Example:
+      >>> network = fix_weights(model)
+      >>> labels = [predict_labels(network, image) for image in images]
+    """
+    return model if isinstance(model, OpenedModel) else FixedNetwork(model)
+
+
 def _scores(model, image, settings):
     """Scores (H, W, C) float32 of a Keras model or a `FixedNetwork`, as a tensor."""
     check_settings(**settings)

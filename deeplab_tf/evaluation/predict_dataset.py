@@ -18,14 +18,14 @@ from crf.threads import available_threads
 from deeplab_tf.data.image_files import load_image, load_pair
 from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.errors import InputError
-from deeplab_tf.evaluation.compiled import FixedNetwork
 from deeplab_tf.evaluation.inference import (
     apply_crf,
+    fix_weights,
     most_probable,
     predict_labels,
     predict_probabilities,
 )
-from deeplab_tf.evaluation.opened import OpenedModel, refuse_second_crf
+from deeplab_tf.evaluation.opened import refuse_second_crf
 
 # More reader threads gain little, because they share Python's interpreter lock.
 MAX_READERS = 4
@@ -96,7 +96,7 @@ def predict_examples(
         refuse_second_crf(model)
     num_classes, num_threads = model.output_shape[-1], available_threads()
     channels = model.input_shape[-1]
-    network = model if isinstance(model, OpenedModel) else FixedNetwork(model)
+    network = fix_weights(model)
     memory = available_memory()
 
     def crf_threads(scored):
