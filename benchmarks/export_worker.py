@@ -3,8 +3,7 @@
 Each line of standard input is a job in JSON: `network` (a name of network_worker.py, or what
 `deeplab_tf.load_model` takes), `path` of the file to write, the `scales` that it holds, and
 `calibration`, image files for 8 bits, or null for float32. The answer has the `megabytes` of what
-was written; or `not_measured`, the reason,
-such as a package that is missing.
+was written; or `not_measured`, the reason, such as a package that is missing.
 """
 
 import json

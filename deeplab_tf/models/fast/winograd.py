@@ -15,22 +15,6 @@ import tensorflow as tf
 _POINTS = {3: (0, 1, -1, 0.5), 4: (0, 1, -1, 0.5, -2)}
 
 
-def winograd_conv2d(x, kernel, rate=1):
-    """Compute `tf.nn.conv2d(x, kernel, 1, "SAME", dilations=rate)`, up to rounding.
-
-    It is faster on CPUs for 128 or more channels.
-
-    Args:
-      x: (B, H, W, C) float32.
-      kernel: (3, 3, C, F) float32.
-      rate: dilation rate.
-
-    Returns:
-      (B, H, W, F) float32.
-    """
-    return convolve_transformed(x, transform_kernel(kernel, rate), rate)
-
-
 def transform_kernel(kernel, rate=1):
     """The weights of `convolve_transformed`, which are the same for all maps.
 
@@ -46,7 +30,18 @@ def transform_kernel(kernel, rate=1):
 
 
 def convolve_transformed(x, weights, rate=1):
-    """Compute `winograd_conv2d(x, kernel, rate)` from `transform_kernel(kernel, rate)`."""
+    """Compute `tf.nn.conv2d(x, kernel, 1, "SAME", dilations=rate)`, up to rounding.
+
+    It is faster on CPUs for 128 or more channels.
+
+    Args:
+      x: (B, H, W, C) float32.
+      weights: `transform_kernel(kernel, rate)`.
+      rate: dilation rate.
+
+    Returns:
+      (B, H, W, F) float32.
+    """
     y = _compiled(*weights.shape, rate)(x, weights)
     y.set_shape([*x.shape[:3], weights.shape[2]])
     return y
