@@ -4,7 +4,9 @@ Each function takes a module and a batch of images, and returns a function from 
 module's result. `ImportError` if the runtime's package is not installed.
 """
 
-import io
+import contextlib
+import sys
+import tempfile
 
 import torch
 
@@ -35,10 +37,11 @@ def onnxruntime(module, images):
     import onnxruntime
     import onnxscript  # noqa: F401, which torch.onnx needs
 
-    contents = io.BytesIO()
-    torch.onnx.export(module, (images,), contents, input_names=["images"], verbose=False)
-    providers = ["CPUExecutionProvider"]
-    session = onnxruntime.InferenceSession(contents.getvalue(), providers=providers)
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/network.onnx"  # the weights may be in a second file beside it
+        with contextlib.redirect_stdout(sys.stderr):  # the export prints; answers go to stdout
+            torch.onnx.export(module, (images,), path, input_names=["images"], dynamo=True)
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return lambda images: session.run(None, {"images": images.numpy()})[0]
 
 
