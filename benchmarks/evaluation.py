@@ -14,7 +14,12 @@ with pydensecrf; both must have the same version of Python. The two sides take t
 round is not counted. The images are the first of CAMVID, a data set in VOC layout, resized; without
 it they are synthetic.
 
---baseline=CHECKOUT compares with another checkout of this project.
+--precision=int8 exports the network to OpenVINO in 8 bits, with these images for calibration, and
+runs that; --model=FILE runs an exported or trained network of yours, whose architecture and scales
+should be those of --network and --scale. The port always has float32.
+
+--baseline=CHECKOUT compares with another checkout of this project, which runs in float32 against
+an exported network.
 """
 
 import os
@@ -50,9 +55,10 @@ flags.DEFINE_enum(
 flags.DEFINE_enum(
     "precision",
     "float32",
-    ["float32", "mixed_bfloat16"],
+    ["float32", "mixed_bfloat16", "int8"],
     "Precision of this package's network; the port always has float32.",
 )
+flags.DEFINE_string("model", None, "Network that this package runs instead, any that it can open.")
 flags.DEFINE_multi_float("scale", [1, 0.75, 0.5], "Scales that the network sees.")
 flags.DEFINE_integer("images", 8, "Images in each turn.", lower_bound=1)
 flags.DEFINE_integer("rounds", 3, "Turns of each; the median counts.", lower_bound=1)
@@ -82,12 +88,25 @@ def make_job(folder):
         "network": FLAGS.network,
         "scales": FLAGS.scale,
         "precision": FLAGS.precision,
+        "model": FLAGS.model or (export(folder, images) if FLAGS.precision == "int8" else None),
         "num_classes": NUM_CLASSES,
         "images": images,
         "labels": labels,
         "params": params,
         "processes": available_threads(),
     }
+
+
+def export(folder, images):
+    """Export the network in 8 bits; returns the file's path."""
+    path = str(folder / "network.xml")
+    job = {"network": FLAGS.network, "path": path, "scales": FLAGS.scale, "calibration": images}
+    worker = Worker(sys.executable, "export_worker.py", "export_worker.py")
+    found = worker.ask(job)
+    worker.close()
+    if "not_measured" in found:
+        sys.exit(f"error: {found['not_measured']}")
+    return path
 
 
 def binding_folder():
@@ -147,12 +166,16 @@ def print_rates(turns):
 
 def main(_):
     """Print the table."""
+    if FLAGS.model and FLAGS["precision"].present:
+        sys.exit("error: --model has a precision of its own; leave out --precision")
     with tempfile.TemporaryDirectory() as name:
         job = make_job(Path(name))
         workers = {"ours": Evaluation(sys.executable, "evaluation_worker.py", job)}
         if FLAGS.baseline:
             script = Path(FLAGS.baseline).resolve() / "benchmarks" / "evaluation_worker.py"
-            workers["baseline"] = Evaluation(sys.executable, script, job)
+            precision = "float32" if FLAGS.precision == "int8" else FLAGS.precision
+            other = {**job, "model": None, "precision": precision}
+            workers["baseline"] = Evaluation(sys.executable, script, other)
         if FLAGS.torch_python and FLAGS.binding_python:
             job = {**job, "binding_folder": binding_folder()}
             workers["port"] = Evaluation(FLAGS.torch_python, "port_worker.py", job)

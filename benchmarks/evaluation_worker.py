@@ -16,20 +16,43 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.network_worker import build
 from crf import CRFParams
+from deeplab_tf import open_model
 from deeplab_tf.data.examples import Example
+from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
 from deeplab_tf.evaluation.predict_dataset import predict_examples
+from deeplab_tf.export import load_description
+from deeplab_tf.models.files import export_format
 from deeplab_tf.models.precision import with_precision
 
 
-def evaluate(network, job, params):
+def load(job):
+    """The network of a job, and the settings with which it runs."""
+    settings = {"scales": job["scales"]}
+    if not job.get("model"):
+        return with_precision(build(job["network"]), job["precision"]), settings
+    path = job["model"]
+    try:
+        model = open_model(path)
+        if not export_format(path):
+            return model.network, settings
+        found = load_description(path).settings.get("scales")
+    except InputError as error:
+        sys.exit(f"error: --model: {error}")
+    if found != job["scales"]:
+        wanted = " ".join(f"--scale={scale}" for scale in found or ())
+        sys.exit(f"error: {path} has the scales {found}; give {wanted}")
+    return model, {}
+
+
+def evaluate(network, settings, job, params):
     """Seconds that an evaluation takes."""
     examples = [
         Example(*row) for row in zip(job["images"], job["images"], job["labels"], strict=True)
     ]
     confusions = [ConfusionMatrix(job["num_classes"]) for _ in range(2)]
     start = time.perf_counter()
-    for found in predict_examples(network, examples, params, scales=job["scales"]):
+    for found in predict_examples(network, examples, params, **settings):
         for confusion, label in zip(confusions, found.labels, strict=False):
             confusion.add(found.truth, label)
     return time.perf_counter() - start
@@ -38,10 +61,11 @@ def evaluate(network, job, params):
 def main():
     """Read the job, then answer requests until the input ends."""
     job = json.loads(sys.stdin.readline())
-    network = with_precision(build(job["network"]), job["precision"])
+    network, settings = load(job)
     params = CRFParams(**job["params"])
     for _ in sys.stdin:
-        found = {"whole": evaluate(network, job, params), "network": evaluate(network, job, None)}
+        parts = {"whole": params, "network": None}
+        found = {part: evaluate(network, settings, job, crf) for part, crf in parts.items()}
         print(json.dumps(found), flush=True)
 
 

@@ -1,11 +1,13 @@
 """Runs a network of torch_networks.py for the benchmarks, in an environment that has torch.
 
-The first line of standard input is the job in JSON: `network`, `task` ("inference" or "train"),
-`size` and `batch_size` of the images, `precision` ("float32" or "bfloat16"), `processor_time`
-(whether to compute on one thread and count the processor's seconds). The answer has the number of
-`parameters` and the faster memory `layout`. Each further line is a number of seconds; the task is
-repeated for at least that long, and the answer is the seconds and the number of repetitions. When
-the input ends, the last answer is the peak memory in `megabytes`.
+The first line of standard input is the job in JSON: `network`, `task`, `size` and `batch_size` of
+the images, `precision` ("float32" or "bfloat16"), `processor_time` (whether to compute on one
+thread and count the processor's seconds). The task is "inference", "train", or "labels", which also
+interpolates the scores and takes the best class, in the `runtime` "eager", "compile", "openvino" or
+"onnxruntime". The answer has the number of `parameters` and the faster memory `layout`, or
+`not_measured`, the reason why a runtime does not run. Each further line is a number of seconds; the
+task is repeated for at least that long, and the answer is the seconds and the number of
+repetitions. When the input ends, the last answer is the peak memory in `megabytes`.
 """
 
 import json
@@ -15,6 +17,8 @@ import time
 from contextlib import nullcontext
 
 import torch
+import torch_runtimes
+from torch.nn import functional
 from torch_networks import (
     FROZEN,
     NETWORKS,
@@ -42,6 +46,33 @@ def inference(network, job, layout):
             return network(images).float()
 
     return run
+
+
+def labeling(network, job, layout):
+    """A function that always labels the same batch, in the runtime of the job."""
+    network = network.to(memory_format=layout).eval()
+    labels, images = Labels(network), random_images(job).to(memory_format=layout)
+    run = torch_runtimes.RUNTIMES[job["runtime"]](labels, images)
+
+    def answer():
+        with torch.inference_mode():
+            return run(images)
+
+    return answer
+
+
+class Labels(torch.nn.Module):
+    """The best class of every pixel, from a network's scores."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        """Labels (B, H, W) uint8 of images (B, 3, H, W)."""
+        size = x.shape[2:]
+        scores = functional.interpolate(self.network(x), size, mode="bilinear", align_corners=True)
+        return scores.argmax(1).to(torch.uint8)
 
 
 def training(network, job, layout):
@@ -72,11 +103,15 @@ def random_images(job):
 
 def faster_layout(job, clock):
     """The task in the faster layout, the layout's name, and the number of parameters."""
-    make, best = {"inference": inference, "train": training}[job["task"]], None
-    for name, layout in LAYOUTS.items():
+    make, best = TASKS[job["task"]], None
+    # Other runtimes choose the layout themselves, and compiling twice would take minutes.
+    choose = job.get("runtime", "eager") == "eager"
+    for name, layout in LAYOUTS.items() if choose else [("contiguous", LAYOUTS["contiguous"])]:
         network = NETWORKS[job["network"]](NUM_CLASSES)
         parameters, run = count_parameters(network), make(network, job, layout)
         seconds = repeat(run, clock, 1)[0]
+        if not choose:
+            return run, name, parameters
         if best is None or seconds < HOPELESS * best[0]:
             seconds = repeat(run, clock, TRIALS)[0] / TRIALS
         if best is None or seconds < best[0]:
@@ -84,6 +119,9 @@ def faster_layout(job, clock):
         del network, run
     # Build it again: keeping the networks of all trials would add to the peak memory.
     return make(NETWORKS[job["network"]](NUM_CLASSES), job, LAYOUTS[best[1]]), best[1], parameters
+
+
+TASKS = {"inference": inference, "labels": labeling, "train": training}
 
 
 def repeat(run, clock, times=None, seconds=0.0):
@@ -107,7 +145,14 @@ def main():
     clock = time.process_time if job["processor_time"] else time.perf_counter
     if job["processor_time"]:
         torch.set_num_threads(1)
-    run, layout, parameters = faster_layout(job, clock)
+    try:
+        run, layout, parameters = faster_layout(job, clock)
+    except Exception as error:  # whatever a runtime, or a compiler that is not there, raises
+        if job.get("runtime", "eager") == "eager":
+            raise
+        lines = str(error).strip().splitlines() or [""]
+        write({"not_measured": f"{type(error).__name__}: {lines[0][:120]}"})
+        return
     run()
     write({"parameters": parameters, "layout": layout})
     for line in sys.stdin:

@@ -43,7 +43,7 @@ from deeplab_tf.evaluation.crf_search import (
     SearchRecord,
     identity_of_pairs,
 )
-from deeplab_tf.evaluation.inference import predict_probabilities
+from deeplab_tf.evaluation.inference import fix_weights, predict_probabilities
 from deeplab_tf.evaluation.opened import refuse_second_crf
 from deeplab_tf.evaluation.search_report import params_flagfile, search_picture, trial_table
 from deeplab_tf.files import write_file
@@ -124,8 +124,9 @@ def main(flags):
     for name in (PICTURE, FLAGFILE):  # those of an earlier search would stay until the end
         (out_dir / name).unlink(missing_ok=True)
     missing = [image for image, _ in pairs if image not in cache]
+    fixed = fix_weights(model) if missing else None
     for image in tqdm(missing, unit="image", desc="network", disable=not missing):
-        cache.save(image, predict_probabilities(model, image, **settings))
+        cache.save(image, predict_probabilities(fixed, image, **settings))
     progress = partial(tqdm, unit="image", smoothing=0.05)
     threads = flags.threads or available_threads()
     scorer = PointScorer(pairs, cache.load, num_classes, threads, progress)

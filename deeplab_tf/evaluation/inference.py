@@ -1,25 +1,16 @@
-"""From an image of any size to the class of every pixel, with the papers' test-time settings.
-
-`upsampled_scores` runs the network, at several scales if wanted, and interpolates its scores. It is
-made of TensorFlow operations only, so that an exported model computes the same.
-"""
+"""From an image of any size to the class of every pixel, with the papers' test-time settings."""
 
 import math
-import weakref
 
 import numpy as np
 import tensorflow as tf
-from keras import ops
 
 from crf import dense_crf, refine
 from deeplab_tf.data.shrink import shrink
 from deeplab_tf.errors import InputError
+from deeplab_tf.evaluation.compiled import FixedNetwork
 from deeplab_tf.evaluation.opened import OpenedModel, refuse_second_crf
 from deeplab_tf.evaluation.photographs import enlarge, enlarged_planes
-from deeplab_tf.models.fast.fuse import fuse
-from deeplab_tf.models.multiscale import maximum_over_scales
-from deeplab_tf.models.padding import pad_to_cells
-from deeplab_tf.models.resize import crop_to_images, find_output_stride, resize_aligned
 
 
 def segment(
@@ -74,7 +65,7 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
 
     Args:
       model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores, which may be
-        trained between calls; or what `deeplab_tf.open_model` gives.
+        trained between calls; what `deeplab_tf.open_model` gives; or a `FixedNetwork`.
       image: (H, W, 3) uint8 RGB; (H, W, C) for a model of images with C channels.
       scales: the padded image is scored at each of these scales, and the maximum of the scores is
         kept. Scales up to 1 give what a network built with these scales gives (DeepLab v2, section
@@ -93,23 +84,57 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
       InputError: if the image is not uint8 with the model's channels, a setting is out of its
         range, or the model is not a segmentation network for images of any size.
     """
-    check_settings(scales, flip, tile, pad_to)
+    settings = {"scales": scales, "flip": flip, "tile": tile, "pad_to": pad_to}
     if isinstance(model, OpenedModel):
-        return model.probabilities(image, scales=scales, flip=flip, tile=tile, pad_to=pad_to)
-    if model not in _networks:
-        _networks[model] = _CompiledNetwork(model)
-    network = _networks[model]
+        check_settings(**settings)
+        return model.probabilities(image, **settings)
+    return tf.nn.softmax(_scores(model, image, settings)).numpy()
+
+
+def predict_labels(model, image, scales=(1.0,), flip=False, tile=None, pad_to=None):
+    """Predict the class of every pixel of one image, without the time for probabilities.
+
+    The arguments are those of `predict_probabilities`.
+
+    Returns:
+      (H, W) uint8: `most_probable` of the probabilities, and where two of them are equal after
+      rounding, the class of the higher score.
+
+    Raises:
+      InputError: as for `predict_probabilities`.
+    """
+    settings = {"scales": scales, "flip": flip, "tile": tile, "pad_to": pad_to}
+    if isinstance(model, OpenedModel):
+        return most_probable(predict_probabilities(model, image, **settings))
+    scores = _scores(model, image, settings)
+    return tf.cast(tf.argmax(scores, axis=-1, output_type=tf.int32), tf.uint8).numpy()
+
+
+def fix_weights(model):
+    """What scores many images fastest, if the model is not trained in between.
+
+    Args:
+      model: Keras model, or what `deeplab_tf.open_model` gives.
+
+    Returns:
+      `FixedNetwork` of the Keras model; another model as it is.
+
+    Example:
+      >>> network = fix_weights(model)
+      >>> labels = [predict_labels(network, image) for image in images]
+    """
+    return model if isinstance(model, OpenedModel) else FixedNetwork(model)
+
+
+def _scores(model, image, settings):
+    """Scores (H, W, C) float32 of a Keras model or a `FixedNetwork`, as a tensor."""
+    check_settings(**settings)
+    network = model if isinstance(model, FixedNetwork) else FixedNetwork(model)
     check_image(image, network.channels)
-    minimum = 2 * network.output_stride + 1
+    minimum, tile = 2 * network.output_stride + 1, settings["tile"]
     if tile is not None and tile < minimum:
         raise InputError(f"tile {tile}; this model needs at least {minimum} pixels")
-
-    def score(images):
-        return network.scores(images, tuple(scales), flip, pad_to)
-
-    images = tf.cast(image[None], tf.float32)
-    scores = score(images) if tile is None else _tiled(score, images, tile, network.output_stride)
-    return tf.nn.softmax(scores)[0].numpy()
+    return network.scores(image, **settings)
 
 
 def apply_crf(probabilities, image, params, max_memory=None, **options):
@@ -160,41 +185,6 @@ def most_probable(probabilities, size=None):
     return labels
 
 
-def upsampled_scores(model, images, output_stride, scales=(1.0,), flip=False, pad_to=None):
-    """Scores of every pixel, interpolated from a network's coarse map.
-
-    The order is that of the DeepLab authors: the image is padded, the padded image is resized to
-    each scale, the maximum is taken at the cells of the largest scale, or of scale 1 if none is
-    larger, and the result is interpolated and cropped.
-
-    Args:
-      model: Keras model from RGB images, values 0..255, to scores.
-      images: (B, H, W, 3) float32.
-      output_stride: pixels between two cells of the scores.
-      scales: see `predict_probabilities`.
-      flip: whether to average the scores with those of the mirrored images.
-      pad_to: minimum height and width that the network sees, in pixels; None: no minimum.
-
-    Returns:
-      (B, H, W, C) float32.
-    """
-    if flip:
-        settings = output_stride, scales, False, pad_to
-        plain = upsampled_scores(model, images, *settings)
-        with tf.control_dependencies([plain]):  # to save memory, as `maximum_over_scales`
-            mirrored = upsampled_scores(model, images[:, :, ::-1], *settings)
-        return (plain + mirrored[:, :, ::-1]) / 2
-
-    def score(resized):
-        # Models in mixed precision may give 16-bit scores.
-        return tf.cast(model(resized, training=False), tf.float32)
-
-    padded = pad_to_cells(images, output_stride, pad_to)
-    scores = maximum_over_scales(score, padded, scales, output_stride)
-    height, width = ops.shape(padded)[1:3]
-    return crop_to_images(resize_aligned(scores, height, width), images)
-
-
 def check_image(image, channels=3):
     """Raise `InputError` unless the image is uint8 of shape (H, W, channels)."""
     remedy = f"uint8{' RGB' if channels == 3 else ''} of shape (H, W, {channels})"
@@ -226,66 +216,3 @@ def check_settings(scales, flip, tile=None, pad_to=None):
     for name, value in (("tile", tile), ("pad_to", pad_to)):
         if value is not None and value < 1:
             raise InputError(f"{name} {value}; give a size in pixels, or None")
-
-
-class _CompiledNetwork:
-    """A fused network compiled once for each combination of settings, for images of all sizes."""
-
-    def __init__(self, model):
-        fused = fuse(model)
-        # A strong reference would keep the model alive in `_networks` forever. The fused network
-        # owns only the model's layers, unless the model could not be fused.
-        self._model = weakref.ref(model) if fused is model else lambda: fused
-        self._graphs = {}
-        self.output_stride = find_output_stride(model)
-        self.channels = model.input_shape[-1]
-
-    def scores(self, images, *settings):
-        """`upsampled_scores` of images (B, H, W, channels) with (scales, flip, pad_to)."""
-        if settings not in self._graphs:
-            self._graphs[settings] = tf.function(
-                lambda images: upsampled_scores(
-                    self._model(), images, self.output_stride, *settings
-                ),
-                input_signature=[tf.TensorSpec([None, None, None, self.channels], tf.float32)],
-            )
-        return self._graphs[settings](images)
-
-
-# Model -> `_CompiledNetwork`; an entry ends with its model.
-_networks = weakref.WeakKeyDictionary()
-
-
-def _tiled(score, images, tile, output_stride):
-    """Scores (1, H, W, C) of images (1, H, W, 3), averaged over overlapping tiles."""
-    # A tile whose last pixel is the center of a cell needs no padding, which would change its
-    # last scores.
-    tile = (tile - 1) // output_stride * output_stride + 1
-    height, width = images.shape[1:3]
-    tops = _tile_starts(height, tile, output_stride)
-    lefts = _tile_starts(width, tile, output_stride)
-    if len(tops) == len(lefts) == 1:
-        return score(images)
-    total, weights = None, np.zeros((height, width, 1), np.float32)
-    for rows in (slice(top, top + tile) for top in tops):
-        for columns in (slice(left, left + tile) for left in lefts):
-            scores = score(images[:, rows, columns])[0].numpy()
-            if total is None:
-                total = np.zeros((height, width, scores.shape[-1]), np.float32)
-            # The weights form a pyramid: highest in the center of the tile, and never 0.
-            sides = [np.minimum(np.arange(n) + 1, n - np.arange(n)) for n in scores.shape[:2]]
-            weight = np.outer(*sides)[..., None].astype(np.float32)
-            total[rows, columns] += weight * scores
-            weights[rows, columns] += weight
-    return tf.constant(total / weights)[None]
-
-
-def _tile_starts(length, tile, output_stride):
-    """Where tiles start along one axis; neighbors overlap by about half a tile."""
-    if tile >= length:
-        return [0]
-    # Whole numbers of cells, so that a tile's cells are also cells of the whole image.
-    last = math.ceil((length - tile) / output_stride)
-    count = math.ceil(2 * (length - tile) / tile) + 1
-    starts = np.linspace(0, last, count).astype(int) * output_stride
-    return np.unique(starts).tolist()

@@ -2,7 +2,8 @@
 
 Threads read files, run the network and run the CRF at the same time, on different images: while the
 CRF refines some images, the network scores the next ones. The results are bit-identical to
-processing one image after another.
+processing one image after another, by `predict_probabilities` and `apply_crf`, or by
+`predict_labels` where nobody asks for probabilities.
 """
 
 import contextlib
@@ -17,7 +18,13 @@ from crf.threads import available_threads
 from deeplab_tf.data.image_files import load_image, load_pair
 from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.errors import InputError
-from deeplab_tf.evaluation.inference import apply_crf, most_probable, predict_probabilities
+from deeplab_tf.evaluation.inference import (
+    apply_crf,
+    fix_weights,
+    most_probable,
+    predict_labels,
+    predict_probabilities,
+)
 from deeplab_tf.evaluation.opened import refuse_second_crf
 
 # More reader threads gain little, because they share Python's interpreter lock.
@@ -47,12 +54,12 @@ class Prediction(NamedTuple):
 
 
 class _Scored(NamedTuple):
-    """An example with the network's probabilities (H, W, C) float32."""
+    """An example with what the network found: probabilities (H, W, C), or labels (H, W)."""
 
     example: NamedTuple
     image: np.ndarray
     truth: np.ndarray | None
-    probabilities: np.ndarray
+    found: np.ndarray
 
 
 def predict_examples(
@@ -66,7 +73,7 @@ def predict_examples(
 
     Args:
       model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores; or what
-        `deeplab_tf.open_model` gives.
+        `deeplab_tf.open_model` gives. Training it before the last image has no effect.
       examples: list of `Example` or `RecordExample`.
       params: `crf.CRFParams` of the CRF; None: no CRF.
       encoding: `LabelEncoding` of the label files; None: they hold class indices.
@@ -89,10 +96,13 @@ def predict_examples(
         refuse_second_crf(model)
     num_classes, num_threads = model.output_shape[-1], available_threads()
     channels = model.input_shape[-1]
+    network = fix_weights(model)
     memory = available_memory()
 
     def crf_threads(scored):
-        needed = min(inference_bytes(*scored.probabilities.shape), max_memory or np.inf)
+        if params is None:
+            return 1
+        needed = min(inference_bytes(*scored.found.shape), max_memory or np.inf)
         return _threads_per_image(needed, len(examples), num_threads, memory)
 
     with contextlib.ExitStack() as stages:
@@ -106,7 +116,8 @@ def predict_examples(
             return _load(example, num_classes, encoding, channels)
 
         loaded = stage(load, examples, MAX_READERS)
-        scored = stage(lambda loaded: _score(model, *loaded, settings), loaded, 1)
+        predict = predict_probabilities if params or confidences else predict_labels
+        scored = stage(lambda loaded: _score(predict, network, *loaded, settings), loaded, 1)
         yield from stage(
             lambda scored: _label(scored, params, crf_threads(scored), confidences, max_memory),
             scored,
@@ -137,27 +148,31 @@ def _load(example, num_classes, encoding, channels):
     return example, load_image(example.image, channels), None
 
 
-def _score(model, example, image, truth, settings):
+def _score(predict, network, example, image, truth, settings):
     try:
-        probabilities = predict_probabilities(model, image, **settings)
+        found = predict(network, image, **settings)
     except tf.errors.ResourceExhaustedError:
         size = f"{image.shape[1]}x{image.shape[0]}"
         raise InputError(
             f"{example.image}: not enough memory for {size} pixels; use --tile"
         ) from None
-    return _Scored(example, image, truth, probabilities)
+    return _Scored(example, image, truth, found)
 
 
 def _label(scored, params, num_threads, with_confidences, max_memory):
-    results = [scored.probabilities]
+    example, image, truth, found = scored
+    image = image[..., :3]
+    if found.ndim == 2:
+        return Prediction(example, image, truth, (found,))
+    results = [found]
     if params is not None:
         options = {"engine": "numba", "num_threads": num_threads, "max_memory": max_memory}
         try:
             # Otherwise the arrays would be copied to a GPU and back.
             with tf.device("CPU"):
-                results.append(apply_crf(scored.probabilities, scored.image, params, **options))
+                results.append(apply_crf(found, image, params, **options))
         except InputError as error:
-            raise InputError(f"{scored.example.image}: {error}") from None
+            raise InputError(f"{example.image}: {error}") from None
     labels = tuple(map(most_probable, results))
     confidences = tuple(found.max(axis=-1) for found in results) if with_confidences else ()
-    return Prediction(scored.example, scored.image[..., :3], scored.truth, labels, confidences)
+    return Prediction(example, image, truth, labels, confidences)

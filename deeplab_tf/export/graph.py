@@ -3,7 +3,8 @@
 import tensorflow as tf
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.evaluation.inference import check_settings, upsampled_scores
+from deeplab_tf.evaluation.compiled import upsampled_scores
+from deeplab_tf.evaluation.inference import check_settings
 from deeplab_tf.models.fast.convertible import convertible
 from deeplab_tf.models.resize import find_output_stride
 

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from deeplab_tf.models.atrous_layers import native_dilation_works, runs_on_cpu
-from deeplab_tf.models.fast.winograd import winograd_conv2d
+from deeplab_tf.models.fast.winograd import convolve_transformed, transform_kernel
 
 # With fewer channels, the transforms of Winograd convolution take longer than they save, and
 # TensorFlow's own kernel gradient is faster than one matrix product per kernel element.
@@ -29,7 +29,8 @@ def fast_conv2d(x, kernel, rate=1, with_gradients=False):
 
     Args:
       x: (B, H, W, C) floats.
-      kernel: (h, w, C, F), h and w odd, of the same dtype.
+      kernel: (h, w, C, F), h and w odd, of the same dtype; without gradients also what
+        `prepare_kernel` made of it.
       rate: dilation rate.
       with_gradients: True makes the kernel's gradient faster. Winograd convolution is then not
         used, because its gradients take more memory.
@@ -39,11 +40,28 @@ def fast_conv2d(x, kernel, rate=1, with_gradients=False):
     """
     if with_gradients:
         return _dilated_conv2d(rate)(x, kernel) if rate > 1 else tf.nn.conv2d(x, kernel, 1, "SAME")
-    height, width, *channels = kernel.shape
-    is_large_3x3 = height == width == 3 and min(channels) >= MANY_CHANNELS
+    prepared = prepare_kernel(kernel, rate)
+    if len(prepared.shape) == 3:
+        return convolve_transformed(x, prepared, rate)
+    return tf.nn.conv2d(x, prepared, 1, "SAME", dilations=rate)
+
+
+def prepare_kernel(kernel, rate=1):
+    """What `fast_conv2d` without gradients computes from a kernel alone, whatever the map.
+
+    Args:
+      kernel: (h, w, C, F) floats, h and w odd; or what this function returned.
+      rate: dilation rate.
+
+    Returns:
+      The transformed kernel of Winograd convolution, (points, C, F) float32, if that is faster;
+      else the kernel itself.
+    """
+    *window, channels, filters = kernel.shape
+    is_large_3x3 = window == [3, 3] and min(channels, filters) >= MANY_CHANNELS
     if is_large_3x3 and kernel.dtype == tf.float32:
-        return winograd_conv2d(x, kernel, rate)
-    return tf.nn.conv2d(x, kernel, 1, "SAME", dilations=rate)
+        return transform_kernel(kernel, rate)
+    return kernel
 
 
 def _dilated_conv2d(rate):

@@ -6,6 +6,7 @@ network changes both.
 """
 
 import collections
+import contextvars
 
 import keras
 import tensorflow as tf
@@ -17,6 +18,7 @@ from deeplab_tf.models.fast import convolution as plain
 from deeplab_tf.models.walk import leaf_layers
 
 _CONVOLUTIONS = (keras.layers.Conv2D, AtrousConv2D, keras.layers.DepthwiseConv2D)
+PREPARED = contextvars.ContextVar("PREPARED")  # id of a layer -> its `prepare()`
 
 
 def fuse(model, portable=False, convolution=None):
@@ -64,8 +66,7 @@ def _repeated_layers(fused):
     """Ids of the original layers that are part of several layers of a fused network.
 
     An example is a convolution whose output is normalized in one place and used without
-    normalization in another. If such a network is saved and loaded, Keras restores the weights in
-    only one of the two.
+    normalization in another. Keras would restore a saved network's weights in only one of the two.
     """
     holders = {id(layer): layer for layer in leaf_layers(fused)}.values()
     counts = collections.Counter(
@@ -137,14 +138,15 @@ class FusedConvolution(keras.layers.Layer):
 
     def call(self, inputs, training=False):
         """Convolve and normalize `(B, H, W, C)`."""
-        if self.normalization is None:
-            return self._apply(inputs, *self._kernel_and_bias(), training)
-        if training and self.normalization.trainable:
+        if training and self.normalization is not None and self.normalization.trainable:
             outputs = self._apply(inputs, *self._kernel_and_bias(), training)
             if batch_norm.is_supported(self.normalization):
                 return batch_norm.train_batch_norm(self.normalization, outputs)
             return self.normalization(outputs, training=True)
-        outputs = self._apply(inputs, *self._folded_kernel_and_bias(), training)
+        weights = None if training else PREPARED.get({}).get(id(self))
+        outputs = self._apply(inputs, *(weights or self._folded_kernel_and_bias()), training)
+        if self.normalization is None:
+            return outputs
         return tf.cast(outputs, self.normalization.compute_dtype)
 
     def compute_output_spec(self, inputs, training=False):
@@ -177,9 +179,20 @@ class FusedConvolution(keras.layers.Layer):
         kernel = tf.convert_to_tensor(layer.kernel)
         return kernel, tf.convert_to_tensor(layer.bias) if layer.use_bias else None
 
+    def prepare(self):
+        """What inference computes from the weights alone: a kernel, and a bias if there is one."""
+        layer, dtype = self.convolution, self.convolution.compute_dtype
+        kernel, bias = self._folded_kernel_and_bias()
+        kernel = tf.cast(kernel, dtype)
+        if not isinstance(layer, keras.layers.DepthwiseConv2D) and plain.is_supported(layer):
+            kernel = plain.prepare_kernel(kernel, layer.dilation_rate[0])
+        return (kernel,) if bias is None else (kernel, tf.cast(bias, dtype))
+
     def _folded_kernel_and_bias(self):
         """Scale the kernel and shift the bias as the normalization would the result."""
         (kernel, bias), normalization = self._kernel_and_bias(), self.normalization
+        if normalization is None:
+            return kernel, bias
         mean = tf.convert_to_tensor(normalization.moving_mean)
         factor = tf.math.rsqrt(normalization.moving_variance + normalization.epsilon)
         if normalization.scale:

@@ -15,46 +15,61 @@ import tensorflow as tf
 _POINTS = {3: (0, 1, -1, 0.5), 4: (0, 1, -1, 0.5, -2)}
 
 
-def winograd_conv2d(x, kernel, rate=1):
+def transform_kernel(kernel, rate=1):
+    """The weights of `convolve_transformed`, which are the same for all maps.
+
+    Args:
+      kernel: (3, 3, C, F) float32.
+      rate: dilation rate.
+
+    Returns:
+      (36, C, F) float32; (25, C, F) for dilated convolutions.
+    """
+    weights = tf.matmul(_transforms(_side(rate))[1], tf.reshape(kernel, [9, -1]))
+    return tf.reshape(weights, [-1, *kernel.shape[2:]])
+
+
+def convolve_transformed(x, weights, rate=1):
     """Compute `tf.nn.conv2d(x, kernel, 1, "SAME", dilations=rate)`, up to rounding.
 
     It is faster on CPUs for 128 or more channels.
 
     Args:
       x: (B, H, W, C) float32.
-      kernel: (3, 3, C, F) float32.
+      weights: `transform_kernel(kernel, rate)`.
       rate: dilation rate.
 
     Returns:
       (B, H, W, F) float32.
     """
-    y = _compiled(*kernel.shape[2:], rate)(x, kernel)
-    y.set_shape([*x.shape[:3], kernel.shape[3]])
+    y = _compiled(*weights.shape, rate)(x, weights)
+    y.set_shape([*x.shape[:3], weights.shape[2]])
     return y
 
 
 @functools.cache
-def _compiled(channels, filters, rate):
+def _compiled(points, channels, filters, rate):
     """The graph for maps of any size, shared by the many similar layers of a network."""
-    shapes = [None, None, None, channels], [3, 3, channels, filters]
+    shapes = [None, None, None, channels], [points, channels, filters]
     specs = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
-    return tf.function(lambda x, kernel: _convolve(x, kernel, rate), input_signature=specs)
+    return tf.function(lambda x, weights: _convolve(x, weights, rate), input_signature=specs)
 
 
-def _convolve(x, kernel, rate):
-    # A dilated map is split into smaller maps, on which larger tiles would waste more work past
-    # the edges.
-    side = 4 if rate == 1 else 3
-    points, (channels, filters) = (side + 2) ** 2, kernel.shape[2:]
-    input_transform, kernel_transform, output_transform = _transforms(side)
-    tiles = _Tiles(tf.shape(x), side, rate)
+def _convolve(x, weights, rate):
+    points, channels, filters = weights.shape
+    input_transform, _, output_transform = _transforms(_side(rate))
+    tiles = _Tiles(tf.shape(x), _side(rate), rate)
     inputs = tf.matmul(input_transform, tf.reshape(tiles.gather(x, channels), [points, -1]))
-    weights = tf.matmul(kernel_transform, tf.reshape(kernel, [9, -1]))
-    products = tf.matmul(  # one (tiles, C) x (C, F) product per point
-        tf.reshape(inputs, [points, -1, channels]), tf.reshape(weights, [points, channels, filters])
-    )
+    # One (tiles, C) x (C, F) product per point.
+    products = tf.matmul(tf.reshape(inputs, [points, -1, channels]), weights)
     outputs = tf.matmul(output_transform, tf.reshape(products, [points, -1]))
     return tiles.assemble(outputs, filters)
+
+
+def _side(rate):
+    # A dilated map is split into smaller maps, on which larger tiles would waste more work past
+    # the edges.
+    return 4 if rate == 1 else 3
 
 
 @functools.cache

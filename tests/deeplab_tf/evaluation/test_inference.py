@@ -12,15 +12,17 @@ from tiny_model import blocks, color_model, random_model
 from crf import CRFParams, dense_crf
 from deeplab_tf import InputError
 from deeplab_tf.data.shrink import shrink
-from deeplab_tf.evaluation import inference
+from deeplab_tf.evaluation import compiled
+from deeplab_tf.evaluation.compiled import FixedNetwork, upsampled_scores
 from deeplab_tf.evaluation.inference import (
     apply_crf,
     most_probable,
+    predict_labels,
     predict_probabilities,
     segment,
-    upsampled_scores,
 )
 from deeplab_tf.evaluation.photographs import enlarge
+from deeplab_tf.evaluation.tiling import tiled_scores
 from deeplab_tf.labels import MEAN_RGB
 from deeplab_tf.models import build_deeplab
 from deeplab_tf.models.multiscale import fuse_scales
@@ -211,7 +213,7 @@ def test_tiles_are_small_and_overlap_by_half():
         return images
 
     index = np.arange(150 * 300, dtype=np.float32).reshape(1, 150, 300, 1)
-    tiled = inference._tiled(score, tf.constant(index), 64, 8)
+    tiled = tiled_scores(score, tf.constant(index), 64, 8)
     np.testing.assert_allclose(tiled, index, rtol=1e-6)
     assert seen.min() >= 1
     assert (seen[40:110, 40:260] >= 4).mean() > 0.8
@@ -223,7 +225,7 @@ def test_borders_of_tiles_have_small_weights():
         outer[:, 1:-1, 1:-1] = 0
         return tf.constant(outer)
 
-    tiled = inference._tiled(score, tf.zeros((1, 200, 200, 1)), 65, 8)[0, 20:-20, 20:-20]
+    tiled = tiled_scores(score, tf.zeros((1, 200, 200, 1)), 65, 8)[0, 20:-20, 20:-20]
     assert 0 < tiled.numpy().max() < 0.1
 
 
@@ -232,7 +234,7 @@ def test_images_of_many_sizes_share_one_graph():
     for size in ((20, 30), (30, 20), (41, 41), (1, 7)):
         predict_probabilities(model, blocks(*size))
         predict_probabilities(model, blocks(*size), (1, 0.5), flip=True)
-    graphs = inference._networks[model]._graphs.values()
+    graphs = compiled._networks[model]._graphs.values()
     assert [graph.experimental_get_tracing_count() for graph in graphs] == [1, 1]
 
 
@@ -243,6 +245,26 @@ def test_a_model_may_be_trained_between_calls():
         variable.assign(variable * 0)
     np.testing.assert_allclose(predict_probabilities(model, image), 0.25, atol=1e-6)
     assert before.max() > 0.5
+
+
+def test_a_fixed_network_keeps_its_weights():
+    model, image = random_model(), blocks(20, 30)
+    before, fixed = predict_probabilities(model, image), FixedNetwork(model)
+    for variable in model.trainable_variables:
+        variable.assign(variable * 0)
+    np.testing.assert_array_equal(predict_probabilities(fixed, image), before)
+    np.testing.assert_allclose(predict_probabilities(model, image), 0.25, atol=1e-6)
+
+
+def test_labels_without_probabilities():
+    model, image = random_model(), blocks(40, 31)
+    for settings in ({}, {"scales": (1, 0.5), "flip": True}, {"tile": 25}):
+        labels = predict_labels(model, image, **settings)
+        assert labels.dtype == np.uint8
+        expected = most_probable(predict_probabilities(model, image, **settings))
+        np.testing.assert_array_equal(labels, expected)
+    with pytest.raises(InputError, match="tile 5; this model needs at least"):
+        predict_labels(model, image, tile=5)
 
 
 def test_a_model_is_freed():

@@ -17,10 +17,16 @@ from deeplab_tf.data.examples import Example
 from deeplab_tf.data.image_files import load_pair
 from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.evaluation import predict_dataset
-from deeplab_tf.evaluation.inference import apply_crf, most_probable, predict_probabilities
+from deeplab_tf.evaluation.inference import (
+    apply_crf,
+    most_probable,
+    predict_labels,
+    predict_probabilities,
+)
 from deeplab_tf.evaluation.opened import OpenedModel
 from deeplab_tf.evaluation.predict_dataset import predict_examples
 from deeplab_tf.labels import LabelSet
+from deeplab_tf.models.fast.prepared import PreparedWeights
 
 PARAMS = CRFParams(w1=10, sigma_alpha=10, sigma_beta=15, iterations=2)
 
@@ -68,6 +74,17 @@ def test_without_crf_and_without_labels(model, tmp_path):
         assert one.truth is None
         (label,) = one.labels
         np.testing.assert_array_equal(label, most_probable(predict_probabilities(model, one.image)))
+
+
+@pytest.mark.parametrize("params", [None, PARAMS])
+def test_the_weights_are_prepared_once_for_all_images(model, tmp_path, monkeypatch, params):
+    calls, compute = [], PreparedWeights.compute
+    monkeypatch.setattr(
+        PreparedWeights, "compute", lambda self: calls.append(self) or compute(self)
+    )
+    settings = {"scales": (1, 0.5)}
+    assert len(list(predict_examples(model, write_examples(tmp_path, 3), params, **settings))) == 3
+    assert len(calls) == 1
 
 
 def test_the_network_runs_while_the_crf_does(model, tmp_path, monkeypatch):
@@ -209,7 +226,7 @@ def test_too_little_memory_for_the_network_names_the_image(model, tmp_path, monk
     def network(model, image, **settings):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmany lines")
 
-    monkeypatch.setattr(predict_dataset, "predict_probabilities", network)
+    monkeypatch.setattr(predict_dataset, "predict_labels", network)
     with pytest.raises(InputError, match=r"0\.png: not enough memory for 30x17 pixels; .*tile"):
         list(predict_examples(model, write_examples(tmp_path, 1)))
 
@@ -220,9 +237,9 @@ def test_closing_cancels_what_has_not_begun(model, tmp_path, monkeypatch):
 
     def network(model, image, **settings):
         seen.append(image)
-        return predict_probabilities(model, image, **settings)
+        return predict_labels(model, image, **settings)
 
-    monkeypatch.setattr(predict_dataset, "predict_probabilities", network)
+    monkeypatch.setattr(predict_dataset, "predict_labels", network)
     before = threading.active_count()
     found = predict_examples(model, write_examples(tmp_path, 12))
     next(found)

@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_tf.models.fast.winograd import winograd_conv2d
+from deeplab_tf.models.fast.winograd import convolve_transformed, transform_kernel
 
 
 def normal(seed, *shape):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def winograd_conv2d(x, kernel, rate=1):
+    return convolve_transformed(x, transform_kernel(kernel, rate), rate)
 
 
 def direct(x, kernel, rate):

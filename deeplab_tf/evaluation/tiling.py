@@ -1,0 +1,53 @@
+"""Scores of images too large to be scored at once, from overlapping tiles."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+
+def tiled_scores(score, images, tile, output_stride):
+    """Scores of images, averaged over overlapping tiles.
+
+    The average has weights that fall from a tile's center to its border.
+
+    Args:
+      score: function from images to scores (1, H, W, C).
+      images: (1, H, W, 3) float32.
+      tile: side of the tiles in pixels.
+      output_stride: pixels between two cells of the scores before they are interpolated.
+
+    Returns:
+      (1, H, W, C) float32.
+    """
+    # A tile whose last pixel is the center of a cell needs no padding, which would change its
+    # last scores.
+    tile = (tile - 1) // output_stride * output_stride + 1
+    height, width = images.shape[1:3]
+    tops = _tile_starts(height, tile, output_stride)
+    lefts = _tile_starts(width, tile, output_stride)
+    if len(tops) == len(lefts) == 1:
+        return score(images)
+    total, weights = None, np.zeros((height, width, 1), np.float32)
+    for rows in (slice(top, top + tile) for top in tops):
+        for columns in (slice(left, left + tile) for left in lefts):
+            scores = score(images[:, rows, columns])[0].numpy()
+            if total is None:
+                total = np.zeros((height, width, scores.shape[-1]), np.float32)
+            # The weights form a pyramid: highest in the center of the tile, and never 0.
+            sides = [np.minimum(np.arange(n) + 1, n - np.arange(n)) for n in scores.shape[:2]]
+            weight = np.outer(*sides)[..., None].astype(np.float32)
+            total[rows, columns] += weight * scores
+            weights[rows, columns] += weight
+    return tf.constant(total / weights)[None]
+
+
+def _tile_starts(length, tile, output_stride):
+    """Where tiles start along one axis; neighbors overlap by about half a tile."""
+    if tile >= length:
+        return [0]
+    # Whole numbers of cells, so that a tile's cells are also cells of the whole image.
+    last = math.ceil((length - tile) / output_stride)
+    count = math.ceil(2 * (length - tile) / tile) + 1
+    starts = np.linspace(0, last, count).astype(int) * output_stride
+    return np.unique(starts).tolist()
