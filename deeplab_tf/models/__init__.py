@@ -9,6 +9,7 @@ from deeplab_tf.models.heads import head_names
 from deeplab_tf.models.output_stride import with_output_stride
 from deeplab_tf.models.packed import ModelCard, load_card, pack
 from deeplab_tf.models.released.caffe import import_caffemodel
+from deeplab_tf.models.released.pytorch import import_pytorch
 from deeplab_tf.models.released.tensorflow import import_tensorflow
 from deeplab_tf.models.trained import load_model, load_pretrained, start_from
 from deeplab_tf.models.with_crf import network_and_crf, with_crf
@@ -21,6 +22,7 @@ __all__ = [
     "find_model",
     "head_names",
     "import_caffemodel",
+    "import_pytorch",
     "import_tensorflow",
     "is_packed",
     "is_pretrained",

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 
 from deeplab_tf.errors import InputError, one_line
+from deeplab_tf.models.safe_files import check_safe
 from deeplab_tf.pretrained import find_pretrained, pretrained_names
 
 BEST, LAST = "best.keras", "last.keras"  # in a model directory
@@ -142,7 +143,10 @@ def load_keras(file):
     """
     _check_kind(file)
     try:
+        check_safe(file)
         return keras.saving.load_model(file, compile=False, safe_mode=True)
+    except InputError:
+        raise
     except Exception as error:  # a damaged archive raises whatever its reader raises
         raise InputError(f"cannot load the model {file}: {_explain(error, file)}") from error
 
@@ -182,11 +186,6 @@ def _explain(error, file):
         return (
             "it holds weights without their network; make a model of it with build_deeplab("
             f"BACKBONE, HEAD, NUM_CLASSES, weights={str(file)!r}).save('model.keras')"
-        )
-    if "Lambda" in text and "safe_mode" in text:
-        return (
-            "it has a Lambda layer, which runs Python code of the file; if you trust it, load it "
-            f"with keras.saving.load_model({str(file)!r}, safe_mode=False)"
         )
     unknown = re.search(r"(?:Could not \w+ class|Unknown layer:) '(\w+)'", text)
     if unknown is None:

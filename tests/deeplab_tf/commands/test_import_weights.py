@@ -161,7 +161,7 @@ def test_flags_that_do_not_go_together(tmp_path, flags, message):
     [(None, []), (True, ["--separable_convolutions"]), (False, ["--noseparable_convolutions"])],
 )
 def test_training_goes_on_with_the_convolutions_of_the_file(separable, words):
-    flags = SimpleNamespace(checkpoint="net.pb", output_stride=16)
+    flags = SimpleNamespace(checkpoint="net.pb", output_stride=None)
     parts = {"backbone": "mobilenetv2", "head": "aspp_v3", "separable_convolutions": separable}
     found = network_flags(flags, Imported(None, {}, (), (), **parts), "start.keras")
     start = ["--output_stride=16", "--init_from=start.keras"]
