@@ -11,9 +11,10 @@
     deeplab-tf import-weights --checkpoint=deeplabv2_resnet101_msc-vocaug-20000.pth \\
         --out=port/best.keras
 
-Neither Caffe nor PyTorch is needed, and nothing in a file is run. The command prints from which layer of the file each layer was filled, and
-which layers of the file were not used. With --drop_classes the result is a starting point for
-training on other classes (`deeplab-tf train --init_from`).
+Neither Caffe nor PyTorch is needed, and nothing in a file is run. The command prints from which
+layer of the file each layer was filled, and which layers of the file were not used. With
+--drop_classes the result is a starting point for training on other classes (`deeplab-tf train
+--init_from`).
 """
 
 from pathlib import Path
