@@ -15,7 +15,7 @@ COMMANDS = {
     "explain-crf": "Draw what the CRF and each of its parameters do to a network's output.",
     "figures": "Draw figures that explain atrous convolution, fields of view, the CRF, trimaps.",
     "pack": "Pack a trained network into a small file to hand out, with a card.",
-    "models": "List the trained networks that come with the package, or print the card of one.",
+    "models": "List the trained networks, or print the card of one.",
     "import-weights": "Convert released weights: the authors', and Keras and PyTorch ports.",
     "ablation": "Measure what each part of DeepLab contributes, on MSRC-21.",
     "configs": "List the published systems, or print one of their flagfiles.",

@@ -4,8 +4,9 @@ from deeplab_tf.models.atrous import to_atrous
 from deeplab_tf.models.backbones import backbone_names
 from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.fcn import build_fcn
-from deeplab_tf.models.files import find_model, is_packed, is_pretrained
+from deeplab_tf.models.files import is_pretrained
 from deeplab_tf.models.heads import head_names
+from deeplab_tf.models.locate import find_model, is_packed
 from deeplab_tf.models.output_stride import with_output_stride
 from deeplab_tf.models.packed import ModelCard, load_card, pack
 from deeplab_tf.models.released.caffe import import_caffemodel

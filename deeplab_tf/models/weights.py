@@ -198,7 +198,8 @@ def _download(constructor, backbone):
 
 def _check_file(path):
     if path.suffix == PACKED or is_pretrained(path):
-        raise InputError(f"weights {path}: a packed network; {advise_start_from(path)}")
+        kind = "packed" if path.suffix == PACKED else "whole trained"
+        raise InputError(f"weights {path}: a {kind} network; {advise_start_from(path)}")
     if not path.is_file():
         raise InputError(
             f"no weights file {path}; give a file, imagenet, or none for random weights (in "
