@@ -17,7 +17,7 @@ COMMANDS = {
     "pack": "Pack a trained network into a small file to hand out, with a card.",
     "models": "List the trained networks, or print the card of one.",
     "import-weights": "Convert released weights: the authors', and Keras and PyTorch ports.",
-    "ablation": "Measure what each part of DeepLab contributes, on MSRC-21.",
+    "ablation": "Measure what each part of DeepLab contributes.",
     "configs": "List the published systems, or print one of their flagfiles.",
 }
 
