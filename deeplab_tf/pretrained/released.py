@@ -19,7 +19,7 @@ from deeplab_tf.labels import LabelSet
 from deeplab_tf.pretrained import SUMS, read_sums, sum_of, write_sums
 
 CACHE = "DEEPLAB_TF_CACHE"
-_AUTHORS = "http://download.tensorflow.org/models/"
+_AUTHORS = "https://download.tensorflow.org/models/"
 _PORT = "https://github.com/kazuto1011/deeplab-pytorch/releases/download/v1.0/"
 _APACHE = "Apache License 2.0, as the authors' code"
 _MIT = "MIT License, as the port's code"
@@ -59,7 +59,7 @@ class Released(NamedTuple):
 
 _MOBILE, _HALF = "mobilenetv2, v3_mobile", "mobilenetv2_half, v3_mobile"
 _XCEPTION, _RESNET = "xception65, v3plus", "resnet101, aspp_l"
-_VOC_AUG, _VOC_ALL = "COCO, VOC 2012 train_aug", "COCO, VOC 2012 train_aug and val"
+_VOC_AUG, _VOC_ALL = "COCO, VOC 2012 train_aug", "COCO, VOC 2012 train_aug and trainval"
 _CITY = "Cityscapes train, fine labels"
 _AT_513, _WHOLE = {"pad_to": 513}, {}
 _SCALES = {"pad_to": 513, "scales": ["1", "0.75", "0.5"]}
@@ -132,8 +132,9 @@ def converted_folder(name):
 def released_file(name):
     """The file of a released network, downloaded if it is not in the cache; checked.
 
-    The cache is locked against other processes while `with` lasts. If an error ends it, a file that
-    was just downloaded is deleted, since it was damaged; otherwise its SHA-256 is recorded.
+    The cache is locked against other processes while `with` lasts. If an `InputError` ends it, a
+    file that was just downloaded is deleted, since it was damaged; without an error its SHA-256 is
+    recorded.
 
     Args:
       name: one of `released_names()`.
@@ -155,7 +156,7 @@ def released_file(name):
         try:
             digest = _checked_sum(path, network, read_sums(table))
             yield path
-        except BaseException:
+        except InputError:
             if is_new:
                 path.unlink()
             raise

@@ -36,6 +36,6 @@ def _convert(path, name, folder):
             f"{path}: has no weights for {', '.join(imported.missing[:3])}; delete the file and "
             "download it again"
         )
-    with new_folder(folder) as unfinished:
+    with new_folder(folder, overwrite=True) as unfinished:
         imported.model.save(unfinished / BEST)
         label_set.save(unfinished / "labels.json")
