@@ -1,10 +1,15 @@
-"""Measure what each part of DeepLab contributes on MSRC-21: one change at a time, equal budgets.
+"""Measure what each part of DeepLab contributes: one change at a time, equal budgets.
 
     deeplab-tf ablation --data_dir=MSRC21 [--weights=VGG16_NOTOP.weights.h5] [--seeds=0,1,2]
 
 trains the system msrc21_ablation and the variants below from ImageNet weights, each with every
 seed, scores them on all validation images before and after the CRF, and writes a table of the
-means. If it is stopped, the same command continues: scored runs are not repeated, and a training
+means. --table=decoder asks whether the heads of v3 and the decoder of v3+ mend what the CRF mends:
+near borders, and in classes of thin objects, with and without the CRF.
+
+    deeplab-tf ablation --table=decoder --system=camvid_vgg16_large_fov --data_dir=CAMVID
+
+If it is stopped, the same command continues: scored runs are not repeated, and a training
 run continues from its last checkpoint.
 """
 
@@ -22,6 +27,7 @@ from deeplab_tf.commands.outputs import print_written
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import write_file
 
+SYSTEM = "msrc21_ablation"
 # {name of the row: (its title in the table, the flags in which it differs from the first row)}.
 ROWS = {
     "large_fov": ("LargeFOV", ()),
@@ -32,18 +38,39 @@ ROWS = {
     "step": ("LargeFOV, step policy", ("--schedule=step",)),
     "wide": ("LargeFOV, 4,096 filters", ("--fc_channels=4096",)),
 }
+_SHORT = "--bn_momentum=0.9"  # moving statistics of heads with batch normalization, in short runs
+DECODER_ROWS = {
+    **{row: ROWS[row] for row in ("large_fov", "aspp_l")},
+    "aspp_v3": ("ASPP of v3", ("--head=aspp_v3", _SHORT)),
+    "v3plus": ("v3+: ASPP of v3 and decoder", ("--head=v3plus", _SHORT)),
+}
+TABLES = {"parts": ROWS, "decoder": DECODER_ROWS}
+THIN = ("pole", "sign", "bicycle", "bicyclist")  # classes of thin objects in CamVid and MSRC-21
 
 
 def define_flags(values):
     """Define the flags of an ablation."""
     define = heading(values, "Ablation")
-    define.string("data_dir", None, "MSRC-21 in VOC layout.", required=True)
+    define.string("data_dir", None, "MSRC-21 or CamVid in VOC layout.", required=True)
+    define.enum(
+        "table",
+        "parts",
+        list(TABLES),
+        "parts: what each part of v1 and v2 contributes to the mean IoU. decoder: LargeFOV, ASPP, "
+        "v3 and v3+, also near borders and in classes of thin objects.",
+    )
+    define.string("system", SYSTEM, "Flagfile of the first row, such as camvid_vgg16_large_fov.")
     define.string(
         "weights", "imagenet", "ImageNet weights of VGG-16: imagenet downloads them, or a file."
     )
     define.string("runs_dir", "runs/ablation", "Folder for the training runs and their scores.")
     define.list("seeds", ["0", "1", "2"], "Seeds; every row is trained with each.")
-    define.string("out", "docs/ablation_table.md", "File for the table.")
+    define.string(
+        "out",
+        None,
+        "File for the table. Default: docs/ablation_table.md; for other tables or systems "
+        "SYSTEM_TABLE.md in --runs_dir.",
+    )
     define.multi_string(
         "train_flag",
         [],
@@ -54,27 +81,41 @@ def define_flags(values):
 
 def main(flags):
     """Make the runs that are missing, and write the table."""
-    jobs = [(row, seed) for seed in flags.seeds for row in ROWS]
-    found = {row: [] for row in ROWS}
+    rows = TABLES[flags.table]
+    jobs = [(row, seed) for seed in flags.seeds for row in rows]
+    found = {row: [] for row in rows}
     for row, seed in (bar := tqdm(jobs, unit="run")):
         bar.set_description(f"{row}, seed {seed}")
         found[row].append(score(flags, row, seed))
-    text = table({row: np.array(scores) for row, scores in found.items()})
-    write_file(flags.out, text.encode())
+    texts = []
+    for measure in found["large_fov"][0]:
+        results = {row: np.array([x[measure] for x in scores]) for row, scores in found.items()}
+        texts.append(table(results, measure))
+    text = "\n".join(texts)
+    out = flags.out or "docs/ablation_table.md"
+    if flags.out is None and (flags.table, flags.system) != ("parts", SYSTEM):
+        out = Path(flags.runs_dir) / f"{flags.system}_{flags.table}.md"
+    write_file(out, text.encode())
     print(text)
-    print_written(flags.out)
+    print_written(out)
 
 
 def score(flags, row, seed):
-    """The scores of one row and seed: from its file, or by training and evaluating it."""
-    folder = Path(flags.runs_dir) / f"{row}-{seed}"
+    """The scores of one row and seed: from its file, or by training and evaluating it.
+
+    Returns:
+      {measure: (before, after the CRF)} in percent, see `measures`.
+    """
+    name = f"{row}-{seed}" if flags.system == SYSTEM else f"{flags.system}-{row}-{seed}"
+    folder = Path(flags.runs_dir) / name
     scores, log = folder / "scores.json", folder / "log"
     if not scores.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         data = f"--data_dir={flags.data_dir}"
-        changes = (*ROWS[row][1], f"--weights={flags.weights}", f"--seed={seed}", *flags.train_flag)
+        rows = TABLES[flags.table]
+        changes = (*rows[row][1], f"--weights={flags.weights}", f"--seed={seed}", *flags.train_flag)
         run_command(
-            log, "train", "--flagfile=msrc21_ablation", data, f"--model_dir={folder}", *changes
+            log, "train", f"--flagfile={flags.system}", data, f"--model_dir={folder}", *changes
         )
         limit = [f"--limit={flags.limit}"] if flags.limit else []
         run_command(
@@ -82,7 +123,28 @@ def score(flags, row, seed):
             f"--json_out={scores}", *limit,
         )  # fmt: skip
     content = json.loads(scores.read_text())
-    return 100 * content["miou"], 100 * content["crf"]["miou"]
+    before, after = (measures(part, flags.table) for part in (content, content["crf"]))
+    return {measure: (before[measure], after[measure]) for measure in before}
+
+
+def measures(content, table):
+    """What a table compares, from the scores that `evaluate --json_out` wrote.
+
+    Args:
+      content: dict of scores, before or after the CRF.
+      table: a key of `TABLES`.
+
+    Returns:
+      {title: percent}; classes of thin objects only if the data set has some.
+    """
+    found = {"mean IoU": content["miou"]}
+    if table == "decoder":
+        found["boundary IoU"] = content["boundary_miou"]
+        thin = {name: content["per_class_iou"].get(name) for name in THIN}
+        thin = {name: iou for name, iou in thin.items() if iou is not None}
+        if thin:
+            found[f"mean IoU of {', '.join(thin)}"] = sum(thin.values()) / len(thin)
+    return {title: 100 * value for title, value in found.items()}
 
 
 def run_command(log, name, *arguments):
@@ -108,24 +170,24 @@ def run_command(log, name, *arguments):
         raise InputError(f"{name}: {last.removeprefix('error: ')} (full output: {log})")
 
 
-def table(results):
+def table(results, measure="mean IoU"):
     """The Markdown table of means and half ranges; differences are taken seed by seed.
 
     Args:
-      results: dict from row to an array (seeds, 2) of mean IoU in percent, before and after the
-        CRF.
+      results: dict from row to an array (seeds, 2) in percent, before and after the CRF.
+      measure: what the numbers are.
 
     Returns:
       str.
     """
     base = results["large_fov"]
     lines = [
-        "| | mean IoU | with the CRF | against LargeFOV | gain of the CRF |",
+        f"| | {measure} | with the CRF | against LargeFOV | gain of the CRF |",
         "|---|---|---|---|---|",
     ]
     for row, scores in results.items():
         cells = [f"{x.mean():.2f} ± {np.ptp(x) / 2:.2f}" for x in scores.T]
         differences = scores[:, 0] - base[:, 0], scores[:, 1] - scores[:, 0]
         cells += [f"{x.mean():+.2f} ± {np.ptp(x) / 2:.2f}" for x in differences]
-        lines.append(f"| {ROWS[row][0]} | {' | '.join(cells)} |")
+        lines.append(f"| {(ROWS | DECODER_ROWS)[row][0]} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -1,6 +1,7 @@
 """The card of a packed network as text: the page in Markdown, and a few lines for a list."""
 
 from deeplab_tf.evaluation.search_report import params_flags
+from deeplab_tf.pretrained.released import RELEASED, cache_folder, converted_folder
 
 _MEANS = {"mean IoU": "miou", "pixel accuracy": "pixel_accuracy", "mean accuracy": "mean_accuracy"}
 
@@ -54,6 +55,46 @@ def list_entry(name, card, size):
         lines.append("; ".join(figures) + f" ({scored_on(card)})")
     if terms := card.section("Terms"):
         lines.append(f"terms: {terms}")
+    return "\n  ".join(lines)
+
+
+def released_entry(name):
+    """A few lines about a released network: what it is, its published figure and its terms.
+
+    Args:
+      name: one of `released_names()`.
+
+    Returns:
+      str without line break at the end.
+    """
+    network = RELEASED[name]
+    classes = f"{network.label_set.num_classes} classes"
+    lines = [
+        f"{name}: {network.network}, {classes}; trained on {network.trained_on}",
+        f"published mean IoU {network.figure}",
+        f"terms: {network.license}",
+        f"about {network.size / 1e6:.3g} MB, downloaded when it is first used",
+    ]
+    return "\n  ".join(lines)
+
+
+def released_text(name):
+    """All that is known about a released network; nothing is downloaded.
+
+    Args:
+      name: one of `released_names()`.
+
+    Returns:
+      str without line break at the end.
+    """
+    network, names = RELEASED[name], RELEASED[name].label_set.names
+    lines = [
+        released_entry(name),
+        f"file: {network.url}",
+        f"kept as: {cache_folder() / network.file_name}",
+        f"converted: {converted_folder(name)}",
+        f"classes: {', '.join(names[:30])}{', ...' if len(names) > 30 else ''}",
+    ]
     return "\n  ".join(lines)
 
 

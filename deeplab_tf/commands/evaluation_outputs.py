@@ -29,7 +29,7 @@ from deeplab_tf.evaluation.report import (
     trimap_table,
 )
 from deeplab_tf.files import check_new_folder, new_folder, write_file
-from deeplab_tf.models.files import locate_model
+from deeplab_tf.models.locate import locate_model
 from deeplab_tf.visualize import encode_picture
 
 PAGE = "index.html"

@@ -1,4 +1,4 @@
-"""Convert the DeepLab and FCN authors' released weights to a Keras model, without their code.
+"""Convert the DeepLab and FCN authors' released weights, and ports of them, to a Keras model.
 
     deeplab-tf import-weights --caffemodel=train2_iter_20000.caffemodel \\
         --backbone=resnet101 --head=aspp_l --out=released/best.keras
@@ -8,14 +8,17 @@
         --out=mobile/best.keras
     deeplab-tf evaluate --model=mobile --data_dir=VOC --pad_to=513 --crf
 
+    deeplab-tf import-weights --checkpoint=deeplabv2_resnet101_msc-vocaug-20000.pth \\
+        --out=port/best.keras
     deeplab-tf import-weights --network=fcn --caffemodel=fcn8s-heavy-pascal.caffemodel \\
         --out=fcn8s/best.keras
     deeplab-tf import-weights --network=fcn --caffemodel=bvlc_googlenet.caffemodel \\
         --drop_classes --num_classes=21 --out=start/best.keras
 
-Caffe is not needed. The command prints from which layer of the file each layer was filled, and
-which layers of the file were not used. With --drop_classes the result is a starting point for
-training on other classes (`deeplab-tf train --init_from`).
+Neither Caffe nor PyTorch is needed, and nothing in a file is run. The command prints from which
+layer of the file each layer was filled, and which layers of the file were not used. With
+--drop_classes the result is a starting point for training on other classes (`deeplab-tf train
+--init_from`).
 """
 
 from pathlib import Path
@@ -27,8 +30,10 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.files import check_new_file
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.heads import head_names
-from deeplab_tf.models.released import caffe, caffe_fcn, tensorflow
+from deeplab_tf.models.released import caffe, caffe_fcn, pytorch, tensorflow
 from deeplab_tf.training.checkpoints import save_model
+
+_READERS = caffe, tensorflow, pytorch, caffe_fcn
 
 
 def define_flags(values):
@@ -46,12 +51,13 @@ def define_flags(values):
         "checkpoint",
         None,
         "The authors' file for TensorFlow (v3 and v3+): a checkpoint, its folder, a frozen graph "
-        "(.pb), a .tar.gz of them as released, or a quantized .tflite.",
+        "(.pb), a .tar.gz of them as released, or a quantized .tflite. Or a port's: the .h5 of "
+        "bonlime/keras-deeplab-v3-plus (v3, v3+), the .pth of kazuto1011/deeplab-pytorch (v2).",
     )
     define.enum(
         "backbone",
         None,
-        [*dict.fromkeys((*caffe.BACKBONES, *tensorflow.BACKBONES, *caffe_fcn.BACKBONES))],
+        [*dict.fromkeys(name for reader in _READERS for name in reader.BACKBONES)],
         "Backbone of the file's network; found in the file with --checkpoint or --network=fcn.",
     )
     define.enum(
@@ -68,9 +74,9 @@ def define_flags(values):
     )
     define.integer(
         "output_stride",
-        16,
-        "checkpoint: pixels between two positions of the backbone's last map; trained at 16, "
-        "published scores at 16 and 8.",
+        None,
+        "checkpoint: pixels between two positions of the backbone's last map. v3 and v3+ were "
+        "trained at 16, the default, and scored at 16 and 8; v2 (.pth) at 8, the default.",
         8,
         32,
     )
@@ -132,7 +138,8 @@ def main(flags):
     if flags.network == "fcn":
         print_next("evaluate", f"--model={out}", *place)
     else:
-        scales = ["--scales=1,0.75,0.5"] if flags.backbone == "resnet101" else []
+        is_v2 = (imported.backbone or flags.backbone) == "resnet101"
+        scales = ["--scales=1,0.75,0.5"] if is_v2 else []
         print_next("evaluate", f"--model={out}", *place, "--pad_to=513", *scales, "--crf")
 
 
@@ -142,13 +149,25 @@ def network_flags(flags, imported, out):
         network = [f"--backbone={imported.backbone}", f"--head={imported.head}"]
         if (separable := imported.separable_convolutions) is not None:
             network.append(f"--{'' if separable else 'no'}separable_convolutions")
-        return [*network, f"--output_stride={flags.output_stride}", f"--init_from={out}"]
+        if is_pytorch(flags):
+            network.append("--preprocessing=deeplab")
+        return [*network, f"--output_stride={output_stride(flags)}", f"--init_from={out}"]
     if flags.network == "fcn":
         network = ["--network=fcn", f"--backbone={imported.backbone}", "--fcn_stride=32"]
         return [*network, f"--init_from={out}"]
     network = [f"--backbone={flags.backbone}", f"--head={flags.head}"]
     network += ["--preprocessing=deeplab", f"--init_from={out}"]
     return network + [f"--pool_size={flags.pool_size or 3}"] * (flags.backbone == "vgg16")
+
+
+def is_pytorch(flags):
+    """Whether --checkpoint is a file of PyTorch."""
+    return flags.checkpoint.endswith(pytorch.SUFFIXES)
+
+
+def output_stride(flags):
+    """--output_stride, by default that at which the networks of --checkpoint were trained."""
+    return flags.output_stride or (8 if is_pytorch(flags) else 16)
 
 
 def read_network(flags):
@@ -161,15 +180,12 @@ def read_network(flags):
     refuse_given(flags, only, "has no effect without --network=fcn; add it or leave it out")
     if flags.checkpoint:
         refuse_given(flags, ["pool_size"], "has no effect on --checkpoint; leave it out")
-        return tensorflow.import_tensorflow(
-            flags.checkpoint,
-            flags.backbone,
-            flags.head,
-            flags.num_classes,
-            flags.output_stride,
-            flags.drop_classes,
-            flags.tflite_resize,
-        )
+        network = (flags.checkpoint, flags.backbone, flags.head, flags.num_classes)
+        network = (*network, output_stride(flags), flags.drop_classes)
+        if is_pytorch(flags):
+            refuse_given(flags, ["tflite_resize"], "has no effect on a .pth file; leave it out")
+            return pytorch.import_pytorch(*network)
+        return tensorflow.import_tensorflow(*network, flags.tflite_resize)
     only = ["output_stride", "tflite_resize"]
     refuse_given(flags, only, "has no effect on --caffemodel; leave it out")
     for name in ("backbone", "head"):

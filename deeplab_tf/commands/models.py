@@ -1,8 +1,12 @@
-"""List the trained networks that come with the package, or print the card of one.
+"""List the trained networks, or print the card of one.
 
     deeplab-tf models           # what there is, with scores and terms
     deeplab-tf models msrc21    # classes, scores of each class, training, terms, limits
     deeplab-tf models mine.npz  # the card of a network that `deeplab-tf pack` wrote
+    deeplab-tf models voc12_mobilenetv2  # a released network: figure, terms, where it is kept
+
+The first ones of the list come with the package. The others were released by the DeepLab authors,
+or by a port; each is downloaded when it is first used.
 
 Every command with --model takes these names, and Python `deeplab_tf.load_pretrained("msrc21")`. A
 file or model directory of that name in the working directory comes first; a folder that holds no
@@ -11,11 +15,12 @@ network, such as a data set's, does not.
 
 from pathlib import Path
 
-from deeplab_tf.commands.card_text import card_text, list_entry
+from deeplab_tf.commands.card_text import card_text, list_entry, released_entry, released_text
 from deeplab_tf.commands.outputs import print_next
 from deeplab_tf.errors import InputError
-from deeplab_tf.models import find_model, load_card
+from deeplab_tf.models import find_model, is_pretrained, load_card
 from deeplab_tf.pretrained import pretrained_names
+from deeplab_tf.pretrained.released import released_names
 
 ARGUMENTS = "[NAME_OR_FILE]"
 
@@ -30,11 +35,15 @@ def main(flags, names):
         raise InputError(f"unexpected argument {names[1]!r}; give one name")
     if names:
         (name,) = names
+        if name in released_names() and is_pretrained(name):
+            print(released_text(name))
+            return
         card = load_card(name)
         print(card_text(Path(name).name, card, find_model(name).stat().st_size).rstrip())
         return
-    if not pretrained_names():
-        raise InputError("no trained networks are in this installation; install a released version")
     for name in pretrained_names():
         print(list_entry(name, load_card(name), find_model(name).stat().st_size), end="\n\n")
-    print_next("predict", f"--model={pretrained_names()[-1]}", "--out_dir=labels", "IMAGE")
+    for name in released_names():
+        print(released_entry(name), end="\n\n")
+    first = (*pretrained_names(), *released_names())[0]
+    print_next("predict", f"--model={first}", "--out_dir=labels", "IMAGE")

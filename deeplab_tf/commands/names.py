@@ -15,9 +15,9 @@ COMMANDS = {
     "explain-crf": "Draw what the CRF and each of its parameters do to a network's output.",
     "figures": "Draw figures that explain atrous convolution, fields of view, the CRF, trimaps.",
     "pack": "Pack a trained network into a small file to hand out, with a card.",
-    "models": "List the trained networks that come with the package, or print the card of one.",
-    "import-weights": "Convert the DeepLab authors' released weights of Caffe and TensorFlow.",
-    "ablation": "Measure what each part of DeepLab contributes, on MSRC-21.",
+    "models": "List the trained networks, or print the card of one.",
+    "import-weights": "Convert released weights: the authors', and Keras and PyTorch ports.",
+    "ablation": "Measure what each part of DeepLab contributes.",
     "configs": "List the published systems, or print one of their flagfiles.",
 }
 

@@ -12,7 +12,8 @@ from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.data.lists import IMAGE_EXTENSIONS
 from deeplab_tf.errors import InputError
 from deeplab_tf.models import is_packed, is_pretrained
-from deeplab_tf.models.files import export_format, locate_model
+from deeplab_tf.models.files import export_format
+from deeplab_tf.models.locate import locate_model
 
 SHOWN_FILES = 6  # of a longer list, only the first ones are named
 

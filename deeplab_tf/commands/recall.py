@@ -18,8 +18,9 @@ from deeplab_tf.commands.runs import PATH_FLAGS, RUN_FILE, Run, absolute, testin
 from deeplab_tf.data.datasets import PREPARED
 from deeplab_tf.errors import InputError
 from deeplab_tf.export import load_description
-from deeplab_tf.models import find_model, is_packed, load_card
+from deeplab_tf.models import find_model, is_packed, is_pretrained, load_card
 from deeplab_tf.models.files import export_format
+from deeplab_tf.pretrained.released import RELEASED, released_names
 
 # Other values of these flags, or of those that describe the network's layers, would train another
 # network, or train on other images.
@@ -147,9 +148,11 @@ def recall_for_model(flags, needs_data=True):
     answers = _known(flags.model)
     exported = export_format(flags.model)
     lacks_data = needs_data and "data_dir" in flags and flags.data_dir is None
-    if exported or is_packed(flags.model):
+    if exported or is_packed(flags.model) or is_pretrained(flags.model):
         if lacks_data:
             kind = "an exported" if exported else "a packed"
+            if flags.model in released_names():
+                kind = "a released"
             raise InputError(
                 f"--data_dir is required: {flags.model} is {kind} network, which comes without "
                 "images"
@@ -198,6 +201,8 @@ def _known(model):
     """What the run or the card of a model knows, {name of a flag: text}."""
     if export_format(model):
         return testing_answers({"max_side": load_description(model).max_side})
+    if is_pretrained(model) and model in released_names():
+        return testing_answers(RELEASED[model].testing)
     if is_packed(model):
         return testing_answers(load_card(model).testing)
     run = Run.load(find_model(model).parent)

@@ -47,7 +47,7 @@ from deeplab_tf.evaluation.inference import fix_weights, predict_probabilities
 from deeplab_tf.evaluation.opened import refuse_second_crf
 from deeplab_tf.evaluation.search_report import params_flagfile, search_picture, trial_table
 from deeplab_tf.files import write_file
-from deeplab_tf.models.files import model_checksum
+from deeplab_tf.models.locate import model_checksum
 from deeplab_tf.visualize import encode_picture
 
 PICTURE, FLAGFILE = "search.png", "best_crf.flags"

@@ -4,12 +4,14 @@ from deeplab_tf.models.atrous import to_atrous
 from deeplab_tf.models.backbones import backbone_names
 from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.fcn import build_fcn
-from deeplab_tf.models.files import find_model, is_packed, is_pretrained
+from deeplab_tf.models.files import is_pretrained
 from deeplab_tf.models.heads import head_names
+from deeplab_tf.models.locate import find_model, is_packed
 from deeplab_tf.models.output_stride import with_output_stride
 from deeplab_tf.models.packed import ModelCard, load_card, pack
 from deeplab_tf.models.released.caffe import import_caffemodel
 from deeplab_tf.models.released.caffe_fcn import import_caffe_fcn
+from deeplab_tf.models.released.pytorch import import_pytorch
 from deeplab_tf.models.released.tensorflow import import_tensorflow
 from deeplab_tf.models.trained import load_model, load_pretrained, start_from
 from deeplab_tf.models.with_crf import network_and_crf, with_crf
@@ -23,6 +25,7 @@ __all__ = [
     "head_names",
     "import_caffe_fcn",
     "import_caffemodel",
+    "import_pytorch",
     "import_tensorflow",
     "is_packed",
     "is_pretrained",

@@ -1,6 +1,5 @@
-"""Trained networks on disk: which file a path or name stands for, and reading Keras's files."""
+"""Trained networks on disk: what a path or name stands for, and reading Keras's files."""
 
-import hashlib
 import re
 import zipfile
 from pathlib import Path
@@ -8,7 +7,9 @@ from pathlib import Path
 import keras
 
 from deeplab_tf.errors import InputError, one_line
-from deeplab_tf.pretrained import find_pretrained, pretrained_names
+from deeplab_tf.models.safe_files import check_safe
+from deeplab_tf.pretrained import pretrained_names
+from deeplab_tf.pretrained.released import released_names
 
 BEST, LAST = "best.keras", "last.keras"  # in a model directory
 # How the files of exported networks end, and their formats; a SavedModel is a folder.
@@ -19,57 +20,13 @@ _HDF5_START = b"\x89HDF\r\n\x1a\n"
 _ZIP_START = b"PK"
 
 
-def find_model(path):
-    """Return the file that `path` stands for.
-
-    Args:
-      path: a `.keras` file; a packed network, `.npz`; a model directory: its `best.keras`, else
-        its `last.keras`; or the name of a network that comes with the package. A file or model
-        directory of that name comes first; a folder that holds no network, such as the data
-        set's, does not.
-
-    Returns:
-      pathlib.Path.
-
-    Raises:
-      InputError: if there is none, or if it is an exported network.
-    """
-    name, path = str(path), Path(path)
-    if format := export_format(path):
-        kind = "a SavedModel" if format == "saved_model" else f"an export to {format}"
-        raise InputError(
-            f"{path} is {kind}, which `deeplab-tf predict`, evaluate, search-crf, explain-crf and "
-            "demo run, and deeplab_tf.open_model opens; for anything else give the .keras file or "
-            "model directory that it was exported from"
-        )
-    if path.is_file():
-        return path
-    for file in (path / BEST, path / LAST):
-        if file.is_file():
-            return file
-    if is_pretrained(name):
-        return find_pretrained(name)
-    if not path.is_dir():
-        names = ", ".join(pretrained_names())
-        more = f", or a network that comes with this package: {names}" if names else ""
-        raise InputError(f"no model {path}; give a .keras file or a model directory{more}")
-    raise InputError(
-        f"no model in {path}: expected {BEST} or {LAST}; train one with "
-        f"`deeplab-tf train --model_dir={path} ...`"
-    )
-
-
-def is_packed(path):
-    """Whether what `find_model` finds is a packed network; not if it is exported.
-
-    Args:
-      path: of a file or a model directory, or the name of a network of the package.
-    """
-    return export_format(path) is None and find_model(path).suffix == PACKED
+def trained_names():
+    """The names of the networks that come with the package or are downloaded, a tuple of str."""
+    return (*pretrained_names(), *released_names())
 
 
 def is_pretrained(name):
-    """Whether a path is the name of a network that comes with the package, and of nothing here.
+    """Whether a path is the name of a trained network that `models` lists, and of nothing here.
 
     Args:
       name: what `find_model` takes. A folder counts if a training or an export wrote it.
@@ -77,7 +34,7 @@ def is_pretrained(name):
     path = Path(name)
     marks = (BEST, LAST, "run.json", "checkpoints")
     return (
-        str(name) in pretrained_names()
+        str(name) in trained_names()
         and not path.is_file()
         and not any((path / mark).exists() for mark in marks)
         and not is_saved_model(path)
@@ -105,29 +62,6 @@ def export_format(path):
     return "saved_model" if is_saved_model(path) and not is_model_dir else None
 
 
-def locate_model(path):
-    """Path of the exported network or of the file that `path` stands for, see `find_model`."""
-    return Path(path) if export_format(path) else find_model(path)
-
-
-def model_checksum(path):
-    """SHA-256, in hexadecimal, of all files of a model.
-
-    Args:
-      path: as for `locate_model`.
-    """
-    place = locate_model(path)
-    files = [place]
-    if place.is_dir():
-        files = sorted(file for file in place.rglob("*") if file.is_file())
-    elif export_format(place) == "openvino":
-        files.append(place.with_suffix(".bin"))
-    digest = hashlib.sha256()
-    for file in files:  # one after the other, as they may be large
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
 def load_keras(file):
     """Load a file that Keras wrote.
 
@@ -142,7 +76,10 @@ def load_keras(file):
     """
     _check_kind(file)
     try:
+        check_safe(file)
         return keras.saving.load_model(file, compile=False, safe_mode=True)
+    except InputError:
+        raise
     except Exception as error:  # a damaged archive raises whatever its reader raises
         raise InputError(f"cannot load the model {file}: {_explain(error, file)}") from error
 
@@ -182,11 +119,6 @@ def _explain(error, file):
         return (
             "it holds weights without their network; make a model of it with build_deeplab("
             f"BACKBONE, HEAD, NUM_CLASSES, weights={str(file)!r}).save('model.keras')"
-        )
-    if "Lambda" in text and "safe_mode" in text:
-        return (
-            "it has a Lambda layer, which runs Python code of the file; if you trust it, load it "
-            f"with keras.saving.load_model({str(file)!r}, safe_mode=False)"
         )
     unknown = re.search(r"(?:Could not \w+ class|Unknown layer:) '(\w+)'", text)
     if unknown is None:

@@ -22,7 +22,8 @@ from deeplab_tf.models.card import ModelCard
 from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.fast.fuse import check_not_fused
 from deeplab_tf.models.fcn import build_fcn
-from deeplab_tf.models.files import CARD, PACKED, find_model
+from deeplab_tf.models.files import CARD, PACKED
+from deeplab_tf.models.locate import find_model
 from deeplab_tf.models.precision import build_with_precision, with_precision
 from deeplab_tf.models.walk import leaf_layers
 

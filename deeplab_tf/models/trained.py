@@ -2,10 +2,10 @@
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import LabelSet
-from deeplab_tf.models.files import PACKED, find_model, is_packed, load_keras
+from deeplab_tf.models.files import PACKED, load_keras
+from deeplab_tf.models.locate import find_model, find_trained, is_packed
 from deeplab_tf.models.packed import load_card, unpack
 from deeplab_tf.models.weights import copy_layers
-from deeplab_tf.pretrained import find_pretrained
 
 
 def load_model(path):
@@ -16,8 +16,8 @@ def load_model(path):
 
     Args:
       path: a `.keras` file, the `.h5` file of a whole model, a packed network, `.npz`, a model
-        directory (its `best.keras`, else its `last.keras`), or the name of a network that comes
-        with the package.
+        directory (its `best.keras`, else its `last.keras`), or a name that `load_pretrained`
+        takes.
 
     Returns:
       keras.Model, not compiled.
@@ -29,27 +29,35 @@ def load_model(path):
     Example:
       >>> model = deeplab_tf.load_model("runs/demo")
     """
-    file = find_model(path)
-    return (unpack if file.suffix == PACKED else load_keras)(file)
+    return _load(find_model(path))
 
 
 def load_pretrained(name):
-    """Load a trained network that comes with the package; `deeplab-tf models` lists them.
+    """Load a trained network by its name; `deeplab-tf models` lists them.
+
+    Networks that the DeepLab authors released are downloaded the first time, into the folder of the
+    environment variable DEEPLAB_TF_CACHE, else ~/.cache/deeplab-tf.
 
     Args:
-      name: such as "msrc21" (photographs). `load_card(name)` gives its classes, the CRF parameters
-        that suit it, its scores and terms.
+      name: such as "msrc21" (photographs), which comes with the package; `load_card(name)` gives
+        its classes, the CRF parameters that suit it, its scores and terms. Or a released network
+        such as "voc12_mobilenetv2"; `deeplab_tf.pretrained.released.RELEASED[name]` tells about it.
 
     Returns:
       keras.Model: RGB images `(B, H, W, 3)`, values 0..255, of any size to float32 scores.
 
     Raises:
-      InputError: if there is no network of this name, or its file is damaged.
+      InputError: if there is no network of this name, it cannot be downloaded, or its file is
+        damaged.
 
     Example:
       >>> label = deeplab_tf.segment(deeplab_tf.load_pretrained("msrc21"), image)
     """
-    return unpack(find_pretrained(name))
+    return _load(find_trained(name))
+
+
+def _load(file):
+    return (unpack if file.suffix == PACKED else load_keras)(file)
 
 
 def load_labels(path, num_classes):

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from deeplab_tf.models.channels import widen_kernel
 from deeplab_tf.models.fast.fuse import check_not_fused
 from deeplab_tf.models.files import PACKED, is_pretrained
 from deeplab_tf.models.foreign_weights import advise_start_from, stored_shapes
+from deeplab_tf.models.safe_files import check_safe
 from deeplab_tf.models.walk import leaf_layers
 
 # First bytes of a file, by suffix.
@@ -196,7 +198,8 @@ def _download(constructor, backbone):
 
 def _check_file(path):
     if path.suffix == PACKED or is_pretrained(path):
-        raise InputError(f"weights {path}: a packed network; {advise_start_from(path)}")
+        kind = "packed" if path.suffix == PACKED else "whole trained"
+        raise InputError(f"weights {path}: a {kind} network; {advise_start_from(path)}")
     if not path.is_file():
         raise InputError(
             f"no weights file {path}; give a file, imagenet, or none for random weights (in "
@@ -208,6 +211,12 @@ def _check_file(path):
         start = file.read(8)
     if not start.startswith(_SIGNATURES[path.suffix]):
         raise InputError(f"weights {path}: not a {path.suffix} file, or damaged; download it again")
+    try:
+        check_safe(path)
+    except InputError:
+        raise
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise _unreadable(path, error) from error
 
 
 def _read_h5(constructor, path):

@@ -22,7 +22,7 @@ def pretrained_names():
     Returns:
       Tuple of str.
     """
-    return tuple(_read_sums(FOLDER / SUMS))
+    return tuple(file.removesuffix(".npz") for file in read_sums(FOLDER / SUMS))
 
 
 def find_pretrained(name):
@@ -37,15 +37,15 @@ def find_pretrained(name):
     Raises:
       InputError: if there is no network of this name, or its file is missing or damaged.
     """
-    sums = _read_sums(FOLDER / SUMS)
-    if name not in sums:
+    names = pretrained_names()
+    if name not in names:
         raise InputError(
-            f"no network {name!r} comes with this package; available: {', '.join(sums) or 'none'}"
+            f"no network {name!r} comes with this package; available: {', '.join(names) or 'none'}"
         )
     path = FOLDER / f"{name}.npz"
     if not path.is_file():
         raise InputError(f"{path}: missing; install this package again")
-    if _sum_of(path) != sums[name]:
+    if sum_of(path) != read_sums(FOLDER / SUMS)[path.name]:
         raise InputError(
             f"{path}: damaged or cut off, its SHA-256 is not that of {SUMS}; install this package "
             "again"
@@ -65,20 +65,25 @@ def record_sum(path):
     table = path.parent / SUMS
     if not table.is_file():
         return None
-    sums = {**_read_sums(table), path.stem: _sum_of(path)}
-    lines = [f"{digest}  {name}.npz\n" for name, digest in sorted(sums.items())]
-    write_file(table, "".join(lines).encode())
+    write_sums(table, {**read_sums(table), path.name: sum_of(path)})
     return table
 
 
-def _read_sums(table):
-    """{name: SHA-256 in hexadecimal} of the table."""
+def read_sums(table):
+    """{file name: SHA-256 in hexadecimal} of a table; empty if there is none."""
     lines = table.read_text(encoding="utf-8").splitlines() if table.is_file() else []
     pairs = (line.split(maxsplit=1) for line in lines)
-    return {file.removesuffix(".npz"): digest for digest, file in pairs}
+    return {file: digest for digest, file in pairs}
 
 
-def _sum_of(path):
+def write_sums(table, sums):
+    """Write what `read_sums` reads."""
+    lines = [f"{digest}  {file}\n" for file, digest in sorted(sums.items())]
+    write_file(table, "".join(lines).encode())
+
+
+def sum_of(path):
+    """The SHA-256 of a file in hexadecimal."""
     # A command asks for its network about ten times; the file is read again only if it changed.
     status = path.stat()
     return _compute_sum(path, status.st_size, status.st_mtime_ns)
@@ -86,4 +91,8 @@ def _sum_of(path):
 
 @functools.lru_cache(maxsize=8)
 def _compute_sum(path, *_version):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    state = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            state.update(block)
+    return state.hexdigest()

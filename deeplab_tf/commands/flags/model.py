@@ -9,10 +9,10 @@ from deeplab_tf.evaluation.inference import check_settings
 from deeplab_tf.export import open_model as open_exported
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models import find_model, is_pretrained, load_model, with_output_stride
-from deeplab_tf.models.files import export_format
+from deeplab_tf.models.files import export_format, trained_names
 from deeplab_tf.models.precision import PRECISIONS, with_precision
 from deeplab_tf.models.trained import check_classes, load_labels
-from deeplab_tf.pretrained import pretrained_names
+from deeplab_tf.pretrained.released import released_names
 
 MODEL_HELP = (
     "A .keras file, the --model_dir of a run, a packed .npz file, or the name of a network that "
@@ -107,9 +107,10 @@ def open_model(flags):
     model = load_model(flags.model)
     if is_pretrained(flags.model):
         where = f"`deeplab-tf models {flags.model}` prints its scores and terms"
-        say(flags, f"{flags.model}: a network that comes with this package; {where}")
-    elif flags.model in pretrained_names():
-        say(flags, f"{flags.model}: the network here, not the one that comes with this package")
+        origin = "was released" if flags.model in released_names() else "comes with this package"
+        say(flags, f"{flags.model}: a network that {origin}; {where}")
+    elif flags.model in trained_names():
+        say(flags, f"{flags.model}: the network here, not the one that `deeplab-tf models` lists")
     if flags.output_stride:
         try:
             model = with_output_stride(model, flags.output_stride)

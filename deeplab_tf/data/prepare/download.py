@@ -17,7 +17,7 @@ class _Interrupted(Exception):
     """The connection failed; the message is the reason."""
 
 
-def download(url, path):
+def download(url, path, remedy=None):
     """Download a file, or the rest of it if `path` already holds its beginning.
 
     A broken connection is opened again as long as each attempt transfers something. If the download
@@ -25,7 +25,8 @@ def download(url, path):
 
     Args:
       url: http, https, ftp or file URL.
-      path: the file to write.
+      path: the file to write; its name without the last suffix is that of the finished file.
+      remedy: what to do if the download fails, the end of the message; None: --manual_dir.
 
     Returns:
       `path`, as Path; the caller must check whether its contents are right.
@@ -34,6 +35,9 @@ def download(url, path):
       InputError: if the URL cannot be reached or the connection keeps breaking.
     """
     path = Path(path)
+    remedy = remedy or (
+        f"download it yourself, save it as {path.stem}, and give its folder as --manual_dir"
+    )
     with tqdm(desc=f"downloading {path.stem}", unit="B", unit_scale=True, leave=False) as bar:
         while True:
             size = _size(path)
@@ -44,8 +48,7 @@ def download(url, path):
                 if _size(path) <= size:
                     raise InputError(
                         f"{path.stem}: cannot be downloaded from {url} ({one_line(reason)});"
-                        f" download it yourself, save it as {path.stem}, and give its folder as"
-                        " --manual_dir"
+                        f" {remedy}"
                     ) from None
 
 
@@ -92,6 +95,10 @@ class _Response:
             raise _Interrupted(getattr(error, "reason", None) or error) from None
         # A server that does not support ranges answers 200 and sends everything again.
         self.start = start if self.answer.status in (206, 416) else 0
+        sent = self.answer.headers.get("Content-Range")
+        if self.answer.status == 206 and sent and not sent.startswith(f"bytes {start}-"):
+            self.answer.close()
+            raise _Interrupted(f"the server sent another part ({sent}) than asked for")
         length = self.answer.headers.get("Content-Length")
         has_length = length is not None and self.answer.status != 416
         self.total = self.start + int(length) if has_length else None

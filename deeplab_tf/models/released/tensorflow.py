@@ -24,6 +24,7 @@ from deeplab_tf.models.backbones import find_backbone
 from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.heads import find_head
 from deeplab_tf.models.released.imported import Imported, fill_layer
+from deeplab_tf.models.released.keras_port import read_keras_port
 from deeplab_tf.models.released.tflite import read_tflite
 from deeplab_tf.models.released.variables import read_variables
 
@@ -62,6 +63,7 @@ _SCOPES = [
         (r"block_(\d+)_(expand|depthwise|project)", r"{r}/expanded_conv_\1/\2"),
     )
 ]
+HDF5 = (".h5", ".hdf5")
 TFLITE_RESIZES = ("interpreter", "trained")
 
 
@@ -80,7 +82,8 @@ def import_tensorflow(
     heights and widths of 16 k + 1 pixels, such as their 513, to which inference can pad.
 
     Args:
-      path: a checkpoint, frozen graph, tar or `.tflite`, see `read_variables`.
+      path: a checkpoint, frozen graph or tar, see `read_variables`; a `.tflite`; or a `.h5` of the
+        Keras port, see `read_keras_port`.
       backbone: "mobilenetv2", "mobilenetv2half", "xception41", "xception65", "xception71" or
         "resnet101beta"; None: as the names in the file tell.
       head: "v3_mobile", "aspp_v3" or "v3plus"; None: as the names tell.
@@ -94,7 +97,7 @@ def import_tensorflow(
         8-bit numbers without changing their scale, though the file's scales differ.
 
     Returns:
-      `Imported`; its names of the file's layers are scopes of variables.
+      `Imported`; its names of the file's layers are scopes of variables, or the port's layers.
 
     Raises:
       InputError: if the file cannot be read, or has another backbone, head, number of classes or
@@ -105,7 +108,7 @@ def import_tensorflow(
     """
     if drop_classes and num_classes is None:
         raise InputError("drop_classes needs num_classes, the number of new classes")
-    arrays, notes = _read(path, tflite_resize)
+    arrays, origins, notes = _read(path, tflite_resize)
     backbone = _find_backbone(path, arrays, backbone)
     head = _find_head(path, arrays, head, drop_classes)
     if not drop_classes:
@@ -121,16 +124,19 @@ def import_tensorflow(
         weights=None,
         separable_convolutions=separable,
     )
-    filled = _fill(path, model, arrays, _ROOTS[backbone], drop_classes)
+    filled = _fill(path, model, arrays, origins, _ROOTS[backbone], drop_classes)
     return filled._replace(
         notes=notes, backbone=backbone, head=head, separable_convolutions=separable
     )
 
 
 def _read(path, tflite_resize):
-    """The variables of a file, and notes about it."""
-    if Path(path).suffix != ".tflite" or not Path(path).is_file():
-        return read_variables(path), ()
+    """The variables of a file, its own names of them if they are others, and notes about it."""
+    suffix = Path(path).suffix if Path(path).is_file() else ""
+    if suffix in HDF5:
+        return *read_keras_port(path), ()
+    if suffix != ".tflite":
+        return read_variables(path), {}, ()
     arrays, magnified = read_tflite(path)
     notes = []
     for scope, factor in magnified.items():
@@ -144,7 +150,7 @@ def _read(path, tflite_resize):
             # ReLU follows, so a larger kernel and bias give a larger result.
             for name in (f"{scope}/weights", f"{scope}/biases"):
                 arrays[name] = arrays[name] * np.float32(factor)
-    return arrays, tuple(notes)
+    return arrays, {}, tuple(notes)
 
 
 def _find_backbone(path, arrays, given):
@@ -231,7 +237,7 @@ def _weights(layer, arrays):
     return arrays
 
 
-def _fill(path, model, arrays, root, drop_classes):
+def _fill(path, model, arrays, origins, root, drop_classes):
     """Set the weights of every layer that the file has; the result as `Imported`."""
     used, missing, taken = {}, [], set()
     for layer in (layer for layer in model.layers if layer.weights):
@@ -247,8 +253,8 @@ def _fill(path, model, arrays, root, drop_classes):
         weights = _weights(layer, [arrays[name] for name in names])
         source = f"{path}: the variables of {scope} have shapes"
         fill_layer(layer, weights, source, "it is another kind of network than its names tell")
-        used[layer.name] = (scope,)
+        layers = (origins[name].partition("/")[0] if origins else scope for name in names)
+        used[layer.name] = tuple(dict.fromkeys(layers))
         taken.update(names)
-    return Imported(
-        model, used, tuple(name for name in arrays if name not in taken), tuple(missing)
-    )
+    unused = tuple(origins.get(name, name) for name in arrays if name not in taken)
+    return Imported(model, used, unused, tuple(missing))

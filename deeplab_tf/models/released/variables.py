@@ -20,7 +20,10 @@ _TARS = (".tar", ".tar.gz", ".tgz")
 _TRAINING_ONLY = ("/Momentum", "/ExponentialMovingAverage", "global_step")
 _MOST_BYTES = 4 << 30  # of one file in a tar; the largest released one has 0.4 GB
 _MOST_ELEMENTS = 1 << 28  # of one array of a graph; the largest released one has 3 million
-_KINDS = "a checkpoint (MODEL.index), a folder with one, a frozen graph (.pb), a .tar.gz or .tflite"
+_KINDS = (
+    "a checkpoint (MODEL.index), a folder with one, a frozen graph (.pb), a .tar.gz, .tflite, .h5 "
+    "or .pth"
+)
 
 
 def read_variables(path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tool_runner import run_tool
 
-from deeplab_tf.commands.ablation import ROWS, run_command, table
+from deeplab_tf.commands.ablation import DECODER_ROWS, ROWS, measures, run_command, table
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.errors import InputError
 
@@ -26,6 +26,14 @@ def test_table_by_hand():
 def scored(folder, before, after):
     folder.mkdir(parents=True)
     content = {"miou": before, "crf": {"miou": after}}
+    for part in (content, content["crf"]):
+        part["boundary_miou"] = part["miou"] / 2
+        part["per_class_iou"] = {
+            "pole": part["miou"] / 4,
+            "bicyclist": 0.01,
+            "sky": 1,
+            "sign": None,
+        }
     (folder / "scores.json").write_text(json.dumps(content))
 
 
@@ -41,6 +49,31 @@ def test_scored_runs_are_not_repeated(tmp_path):
     assert (
         "| ASPP-L | 32.00 ± 0.00 | 40.00 ± 0.00 | +2.00 ± 0.00 | +8.00 ± 0.00 |" in out.read_text()
     )
+
+
+def test_the_table_of_the_decoder(tmp_path):
+    """Near borders and in thin classes, too; runs of another system are kept apart."""
+    runs = tmp_path / "runs"
+    for index, row in enumerate(DECODER_ROWS):
+        for seed, more in ((1, 0), (2, 0.02)):
+            scored(runs / f"camvid_small-{row}-{seed}", 0.3 + index / 100 + more, 0.4)
+    flags = ["--table=decoder", "--system=camvid_small", "--seeds=1,2", f"--runs_dir={runs}"]
+    done = run_tool("ablation", "--data_dir=absent", *flags)
+    assert done.status == 0, done.err
+    lines = (runs / "camvid_small_decoder.md").read_text().splitlines()
+    assert lines[0].startswith("| | mean IoU | with the CRF | against LargeFOV |")
+    numbers = "34.00 ± 1.00 | 40.00 ± 0.00 | +3.00 ± 0.00 | +6.00 ± 1.00"
+    assert lines[5] == f"| v3+: ASPP of v3 and decoder | {numbers} |"
+    assert lines[7].startswith("| | boundary IoU |")
+    assert lines[10].startswith("| ASPP-L | 16.00 ± 0.50 | 20.00 ± 0.00 | +0.50 ± 0.00 |")
+    assert lines[14].startswith("| | mean IoU of pole, bicyclist |")
+    assert lines[16].startswith("| LargeFOV | 4.38 ± 0.12 | 5.50 ± 0.00 |")
+
+
+def test_thin_classes_are_left_out_where_there_are_none():
+    content = {"miou": 0.5, "boundary_miou": 0.25, "per_class_iou": {"sky": 0.5}}
+    assert measures(content, "decoder") == {"mean IoU": 50, "boundary IoU": 25}
+    assert measures(content, "parts") == {"mean IoU": 50}
 
 
 @pytest.mark.slow
@@ -76,3 +109,6 @@ def test_two_steps_of_every_row(tmp_path):
     done = run_tool("ablation", *flags, f"--out={tmp_path / 'table.md'}")
     assert done.status == 0, done.err
     assert len((tmp_path / "table.md").read_text().splitlines()) == 9
+    done = run_tool("ablation", *flags, "--table=decoder", f"--out={tmp_path / 'decoder.md'}")
+    assert done.status == 0, done.err
+    assert (tmp_path / "decoder.md").read_text().count("v3+: ASPP of v3 and decoder") == 2

@@ -117,6 +117,8 @@ FIGURES = {
     "voc_resnet101_aspp_l": ("76.35", "77.69", "79.7 with the CRF"),
     "voc_mobilenetv2_v3_mobile": ("75.32", "", ""),
     "voc_xception65_v3plus": ("82.20", "", ""),
+    "cityscapes_mobilenetv2_v3_mobile": ("70.71", "", ""),
+    "cityscapes_xception65_v3plus": ("78.79", "", ""),
 }
 
 
@@ -145,7 +147,9 @@ def test_scales_are_augmented_where_the_papers_do():
             assert "em_adapt" in path.stem or "scale augmentation is published for" in text, path
     assert augmented == {
         "coco_resnet101",
+        "cityscapes_mobilenetv2_v3_mobile",
         "cityscapes_resnet101_aspp_l_aug",
+        "cityscapes_xception65_v3plus",
         "context_resnet101_aspp_l",
         "context_resnet101_msc_coco_aug",
         "person_part_resnet101_aspp_l",

@@ -158,6 +158,9 @@ def test_foreign_and_cut_files(file, tmp_path, contents):
         (["--checkpoint=b", "--pool_size=2"], "--pool_size has no effect on --checkpoint; leave"),
         (["--checkpoint=nowhere.tar.gz"], "nowhere.tar.gz: no such file; give a checkpoint"),
         (["--checkpoint=nowhere.tflite"], "nowhere.tflite: no such file; give a checkpoint"),
+        (["--checkpoint=nowhere.h5"], "nowhere.h5: no such file; give a checkpoint"),
+        (["--checkpoint=nowhere.pth"], "nowhere.pth: no such file; give the file that torch.save"),
+        (["--checkpoint=a.pth", "--tflite_resize=trained"], "has no effect on a .pth file; leave"),
     ],
 )
 def test_flags_that_do_not_go_together(tmp_path, flags, message):
@@ -210,11 +213,21 @@ def test_an_fcn(tmp_path, monkeypatch):
     [(None, []), (True, ["--separable_convolutions"]), (False, ["--noseparable_convolutions"])],
 )
 def test_training_goes_on_with_the_convolutions_of_the_file(separable, words):
-    flags = SimpleNamespace(checkpoint="net.pb", output_stride=16)
+    flags = SimpleNamespace(checkpoint="net.pb", output_stride=None)
     parts = {"backbone": "mobilenetv2", "head": "aspp_v3", "separable_convolutions": separable}
     found = network_flags(flags, Imported(None, {}, (), (), **parts), "start.keras")
     start = ["--output_stride=16", "--init_from=start.keras"]
     assert found == ["--backbone=mobilenetv2", "--head=aspp_v3", *words, *start]
+
+
+@pytest.mark.parametrize(("stride", "words"), [(None, "8"), (16, "16")])
+def test_training_goes_on_with_the_colors_of_the_pytorch_port(stride, words):
+    flags = SimpleNamespace(checkpoint="net.pth", output_stride=stride)
+    parts = {"backbone": "resnet101", "head": "aspp_l"}
+    assert network_flags(flags, Imported(None, {}, (), (), **parts), "start.keras") == [
+        *("--backbone=resnet101", "--head=aspp_l", "--preprocessing=deeplab"),
+        *(f"--output_stride={words}", "--init_from=start.keras"),
+    ]
 
 
 @pytest.mark.slow

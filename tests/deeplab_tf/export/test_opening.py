@@ -10,7 +10,7 @@ from deeplab_tf import InputError, load_model, open_model, segment
 from deeplab_tf.evaluation.opened import refuse_settings
 from deeplab_tf.export import export_saved_model, load_description
 from deeplab_tf.labels import LabelSet
-from deeplab_tf.models.files import model_checksum
+from deeplab_tf.models.locate import model_checksum
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

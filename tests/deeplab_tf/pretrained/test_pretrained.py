@@ -36,9 +36,11 @@ def test_a_network_by_its_name(shipped):
 def test_an_unknown_name(shipped):
     message = "no network 'circles' comes with this package; available: squares"
     with pytest.raises(InputError) as error:
-        deeplab_tf.load_pretrained("circles")
+        find_pretrained("circles")
     assert str(error.value) == message
-    with pytest.raises(InputError, match=r"no model circles; .*comes with this package: squares"):
+    with pytest.raises(InputError, match=r"no trained network .*'circles'; .*: squares, "):
+        deeplab_tf.load_pretrained("circles")
+    with pytest.raises(InputError, match=r"no model circles; .*`deeplab-tf models` lists: squares"):
         load_model("circles")
 
 

@@ -8,6 +8,7 @@ import pytest
 import slim_network
 import tensorflow as tf
 from PIL import Image
+from port_writer import write_port
 from slim_network import SlimNetwork, write_checkpoint, write_graph, write_tar
 
 from deeplab_tf.errors import InputError
@@ -89,6 +90,21 @@ def test_folded_normalization_only_adds_its_bias(half, quick, tmp_path):
             variables[kernel] = variables[kernel] * factor[:, None]
         variables[f"{scope}/biases"] = beta - mean * factor
     assert_scores(import_tensorflow(graph(tmp_path, variables)).model, half[1])
+
+
+def test_a_file_of_the_keras_port(half, quick, tmp_path):
+    """The same scores from the port's file; its layers are reported by the port's names."""
+    write_port(tmp_path / "port.h5", half[0].variables | {"stray/weights": np.ones(2, "f4")})
+    done = import_tensorflow(tmp_path / "port.h5")
+    assert_scores(done.model, half[1])
+    assert (done.backbone, done.head) == ("mobilenetv2half", "v3_mobile")
+    assert (done.unused, done.missing) == (("stray/kernel",), ())
+    assert done.used["block_3_expand_BN"] == ("expanded_conv_3_expand_BN",)
+    assert done.used["fc8"] == ("logits_semantic",)
+    variables = {name: x for name, x in half[0].variables.items() if "aspp0" not in name}
+    write_port(tmp_path / "port.h5", variables)
+    refused(tmp_path / "port.h5", "has no pyramid pooling of DeepLab v3")
+    refused(tmp_path / "none.h5", "no such file; give a checkpoint")
 
 
 def refused(path, *needles, **options):
@@ -215,8 +231,13 @@ def test_xception_65_with_the_decoder(tmp_path):
     assert_scores(done.model, expected)
     write_graph(tmp_path / "graph.pb", net.variables)
     frozen = import_tensorflow(tmp_path / "graph.pb")
-    for ours, theirs in zip(frozen.model.get_weights(), done.model.get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    write_port(tmp_path / "port.h5", net.variables)
+    port = import_tensorflow(tmp_path / "port.h5", head="v3plus")
+    assert (port.unused, port.missing) == ((), ())
+    for other in (frozen, port):
+        weights = zip(other.model.get_weights(), done.model.get_weights(), strict=True)
+        for ours, theirs in weights:
+            np.testing.assert_array_equal(ours, theirs)
 
 
 def interpreter(path):

@@ -1,0 +1,97 @@
+"""What files of networks may not hold: links to other files, and Python code.
+
+Newer versions of Keras refuse both, too; older ones that this package also runs with do not, and
+their messages name no file.
+"""
+
+import io
+import json
+import math
+import zipfile
+
+import h5py
+
+from deeplab_tf.errors import InputError
+
+_CODE = ("Lambda", "__lambda__")  # class names in the configuration of a network
+_MOST_NUMBERS = 1 << 30  # in one file; VGG-16 with its classifier has 0.14 billion
+
+
+def check_safe(path):
+    """Refuse a file of Keras that leads to other files or holds code, before Keras reads it.
+
+    Args:
+      path: Path of a `.keras`, `.h5` or `.hdf5` file.
+
+    Raises:
+      InputError: if it does.
+      OSError, zipfile.BadZipFile: if it is damaged.
+    """
+    if path.suffix != ".keras":
+        with h5py.File(path) as file:
+            read_datasets(file, path)
+            _check_config(path, file.attrs.get("model_config"))
+        return
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name == "config.json":
+                _check_config(path, archive.read(name))
+            elif name.endswith(".h5"):
+                # From memory: looking about in a zip file means to read it again and again.
+                with h5py.File(io.BytesIO(archive.read(name))) as file:
+                    read_datasets(file, path)
+
+
+def read_datasets(file, path):
+    """The arrays of an HDF5 file, none of which is read yet.
+
+    Args:
+      file: open h5py.File.
+      path: its name, for messages.
+
+    Returns:
+      {name with its groups: h5py.Dataset}.
+
+    Raises:
+      InputError: if anything in it is a link, or lies in another file, or is too large.
+    """
+    found, groups, waiting = {}, set(), [("", file)]
+    while waiting:
+        prefix, group = waiting.pop()
+        if h5py.h5o.get_info(group.id).addr in groups:  # a group that contains itself
+            continue
+        groups.add(h5py.h5o.get_info(group.id).addr)
+        for key in group:
+            name = f"{prefix}{key}"
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                raise InputError(f"{path}: {name!r} is a link; no other file is read")
+            item = group[key]
+            if isinstance(item, h5py.Group):
+                waiting.append((f"{name}/", item))
+            elif isinstance(item, h5py.Dataset):
+                if item.external or item.is_virtual:
+                    raise InputError(f"{path}: {name!r} lies in another file, which is not read")
+                found[name] = item
+    total = sum(math.prod(dataset.shape or ()) for dataset in found.values())
+    if total > _MOST_NUMBERS:
+        raise InputError(f"{path}: its arrays have {total:,} numbers, which is no network")
+    return found
+
+
+def _check_config(path, text):
+    """Refuse the configuration of a network with layers of Python code; None: there is none."""
+    if text is None:
+        return
+    waiting = [json.loads(text)]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            if item.get("class_name") in _CODE:
+                raise InputError(
+                    f"cannot load the model {path}: it has a Lambda layer, which runs Python code "
+                    "of the file; if you trust it, load it with "
+                    f"keras.saving.load_model({str(path)!r}, safe_mode=False)"
+                )
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)
