@@ -10,6 +10,7 @@ are installed. 8 bits are calibrated with the images themselves, which changes l
 --crf measures predict --crf.
 """
 
+import itertools
 import os
 import statistics
 import subprocess
@@ -63,7 +64,7 @@ def measure(model, images, folder):
     done = sorted(path.stat().st_mtime for path in folder.glob("*.png"))
     if len(done) != len(images):
         sys.exit(f"error: predict wrote {len(done)} labels of {len(images)} images")
-    gaps = [after - before for before, after in zip(done, done[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(done)]
     return done[0] - start, statistics.median(gaps)
 
 

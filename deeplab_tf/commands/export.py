@@ -45,7 +45,7 @@ from deeplab_tf.export.formats import (
     format_for,
     output_files,
 )
-from deeplab_tf.export.saved_model import next_version
+from deeplab_tf.export.versions import next_version
 from deeplab_tf.files import check_new_file, check_new_folder
 from deeplab_tf.models import find_model, is_packed, load_card
 

@@ -41,22 +41,6 @@ def check_files(image_bytes):
         return tf.identity(image_bytes)
 
 
-def decode_file(image_bytes, index, max_pixels=None):
-    """Decode one of the files of a batch; the others may have other sizes.
-
-    Args:
-      image_bytes, max_pixels: as for `decode_files`.
-      index: of the file, int32 ().
-
-    Returns:
-      (H, W, 3) uint8 RGB.
-
-    Raises:
-      tf.errors.InvalidArgumentError: as for `decode_files`.
-    """
-    return decode_files(image_bytes[index][None], max_pixels, index)[0]
-
-
 def _decode(contents):
     image = decode_in_graph(contents)
     return tf.shape(image)[:2], image

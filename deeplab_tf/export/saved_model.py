@@ -9,6 +9,7 @@ import tensorflow as tf
 from deeplab_tf.errors import InputError
 from deeplab_tf.export.description import KEY, Description, describe_export
 from deeplab_tf.export.graph import check_export
+from deeplab_tf.export.served_checks import check_limits
 from deeplab_tf.export.signatures import build_signatures
 from deeplab_tf.export.warmup import write_warmup
 from deeplab_tf.files import new_folder, write_file
@@ -112,41 +113,6 @@ def export_saved_model(
         signatures = build_signatures(model, crf, settings, image_size, **limits)
         tf.saved_model.save(served, str(folder), signatures)
         write_warmup(folder, signatures, crf, max_pixels)
-
-
-def check_limits(limits, image_size=None):
-    """Raise `InputError` if images cannot be limited like this.
-
-    Args:
-      limits: dict of `max_pixels` and `max_side`, see `build_signatures`.
-      image_size: (height, width) in pixels of the only images that are taken; None: any.
-    """
-    for name, value in limits.items():
-        if value is not None and value < 1:
-            raise InputError(f"{name} {value}; give a number of pixels, or None")
-        if value is not None and image_size is not None:
-            raise InputError(f"{name} {value} has no effect with image_size; give one of them")
-
-
-def next_version(path):
-    """The folder in which TensorFlow Serving finds a new version of a model.
-
-    Args:
-      path: folder of the model, with a folder for each version: 1, 2, ...; it need not exist.
-
-    Returns:
-      Path with the number after the highest one, 1 for the first.
-
-    Raises:
-      InputError: if `path` is a file, or a SavedModel itself.
-    """
-    path = Path(path)
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path}: is a file; give the name of a folder")
-    if (path / "saved_model.pb").exists():
-        raise InputError(f"{path}: is a SavedModel; give the folder that holds the versions")
-    names = [folder.name for folder in path.iterdir()] if path.exists() else []
-    return path / str(1 + max((int(name) for name in names if name.isdecimal()), default=0))
 
 
 def read_description(path):

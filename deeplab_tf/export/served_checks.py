@@ -1,6 +1,22 @@
-"""Assertions on the images of a request, whose messages a client of the server reads."""
+"""What a server refuses: assertions whose messages its clients read, and their limits."""
 
 import tensorflow as tf
+
+from deeplab_tf.errors import InputError
+
+
+def check_limits(limits, image_size=None):
+    """Raise `InputError` if images cannot be limited like this.
+
+    Args:
+      limits: dict of `max_pixels` and `max_side`, see `build_signatures`.
+      image_size: (height, width) in pixels of the only images that are taken; None: any.
+    """
+    for name, value in limits.items():
+        if value is not None and value < 1:
+            raise InputError(f"{name} {value}; give a number of pixels, or None")
+        if value is not None and image_size is not None:
+            raise InputError(f"{name} {value} has no effect with image_size; give one of them")
 
 
 def assertion(condition, text, *values):

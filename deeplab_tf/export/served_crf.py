@@ -56,12 +56,20 @@ def with_crf_inputs(serve, given, params):
     """
     defaults = crf_inputs(params)
     specs = [tf.TensorSpec(None, value.dtype, name) for name, value in defaults.items()]
-    w1, alpha, beta, w2, gamma, iterations = defaults.values()
+    w1, sigma_alpha, sigma_beta, w2, sigma_gamma, iterations = defaults.values()
 
-    # A SavedModel records defaults that are tensors.
     @tf.function(input_signature=[given, *specs])
-    def run(given, w1=w1, alpha=alpha, beta=beta, w2=w2, gamma=gamma, iterations=iterations):
-        inputs = dict(zip(INPUTS, (w1, alpha, beta, w2, gamma, iterations), strict=True))
+    def run(
+        given,
+        w1=w1,  # a SavedModel records defaults that are tensors
+        sigma_alpha=sigma_alpha,
+        sigma_beta=sigma_beta,
+        w2=w2,
+        sigma_gamma=sigma_gamma,
+        iterations=iterations,
+    ):
+        values = w1, sigma_alpha, sigma_beta, w2, sigma_gamma, iterations
+        inputs = dict(zip(INPUTS, values, strict=True))
         return serve(given, _checked_inputs(inputs, tf.shape(given)[0], params))
 
     return run

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from crf import dense_crf
-from deeplab_tf.data.served_files import check_files, decode_file, decode_files
+from deeplab_tf.data.served_files import check_files, decode_files
 from deeplab_tf.export.graph import most_probable, predict_images
 from deeplab_tf.export.served_checks import check_levels, check_sizes
 from deeplab_tf.export.served_crf import refine_each, value_specs, with_crf_inputs
@@ -67,13 +67,13 @@ class _ServedNetwork:
         def tuned_probabilities(images, *values):
             return refine_each(network_probabilities(images), _levels(images), values, crf)
 
-        self._probabilities = probabilities
+        @tf.function(input_signature=[FILES, tf.TensorSpec([], tf.int32)])
+        def decode(image_bytes, first):
+            return decode_files(image_bytes, self.max_pixels, first)
+
+        self._probabilities, self.decode = probabilities, decode
         self._tuned = crf and tf.function(
             tuned_probabilities, input_signature=[self.images(tf.float32), *value_specs(crf)]
-        )
-        self._decode = tf.function(
-            lambda files, index: decode_file(files, index, self.max_pixels),
-            input_signature=[FILES, tf.TensorSpec([], tf.int32)],
         )
 
     def images(self, dtype):
@@ -111,7 +111,7 @@ class _ServedNetwork:
         # AutoGraph would surround one-line error messages with its own stack trace.
         @tf.autograph.experimental.do_not_convert
         def label_one(index):
-            image = self._decode(image_bytes, index)[None]
+            image = self.decode(image_bytes[index][None], index)
             one = crf_values and [values[index][None] for values in crf_values]
             labels = self.labels(tf.cast(image, tf.float32), one)
             return tf.io.encode_png(labels[0, ..., None])
@@ -166,8 +166,7 @@ def _file_signatures(network):
 
     @tf.function(input_signature=[FILES])
     def serve_encoded(image_bytes):
-        images = decode_files(image_bytes, network.max_pixels)
-        return network.results(tf.cast(images, tf.float32))
+        return network.results(tf.cast(network.decode(image_bytes, 0), tf.float32))
 
     @tf.function(input_signature=[FILES])
     def encoded_png(image_bytes):
