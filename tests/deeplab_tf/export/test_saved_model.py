@@ -28,9 +28,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 PARAMS = CRFParams(sigma_alpha=20, sigma_beta=15, iterations=2)
 LABELS = LabelSet.generic(4)
 
-# Entries that descriptions of older versions lack.
-ADDED = {"limits", "version"}
-
 # What a user's server does; it does not import this project.
 SERVER = """
     import sys
@@ -48,7 +45,6 @@ SERVER = """
             results[f"{name}/float/{key}"] = serve["serving_default"](images=images)
         files = ("photo.jpg", "photo.png", "turned.jpg", "deep.png")
         contents = [open(path, "rb").read() for path in files]
-        results[f"{name}/labels_only"] = serve["labels_only"](images=tf.constant(inputs["odd"]))
         results[f"{name}/encoded"] = serve["encoded"](image_bytes=tf.constant(contents))
     assert "deeplab_tf" not in sys.modules and "crf" not in sys.modules
     np.savez("results.npz", **{
@@ -126,19 +122,12 @@ def test_served_files_equal_segment(model, folder, results, name, crf):
         assert_same(model, image, crf, labels[index], probabilities[index])
 
 
-@pytest.mark.parametrize("name", ["plain", "with_crf"])
-def test_labels_alone_are_those_of_the_other_signatures(results, name):
-    (key,) = (key for key in results if key.startswith(f"{name}/labels_only/"))
-    np.testing.assert_array_equal(results[key], results[f"{name}/uint8/odd/labels"])
-
-
 def test_the_settings_are_in_the_folder(served, folder):
     for name, crf, source in (("plain", None, "network"), ("with_crf", PARAMS, "crf")):
         assets = folder / name / "assets"
         assert {file.name for file in assets.iterdir()} == {"labels.json", "deeplab_tf.json"}
         found = json.loads((assets / "deeplab_tf.json").read_text())
         assert found["settings"] == {"scales": [1.0], "flip": False, "pad_to": None}
-        assert found["version"] == deeplab_tf.__version__
         assert found["crf"] == (crf and json.loads(json.dumps(asdict(crf))))
         assert open_model(folder / name).source == source
 
@@ -146,11 +135,7 @@ def test_the_settings_are_in_the_folder(served, folder):
 def test_a_folder_of_an_older_version_has_only_the_classes(model, tmp_path):
     for name, more in (("any", {}), ("fixed", {"image_size": (33, 50)})):
         export_saved_model(model, tmp_path / name, LABELS, **more)
-        file = tmp_path / name / "assets" / "deeplab_tf.json"
-        found = json.loads(file.read_text())
-        file.write_text(json.dumps({name: found[name] for name in found.keys() - ADDED}))
-        assert open_model(tmp_path / name).description.version is None
-        file.unlink()
+        (tmp_path / name / "assets" / "deeplab_tf.json").unlink()
     image, opened = blocks(33, 50), open_model(tmp_path / "any")
     assert (opened.label_set, opened.channels, opened.source) == (LABELS, 3, "export")
     assert opened.stride is None and opened.has_crf is None and opened.crf is None
