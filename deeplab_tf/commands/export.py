@@ -141,10 +141,13 @@ def main(flags):
     )
     if format == SAVED_MODEL:
         print_saved_model(out, image_size and params)
+        if max_side and not (image_size or flags.served_max_side):
+            print(f"servers label large photographs better with --served_max_side={max_side}")
     else:
         print_written(*output_files(out))
     crf = ["--crf"] if params and format != SAVED_MODEL else []
-    stem = out if format == SAVED_MODEL else output_files(out)[-1].with_suffix("")
+    # Beside all versions, not among them.
+    stem = flags.out if format == SAVED_MODEL else output_files(out)[-1].with_suffix("")
     print_next("predict", f"--model={out}", *crf, f"--out_dir={stem}_predictions", "IMAGE")
 
 
