@@ -25,7 +25,8 @@ def test_it_names_the_version_that_exported():
 def test_older_descriptions_lack_the_limits_and_the_version():
     description = describe(limits={"max_pixels": 9, "max_side": None})
     content = json.loads(description.to_json())
-    assert Description.from_json(json.dumps(content)) == description
+    found = Description.from_json(json.dumps(content))
+    assert (found.limits, found.version) == (description.limits, description.version)
     older = {name: content[name] for name in content.keys() - {"limits", "version"}}
     found = Description.from_json(json.dumps(older))
     assert (found.limits, found.version, found.crf_params) == (None, None, CRFParams())
