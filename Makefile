@@ -53,9 +53,10 @@ test-browser: $(BROWSER)/ready  ## the tests of pages in Chromium; its command m
 	$(BROWSER)/bin/python -m pytest -m browser -rs tests/deeplab_tf/demo \
 	    tests/deeplab_tf/evaluation/html_report
 
-test-formats: $(FORMATS)/ready  ## the tests of ONNX, OpenVINO and LiteRT files, without the slow ones
+test-formats: $(FORMATS)/ready  ## the tests of exported formats and servers, without the slow ones
 	$(FORMATS)/bin/python -m pytest -m "not slow" -rs tests/deeplab_tf/export/test_formats.py \
-	    tests/deeplab_tf/export/test_int8.py tests/deeplab_tf/commands/test_exported.py
+	    tests/deeplab_tf/export/test_int8.py tests/deeplab_tf/export/test_serving.py \
+	    tests/deeplab_tf/export/test_warmup.py tests/deeplab_tf/commands/test_exported.py
 
 test-oldest: .venv-oldest/ready  ## the tests with the oldest versions that setup.py allows
 	.venv-oldest/bin/pytest $(PYTEST_OPTIONS) -m "not slow"
@@ -147,7 +148,7 @@ $(BROWSER)/ready: $(READY)
 $(FORMATS)/ready: $(READY)
 	$(call make_layer,$(FORMATS))
 	$(FORMATS)/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.txt \
-	    -e ".[onnx,openvino,litert]"
+	    -e ".[onnx,openvino,litert]" tensorflow-serving-api
 	@touch $@
 
 .venv-oldest/ready: constraints-oldest.txt setup.py

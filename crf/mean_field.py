@@ -11,7 +11,7 @@ def mean_field(probabilities, image, params, build_filter, weights=None, compati
     Args:
       probabilities: (H, W, C) float32 or float64; everything is computed in this type.
       image: (H, W, 3) uint8, RGB.
-      params: `CRFParams`.
+      params: `CRFParams`, or an object with its attributes whose sigmas and iterations are tensors.
       build_filter: function from features (N, d) to a filter, which maps (N, C) to (N, C) and has
         the method `scaled` that `_normalized_filter` needs. Called once for each kernel, but not
         for a kernel whose weight in the params is zero.
@@ -62,7 +62,7 @@ def _pixel_features(image, params, dtype=tf.float32):
         # In float32 the optimizer of graphs would multiply by 1 / sigma instead, which gives
         # another last bit, and that may be another simplex (see crf/elevation.py). In float64 both
         # give the same after rounding.
-        sigma = tf.cast(tf.constant(sigma, dtype), tf.float64)
+        sigma = tf.cast(tf.convert_to_tensor(sigma, dtype), tf.float64)
         return tf.cast(tf.cast(values, tf.float64) / sigma, dtype)
 
     height, width = tf.unstack(tf.shape(image)[:2])

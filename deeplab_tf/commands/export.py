@@ -7,6 +7,10 @@ The SavedModel needs nothing but TensorFlow; with --crf its graph contains the C
     serve = tf.saved_model.load("SAVED_MODEL").signatures["uint8"]
     labels = serve(images=images)["labels"]    # images: uint8 (B, H, W, 3) RGB, any H and W
 
+    deeplab-tf export --model=M --out=models/street --new_version
+
+writes models/street/1, then 2, as TensorFlow Serving takes them (docs/serving.md). The lines
+
     deeplab-tf export --model=M --out=model.onnx       (or model.xml, model.tflite)
     deeplab-tf export --model=M --out=model.xml --int8 --calibration_data=D
 
@@ -22,7 +26,7 @@ from deeplab_tf.commands.calibration import (
     load_calibration,
 )
 from deeplab_tf.commands.flags.crf import crf_params, define_crf_flags, params_along
-from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.model import (
     MODEL_HELP,
     checked_scales,
@@ -41,6 +45,7 @@ from deeplab_tf.export.formats import (
     format_for,
     output_files,
 )
+from deeplab_tf.export.versions import next_version
 from deeplab_tf.files import check_new_file, check_new_folder
 from deeplab_tf.models import find_model, is_packed, load_card
 
@@ -69,7 +74,32 @@ def define_flags(values):
         "HEIGHTxWIDTH in pixels, such as 480x640: take only images of this size, and in a "
         "SavedModel one at a time, as other converters require. Default: any size.",
     )
+    define_server_flags(values)
     define_calibration_flags(values)
+
+
+def define_server_flags(values):
+    """Define the flags of a SavedModel for TensorFlow Serving."""
+    define = heading(values, "Server (saved_model)")
+    define.bool(
+        "new_version",
+        False,
+        "Write into the next numbered folder of --out, as TensorFlow Serving takes new versions of "
+        "a model: --out/1, then --out/2.",
+    )
+    define.integer(
+        "max_pixels",
+        None,
+        "Refuse images of more pixels, files before they are decoded. Default: no limit.",
+        lower_bound=1,
+    )
+    define.integer(
+        "served_max_side",
+        None,
+        "Reduce images whose longer side has more pixels to this length, for the network and the "
+        "CRF; results have the image's size, as with predict --max_side. Default: no limit.",
+        lower_bound=1,
+    )
 
 
 def recall(flags):
@@ -79,7 +109,7 @@ def recall(flags):
 
 def main(flags):
     """Export as the flags say."""
-    format = check_output(flags)
+    format, out = check_output(flags)
     find_model(flags.model)  # refuses what is exported already
     scales, image_size = checked_scales(flags), read_image_size(flags)
     if flags.int8 and format not in QUANTIZED:
@@ -94,7 +124,7 @@ def main(flags):
         calibration = load_calibration(examples, model.input_shape[-1], *sizes)
     export_model(
         model,
-        flags.out,
+        out,
         label_set,
         params,
         scales,
@@ -105,37 +135,47 @@ def main(flags):
         format,
         calibration,
         max_side,
-        suited_crf=None if params else params_along(flags.model),
+        None if params else params_along(flags.model),
+        flags.max_pixels,
+        flags.served_max_side,
     )
     if format == SAVED_MODEL:
-        print_saved_model(flags, image_size and params)
+        print_saved_model(out, image_size and params)
+        if max_side and not (image_size or flags.served_max_side):
+            print(f"servers label large photographs better with --served_max_side={max_side}")
     else:
-        print_written(*output_files(flags.out))
+        print_written(*output_files(out))
     crf = ["--crf"] if params and format != SAVED_MODEL else []
-    stem = flags.out if format == SAVED_MODEL else output_files(flags.out)[-1].with_suffix("")
-    print_next("predict", f"--model={flags.out}", *crf, f"--out_dir={stem}_predictions", "IMAGE")
+    # Beside all versions, not among them.
+    stem = flags.out if format == SAVED_MODEL else output_files(out)[-1].with_suffix("")
+    print_next("predict", f"--model={out}", *crf, f"--out_dir={stem}_predictions", "IMAGE")
 
 
 def check_output(flags):
-    """The format of the flags; `InputError` if what they name may not be written."""
-    format = format_for(flags.out, flags.format)
+    """The format of the flags, and where to write; `InputError` if that may not be written."""
+    format, out = format_for(flags.out, flags.format), flags.out
     if format == SAVED_MODEL:
-        check_new_folder(flags.out, flags.overwrite)
-        return format
-    for file in output_files(flags.out):
+        if flags.new_version:
+            refuse_given(flags, ["overwrite"], "has no effect: --new_version replaces nothing")
+            out = str(next_version(flags.out))
+        check_new_folder(out, flags.overwrite)
+        return format, out
+    names = "new_version", "max_pixels", "served_max_side"
+    refuse_given(flags, names, f"is for the format {SAVED_MODEL}, not {format}")
+    for file in output_files(out):
         check_new_file(file, flags.overwrite)
-    return format
+    return format, out
 
 
-def print_saved_model(flags, needs_tensorflow):
+def print_saved_model(out, needs_tensorflow):
     """Print what was written, and how TensorFlow runs it."""
-    print(f"SavedModel: {flags.out}")
+    print(f"SavedModel: {out}")
     if needs_tensorflow:
         print(
             "it contains the CRF, which converters to other formats reject; for them, export "
             "without --crf and call crf.dense_crf on the probabilities"
         )
-    print(f"in TensorFlow: tf.saved_model.load({flags.out!r}).signatures['uint8'](images=images)")
+    print(f"in TensorFlow: tf.saved_model.load({out!r}).signatures['uint8'](images=images)")
 
 
 def read_image_size(flags):

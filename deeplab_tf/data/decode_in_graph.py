@@ -10,7 +10,8 @@ from deeplab_tf.data.orientation import TURNS
 from deeplab_tf.data.samples import USUAL_BITS
 from deeplab_tf.data.tiff_tags import ORIENTATION
 
-_PNG_DEPTH = 24  # where a PNG stores its number of bits per channel
+_PNG_SIZE = 16  # where a PNG stores its width and height, of 4 bytes each
+_PNG_DEPTH = 24  # where it stores its number of bits per channel
 _TIFF_TYPES = ((1, 1), (3, 2), (4, 4))  # whole numbers: type, and number of bytes
 
 
@@ -41,6 +42,31 @@ def decode_in_graph(contents):
         )
         exif = tf.cond(is_jpeg, lambda: _exif_of_jpeg(file), lambda: _exif_of_png(file))
         return _turn(pixels, _orientation(file, exif))
+
+
+def read_size_in_graph(contents):
+    """The size that the header of an image file says, without decoding it.
+
+    Args:
+      contents: string tensor (), the contents of a JPEG or PNG file.
+
+    Returns:
+      (2,) int32, height and width before the image is turned.
+
+    Raises:
+      tf.errors.InvalidArgumentError: if it is another format, or cut off.
+    """
+    with tf.device("CPU"):
+        return tf.cond(
+            tf.equal(tf.strings.substr(contents, 0, 2), b"\x89P"),
+            lambda: _size_of_png(contents),
+            lambda: tf.image.extract_jpeg_shape(contents)[:2],
+        )
+
+
+def _size_of_png(contents):
+    size = tf.strings.substr(contents, _PNG_SIZE, 8)
+    return tf.ensure_shape(tf.io.decode_raw(size, tf.int32, little_endian=False), [2])[::-1]
 
 
 class _Bytes:

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, field
 
+import deeplab_tf
 from crf import CRFParams
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.record import NetworkRecord
@@ -25,9 +26,12 @@ class Description(NetworkRecord):
       has_crf: whether the graph computes this CRF, too; None: not known, as the stride.
       max_side: longer side in pixels at which photographs are best scored; None: not known.
       precision: "float32", or "int8" after quantization.
+      limits: of a SavedModel, "max_pixels" and "max_side" of images, see `build_signatures`.
+      version: of this package, which exported it; None: an older one.
     """
 
     FORMAT = 1
+    ADDED = ("limits", "version")
 
     classes: dict
     stride: int | None
@@ -37,6 +41,8 @@ class Description(NetworkRecord):
     has_crf: bool | None = False
     max_side: int | None = None
     precision: str = "float32"
+    limits: dict | None = None
+    version: str | None = None
 
     @classmethod
     def from_json(cls, text):
@@ -64,7 +70,7 @@ def describe_export(model, label_set, crf, settings, image_size=None, **more):
       crf: `CRFParams`, or None.
       settings: (scales, flip, pad_to).
       image_size: (height, width) in pixels of the only images that it takes; None: any.
-      more: `has_crf`, `max_side` and `precision`, see `Description`.
+      more: `has_crf`, `max_side`, `precision` and `limits`, see `Description`.
 
     Returns:
       `Description`.
@@ -83,5 +89,6 @@ def describe_export(model, label_set, crf, settings, image_size=None, **more):
         input={**taken, "size": list(image_size) if image_size else None},
         settings={"scales": list(scales), "flip": flip, "pad_to": pad_to},
         crf=None if crf is None else asdict(crf),
+        version=deeplab_tf.__version__,
         **more,
     )

@@ -64,6 +64,8 @@ def export_model(
     calibration=None,
     max_side=None,
     suited_crf=None,
+    max_pixels=None,
+    served_max_side=None,
 ):
     """Write a trained network in a format of another runtime.
 
@@ -87,6 +89,7 @@ def export_model(
         and LiteRT); None: float32.
       max_side: longer side in pixels at which photographs are best scored, for the description.
       suited_crf: without `crf`, the parameters that come along.
+      max_pixels, served_max_side: of a SavedModel, as in `export_saved_model`.
 
     Raises:
       InputError: if a setting cannot be used, `path` exists, or a package is missing.
@@ -99,9 +102,11 @@ def export_model(
     check_quantization(format, calibration, model.input_shape[-1], image_size)
     settings = scales, flip, pad_to
     if format == SAVED_MODEL:
-        more = overwrite, pad_to, image_size, max_side, suited_crf
+        more = overwrite, pad_to, image_size, max_side, suited_crf, max_pixels, served_max_side
         saved_model.export_saved_model(model, path, label_set, crf, scales, flip, *more)
         return
+    if max_pixels is not None or served_max_side is not None:
+        raise InputError(f"max_pixels and served_max_side are for {SAVED_MODEL}, not {format}")
     check_export(model, label_set, *settings, image_size)
     for file in output_files(path):
         check_new_file(file, overwrite)

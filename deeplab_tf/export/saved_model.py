@@ -6,15 +6,14 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from crf import dense_crf
-from deeplab_tf.data.served_files import decode_files
 from deeplab_tf.errors import InputError
 from deeplab_tf.export.description import KEY, Description, describe_export
-from deeplab_tf.export.graph import check_export, most_probable, predict_images
+from deeplab_tf.export.graph import check_export
+from deeplab_tf.export.served_checks import check_limits
+from deeplab_tf.export.signatures import build_signatures
+from deeplab_tf.export.warmup import write_warmup
 from deeplab_tf.files import new_folder, write_file
 from deeplab_tf.labels import LabelSet
-from deeplab_tf.models.fast.fuse import fuse
-from deeplab_tf.models.resize import find_output_stride
 
 DESCRIPTION = f"{KEY}.json"  # in the folder of assets
 
@@ -31,6 +30,8 @@ def export_saved_model(
     image_size=None,
     max_side=None,
     suited_crf=None,
+    max_pixels=None,
+    served_max_side=None,
 ):
     """Write a network, and optionally the CRF, as a SavedModel.
 
@@ -42,13 +43,25 @@ def export_saved_model(
                           turned by their EXIF orientation, as viewers show them
 
     and each gives `labels`, uint8 (B, H, W), and `probabilities`, float32 (B, H, W, C), as
-    `segment` computes them. `assets/labels.json` holds the classes' names and colors, and
-    `assets/deeplab_tf.json` what `deeplab_tf.open_model` needs, see `Description`. What cannot
-    be served, such as files of different sizes in one batch, is an `InvalidArgumentError` that
-    names it. A model of images with C channels takes (B, H, W, C), and has no "encoded".
+    `segment` computes them. Smaller answers have
+
+        labels_only       as uint8, but gives `labels` alone
+        encoded_png       as encoded, but gives `png_bytes`: strings (B,), the contents of PNG files
+                          of the labels; the files may have different sizes
+
+    With a CRF, `uint8_crf` and `encoded_png_crf` are like `uint8` and `encoded_png` and also take
+    `w1`, `sigma_alpha`, `sigma_beta`, `w2`, `sigma_gamma` and `iterations`, one number for all
+    images or one for each; a server fills in those that are left out.
+
+    `assets/labels.json` holds the classes' names and colors, and `assets/deeplab_tf.json` what
+    `deeplab_tf.open_model` needs, see `Description`; `assets.extra` a request for each signature,
+    with which TensorFlow Serving warms up. What cannot be served, such as files of different sizes
+    in one batch, NaN, or values from 0 to 1, is an `InvalidArgumentError` that names it. A model of
+    images with C channels takes (B, H, W, C), and has no signatures for files.
 
     With `image_size`, the shapes are fixed, (1, height, width, 3), as converters to TensorFlow
-    Lite and ONNX need them; "encoded" is left out, which they cannot convert.
+    Lite and ONNX need them; only `serving_default` and `uint8` are there, and they check nothing,
+    because converters know neither strings nor assertions.
 
     The graph runs on every machine, but is optimized for the kind of machine that exports it: to
     serve on GPUs, export on a machine with a GPU; to serve on CPUs, on one without.
@@ -63,6 +76,9 @@ def export_saved_model(
       image_size: (height, width) in pixels of the one image in each call; None: any batch and size.
       max_side: longer side in pixels at which photographs are best scored, for the description.
       suited_crf: without `crf`, `CRFParams` for the description.
+      max_pixels: largest number of pixels of an image; larger ones are refused. None: no limit.
+      served_max_side: an image with a longer side is reduced to this many pixels there, as
+        `segment` does with `max_side`; None: no limit.
 
     Raises:
       InputError: if `path` exists and is not empty (without `overwrite`), the number of classes
@@ -74,6 +90,8 @@ def export_saved_model(
       >>> serve(images=image[None])["labels"]
     """
     check_export(model, label_set, scales, flip, pad_to, image_size)
+    limits = {"max_pixels": max_pixels, "max_side": served_max_side}
+    check_limits(limits, image_size)
     settings = scales, flip, pad_to
     description = describe_export(
         model,
@@ -83,6 +101,7 @@ def export_saved_model(
         has_crf=crf is not None,
         image_size=image_size,
         max_side=max_side,
+        limits=limits,
     )
     with new_folder(path, overwrite) as folder, tempfile.TemporaryDirectory() as assets:
         label_set.save(Path(assets) / "labels.json")
@@ -91,8 +110,9 @@ def export_saved_model(
         served.assets = [tf.saved_model.Asset(str(file)) for file in Path(assets).iterdir()]
         # Track only the variables: for a tracked model, Keras would add its own graphs to the file.
         served.weights = [variable.value for variable in model.variables]
-        signatures = _signatures(model, crf, settings, image_size)
+        signatures = build_signatures(model, crf, settings, image_size, **limits)
         tf.saved_model.save(served, str(folder), signatures)
+        write_warmup(folder, signatures, crf, max_pixels)
 
 
 def read_description(path):
@@ -139,48 +159,3 @@ def open_runner(path, num_threads=None):
         return signature(images=tf.constant(images))["probabilities"][0].numpy()
 
     return run
-
-
-def _signatures(model, crf, settings, image_size):
-    """The functions to save, by the names that servers call them by."""
-    stride, channels = find_output_stride(model), model.input_shape[-1]
-    batch = [None, None, None, channels] if image_size is None else [1, *image_size, channels]
-    # Converters have their own ways of fusing, and choose algorithms for another machine.
-    network = fuse(model, portable=True) if image_size is None else model
-
-    # One graph that all signatures call, so that the network is in the file only once.
-    @tf.function(input_signature=[tf.TensorSpec(batch, tf.float32, "images")])
-    def predict(images):
-        labels, probabilities = predict_images(network, images, stride, settings)
-        if crf is not None:
-            levels = tf.saturate_cast(tf.round(images[..., :3]), tf.uint8)
-            probabilities = dense_crf(probabilities, levels, crf, engine="lattice")
-            labels = most_probable(probabilities)
-        return {"labels": labels, "probabilities": probabilities}
-
-    @tf.function(input_signature=[tf.TensorSpec(batch, tf.float32, "images")])
-    def serve_float(images):
-        return predict(images if image_size else _not_empty(images))
-
-    @tf.function(input_signature=[tf.TensorSpec(batch, tf.uint8, "images")])
-    def serve_uint8(images):
-        return predict(tf.cast(images if image_size else _not_empty(images), tf.float32))
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
-    def serve_encoded(image_bytes):
-        return predict(tf.cast(decode_files(image_bytes), tf.float32))
-
-    signatures = {"serving_default": serve_float, "uint8": serve_uint8}
-    if image_size is None and channels == 3:
-        signatures["encoded"] = serve_encoded
-    return signatures
-
-
-def _not_empty(images):
-    """The images, after an assertion that there are some."""
-    message = tf.strings.format(
-        "images of shape {} are empty; send at least one image", tf.shape(images)
-    )
-    check = tf.debugging.Assert(tf.reduce_all(tf.shape(images) > 0), [message])
-    with tf.control_dependencies([check]):
-        return tf.identity(images)

@@ -16,8 +16,11 @@ class NetworkRecord:
     """The base of dataclasses that describe a network.
 
     Each has the fields `classes`, the arguments of a `LabelSet`, and `crf`, those of `CRFParams` or
-    None; and `FORMAT`, the number of its format: higher ones are of versions to come.
+    None; `FORMAT`, the number of its format: higher ones are of versions to come; and `ADDED`, the
+    names of fields that older files of the same format lack.
     """
+
+    ADDED = ()
 
     @property
     def label_set(self):
@@ -49,6 +52,9 @@ class NetworkRecord:
         content = json.loads(text)
         if content["format"] > cls.FORMAT:
             raise NewerVersionError("written by a newer version of this package; update it")
-        record = cls(**{each.name: content[each.name] for each in fields(cls)})
+        # Older versions did not write all fields; those that have always been there are needed.
+        known = [each.name for each in fields(cls) if each.name not in cls.ADDED]
+        more = [name for name in cls.ADDED if name in content]
+        record = cls(**{name: content[name] for name in known + more})
         _ = record.label_set, record.crf_params
         return record

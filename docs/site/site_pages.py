@@ -21,6 +21,7 @@ NAV = [
             "weak_supervision.md",
             "distributed.md",
             "export.md",
+            "serving.md",
             {"More": "*"},
         ]
     },

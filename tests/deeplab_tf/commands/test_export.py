@@ -6,6 +6,7 @@ from tiny_model import blocks, random_model
 from tool_runner import run_tool
 
 from deeplab_tf.data.image_files import load_label
+from deeplab_tf.export import load_description
 from deeplab_tf.labels import LabelSet
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
@@ -63,6 +64,18 @@ def test_overwrite_must_be_allowed(model_dir, tmp_path):
     assert (tmp_path / "saved_model.pb").exists()
 
 
+def test_a_new_version(model_dir, tmp_path):
+    (tmp_path / "street" / "3").mkdir(parents=True)
+    limits = "--max_pixels=9000", "--served_max_side=80"
+    done = export(model_dir, tmp_path / "street", "--new_version", *limits)
+    assert done.status == 0, done.err
+    assert done.out.splitlines()[0] == f"SavedModel: {tmp_path / 'street' / '4'}"
+    found = load_description(tmp_path / "street" / "4")
+    assert found.limits == {"max_pixels": 9000, "max_side": 80}
+    done = export(model_dir, tmp_path / "street", "--new_version", "--overwrite")
+    assert "--overwrite has no effect: --new_version replaces nothing" in done.error
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -71,6 +84,8 @@ def test_overwrite_must_be_allowed(model_dir, tmp_path):
         (["--scales=x"], "--scales=x"),
         (["--image_size=513"], "--image_size=513: give HEIGHTxWIDTH in pixels"),
         (["--image_size=0x9"], "--image_size=0x9: give HEIGHTxWIDTH in pixels"),
+        (["--max_pixels=0"], "--max_pixels"),
+        (["--format=onnx", "--out=m.onnx", "--max_pixels=9"], "is for the format saved_model, not"),
         (["stray"], "unexpected argument 'stray'"),
     ],
 )

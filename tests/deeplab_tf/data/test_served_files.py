@@ -4,12 +4,19 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from handmade_png import chunk
 from tiny_model import blocks
 
 from deeplab_tf.data.image_files import decode_image
 from deeplab_tf.data.served_files import decode_files
 
-SERVE = tf.function(decode_files, input_signature=[tf.TensorSpec([None], tf.string)])
+LIMITED = tf.function(
+    lambda files: decode_files(files, max_pixels=600, first=5),
+    input_signature=[tf.TensorSpec([None], tf.string)],
+)
+SERVE = tf.function(
+    lambda files: decode_files(files), input_signature=[tf.TensorSpec([None], tf.string)]
+)
 
 
 def encode(image, extension=".png"):
@@ -56,3 +63,29 @@ def test_errors_name_the_file_at_fault(files, message):
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         SERVE(tf.constant(files, tf.string, [len(files)]))
     assert message in str(error.value)
+
+
+def bomb():
+    """The start of a PNG of 3 gigapixels, without any of them."""
+    header = np.array([60000, 50000], ">u4").tobytes() + bytes([8, 2, 0, 0, 0])
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([PNG, bomb()], "image_bytes[6] has 60000x50000 pixels, but at most 600 pixels are taken"),
+        ([encode(blocks(21, 30), ".jpg"), b"no"], "image_bytes[5] has 30x21 pixels, but at most"),
+        ([b"no", encode(blocks(21, 30)), bomb()], "image_bytes[6] has 30x21 pixels, but at most"),
+        ([PNG, bomb()[:20]], "image_bytes[6]: cannot be decoded"),
+        ([OTHER_SIZE, PNG], "image_bytes[6] has 30x20 pixels but image_bytes[5] has 20x30 pixels"),
+    ],
+)
+def test_large_images_are_refused_before_they_are_decoded(files, message):
+    with pytest.raises(tf.errors.InvalidArgumentError) as error:
+        LIMITED(tf.constant(files, tf.string))
+    assert message in str(error.value)
+
+
+def test_images_of_the_limit_are_decoded():
+    np.testing.assert_array_equal(LIMITED(tf.constant([PNG]))[0], blocks(20, 30))

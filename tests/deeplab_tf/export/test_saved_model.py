@@ -233,7 +233,8 @@ def test_an_export_of_one_size(model, tmp_path):
 def test_a_network_of_four_channels(tmp_path):
     model, image = random_model(channels=4), np.dstack([blocks(33, 50), blocks(33, 50)[..., 0]])
     export_saved_model(model, tmp_path / "served", LABELS, PARAMS)
-    assert set(tf.saved_model.load(tmp_path / "served").signatures) == {"serving_default", "uint8"}
+    names = {"serving_default", "uint8", "labels_only", "uint8_crf"}
+    assert set(tf.saved_model.load(tmp_path / "served").signatures) == names
     served = open_model(tmp_path / "served")
     assert served.channels == 4
     assert_same(model, image, PARAMS, segment(served, image))

@@ -1,0 +1,166 @@
+"""Serves a SavedModel to threads for benchmarks/serving_soak.py; has only TensorFlow and NumPy."""
+
+import collections
+import json
+import os
+import random
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
+LEAST_EQUAL = 0.999  # share of pixels whose labels must be those of the network
+CRF_NAMES = "w1", "sigma_alpha", "sigma_beta", "w2", "sigma_gamma"
+
+
+def memory_mb():
+    """Resident memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_MB
+
+
+class Soak:
+    """Requests of many threads to the signatures of a SavedModel, and what became of them."""
+
+    def __init__(self, settings):
+        self.served = tf.saved_model.load("served")  # owns the variables
+        self.signatures = self.served.signatures
+        self.settings = settings
+        arrays = np.load("images.npz")
+        count = len(arrays.files) // 2
+        self.images = [(arrays[f"image{i}"], arrays[f"labels{i}"]) for i in range(count)]
+        self.crf = json.loads(Path("served/assets/deeplab_tf.json").read_text())["crf"]
+        self.counts, self.equal, self.problems = collections.Counter(), 1.0, []
+        self.lock = threading.Lock()
+
+    def call(self, name, **inputs):
+        """The outputs of a signature as arrays."""
+        found = self.signatures[name](**inputs)
+        return {key: value.numpy() for key, value in found.items()}
+
+    def crf_inputs(self):
+        """The CRF parameters of the export, as a request gives them."""
+        values = {name: tf.constant([self.crf[name]], tf.float32) for name in CRF_NAMES}
+        return {**values, "iterations": tf.constant([self.crf["iterations"]])}
+
+    def labels(self, name, image):
+        """The labels of an image by any signature."""
+        more = self.crf_inputs() if name.endswith("_crf") else {}
+        if name.startswith("encoded"):
+            found = self.call(name, image_bytes=[tf.io.encode_png(image)], **more)
+            if "png_bytes" in found:
+                return tf.io.decode_png(found["png_bytes"][0]).numpy()[..., 0]
+        else:
+            dtype = tf.float32 if name == "serving_default" else tf.uint8
+            found = self.call(name, images=tf.cast(image[None], dtype), **more)
+        if "probabilities" in found:
+            same = (found["labels"] == found["probabilities"].argmax(-1)).all()
+            self.check(same, f"{name}: labels are not the most probable classes")
+        return found["labels"][0]
+
+    def check(self, good, problem):
+        """Note a problem once."""
+        with self.lock:
+            if not good and problem not in self.problems:
+                self.problems.append(problem)
+
+    def good_request(self, draw):
+        """A known image, whose labels are compared, or a part of one of random size."""
+        name = draw.choice(sorted(self.signatures))
+        image, expected = draw.choice(self.images)
+        if draw.random() < 0.7:
+            image, expected = self.random_image(draw), None
+        found = self.labels(name, image)
+        self.check(found.shape == image.shape[:2], f"{name}: {found.shape} for {image.shape}")
+        if expected is not None:
+            equal = float((found == expected).mean())
+            self.check(equal >= LEAST_EQUAL, f"{name}: labels of {image.shape} are others")
+            with self.lock:
+                self.equal = min(self.equal, equal)
+        self.count("served")
+
+    def random_image(self, draw):
+        """An image of 64 to 1600 pixels a side, whose area is that of a usual photograph."""
+        height = round(64 * 25 ** draw.random())
+        width = round(64 * (min(1600, 250_000 / height) / 64) ** draw.random())
+        image = self.images[draw.randrange(len(self.images))][0]
+        repeat = -(-height // image.shape[0]), -(-width // image.shape[1]), 1
+        return np.tile(image, repeat)[:height, :width]
+
+    def bad_request(self, draw):
+        """What must be refused."""
+        image = self.images[0][0]
+        contents = tf.io.encode_jpeg(image).numpy()
+        side = int(self.settings["max_pixels"] ** 0.5) + 2
+        large = tf.zeros([1, side, side, 3], tf.uint8)
+        name, inputs = draw.choice(
+            [
+                ("encoded", {"image_bytes": [draw.randbytes(draw.randrange(5000))]}),
+                ("encoded_png", {"image_bytes": [contents, draw.randbytes(99)]}),
+                ("encoded", {"image_bytes": [contents[: len(contents) // 3]]}),
+                ("encoded", {"image_bytes": tf.zeros([0], tf.string)}),
+                ("encoded_png", {"image_bytes": [tf.io.encode_png(large[0])]}),
+                ("uint8", {"images": large}),
+                ("uint8", {"images": tf.zeros([0, 90, 90, 3], tf.uint8)}),
+                ("labels_only", {"images": tf.zeros([1, 0, 90, 3], tf.uint8)}),
+                ("serving_default", {"images": tf.fill([1, 90, 90, 3], float("nan"))}),
+                ("serving_default", {"images": tf.cast(image[None], tf.float32) / 255}),
+            ]
+        )
+        self.count("bad")
+        try:
+            self.call(name, **{key: tf.convert_to_tensor(value) for key, value in inputs.items()})
+        except tf.errors.InvalidArgumentError:
+            self.count("refused")
+        else:
+            self.check(False, f"{name} takes what it must refuse")
+
+    def count(self, what):
+        """Count one more."""
+        with self.lock:
+            self.counts[what] += 1
+
+    def run(self, number, end):
+        """Send requests until the time is over."""
+        draw = random.Random(number)
+        while time.monotonic() < end:
+            send = self.bad_request if draw.random() < 0.3 else self.good_request
+            try:
+                send(draw)
+            except Exception as error:  # what a server would answer with an internal error
+                self.check(False, f"{send.__name__}: {type(error).__name__}: {error}"[:500])
+
+
+def main():
+    """Start the threads, and print what was measured as JSON."""
+    settings = json.loads(sys.argv[1])
+    soak = Soak(settings)
+    for name in soak.signatures:  # as the server warms up
+        soak.labels(name, soak.images[0][0])
+    start = time.monotonic()
+    end = start + 60 * settings["minutes"]
+    threads = [threading.Thread(target=soak.run, args=[i, end]) for i in range(settings["threads"])]
+    for thread in threads:
+        thread.start()
+    samples = collections.defaultdict(list)
+    requests = []
+    while any(thread.is_alive() for thread in threads):
+        # What is still running when the time is over belongs to the last minute.
+        minute = int((min(time.monotonic(), end - 1e-3) - start) // 60)
+        samples[minute].append(memory_mb())
+        requests[minute:] = [sum(soak.counts[what] for what in ("served", "bad"))]
+        time.sleep(0.1)
+    assert not {"deeplab_tf", "crf"} & sys.modules.keys()
+    rows = [
+        {"requests": total - before, "median": float(np.median(row)), "peak": max(row)}
+        for total, before, row in zip(requests, [0, *requests], samples.values(), strict=False)
+    ]
+    found = {**soak.counts, "minutes": rows, "equal": soak.equal, "problems": soak.problems}
+    print(json.dumps({"served": 0, "refused": 0, "bad": 0, **found}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""The functions that a SavedModel offers to servers, by the names that they are called by."""
+
+import tensorflow as tf
+
+from crf import dense_crf
+from deeplab_tf.data.served_files import check_files, decode_files
+from deeplab_tf.export.graph import most_probable, predict_images
+from deeplab_tf.export.served_checks import check_levels, check_sizes
+from deeplab_tf.export.served_crf import refine_each, value_specs, with_crf_inputs
+from deeplab_tf.export.served_size import (
+    enlarge_probabilities,
+    most_probable_at,
+    shrink_images,
+)
+from deeplab_tf.models.fast.fuse import fuse
+from deeplab_tf.models.resize import find_output_stride
+
+FILES = tf.TensorSpec([None], tf.string, "image_bytes")
+
+
+def build_signatures(model, crf, settings, image_size=None, max_pixels=None, max_side=None):
+    """The signatures that `export_saved_model` describes.
+
+    Args:
+      model: Keras model from images to scores.
+      crf: `CRFParams` of the CRF that follows; None: no CRF.
+      settings: (scales, flip, pad_to).
+      image_size: (height, width) in pixels of the only image that each call takes; None: any.
+      max_pixels: largest number of pixels of an image; None: no limit.
+      max_side: longer side in pixels to which larger images are reduced; None: no limit.
+
+    Returns:
+      Dict from names to functions with input signatures, for `tf.saved_model.save`.
+    """
+    if image_size is not None:
+        return _fixed_signatures(_ServedNetwork(model, model, crf, settings, image_size))
+    network = _ServedNetwork(fuse(model, portable=True), model, crf, settings)
+    network.max_pixels, network.max_side = max_pixels, max_side
+    found = _image_signatures(network)
+    return found | _file_signatures(network) if network.channels == 3 else found
+
+
+class _ServedNetwork:
+    """Graphs of a network that all signatures call, so that each part is in the file only once.
+
+    Args:
+      network: Keras model to run, which may be a fused one.
+      model: the model that it was made from.
+      crf, settings, image_size: see `build_signatures`.
+    """
+
+    max_pixels = max_side = None
+
+    def __init__(self, network, model, crf, settings, image_size=None):
+        self.channels, self.crf, stride = model.input_shape[-1], crf, find_output_stride(model)
+        self.shape = [1, *image_size] if image_size else [None, None, None]
+
+        @tf.function(input_signature=[self.images(tf.float32)])
+        def network_probabilities(images):
+            return predict_images(network, images, stride, settings)[1]
+
+        @tf.function(input_signature=[self.images(tf.float32)])
+        def probabilities(images):
+            found = network_probabilities(images)
+            return found if crf is None else dense_crf(found, _levels(images), crf, "lattice")
+
+        def tuned_probabilities(images, *values):
+            return refine_each(network_probabilities(images), _levels(images), values, crf)
+
+        @tf.function(input_signature=[FILES, tf.TensorSpec([], tf.int32)])
+        def decode(image_bytes, first):
+            return decode_files(image_bytes, self.max_pixels, first)
+
+        self._probabilities, self.decode = probabilities, decode
+        self._tuned = crf and tf.function(
+            tuned_probabilities, input_signature=[self.images(tf.float32), *value_specs(crf)]
+        )
+
+    def images(self, dtype):
+        """`tf.TensorSpec` of the images."""
+        return tf.TensorSpec([*self.shape, self.channels], dtype, "images")
+
+    def checked(self, images):
+        """The images as float32, after assertions on their sizes."""
+        return tf.cast(check_sizes(images, self.max_pixels), tf.float32)
+
+    def results(self, images, crf_values=None):
+        """Labels and probabilities of float32 images.
+
+        Args:
+          images: (B, H, W, channels) float32.
+          crf_values: tensors of `with_crf_inputs`; None: the values of the export.
+        """
+        probabilities = enlarge_probabilities(
+            self._reduced(images, crf_values), images, self.max_side
+        )
+        return {"labels": most_probable(probabilities), "probabilities": probabilities}
+
+    def labels(self, images, crf_values=None):
+        """The labels alone; the arguments are those of `results`."""
+        return most_probable_at(self._reduced(images, crf_values), images, self.max_side)
+
+    def _reduced(self, images, crf_values):
+        # Probabilities at the size at which the network sees the images.
+        seen = shrink_images(images, self.max_side)
+        return self._tuned(seen, *crf_values) if crf_values else self._probabilities(seen)
+
+    def png_files(self, image_bytes, crf_values=None):
+        """The labels of image files (B,), which may have different sizes, as PNG files (B,)."""
+
+        # AutoGraph would surround one-line error messages with its own stack trace.
+        @tf.autograph.experimental.do_not_convert
+        def label_one(index):
+            image = self.decode(image_bytes[index][None], index)
+            one = crf_values and [values[index][None] for values in crf_values]
+            labels = self.labels(tf.cast(image, tf.float32), one)
+            return tf.io.encode_png(labels[0, ..., None])
+
+        image_bytes = check_files(image_bytes)
+        indices = tf.range(tf.size(image_bytes))
+        strings = tf.TensorSpec([], tf.string)
+        return tf.map_fn(label_one, indices, fn_output_signature=strings, parallel_iterations=1)
+
+
+def _fixed_signatures(network):
+    """Those that converters take, which know neither strings nor assertions."""
+
+    @tf.function(input_signature=[network.images(tf.float32)])
+    def serve_float(images):
+        return network.results(images)
+
+    @tf.function(input_signature=[network.images(tf.uint8)])
+    def serve_uint8(images):
+        return network.results(tf.cast(images, tf.float32))
+
+    return {"serving_default": serve_float, "uint8": serve_uint8}
+
+
+def _image_signatures(network):
+    """Those that take arrays of images."""
+
+    @tf.function(input_signature=[network.images(tf.float32)])
+    def serve_float(images):
+        return network.results(check_levels(network.checked(images)))
+
+    @tf.function(input_signature=[network.images(tf.uint8)])
+    def serve_uint8(images):
+        return network.results(network.checked(images))
+
+    @tf.function(input_signature=[network.images(tf.uint8)])
+    def labels_only(images):
+        return {"labels": network.labels(network.checked(images))}
+
+    found = {"serving_default": serve_float, "uint8": serve_uint8, "labels_only": labels_only}
+    if network.crf is None:
+        return found
+
+    def serve_crf(images, crf_values):
+        return network.results(network.checked(images), crf_values)
+
+    return {**found, "uint8_crf": with_crf_inputs(serve_crf, network.images(tf.uint8), network.crf)}
+
+
+def _file_signatures(network):
+    """Those that take the contents of image files."""
+
+    @tf.function(input_signature=[FILES])
+    def serve_encoded(image_bytes):
+        return network.results(tf.cast(network.decode(image_bytes, 0), tf.float32))
+
+    @tf.function(input_signature=[FILES])
+    def encoded_png(image_bytes):
+        # The name's ending tells servers that the strings are no text.
+        return {"png_bytes": network.png_files(image_bytes)}
+
+    found = {"encoded": serve_encoded, "encoded_png": encoded_png}
+    if network.crf is None:
+        return found
+
+    def serve_crf(image_bytes, crf_values):
+        return {"png_bytes": network.png_files(image_bytes, crf_values)}
+
+    return {**found, "encoded_png_crf": with_crf_inputs(serve_crf, FILES, network.crf)}
+
+
+def _levels(images):
+    """The first three channels as the CRF takes them, the nearest 8-bit levels."""
+    return tf.saturate_cast(tf.round(images[..., :3]), tf.uint8)
