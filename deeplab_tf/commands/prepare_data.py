@@ -89,6 +89,17 @@ def _define_options(define):
         "msrc21: folder of the cleaned outlines of Malisiewicz and Efros, NAME_GT.mat, to use in "
         "place of the authors' labels.",
     )
+    define.string(
+        "nyu_dir",
+        None,
+        "nyudv2: folder of nyu_depth_v2_labeled.mat, classMapping40.mat, and nyusplits.mat or "
+        "splits.mat.",
+    )
+    define.bool(
+        "nyu_crop",
+        True,
+        "nyudv2: leave out the white frame of the images: 560x425 of 640x480 pixels; paper: yes.",
+    )
     define.string("images_dir", None, "folder: folder of the images: JPEG, PNG, TIFF, BMP or WebP.")
     define.string(
         "labels_dir",
@@ -153,8 +164,9 @@ def main(flags):
     if has_published_systems(flags.dataset):
         print("`deeplab-tf configs` lists the published systems; to train with your own settings:")
     lists = prepared.counts
-    train_split = "train_aug" if "train_aug" in lists else "train"
-    val_split = "val" if "val" in lists else None
+    train_split = next(name for name in ("train_aug", "train", "trainval") if name in lists)
+    # Of lists trainval and test alone, as of NYU Depth v2, papers validate on the second.
+    val_split = "val" if "val" in lists else "test" if train_split == "trainval" else None
     place = flags.dataset, flags.data_dir
     data = training_flags(*place, train_split, val_split, lists[train_split])
     print_next("train", *data, *as_given(flags, "allow_data"))

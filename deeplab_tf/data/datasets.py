@@ -12,17 +12,25 @@ Everything else, such as the flag --dataset, reads this table.
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
+from deeplab_tf.data.depth import Camera, read_camera
 from deeplab_tf.data.label_sets import (
     CAMVID,
     CITYSCAPES,
     MSRC21,
+    NYUDV2,
     PASCAL_CONTEXT,
     PERSON_PART,
     VOC,
 )
-from deeplab_tf.data.records import read_prepared, read_prepared_labels
+from deeplab_tf.data.records import (
+    find_prepared,
+    read_metadata,
+    read_prepared,
+    read_prepared_labels,
+)
 from deeplab_tf.data.synthetic import ensure_synthetic
 from deeplab_tf.data.voc import read_encoding, read_label_set, read_split
 from deeplab_tf.errors import InputError
@@ -73,6 +81,7 @@ DATASETS = {
         Dataset("coco_voc", VOC, _open_records, "CocoVoc"),
         Dataset("camvid", CAMVID, _open_records, "Camvid"),
         Dataset("msrc21", MSRC21, _open_records, "Msrc21"),
+        Dataset("nyudv2", NYUDV2, _open_records, "Nyudv2"),
         Dataset("folder", None, _open_records, "Folder"),  # the user's own images
     )
 }
@@ -113,6 +122,23 @@ def label_encoding(dataset, data_dir):
       dataset, data_dir: as for `open_dataset`.
     """
     return None if dataset in PREPARED else read_encoding(data_dir)
+
+
+def dataset_camera(dataset, data_dir):
+    """The `Camera` of a data set's depth maps; None if it has none.
+
+    It is in the file camera.txt of a folder in VOC layout: fx fy cx cy, in pixels.
+
+    Args:
+      dataset, data_dir: as for `open_dataset`.
+
+    Raises:
+      InputError: if the data set is missing, or its camera is not one.
+    """
+    if dataset not in PREPARED:
+        return read_camera(Path(data_dir, "camera.txt"))
+    text = read_metadata(find_prepared(data_dir, dataset)).get("camera")
+    return Camera.parse(text) if text else None
 
 
 def find_builder(dataset):

@@ -64,8 +64,11 @@ class RecordExample(NamedTuple):
         """The name of the label in messages."""
         return f"{self.path}, label of {self.name!r}"
 
-    def read(self):
+    def read(self, keys=("image", "label")):
         """Read the contents of the image and of the label, bytes.
+
+        Args:
+          keys: names of the features of the record; "depth" is another one, if there is depth.
 
         Raises:
           InputError: naming the file, if it cannot be read or holds something else.
@@ -74,7 +77,7 @@ class RecordExample(NamedTuple):
             with Path(self.path).open("rb") as file:
                 file.seek(self.offset)
                 record = tf.train.Example.FromString(file.read(self.size)).features.feature
-            return tuple(record[key].bytes_list.value[0] for key in ("image", "label"))
+            return tuple(record[key].bytes_list.value[0] for key in keys)
         except OSError as error:
             raise InputError(f"{self.path}: {error.strerror}; check the path") from None
         except Exception:  # protobuf's errors have no class that all its versions share

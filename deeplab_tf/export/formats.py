@@ -64,6 +64,7 @@ def export_model(
     calibration=None,
     max_side=None,
     suited_crf=None,
+    depth_input=None,
 ):
     """Write a trained network in a format of another runtime.
 
@@ -87,6 +88,8 @@ def export_model(
         and LiteRT); None: float32.
       max_side: longer side in pixels at which photographs are best scored, for the description.
       suited_crf: without `crf`, the parameters that come along.
+      depth_input: for a network of color and depth, {"input": "rgbd", "hha" or "rgb_hha"} and
+        "camera", the text of a `Camera`, for the description.
 
     Raises:
       InputError: if a setting cannot be used, `path` exists, or a package is missing.
@@ -99,7 +102,7 @@ def export_model(
     check_quantization(format, calibration, model.input_shape[-1], image_size)
     settings = scales, flip, pad_to
     if format == SAVED_MODEL:
-        more = overwrite, pad_to, image_size, max_side, suited_crf
+        more = overwrite, pad_to, image_size, max_side, suited_crf, depth_input
         saved_model.export_saved_model(model, path, label_set, crf, scales, flip, *more)
         return
     check_export(model, label_set, *settings, image_size)
@@ -111,6 +114,7 @@ def export_model(
         crf or suited_crf,
         settings,
         image_size=image_size,
+        depth_input=depth_input,
         max_side=max_side,
         precision="float32" if calibration is None else "int8",
     )

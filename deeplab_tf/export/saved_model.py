@@ -31,6 +31,7 @@ def export_saved_model(
     image_size=None,
     max_side=None,
     suited_crf=None,
+    depth_input=None,
 ):
     """Write a network, and optionally the CRF, as a SavedModel.
 
@@ -63,6 +64,7 @@ def export_saved_model(
       image_size: (height, width) in pixels of the one image in each call; None: any batch and size.
       max_side: longer side in pixels at which photographs are best scored, for the description.
       suited_crf: without `crf`, `CRFParams` for the description.
+      depth_input: as in `export_model`.
 
     Raises:
       InputError: if `path` exists and is not empty (without `overwrite`), the number of classes
@@ -82,6 +84,7 @@ def export_saved_model(
         settings,
         has_crf=crf is not None,
         image_size=image_size,
+        depth_input=depth_input,
         max_side=max_side,
     )
     with new_folder(path, overwrite) as folder, tempfile.TemporaryDirectory() as assets:
