@@ -8,12 +8,12 @@ from deeplab_tf.commands.recall import known_camera
 from deeplab_tf.data.depth import Camera, decode_depth, read_camera
 from deeplab_tf.data.examples import read_file
 from deeplab_tf.data.inputs import (
-    DEPTH_FOLDER,
     NEED_CAMERA,
     compose,
     find_depth,
     missing_depth,
 )
+from deeplab_tf.data.voc import DEPTH_FOLDER
 from deeplab_tf.errors import InputError
 
 

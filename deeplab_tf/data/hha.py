@@ -130,8 +130,8 @@ def estimate_gravity(normals):
 
     It begins with the camera's own downward direction. In each step the normals within a threshold
     of being parallel, F, or perpendicular, W, give the next one: the unit vector g with the
-    smallest sum of (w . g)^2 over W minus that of (f . g)^2 over F. Where the normals leave a choice,
-    as those of a single wall do, it is the one nearest to the direction before.
+    smallest sum of (w . g)^2 over W minus that of (f . g)^2 over F. Where the normals leave a
+    choice, as those of a single wall do, it is the one nearest to the direction before.
 
     Args:
       normals: (..., 3) unit vectors; NaN where unknown.

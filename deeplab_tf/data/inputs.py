@@ -24,11 +24,11 @@ from deeplab_tf.data.depth import Camera, decode_depth, depth_levels
 from deeplab_tf.data.examples import Example, RecordExample, read_file
 from deeplab_tf.data.hha import hha
 from deeplab_tf.data.image_files import image_from
+from deeplab_tf.data.voc import DEPTH_FOLDER
 from deeplab_tf.errors import InputError
 
 CHANNELS = {"rgb": 3, "rgbd": 4, "hha": 3, "rgb_hha": 6}  # {input: channels of the images}
 NEED_CAMERA = ("hha", "rgb_hha")
-DEPTH_FOLDER = "Depth"  # in VOC layout
 DEPTH_EXTENSIONS = (".png", ".npy")
 
 
