@@ -1,7 +1,8 @@
 """The examples of a data set: where to read the bytes of an image and of its label.
 
 An example is either a pair of files (`Example`), or one record of a TFRecord file
-(`RecordExample`), as `deeplab-tf prepare-data` writes them. Both have the same method `read`.
+(`RecordExample`), as `deeplab-tf prepare-data` writes them. Both have the same methods, and so has
+the `DepthExample` of inputs.py, which adds depth.
 """
 
 from pathlib import Path
@@ -36,7 +37,15 @@ class Example(NamedTuple):
         Raises:
           InputError: naming the file that cannot be read.
         """
-        return read_file(self.image), read_file(self.label) if self.label else b""
+        return read_file(self.image), self.read_label()
+
+    def read_label(self):
+        """Read the contents of the label alone, bytes; b"" if there is none.
+
+        Raises:
+          InputError: naming the file that cannot be read.
+        """
+        return read_file(self.label) if self.label else b""
 
 
 class RecordExample(NamedTuple):
@@ -84,6 +93,10 @@ class RecordExample(NamedTuple):
             raise InputError(
                 f"{self.path}: record of {self.name!r} is damaged; {PREPARE_AGAIN}"
             ) from None
+
+    def read_label(self):
+        """Read the contents of the label alone, bytes; errors as of `read`."""
+        return self.read(("label",))[0]
 
 
 def read_file(path):

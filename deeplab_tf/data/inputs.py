@@ -87,6 +87,10 @@ class DepthExample(NamedTuple):
         np.save(file, levels)
         return file.getvalue(), label_contents
 
+    def read_label(self):
+        """Read the contents of the label alone, bytes; b"" if there is none."""
+        return self.color.read_label()
+
     def read_files(self):
         """Read the contents of image, label and depth map as they are stored, bytes.
 
