@@ -1,7 +1,7 @@
 """The flags of the training images: lists, crops, augmentation and tiles."""
 
 from deeplab_tf.commands.flags.data import image_channels
-from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.data.pipeline import training_batches
 
 
@@ -65,12 +65,7 @@ def batches_from(flags, examples, num_classes, encoding, shard):
 
     Returns:
       Function from the number of batches to skip to a `tf.data.Dataset`.
-
-    Raises:
-      InputError: if --jitter would change what is not a color.
     """
-    if flags.input == "hha" and flags.jitter:
-        refuse_given(flags, ["jitter"], "changes colors, but --input=hha has none; leave it out")
     channels = image_channels(flags)
 
     def batches(start):

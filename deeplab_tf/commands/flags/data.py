@@ -55,10 +55,12 @@ def image_channels(flags):
     """Number of channels of the images of --input, or for color those of --channels.
 
     Raises:
-      InputError: if both flags are given.
+      InputError: if both flags are given, or if --jitter would change what is not a color.
     """
     if flags.input == "rgb":
         return flags.channels
+    if flags.input == "hha" and "jitter" in flags and flags.jitter:
+        refuse_given(flags, ["jitter"], "changes colors, but --input=hha has none; leave it out")
     refuse_given(flags, ["channels"], f"has no effect with --input={flags.input}; leave it out")
     return CHANNELS[flags.input]
 
