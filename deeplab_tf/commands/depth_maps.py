@@ -9,8 +9,8 @@ from deeplab_tf.data.depth import Camera, decode_depth, read_camera
 from deeplab_tf.data.examples import read_file
 from deeplab_tf.data.inputs import (
     NEED_CAMERA,
-    compose,
     find_depth,
+    input_image,
     missing_depth,
 )
 from deeplab_tf.data.voc import DEPTH_FOLDER
@@ -72,7 +72,7 @@ def scene_reader(flags):
         if not file.is_file():
             raise InputError(f"{path}: {missing_depth(file, 'give its folder as --depth_dir')}")
         try:
-            return compose(image, decode_depth(read_file(file)), flags.input, camera)
+            return input_image(image, decode_depth(read_file(file)), flags.input, camera)
         except InputError as error:
             raise InputError(f"{path}: {file}: {error}") from None
 

@@ -30,7 +30,7 @@ PRIOR = 1e-3  # weight of the direction before, as a share of the normals
 SPARSE = 4  # every fourth row and column is enough for the estimation
 
 
-def hha(depth, camera):
+def hha_image(depth, camera):
     """The HHA image of a depth map.
 
     Args:
@@ -41,7 +41,7 @@ def hha(depth, camera):
       (H, W, 3) uint8: disparity, height, angle; 128 where they are unknown.
 
     Example:
-      >>> hha(numpy.full((480, 640), 2, "float32"), Camera(519, 519, 320, 240))[240, 320, 0]
+      >>> hha_image(numpy.full((480, 640), 2, "float32"), Camera(519, 519, 320, 240))[240, 320, 0]
       155
     """
     known = depth > 0

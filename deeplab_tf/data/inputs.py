@@ -22,7 +22,7 @@ import numpy as np
 from deeplab_tf.data.datasets import dataset_camera
 from deeplab_tf.data.depth import Camera, decode_depth, depth_levels
 from deeplab_tf.data.examples import Example, RecordExample, read_file
-from deeplab_tf.data.hha import hha
+from deeplab_tf.data.hha import hha_image
 from deeplab_tf.data.image_files import image_from
 from deeplab_tf.data.voc import DEPTH_FOLDER
 from deeplab_tf.errors import InputError
@@ -80,7 +80,7 @@ class DepthExample(NamedTuple):
         image = image_from(image_contents, self.image)
         try:
             depth = decode_depth(depth_contents)
-            levels = compose(image, depth, self.input, self.camera)
+            levels = input_image(image, depth, self.input, self.camera)
         except InputError as error:
             raise InputError(f"{self.depth}: {error}") from None
         file = io.BytesIO()
@@ -102,7 +102,7 @@ class DepthExample(NamedTuple):
         return *self.color.read(), read_file(self.depth_file)
 
 
-def compose(image, depth, input, camera=None):
+def input_image(image, depth, input, camera=None):
     """The image of a network's input.
 
     Args:
@@ -118,14 +118,14 @@ def compose(image, depth, input, camera=None):
       InputError: if the sizes differ.
 
     Example:
-      >>> scores = model(compose(image, depth, "rgb_hha", Camera(519, 519, 320, 240))[None])
+      >>> scores = model(input_image(image, depth, "rgb_hha", Camera(519, 519, 320, 240))[None])
     """
     if depth.shape != image.shape[:2]:
         sizes = [f"{array.shape[1]}x{array.shape[0]}" for array in (depth, image)]
         raise InputError(f"size {sizes[0]} differs from the image's {sizes[1]}; make them equal")
     if input == "rgbd":
         return np.dstack([image, depth_levels(depth)])
-    geometry = hha(depth, camera)
+    geometry = hha_image(depth, camera)
     return geometry if input == "hha" else np.dstack([image, geometry])
 
 

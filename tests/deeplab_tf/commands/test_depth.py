@@ -15,7 +15,7 @@ import deeplab_tf
 from deeplab_tf.commands.runs import Run
 from deeplab_tf.data.depth import Camera
 from deeplab_tf.data.image_files import load_label
-from deeplab_tf.data.inputs import compose
+from deeplab_tf.data.inputs import input_image
 from deeplab_tf.export import load_description
 from deeplab_tf.labels import LabelSet
 
@@ -43,7 +43,7 @@ def model_dir(tmp_path_factory, data_dir):
 def seen(seed):
     """What the network sees of a scene."""
     color, millimeters, _ = scene(seed)
-    return compose(color, np.float32(millimeters) / 1000, "rgb_hha", Camera.parse(CAMERA))
+    return input_image(color, np.float32(millimeters) / 1000, "rgb_hha", Camera.parse(CAMERA))
 
 
 def test_the_check_reads_depth_and_the_next_command_repeats_it(data_dir):

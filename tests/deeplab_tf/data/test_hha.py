@@ -4,7 +4,7 @@ import pytest
 from synthetic_room import ANGLES, CAMERA, FLOOR, SIZE, room
 
 from deeplab_tf.data.depth import Camera
-from deeplab_tf.data.hha import estimate_gravity, hha, surface_normals, viewing_rays
+from deeplab_tf.data.hha import estimate_gravity, hha_image, surface_normals, viewing_rays
 
 ROOM = (1.4, 1.1, 3.5, 1.8, 1.6)  # meters to floor, ceiling, back, right and left wall
 
@@ -17,7 +17,7 @@ def inner(plane, radius=4):
 
 def errors(depth, plane, height, camera=CAMERA):
     """Largest differences of the three channels from what they should be, in levels."""
-    levels, inside = hha(depth, camera).astype(float), inner(plane)
+    levels, inside = hha_image(depth, camera).astype(float), inner(plane)
     expected = np.stack(
         [31000 / np.maximum(100 * depth, 100), 100 * height, 38 + ANGLES[plane]], axis=-1
     )
@@ -28,7 +28,7 @@ def test_planes_at_known_angles_and_heights_are_exact_to_a_level():
     depth, plane, height, _ = room(ROOM)
     assert set(np.unique(plane)) == set(range(5))
     assert (errors(depth, plane, height) <= 1).all()
-    levels = hha(depth, CAMERA)
+    levels = hha_image(depth, CAMERA)
     # By hand: the back wall is 350 cm away, at the image's middle 140 cm above the floor.
     np.testing.assert_array_equal(levels[120, 160], [round(31000 / 350), 140, 128])
     assert levels[-1, 160, 1] == 0 and levels[-4, 160, 2] == 38  # the floor
@@ -53,7 +53,7 @@ def test_without_gravity_a_tilted_camera_would_be_wrong(monkeypatch):
 def test_holes_change_little():
     depth, plane, *_ = room(ROOM, 12)
     holes = np.random.default_rng(0).random(SIZE) < 0.2
-    levels, expected = hha(np.where(holes, 0, depth), CAMERA), hha(depth, CAMERA)
+    levels, expected = hha_image(np.where(holes, 0, depth), CAMERA), hha_image(depth, CAMERA)
     np.testing.assert_array_equal(levels[holes], 128)
     rest = inner(plane) & ~holes
     assert np.abs(levels.astype(int) - expected)[rest].max() <= 1
@@ -61,31 +61,31 @@ def test_holes_change_little():
 
 def test_a_camera_above_no_visible_floor_is_assumed_at_130_cm():
     # A wall 1.4 m away: its lowest point in the image is 83 cm below the camera's axis.
-    levels = hha(np.full(SIZE, 1.4, np.float32), CAMERA)
+    levels = hha_image(np.full(SIZE, 1.4, np.float32), CAMERA)
     np.testing.assert_array_equal(levels[120, 160], [221, 130, 128])
     np.testing.assert_array_equal(levels[120 + 30, 160], [221, 130 - 21, 128])
 
 
 def test_near_depth_and_great_height_are_limited():
     depth, *_ = room((0.95, 9, 30, 9, 9))
-    levels = hha(depth, CAMERA)
+    levels = hha_image(depth, CAMERA)
     assert levels[0, 160, 1] == 255
-    near = hha(np.full(SIZE, 0.3, np.float32), CAMERA)
+    near = hha_image(np.full(SIZE, 0.3, np.float32), CAMERA)
     np.testing.assert_array_equal(near[..., 0], 255)
 
 
 def test_mirroring_the_scene_mirrors_the_result():
     camera = Camera(200, 200, (SIZE[1] - 1) / 2, 120)  # symmetric
     depth, *_ = room(ROOM, 15, 6, camera=camera)
-    mirrored = hha(np.ascontiguousarray(depth[:, ::-1]), camera)
-    difference = np.abs(mirrored[:, ::-1].astype(int) - hha(depth, camera))
+    mirrored = hha_image(np.ascontiguousarray(depth[:, ::-1]), camera)
+    difference = np.abs(mirrored[:, ::-1].astype(int) - hha_image(depth, camera))
     assert difference.max() <= 1  # rounding of halves
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 2), (3, 5)])
 def test_any_size(size):
-    assert hha(np.full(size, 2, np.float32), CAMERA).shape == (*size, 3)
-    np.testing.assert_array_equal(hha(np.zeros(size, np.float32), CAMERA), 128)
+    assert hha_image(np.full(size, 2, np.float32), CAMERA).shape == (*size, 3)
+    np.testing.assert_array_equal(hha_image(np.zeros(size, np.float32), CAMERA), 128)
 
 
 def test_normals_need_three_pixels_that_are_not_in_a_line():

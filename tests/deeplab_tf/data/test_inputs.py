@@ -8,9 +8,9 @@ from tiny_depth import CAMERA, SIZE, scene, write_tiny_depth
 from deeplab_tf.data.checks import check_dataset
 from deeplab_tf.data.datasets import dataset_camera, open_dataset
 from deeplab_tf.data.depth import Camera, depth_levels, encode_depth
-from deeplab_tf.data.hha import hha
+from deeplab_tf.data.hha import hha_image
 from deeplab_tf.data.image_files import load_classes, load_pair
-from deeplab_tf.data.inputs import CHANNELS, add_depth, compose
+from deeplab_tf.data.inputs import CHANNELS, add_depth, input_image
 from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.data.voc import read_split
 from deeplab_tf.errors import InputError
@@ -28,7 +28,7 @@ def examples(data_dir, input, split="train"):
 def test_what_each_network_sees(data_dir):
     color, millimeters, label = scene(0)
     depth = np.float32(millimeters) / np.float32(1000)
-    geometry = hha(depth, Camera(90, 90, 45, 35))
+    geometry = hha_image(depth, Camera(90, 90, 45, 35))
     expected = {
         "rgb": color,
         "rgbd": np.dstack([color, depth_levels(depth)]),
@@ -89,7 +89,7 @@ def test_sizes_must_agree(data_dir):
     ):
         examples(data_dir, "rgbd")[0].read()
     with pytest.raises(InputError, match="size 5x4 differs from the image's 6x4"):
-        compose(np.zeros((4, 6, 3), np.uint8), np.ones((4, 5), np.float32), "rgbd")
+        input_image(np.zeros((4, 6, 3), np.uint8), np.ones((4, 5), np.float32), "rgbd")
     batches = training_batches(
         examples(data_dir, "rgbd")[:1], num_classes=2, batch_size=1, crop_size=9, channels=4
     )
