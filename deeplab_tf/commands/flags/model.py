@@ -169,7 +169,8 @@ def checked_scales(flags):
 def recorded_settings(flags):
     """The settings that change the scores, as a dict for files that record them."""
     stride = {"output_stride": flags.output_stride} if flags.output_stride else {}
-    return {**segment_settings(flags), "precision": flags.precision, **stride}
+    depth = {} if flags.input == "rgb" else {"input": flags.input}
+    return {**segment_settings(flags), "precision": flags.precision, **stride, **depth}
 
 
 def segment_settings(flags):

@@ -141,7 +141,8 @@ def _define_start(define):
     define.string(
         "init_hha_from",
         None,
-        "The same for the second network of --input=rgb_hha: a network trained with --input=hha.",
+        "The same for the second network of --input=rgb_hha: a network trained with --input=hha. "
+        "Default: that of --init_from.",
     )
     define.string(
         "train_layers", None, "Regular expression: train only the layers whose names match it."
@@ -248,6 +249,19 @@ def build_network(flags, num_classes, read_weights=True):
     return model
 
 
+def _copy_weights(flags, model):
+    hha_from = flags.init_hha_from
+    if flags.init_from:
+        started = start_from(model, flags.init_from)
+        print(f"start from {flags.init_from}: {started.summary()}")
+        if any(name.startswith(HHA_PREFIX) for name in started.absent):
+            # A network for color alone: HHA starts from it, too, as it does from ImageNet weights.
+            hha_from = hha_from or flags.init_from
+    if hha_from:
+        started = start_from(model, hha_from, HHA_PREFIX)
+        print(f"start from {hha_from}, for HHA: {started.summary()}")
+
+
 def start(flags, model, copy=True):
     """Copy the weights of --init_from and --init_hha_from, print which, and freeze layers.
 
@@ -263,10 +277,7 @@ def start(flags, model, copy=True):
         refuse_given(
             flags, ["init_hha_from"], "has no effect without --input=rgb_hha; leave it out"
         )
-    if flags.init_from and copy:
-        print(f"start from {flags.init_from}: {start_from(model, flags.init_from).summary()}")
-    if flags.init_hha_from and copy:
-        started = start_from(model, flags.init_hha_from, HHA_PREFIX)
-        print(f"start from {flags.init_hha_from}: {started.summary()}")
+    if copy:
+        _copy_weights(flags, model)
     if flags.train_layers is not None:
         train_only(model, flags.train_layers)

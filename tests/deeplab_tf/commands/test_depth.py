@@ -4,20 +4,26 @@ import json
 from dataclasses import asdict
 
 import cv2
+import keras
 import numpy as np
 import pytest
+from absl import flags as absl_flags
 from tiny_depth import CAMERA, scene, write_tiny_depth
 from tiny_model import random_model
 from tiny_nyu import write_nyu
 from tool_runner import run_tool
 
 import deeplab_tf
+from deeplab_tf.commands import train
+from deeplab_tf.commands.flags.network import start
+from deeplab_tf.commands.parsing import parse_flags
 from deeplab_tf.commands.runs import Run
 from deeplab_tf.data.depth import Camera
 from deeplab_tf.data.image_files import load_label
 from deeplab_tf.data.inputs import input_image
 from deeplab_tf.export import load_description
 from deeplab_tf.labels import LabelSet
+from deeplab_tf.models import fuse_late
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -173,3 +179,29 @@ def test_nyu_depth_from_the_original_files_to_an_export(tmp_path, input, channel
         done = run_tool("pack", f"--model={run}", f"--out={packed}")
         assert done.status == 0, done.err
         assert deeplab_tf.load_model(packed).input_shape == model.input_shape
+
+
+def test_late_fusion_starts_from_color_alone_or_from_both(tmp_path, capsys):
+    networks = {}
+    for name, value in (("color", 1.0), ("hha", 2.0), ("new", 0.0)):
+        images = keras.Input((None, None, 3))
+        constant = keras.initializers.Constant(value)
+        scores = keras.layers.Conv2D(2, 1, kernel_initializer=constant, name="fc8")(images)
+        networks[name] = keras.Model(images, scores)
+        networks[name].save(tmp_path / f"{name}.keras")
+    fuse_late(networks["color"], networks["hha"]).save(tmp_path / "both.keras")
+
+    def started(*words):
+        values = absl_flags.FlagValues()
+        train.define_flags(values)
+        parse_flags(values, ["--data_dir=d", "--model_dir=m", "--input=rgb_hha", *words])
+        model = fuse_late(networks["new"], networks["new"])
+        start(values, model)
+        return [float(model.get_layer(name).kernel[0, 0, 0, 0]) for name in ("fc8", "hha_fc8")]
+
+    color, hha, both = (f"{tmp_path / name}.keras" for name in ("color", "hha", "both"))
+    assert started(f"--init_from={color}") == [1, 1]
+    assert started(f"--init_from={color}", f"--init_hha_from={hha}") == [1, 2]
+    assert started(f"--init_hha_from={hha}") == [0, 2]
+    assert started(f"--init_from={both}") == [1, 2]
+    assert f"start from {both}: 2 layers copied\n" in capsys.readouterr().out
