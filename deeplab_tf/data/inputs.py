@@ -76,8 +76,8 @@ class DepthExample(NamedTuple):
         Raises:
           InputError: naming the file that cannot be used.
         """
-        image_contents, label_contents, depth_contents = self.read_files()
-        image = image_from(image_contents, self.image)
+        image_contents, label_contents = self.color.read()
+        image, depth_contents = image_from(image_contents, self.image), self.read_depth()
         try:
             depth = decode_depth(depth_contents)
             levels = input_image(image, depth, self.input, self.camera)
@@ -91,15 +91,13 @@ class DepthExample(NamedTuple):
         """Read the contents of the label alone, bytes; b"" if there is none."""
         return self.color.read_label()
 
-    def read_files(self):
-        """Read the contents of image, label and depth map as they are stored, bytes.
+    def read_depth(self):
+        """Read the contents of the depth map as it is stored, bytes.
 
         Raises:
           InputError: naming the file that cannot be read.
         """
-        if not self.depth_file:
-            return self.color.read(("image", "label", "depth"))
-        return *self.color.read(), read_file(self.depth_file)
+        return read_file(self.depth_file) if self.depth_file else self.color.read(("depth",))[0]
 
 
 def input_image(image, depth, input, camera=None):

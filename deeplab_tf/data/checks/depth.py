@@ -29,8 +29,7 @@ def inspect_depth(example):
         remedy = "add it, as a 16-bit PNG in millimeters or .npy array of floats in meters"
         return [problem("depth_missing", example.depth, what, remedy)]
     try:
-        image_contents, _, depth_contents = example.read_files()
-        depth = decode_depth(depth_contents)
+        depth = decode_depth(example.read_depth())
     except InputError as error:
         what, _, remedy = str(error).removeprefix(f"{example.depth}: ").partition("; ")
         return [problem("depth_unreadable", example.depth, what, remedy)]
@@ -41,7 +40,7 @@ def inspect_depth(example):
 
     height, width = depth.shape
     with contextlib.suppress(InputError):  # an image that cannot be read is a finding of its own
-        image = read_header(image_contents)
+        image = read_header(example.color.read()[0])
         if (width, height) != (image.width, image.height):
             what = f"size {width}x{height} but the image is {image.size}"
             add("depth_size", what, "make them equal")

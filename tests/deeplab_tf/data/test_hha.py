@@ -96,3 +96,34 @@ def test_normals_need_three_pixels_that_are_not_in_a_line():
     assert np.isnan(surface_normals(depth, x, y, 1)).all()
     depth[3, 4] = 2
     np.testing.assert_allclose(surface_normals(depth, x, y, 1)[4, 4], [0, 0, 1], atol=1e-12)
+
+
+@pytest.mark.parametrize("holes", [0.0, 0.3])
+def test_normals_against_least_squares_in_each_window(holes):
+    rng = np.random.default_rng(0)
+    depth = rng.uniform(1, 4, (11, 13)).astype(np.float32)
+    depth[rng.random(depth.shape) < holes] = 0
+    camera, radius = Camera(12, 14, 5.5, 6), 2
+    x, y = viewing_rays(depth.shape, camera)
+    found = surface_normals(depth, x, y, radius)
+    for i, j in np.ndindex(depth.shape):
+        rows = slice(max(i - radius, 0), i + radius + 1)
+        columns = slice(max(j - radius, 0), j + radius + 1)
+        part = depth[rows, columns].astype(np.float64)
+        known = part > 0
+        rays = np.stack(
+            [np.broadcast_to(x[:, columns], part.shape), np.broadcast_to(y[rows], part.shape)], -1
+        )
+        design = np.column_stack([rays[known], np.ones(known.sum())])
+        plane = np.linalg.lstsq(design, 1 / part[known], rcond=None)[0]
+        np.testing.assert_allclose(found[i, j], plane / np.linalg.norm(plane), atol=1e-9)
+    every_third = surface_normals(depth, x, y, radius, 3)
+    np.testing.assert_array_equal(every_third, found[::3, ::3])
+
+
+def test_noise_as_of_a_depth_camera_hardly_turns_gravity():
+    depth, _, _, gravity = room(ROOM, 18, 5)
+    noise = np.random.default_rng(0).normal(0, 0.0015, SIZE) * depth**2  # of structured light
+    x, y = viewing_rays(SIZE, CAMERA)
+    found = estimate_gravity(surface_normals((depth + noise).astype(np.float32), x, y, 10))
+    assert np.degrees(np.arccos(found @ gravity)) < 1

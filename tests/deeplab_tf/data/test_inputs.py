@@ -124,4 +124,7 @@ def test_the_check_finds_what_is_wrong_with_depth_maps(data_dir):
         "depth_unknown"
     ]
     assert "median of the depth is 1500 meters" in found["depth_unit"].what
+    (data_dir / "JPEGImages" / "5.png").unlink()  # no fault of its depth map
+    report = check_dataset({"val": parts["val"][1:]}, label_set, channels=6, progress=False)
+    assert [finding.kind for finding in report.errors] == ["image_missing"]
     assert "67% of the pixels" in found["depth_unknown"].what

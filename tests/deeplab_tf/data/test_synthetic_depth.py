@@ -28,7 +28,7 @@ def test_the_class_is_the_distance_and_nothing_else(tmp_path):
         same_image, form = load_pair(other, 7)
         np.testing.assert_array_equal(image, same_image)  # the class leaves no trace in the color
         np.testing.assert_array_equal(label > 0, form > 0)
-        depth = decode_depth(deep.read_files()[2])
+        depth = decode_depth(deep.read_depth())
         for index, (nearest, farthest) in enumerate(DISTANCES.values()):
             found = depth[label == index]
             assert ((found >= nearest - 1e-3) & (found <= farthest + 1e-3)).all()
