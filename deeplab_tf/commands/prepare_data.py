@@ -19,7 +19,8 @@ from deeplab_tf.commands.outputs import (
 )
 from deeplab_tf.commands.parsing import given_flags
 from deeplab_tf.data.checks import accepted_kinds, check_dataset, open_lists
-from deeplab_tf.data.datasets import PREPARED
+from deeplab_tf.data.datasets import PREPARED, dataset_camera
+from deeplab_tf.data.inputs import add_depth
 from deeplab_tf.data.prepare import prepare
 from deeplab_tf.data.records import prepared_splits
 from deeplab_tf.errors import InputError
@@ -181,6 +182,11 @@ def verify(flags, data_dir):
     splits, label_set, found = open_lists(
         flags.dataset, data_dir, prepared_splits(data_dir, flags.dataset)
     )
+    if dataset_camera(flags.dataset, data_dir):
+        splits = {
+            split: add_depth(examples, "rgbd", flags.dataset, data_dir)
+            for split, examples in splits.items()
+        }
     allowed = [*accepted_kinds(flags.dataset), *flags.allow_data]
     report = check_dataset(splits, label_set, allow=allowed, known=found)
     # The messages name files in a temporary folder, which is gone when the user reads them.
