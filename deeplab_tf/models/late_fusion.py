@@ -4,8 +4,6 @@ As in the RGB-HHA networks of the FCN authors. The images have six channels, red
 first, then HHA; see `deeplab_tf.data.hha`.
 """
 
-import gc
-
 import keras
 from keras import layers
 
@@ -38,7 +36,7 @@ def build_late_fusion(build, scales=(1.0,), **arguments):
       >>> build_late_fusion(build_fcn, stride=32, num_classes=40).input_shape
       (None, None, None, 6)
     """
-    model = _fuse(build(**arguments) for _ in range(2))
+    model = fuse_late(build(**arguments), build(**arguments))
     if tuple(scales) == (1.0,):
         return model
     stride = score_stride(arguments.get("head", "aspp_l"), arguments.get("output_stride", 8))
@@ -64,7 +62,17 @@ def fuse_late(color, hha):
             f"networks of {color.input_shape} to {color.output_shape} and of {hha.input_shape} to "
             f"{hha.output_shape} cannot be fused; build both with the same arguments"
         )
-    return _fuse(iter((color, hha)))
+    images = keras.Input((*color.input_shape[1:3], 6), name="images")
+    parts = (
+        ColorChannels(name="color_channels")(images),
+        HHAChannels(name="hha_channels")(images),
+    )
+    scores = [
+        _copy(network, images, part, prefix)
+        for network, part, prefix in zip((color, hha), parts, ("", HHA_PREFIX), strict=True)
+    ]
+    fused = layers.Average(name="averaged_scores", dtype="float32")(scores)
+    return keras.Model(images, fused, name=f"{color.name}_late_fusion")
 
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")
@@ -74,21 +82,6 @@ class HHAChannels(Float32Layer):
     def call(self, images):
         """Take `(B, H, W, C - 3)` of `(B, H, W, C)`."""
         return images[..., 3:]
-
-
-def _fuse(networks):
-    """The model of `fuse_late`; an iterator of networks that builds each when it is copied."""
-    color = next(networks)
-    images = keras.Input((*color.input_shape[1:3], 6), name="images")
-    name, part = f"{color.name}_late_fusion", ColorChannels(name="color_channels")(images)
-    scores = [_copy(color, images, part, "")]
-    # An FCN takes half a gigabyte, and Python frees networks only when it looks for cycles.
-    del color
-    gc.collect()
-    part = HHAChannels(name="hha_channels")(images)
-    scores.append(_copy(next(networks), images, part, HHA_PREFIX))
-    fused = layers.Average(name="averaged_scores", dtype="float32")(scores)
-    return keras.Model(images, fused, name=name)
 
 
 def _copy(network, images, part, prefix):
