@@ -138,12 +138,13 @@ def test_published_figures(name):
     assert configs.published(text) == FIGURES[name]
 
 
-def test_fcn_and_mil_are_of_voc_2011():
+def test_fcn_and_mil_are_of_voc_2011_and_nyu_depth():
     for path in CONFIGS:
         settings = configs.read_settings(path.read_text())
         is_fcn = settings.get("network") == "fcn"
-        assert is_fcn == (settings["dataset"] == "voc11_sbd"), path
-        assert not is_fcn or "train_split" not in settings  # the list "train"
+        assert is_fcn == (settings["dataset"] in ("voc11_sbd", "nyudv2")), path
+        if settings["dataset"] == "voc11_sbd":
+            assert "train_split" not in settings  # the list "train"
 
 
 def test_scales_are_augmented_where_the_papers_do():
