@@ -60,7 +60,7 @@ def train(name, data_dir, steps, seed=0):
         keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=VOID),
     )
     pairs = batches.map(lambda batch: (batch["image"], batch["label"][:, ::STRIDE, ::STRIDE]))
-    model.fit(pairs, steps_per_epoch=steps, verbose=0)
+    model.fit(pairs, steps_per_epoch=steps, shuffle=False, verbose=0)
     return model
 
 

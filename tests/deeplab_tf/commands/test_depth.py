@@ -58,6 +58,7 @@ def test_the_check_reads_depth_and_the_next_command_repeats_it(data_dir):
     assert done.out.splitlines()[-1].endswith(" --input=rgb_hha")
 
 
+@pytest.mark.slow
 def test_evaluate_knows_the_input_of_the_training(data_dir, model_dir, tmp_path):
     scores = tmp_path / "scores.json"
     done = run_tool("evaluate", f"--model={model_dir}", f"--json_out={scores}")
