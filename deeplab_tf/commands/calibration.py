@@ -9,6 +9,7 @@ from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.data.datasets import PREPARED, open_dataset
 from deeplab_tf.data.examples import Example, evenly_spaced
 from deeplab_tf.data.image_files import image_from
+from deeplab_tf.data.inputs import add_depth
 from deeplab_tf.data.lists import IMAGE_EXTENSIONS
 from deeplab_tf.data.shrink import shrink
 from deeplab_tf.errors import InputError
@@ -51,7 +52,7 @@ def find_calibration(flags):
             "--int8 needs --calibration_data=FOLDER, with images of the kind that the network was "
             "trained on"
         )
-    examples = _examples(Path(flags.calibration_data), flags.calibration_split)
+    examples = _examples(Path(flags.calibration_data), flags.calibration_split, flags.input)
     return evenly_spaced(examples, flags.calibration_images)
 
 
@@ -74,15 +75,20 @@ def load_calibration(examples, channels, max_side, image_size=None):
     return [cv2.resize(x, image_size[::-1], interpolation=cv2.INTER_AREA) for x in images]
 
 
-def _examples(folder, split):
+def _examples(folder, split, input):
     """The examples of a folder: of a list of its data set, or all images in it."""
     if not folder.is_dir():
         raise InputError(f"--calibration_data={folder}: no such folder; check the path")
     if (folder / "ImageSets").is_dir():
-        return open_dataset("voc", folder, split, need_labels=False)[0]
+        return _with_depth("voc", folder, split, input)
     prepared = [name for name in PREPARED if (folder / name).is_dir()]
     if prepared:
-        return open_dataset(prepared[0], folder, split, need_labels=False)[0]
+        return _with_depth(prepared[0], folder, split, input)
+    if input != "rgb":
+        raise InputError(
+            f"--calibration_data={folder}: not a data set, whose depth --input={input} needs; give "
+            "one with depth"
+        )
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_EXTENSIONS)
     if not paths:
         raise InputError(
@@ -90,3 +96,8 @@ def _examples(folder, split):
             "folder that the network was trained on"
         )
     return [Example(path.stem, str(path), "") for path in paths]
+
+
+def _with_depth(dataset, folder, split, input):
+    examples = open_dataset(dataset, folder, split, need_labels=False)[0]
+    return add_depth(examples, input, dataset, folder)

@@ -101,7 +101,7 @@ def released_text(name):
 def describe_network(card):
     """Backbone, head, stride and number of classes on one line."""
     network = card.network
-    fcn = network["network"] == "fcn"
+    fcn = network["network"].startswith("fcn")
     what = f"FCN-{network['stride']}s" if fcn else f"{network['head']}"
     stride = [] if fcn else [f"output stride {network['output_stride']}"]
     words = [network["backbone"], what, *stride, f"{card.label_set.num_classes} classes"]

@@ -8,7 +8,7 @@ is 1 if one of them would ruin training.
 
 import json
 
-from deeplab_tf.commands.flags.data import define_data_flags
+from deeplab_tf.commands.flags.data import define_data_flags, image_channels
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.outputs import (
     as_given,
@@ -19,6 +19,7 @@ from deeplab_tf.commands.outputs import (
 )
 from deeplab_tf.data.checks import accepted_kinds, check_dataset, offenders_picture, open_lists
 from deeplab_tf.data.datasets import label_encoding
+from deeplab_tf.data.inputs import add_depth
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import write_file
 from deeplab_tf.visualize import encode_picture
@@ -26,7 +27,7 @@ from deeplab_tf.visualize import encode_picture
 
 def define_flags(values):
     """Define the flags of a data check."""
-    define_data_flags(values)
+    define_data_flags(values, with_input=True)
     define = heading(values, "Check")
     define.integer("channels", 3, "Channels that the images should have.", lower_bound=3)
     define.list("splits", ["train", "val"], "Lists to check, the one to train on first.")
@@ -68,7 +69,7 @@ def main(flags):
     train_split = flags.splits[0]
     place, listed = (flags.dataset, flags.data_dir), report.counts[train_split].listed
     data = training_flags(*place, train_split, val_split, listed)
-    print_next("train", *data, *as_given(flags, "channels", "allow_data"))
+    print_next("train", *data, *as_given(flags, "input", "channels", "allow_data"))
 
 
 def check(flags):
@@ -78,11 +79,15 @@ def check(flags):
     optional = flags.splits[1:] if flags["splits"].using_default_value else ()
     place = flags.dataset, flags.data_dir
     splits, label_set, found = open_lists(*place, flags.splits, optional)
+    splits = {
+        split: add_depth(examples, flags.input, *place, must_exist=False)
+        for split, examples in splits.items()
+    }
     return check_dataset(
         splits,
         label_set,
         label_encoding(*place),
-        channels=flags.channels,
+        channels=image_channels(flags),
         sample=flags.sample,
         allow=[*accepted_kinds(flags.dataset), *flags.allow_data],
         known=found,

@@ -14,9 +14,13 @@ import keras
 from deeplab_tf import build_deeplab, build_fcn
 from deeplab_tf.commands.flagfiles import CONFIGS, find_flagfile
 from deeplab_tf.data.datasets import LABEL_SETS
+from deeplab_tf.data.inputs import CHANNELS
 from deeplab_tf.errors import InputError
 
 ARGUMENTS = "[NAME]"
+# What the table calls the values of --input.
+INPUTS = {"rgbd": "RGB-D", "hha": "HHA", "rgb_hha": "RGB-HHA"}
+
 COLUMNS = ("configuration", "data", "network", "parameters", "mean IoU", "with the CRF", "test")
 
 
@@ -78,6 +82,7 @@ def describe(settings):
         "scales " + scales.replace(",", ", ") if scales != "1" else "",
         "at once" if "fcn_scaled_skips" in settings else "",
         "multi-scale features" if "multi_scale_features" in settings else "",
+        INPUTS.get(settings.get("input"), ""),
         {"mil": "MIL", "em_adapt": "EM-Adapt"}.get(settings.get("objective"), ""),
     ]
     network = ", ".join([settings["backbone"], what, *filter(None, options)])
@@ -86,24 +91,30 @@ def describe(settings):
         int(settings["fcn_stride"]) if fcn else settings["head"],
         LABEL_SETS[settings["dataset"]].num_classes,
         "multi_scale_features" in settings,
+        settings.get("input", "rgb"),
     )
     return settings["dataset"], network, f"{count:,}"
 
 
 @functools.cache
-def count_parameters(backbone, head, num_classes, use_multi_scale_features=False):
+def count_parameters(backbone, head, num_classes, use_multi_scale_features=False, input="rgb"):
     """The number of parameters of a network.
 
     Args:
       backbone, num_classes, use_multi_scale_features: see `deeplab_tf.build_deeplab`.
       head: of a DeepLab; the stride of an FCN.
+      input: see `deeplab_tf.data.inputs.CHANNELS`.
     """
     # Builds the layers without memory for their weights, half a gigabyte for some networks.
     with keras.StatelessScope(initialize_variables=False):
+        networks = 2 if input == "rgb_hha" else 1
+        options = {"input_shape": (None, None, CHANNELS[input] // networks), "weights": None}
         if isinstance(head, int):
-            return build_fcn(backbone, head, num_classes, weights=None).count_params()
-        options = {"use_multi_scale_features": use_multi_scale_features}
-        return build_deeplab(backbone, head, num_classes, weights=None, **options).count_params()
+            model = build_fcn(backbone, head, num_classes, **options)
+        else:
+            options["use_multi_scale_features"] = use_multi_scale_features
+            model = build_deeplab(backbone, head, num_classes, **options)
+        return networks * model.count_params()
 
 
 def published(text):

@@ -81,7 +81,7 @@ def define_flags(values):
     """Define the flags of an evaluation."""
     define_model_flags(values)
     define_size_flags(values)
-    define_data_flags(values, remembered_by="--model")
+    define_data_flags(values, remembered_by="--model", with_input=True)
     define = heading(values, "Data set")
     define.string(
         "split",

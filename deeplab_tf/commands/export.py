@@ -26,6 +26,7 @@ from deeplab_tf.commands.calibration import (
     load_calibration,
 )
 from deeplab_tf.commands.flags.crf import crf_params, define_crf_flags, params_along
+from deeplab_tf.commands.flags.data import define_input_flag
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.model import (
     MODEL_HELP,
@@ -35,7 +36,7 @@ from deeplab_tf.commands.flags.model import (
     open_model,
 )
 from deeplab_tf.commands.outputs import print_next, print_written
-from deeplab_tf.commands.recall import recall_for_model
+from deeplab_tf.commands.recall import known_camera, recall_for_model
 from deeplab_tf.errors import InputError
 from deeplab_tf.export.formats import (
     FORMATS,
@@ -57,6 +58,7 @@ def define_flags(values):
     """Define the flags of an export."""
     define_model_flags(values, MODEL_HELP)
     define_pad_flag(values)
+    define_input_flag(values, "Model", remembered_by="--model")
     define_crf_flags(values)
     define = heading(values, "Output")
     define.enum(
@@ -135,9 +137,10 @@ def main(flags):
         format,
         calibration,
         max_side,
-        None if params else params_along(flags.model),
-        flags.max_pixels,
-        flags.served_max_side,
+        suited_crf=None if params else params_along(flags.model),
+        max_pixels=flags.max_pixels,
+        served_max_side=flags.served_max_side,
+        depth_input=describe_input(flags),
     )
     if format == SAVED_MODEL:
         print_saved_model(out, image_size and params)
@@ -149,6 +152,14 @@ def main(flags):
     # Beside all versions, not among them.
     stem = flags.out if format == SAVED_MODEL else output_files(out)[-1].with_suffix("")
     print_next("predict", f"--model={out}", *crf, f"--out_dir={stem}_predictions", "IMAGE")
+
+
+def describe_input(flags):
+    """What the exported file says of --input, a dict; None for color images."""
+    if flags.input == "rgb":
+        return None
+    camera = known_camera(flags.model)
+    return {"input": flags.input, **({"camera": str(camera)} if camera else {})}
 
 
 def check_output(flags):

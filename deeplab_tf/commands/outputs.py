@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from deeplab_tf.commands.flagfiles import CONFIGS
-from deeplab_tf.data.datasets import LABEL_SETS
+from deeplab_tf.data.datasets import LABEL_SETS, SYNTHETIC
 from deeplab_tf.data.lists import IMAGE_EXTENSIONS
 from deeplab_tf.errors import InputError
 from deeplab_tf.models import is_packed, is_pretrained
@@ -131,7 +131,7 @@ def training_flags(dataset, data_dir, train_split, val_split, num_images):
     given["model_dir"] = f"runs/{names.get(dataset, dataset)}"
     if val_split is None:
         given["eval_images"] = 0
-    if dataset == "synthetic":
+    if dataset in SYNTHETIC:
         given = {"flagfile": "demo", **given}
     elif not has_published_systems(dataset):
         given = {"flagfile": "own_photos", **given, "steps": suggested_steps(num_images)}

@@ -21,7 +21,11 @@ from deeplab_tf.commands.card_text import card_text
 from deeplab_tf.commands.flags.crf import crf_params, define_crf_flags
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.flags.model import MODEL_HELP, find_labels
-from deeplab_tf.commands.flags.network import define_architecture_flags, network_arguments
+from deeplab_tf.commands.flags.network import (
+    define_architecture_flags,
+    is_late_fusion,
+    network_arguments,
+)
 from deeplab_tf.commands.outputs import check_output_files, print_next, print_written
 from deeplab_tf.commands.recall import recall_network
 from deeplab_tf.commands.runs import RUN_FILE, Run, is_path
@@ -131,8 +135,9 @@ def first_card(flags, num_classes):
             f"{folder} has no {RUN_FILE} that says how the network was built; give --backbone, "
             "--head and the other flags of its layers"
         )
+    kind = flags.network + ("_late_fusion" if is_late_fusion(flags) else "")
     return ModelCard(
-        network={"network": flags.network, **network_arguments(flags, num_classes)},
+        network={"network": kind, **network_arguments(flags, num_classes)},
         classes=asdict(find_labels(flags.model, num_classes)),
         testing=run.testing if run else {},
         training=describe_training(run) if run else {},

@@ -9,8 +9,9 @@ pictures of each image; --panel_out draws all images beside their labels, before
 and --contact_sheet_out writes a page to look through many. --probabilities_out writes the
 probability of every class at every pixel. Photographs larger than --max_side are scored at that
 size. Given a folder, it labels all images in it. A line says what was done to an image that is not
-plain 8-bit RGB, such as turning it by its EXIF orientation. Images that cannot be read are left
-out and named at the end, and the exit status is 1.
+plain 8-bit RGB, such as turning it by its EXIF orientation. A network that was trained with
+--input=rgbd, hha or rgb_hha also reads the depth map of each image. Images that cannot be read are
+left out and named at the end, and the exit status is 1.
 """
 
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from deeplab_tf.commands.depth_maps import define_depth_flags, scene_reader
 from deeplab_tf.commands.flags.crf import (
     PARAMETER_FLAGS,
     crf_memory,
@@ -73,6 +75,7 @@ def define_flags(values):
         "with --tile.",
         lower_bound=0,
     )
+    define_depth_flags(values)
     define_output_flags(values)
 
 
@@ -85,12 +88,14 @@ def main(flags, images):
     """Label the images."""
     plan = plan_outputs(flags, images)
     predictor = open_predictor(flags)
+    read_scene = scene_reader(flags)
     max_side, reduced, refused = side_limit(flags), [], []
     writer = PredictionWriter(flags, predictor.label_set, predictor.source, len(plan), images)
     for one in tqdm(plan, unit="image"):
         try:
-            image = read_checked(one.image, predictor.channels)
-            write_one(writer, one, image, predictor.stages_of(image, max_side))
+            color = read_checked(one.image, predictor.channels if read_scene is None else 3)
+            image = color if read_scene is None else read_scene(one.image, color)
+            write_one(writer, one, color, predictor.stages_of(image, max_side))
         except InputError as error:
             refused.append(error)
             tqdm.write(f"left out: {error}")

@@ -19,7 +19,8 @@ from deeplab_tf.commands.outputs import (
 )
 from deeplab_tf.commands.parsing import given_flags
 from deeplab_tf.data.checks import accepted_kinds, check_dataset, open_lists
-from deeplab_tf.data.datasets import PREPARED
+from deeplab_tf.data.datasets import PREPARED, dataset_camera
+from deeplab_tf.data.inputs import add_depth
 from deeplab_tf.data.prepare import prepare
 from deeplab_tf.data.records import prepared_splits
 from deeplab_tf.errors import InputError
@@ -89,6 +90,17 @@ def _define_options(define):
         "msrc21: folder of the cleaned outlines of Malisiewicz and Efros, NAME_GT.mat, to use in "
         "place of the authors' labels.",
     )
+    define.string(
+        "nyu_dir",
+        None,
+        "nyudv2: folder of nyu_depth_v2_labeled.mat, classMapping40.mat, and nyusplits.mat or "
+        "splits.mat.",
+    )
+    define.bool(
+        "nyu_crop",
+        True,
+        "nyudv2: leave out the white frame of the images: 560x425 of 640x480 pixels; paper: yes.",
+    )
     define.string("images_dir", None, "folder: folder of the images: JPEG, PNG, TIFF, BMP or WebP.")
     define.string(
         "labels_dir",
@@ -153,8 +165,9 @@ def main(flags):
     if has_published_systems(flags.dataset):
         print("`deeplab-tf configs` lists the published systems; to train with your own settings:")
     lists = prepared.counts
-    train_split = "train_aug" if "train_aug" in lists else "train"
-    val_split = "val" if "val" in lists else None
+    train_split = next(name for name in ("train_aug", "train", "trainval") if name in lists)
+    # Of lists trainval and test alone, as of NYU Depth v2, papers validate on the second.
+    val_split = "val" if "val" in lists else "test" if train_split == "trainval" else None
     place = flags.dataset, flags.data_dir
     data = training_flags(*place, train_split, val_split, lists[train_split])
     print_next("train", *data, *as_given(flags, "allow_data"))
@@ -169,6 +182,11 @@ def verify(flags, data_dir):
     splits, label_set, found = open_lists(
         flags.dataset, data_dir, prepared_splits(data_dir, flags.dataset)
     )
+    if dataset_camera(flags.dataset, data_dir):
+        splits = {
+            split: add_depth(examples, "rgbd", flags.dataset, data_dir)
+            for split, examples in splits.items()
+        }
     allowed = [*accepted_kinds(flags.dataset), *flags.allow_data]
     report = check_dataset(splits, label_set, allow=allowed, known=found)
     # The messages name files in a temporary folder, which is gone when the user reads them.

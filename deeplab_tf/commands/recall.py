@@ -16,6 +16,7 @@ from deeplab_tf.commands.flags.say import say
 from deeplab_tf.commands.parsing import parse_flags
 from deeplab_tf.commands.runs import PATH_FLAGS, RUN_FILE, Run, absolute, testing_answers
 from deeplab_tf.data.datasets import PREPARED
+from deeplab_tf.data.depth import Camera
 from deeplab_tf.errors import InputError
 from deeplab_tf.export import load_description
 from deeplab_tf.models import find_model, is_packed, is_pretrained, load_card
@@ -24,12 +25,21 @@ from deeplab_tf.pretrained.released import RELEASED, released_names
 
 # Other values of these flags, or of those that describe the network's layers, would train another
 # network, or train on other images.
-FIXED = ("dataset", "train_split", "weights", "init_from", "optimizer", "objective", "crf_train")
+FIXED = (
+    "dataset",
+    "train_split",
+    "weights",
+    "init_from",
+    "init_hha_from",
+    "optimizer",
+    "objective",
+    "crf_train",
+)
 
 # What the next command with the same --model has to be given, too: the images, and how the network
 # is applied to them.
 DATA_FLAGS = ("dataset", "data_dir", "split")
-SETTING_FLAGS = ("output_stride", "scales", "flip", "tile", "pad_to", "precision")
+SETTING_FLAGS = ("input", "output_stride", "scales", "flip", "tile", "pad_to", "precision")
 
 
 def has_checkpoint(model_dir):
@@ -163,7 +173,8 @@ def recall_for_model(flags, needs_data=True):
     folder = find_model(flags.model).parent
     run = Run.load(folder)
     if "dataset" in flags and run is not None and not _is_on_data(flags, run):
-        answers = {name: answers[name] for name in ("scales", "pad_to") if name in answers}
+        of_network = ("scales", "pad_to", "input")
+        answers = {name: answers[name] for name in of_network if name in answers}
     if lacks_data:
         if run is None:
             raise InputError(f"--data_dir is required: {folder} has no {RUN_FILE} that names it")
@@ -197,10 +208,18 @@ def recall_network(flags):
     return words
 
 
+def known_camera(model):
+    """The `Camera` that a model's HHA was computed with in training; None if it is not known."""
+    text = _known(model).get("camera")
+    return Camera.parse(text) if text else None
+
+
 def _known(model):
     """What the run or the card of a model knows, {name of a flag: text}."""
     if export_format(model):
-        return testing_answers({"max_side": load_description(model).max_side})
+        found = load_description(model)
+        depth = {name: found.input.get(name) for name in ("input", "camera")}
+        return testing_answers({"max_side": found.max_side, **depth})
     if is_pretrained(model) and model in released_names():
         return testing_answers(RELEASED[model].testing)
     if is_packed(model):
@@ -211,6 +230,12 @@ def _known(model):
 
 def _take(flags, answers, source):
     """The answers to flags that were not given, as on the command line; they are printed."""
+    if "input" in answers and "input" not in flags:
+        raise InputError(
+            f"{flags.model}: a network of --input={answers['input']}, for depth, which this "
+            "command cannot read; use evaluate or predict"
+        )
+    answers = {name: text for name, text in answers.items() if name != "camera"}
     words = [
         f"--{name}={text}"
         for name, text in answers.items()
@@ -241,6 +266,8 @@ def not_remembered(flags, names):
     """
     known, words = _known(flags.model), []
     for name in names:
+        if name not in flags:
+            continue
         flag = flags[name]
         text = flag.serialize().partition("=")[2]
         same = absolute(text) if name == "data_dir" else text

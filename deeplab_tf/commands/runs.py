@@ -11,13 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeplab_tf.commands.parsing import given_flags
+from deeplab_tf.data.datasets import dataset_camera
+from deeplab_tf.data.inputs import NEED_CAMERA
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import write_file
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models import is_pretrained
 
 RUN_FILE = "run.json"
-PATH_FLAGS = ("data_dir", "weights", "init_from", "crf_params")  # stored as absolute paths
+PATH_FLAGS = (
+    "data_dir",
+    "weights",
+    "init_from",
+    "init_hha_from",
+    "crf_params",
+)  # stored as absolute paths
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,8 @@ class Run:
         "images"; without "val" if the training did not validate.
       network: what was built: backbone, head, number of classes, stride, scales.
       classes: names and colors of the classes, the arguments of `LabelSet`.
-      testing: values of --scales and --pad_to for the commands that apply the network.
+      testing: values of --scales, --pad_to and --input for the commands that apply the network, and
+        the "camera" that HHA was computed with.
       flags: the flags that were given, as on the command line, without those that belong to a
         machine and not to the run.
     """
@@ -55,6 +64,10 @@ class Run:
         """
         lists = {"train": flags.train_split, "val": flags.val_split}
         testing = {"scales": flags.test_scales, "pad_to": flags.test_pad_to}
+        if flags.input != "rgb":
+            testing["input"] = flags.input
+        if flags.input in NEED_CAMERA:
+            testing["camera"] = str(dataset_camera(flags.dataset, flags.data_dir))
         return cls(
             dataset=flags.dataset,
             data_dir=absolute(flags.data_dir),
@@ -133,7 +146,7 @@ def is_path(name, value):
     """Whether a flag of this name has a path as its value, not a name such as imagenet."""
     if name == "weights":
         return value not in ("imagenet", "none")
-    return name in PATH_FLAGS and not (name == "init_from" and is_pretrained(value))
+    return name in PATH_FLAGS and not (name.startswith("init_") and is_pretrained(value))
 
 
 def absolute(path):

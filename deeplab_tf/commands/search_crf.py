@@ -18,7 +18,11 @@ from tqdm import tqdm
 from crf.search import GRIDS, SearchGrid, best_trial, coarse_to_fine
 from crf.threads import available_threads
 from deeplab_tf.commands.flags.crf import define_crf_flags, given_params
-from deeplab_tf.commands.flags.data import check_same_classes, define_data_flags, open_split
+from deeplab_tf.commands.flags.data import (
+    check_same_classes,
+    define_data_flags,
+    open_split,
+)
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.flags.model import (
     define_model_flags,
@@ -60,7 +64,7 @@ def define_flags(values):
     """Define the flags of a search."""
     define_model_flags(values)
     define_size_flags(values)
-    define_data_flags(values, remembered_by="--model")
+    define_data_flags(values, remembered_by="--model", with_input=True)
     define = heading(values, "Data set")
     define.string(
         "split",

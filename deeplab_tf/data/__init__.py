@@ -2,8 +2,11 @@
 
 from deeplab_tf.data.class_weights import balanced_weights
 from deeplab_tf.data.datasets import DATASETS, open_dataset
+from deeplab_tf.data.depth import Camera, decode_depth, depth_levels, encode_depth
 from deeplab_tf.data.examples import Example, RecordExample
+from deeplab_tf.data.hha import hha_image
 from deeplab_tf.data.image_files import load_image, load_label, load_pair
+from deeplab_tf.data.inputs import DepthExample, add_depth, input_image
 from deeplab_tf.data.label_png import decode_label, encode_label
 from deeplab_tf.data.pipeline import input_error_from, training_batches
 from deeplab_tf.data.synthetic import ensure_synthetic, write_synthetic
@@ -14,15 +17,23 @@ __all__ = [
     "DATASETS",
     "MEAN_RGB",
     "VOID",
+    "Camera",
+    "DepthExample",
     "Example",
     "LabelEncoding",
     "LabelSet",
     "RecordExample",
+    "add_depth",
     "balanced_weights",
+    "decode_depth",
     "decode_label",
+    "depth_levels",
+    "encode_depth",
     "encode_label",
     "ensure_synthetic",
+    "hha_image",
     "input_error_from",
+    "input_image",
     "load_image",
     "load_label",
     "load_pair",

@@ -12,21 +12,33 @@ Everything else, such as the flag --dataset, reads this table.
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
+from deeplab_tf.data.depth import Camera, read_camera
 from deeplab_tf.data.label_sets import (
     CAMVID,
     CITYSCAPES,
     MSRC21,
+    NYUDV2,
     PASCAL_CONTEXT,
     PERSON_PART,
     VOC,
 )
-from deeplab_tf.data.records import read_prepared, read_prepared_labels
+from deeplab_tf.data.records import (
+    find_prepared,
+    read_metadata,
+    read_prepared,
+    read_prepared_labels,
+)
 from deeplab_tf.data.synthetic import ensure_synthetic
+from deeplab_tf.data.synthetic_depth import ensure_synthetic_depth
 from deeplab_tf.data.voc import read_encoding, read_label_set, read_split
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import LabelSet
+
+# {name: function that writes the data set into a folder unless it is there}.
+SYNTHETIC = {"synthetic": ensure_synthetic, "synthetic_depth": ensure_synthetic_depth}
 
 
 def _open_voc_layout(name, data_dir, split, need_labels):
@@ -34,7 +46,7 @@ def _open_voc_layout(name, data_dir, split, need_labels):
 
 
 def _open_synthetic(name, data_dir, split, need_labels):
-    ensure_synthetic(data_dir)  # written on first use
+    SYNTHETIC[name](data_dir)  # written on first use
     return _open_voc_layout(name, data_dir, split, need_labels)
 
 
@@ -64,6 +76,7 @@ DATASETS = {
     for row in (
         Dataset("voc", None, _open_voc_layout),  # any folder in VOC layout
         Dataset("synthetic", None, _open_synthetic),
+        Dataset("synthetic_depth", None, _open_synthetic),
         Dataset("voc12", VOC, _open_records, "Voc12"),
         Dataset("voc12_aug", VOC, _open_records, "Voc12Aug"),
         Dataset("voc11_sbd", VOC, _open_records, "Voc11Sbd"),
@@ -73,6 +86,7 @@ DATASETS = {
         Dataset("coco_voc", VOC, _open_records, "CocoVoc"),
         Dataset("camvid", CAMVID, _open_records, "Camvid"),
         Dataset("msrc21", MSRC21, _open_records, "Msrc21"),
+        Dataset("nyudv2", NYUDV2, _open_records, "Nyudv2"),
         Dataset("folder", None, _open_records, "Folder"),  # the user's own images
     )
 }
@@ -88,9 +102,9 @@ def open_dataset(dataset, data_dir, split, need_labels=True):
     """The examples of one split and the classes of a data set.
 
     Args:
-      dataset: name of a row of `DATASETS`: "voc" for any folder in VOC layout; "synthetic" for
-        the built-in data set, which is written into `data_dir` on first use; or a data set that
-        `deeplab-tf prepare-data` wrote into `data_dir`.
+      dataset: name of a row of `DATASETS`: "voc" for any folder in VOC layout; "synthetic" or
+        "synthetic_depth" for a built-in one, which is written into `data_dir` on first use; or a
+        data set that `deeplab-tf prepare-data` wrote into `data_dir`.
       data_dir: the data set's folder.
       split: name of the list of examples, such as "train" or "val".
       need_labels: whether every example must have a label; see `read_split`.
@@ -113,6 +127,23 @@ def label_encoding(dataset, data_dir):
       dataset, data_dir: as for `open_dataset`.
     """
     return None if dataset in PREPARED else read_encoding(data_dir)
+
+
+def dataset_camera(dataset, data_dir):
+    """The `Camera` of a data set's depth maps; None if it has none.
+
+    It is in the file camera.txt of a folder in VOC layout: fx fy cx cy, in pixels.
+
+    Args:
+      dataset, data_dir: as for `open_dataset`.
+
+    Raises:
+      InputError: if the data set is missing, or its camera is not one.
+    """
+    if dataset not in PREPARED:
+        return read_camera(Path(data_dir, "camera.txt"))
+    text = read_metadata(find_prepared(data_dir, dataset)).get("camera")
+    return Camera.parse(text) if text else None
 
 
 def find_builder(dataset):

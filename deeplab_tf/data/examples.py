@@ -1,7 +1,8 @@
 """The examples of a data set: where to read the bytes of an image and of its label.
 
 An example is either a pair of files (`Example`), or one record of a TFRecord file
-(`RecordExample`), as `deeplab-tf prepare-data` writes them. Both have the same method `read`.
+(`RecordExample`), as `deeplab-tf prepare-data` writes them. Both have the same methods, and so has
+the `DepthExample` of inputs.py, which adds depth.
 """
 
 from pathlib import Path
@@ -36,7 +37,15 @@ class Example(NamedTuple):
         Raises:
           InputError: naming the file that cannot be read.
         """
-        return read_file(self.image), read_file(self.label) if self.label else b""
+        return read_file(self.image), self.read_label()
+
+    def read_label(self):
+        """Read the contents of the label alone, bytes; b"" if there is none.
+
+        Raises:
+          InputError: naming the file that cannot be read.
+        """
+        return read_file(self.label) if self.label else b""
 
 
 class RecordExample(NamedTuple):
@@ -64,8 +73,11 @@ class RecordExample(NamedTuple):
         """The name of the label in messages."""
         return f"{self.path}, label of {self.name!r}"
 
-    def read(self):
+    def read(self, keys=("image", "label")):
         """Read the contents of the image and of the label, bytes.
+
+        Args:
+          keys: names of the features of the record; "depth" is another one, if there is depth.
 
         Raises:
           InputError: naming the file, if it cannot be read or holds something else.
@@ -74,13 +86,17 @@ class RecordExample(NamedTuple):
             with Path(self.path).open("rb") as file:
                 file.seek(self.offset)
                 record = tf.train.Example.FromString(file.read(self.size)).features.feature
-            return tuple(record[key].bytes_list.value[0] for key in ("image", "label"))
+            return tuple(record[key].bytes_list.value[0] for key in keys)
         except OSError as error:
             raise InputError(f"{self.path}: {error.strerror}; check the path") from None
         except Exception:  # protobuf's errors have no class that all its versions share
             raise InputError(
                 f"{self.path}: record of {self.name!r} is damaged; {PREPARE_AGAIN}"
             ) from None
+
+    def read_label(self):
+        """Read the contents of the label alone, bytes; errors as of `read`."""
+        return self.read(("label",))[0]
 
 
 def read_file(path):

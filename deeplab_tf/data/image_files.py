@@ -93,7 +93,7 @@ def load_classes(example, num_classes, encoding=None):
     Raises:
       InputError: as `load_label`.
     """
-    return _label_from(example.read()[1], example.label, num_classes, encoding)
+    return _label_from(example.read_label(), example.label, num_classes, encoding)
 
 
 def load_pair(example, num_classes, encoding=None, channels=3):

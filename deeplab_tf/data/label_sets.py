@@ -129,3 +129,50 @@ MSRC21 = _colored(
         "boat": (192, 64, 0),
     }
 )
+
+# NYU Depth v2: the 40 classes of Gupta et al., in the order of their classMapping40.mat. Their
+# "refridgerator" is spelled as in English.
+NYUDV2 = LabelSet.in_voc_colors(
+    (
+        "wall",
+        "floor",
+        "cabinet",
+        "bed",
+        "chair",
+        "sofa",
+        "table",
+        "door",
+        "window",
+        "bookshelf",
+        "picture",
+        "counter",
+        "blinds",
+        "desk",
+        "shelves",
+        "curtain",
+        "dresser",
+        "pillow",
+        "mirror",
+        "floor mat",
+        "clothes",
+        "ceiling",
+        "books",
+        "refrigerator",
+        "television",
+        "paper",
+        "towel",
+        "shower curtain",
+        "box",
+        "whiteboard",
+        "person",
+        "night stand",
+        "toilet",
+        "sink",
+        "lamp",
+        "bathtub",
+        "bag",
+        "other structure",
+        "other furniture",
+        "other prop",
+    )
+)

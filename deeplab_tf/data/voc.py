@@ -7,6 +7,8 @@ A data set is a folder with
                                               (or .tif, .bmp, or lossless .webp)
     ImageSets/Segmentation/{train,val}.txt    one NAME per line, or two paths; see lists.py
     classes.txt                               one line for each value of the labels; optional
+    Depth/NAME.png, camera.txt                depth maps and their camera, for networks that take
+                                              depth; see depth.py
 
 A line of classes.txt is a class name, or a class name and its color: `road 128 64 128` or
 `road,128,64,128`. With colors, which must differ, labels may also be RGB PNGs in exactly these
@@ -38,6 +40,7 @@ from deeplab_tf.labels import VOID, VOID_COLOR, LabelEncoding, LabelSet, voc_col
 
 LISTS = "ImageSets/Segmentation"
 LABELS_FOLDER = "SegmentationClass"
+DEPTH_FOLDER = "Depth"
 
 _VOID_WORD = r"([\s,]+void)?"
 _CLASS_LINE = re.compile(

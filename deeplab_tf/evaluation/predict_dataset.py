@@ -15,7 +15,7 @@ import tensorflow as tf
 from crf.batch import images_at_once
 from crf.memory import available_memory, inference_bytes
 from crf.threads import available_threads
-from deeplab_tf.data.image_files import load_image, load_pair
+from deeplab_tf.data.image_files import image_from, load_pair
 from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import (
@@ -145,7 +145,7 @@ def _threads_per_image(image_bytes, num_images, num_threads, memory):
 def _load(example, num_classes, encoding, channels):
     if example.label:
         return example, *load_pair(example, num_classes, encoding, channels)
-    return example, load_image(example.image, channels), None
+    return example, image_from(example.read()[0], example.image, channels), None
 
 
 def _score(predict, network, example, image, truth, settings):

@@ -20,7 +20,8 @@ class Description(NetworkRecord):
       stride: pixels between two positions of the network's scores; None in a SavedModel of an
         older version, which does not say.
       input: "channels" of the images, their "order" and "range" of values, and "size", [height,
-        width] in pixels if only one is taken.
+        width] in pixels if only one is taken; for a network of depth also "input", the value of
+        that flag, and the "camera" of its training data.
       settings: "scales", "flip" and "pad_to" that are part of the graph.
       crf: the arguments of `crf_params`, the `CRFParams` that come along; None: none do.
       has_crf: whether the graph computes this CRF, too; None: not known, as the stride.
@@ -61,7 +62,7 @@ class Description(NetworkRecord):
         return found
 
 
-def describe_export(model, label_set, crf, settings, image_size=None, **more):
+def describe_export(model, label_set, crf, settings, image_size=None, depth_input=None, **more):
     """The `Description` of a Keras model that is about to be exported.
 
     Args:
@@ -70,6 +71,7 @@ def describe_export(model, label_set, crf, settings, image_size=None, **more):
       crf: `CRFParams`, or None.
       settings: (scales, flip, pad_to).
       image_size: (height, width) in pixels of the only images that it takes; None: any.
+      depth_input: {"input": ..., "camera": ...} for `Description.input`; None: color images.
       more: `has_crf`, `max_side`, `precision` and `limits`, see `Description`.
 
     Returns:
@@ -86,7 +88,11 @@ def describe_export(model, label_set, crf, settings, image_size=None, **more):
     return Description(
         classes=asdict(label_set),
         stride=find_output_stride(model),
-        input={**taken, "size": list(image_size) if image_size else None},
+        input={
+            **taken,
+            "size": list(image_size) if image_size else None,
+            **(depth_input or {}),
+        },
         settings={"scales": list(scales), "flip": flip, "pad_to": pad_to},
         crf=None if crf is None else asdict(crf),
         version=deeplab_tf.__version__,

@@ -66,6 +66,7 @@ def export_model(
     suited_crf=None,
     max_pixels=None,
     served_max_side=None,
+    depth_input=None,
 ):
     """Write a trained network in a format of another runtime.
 
@@ -90,6 +91,8 @@ def export_model(
       max_side: longer side in pixels at which photographs are best scored, for the description.
       suited_crf: without `crf`, the parameters that come along.
       max_pixels, served_max_side: of a SavedModel, as in `export_saved_model`.
+      depth_input: for a network of color and depth, {"input": "rgbd", "hha" or "rgb_hha"} and
+        "camera", the text of a `Camera`, for the description.
 
     Raises:
       InputError: if a setting cannot be used, `path` exists, or a package is missing.
@@ -103,6 +106,7 @@ def export_model(
     settings = scales, flip, pad_to
     if format == SAVED_MODEL:
         more = overwrite, pad_to, image_size, max_side, suited_crf, max_pixels, served_max_side
+        more = *more, depth_input
         saved_model.export_saved_model(model, path, label_set, crf, scales, flip, *more)
         return
     if max_pixels is not None or served_max_side is not None:
@@ -116,6 +120,7 @@ def export_model(
         crf or suited_crf,
         settings,
         image_size=image_size,
+        depth_input=depth_input,
         max_side=max_side,
         precision="float32" if calibration is None else "int8",
     )

@@ -32,6 +32,7 @@ def export_saved_model(
     suited_crf=None,
     max_pixels=None,
     served_max_side=None,
+    depth_input=None,
 ):
     """Write a network, and optionally the CRF, as a SavedModel.
 
@@ -79,6 +80,7 @@ def export_saved_model(
       max_pixels: largest number of pixels of an image; larger ones are refused. None: no limit.
       served_max_side: an image with a longer side is reduced to this many pixels there, as
         `segment` does with `max_side`; None: no limit.
+      depth_input: as in `export_model`.
 
     Raises:
       InputError: if `path` exists and is not empty (without `overwrite`), the number of classes
@@ -100,6 +102,7 @@ def export_saved_model(
         settings,
         has_crf=crf is not None,
         image_size=image_size,
+        depth_input=depth_input,
         max_side=max_side,
         limits=limits,
     )

@@ -6,6 +6,7 @@ from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.fcn import build_fcn
 from deeplab_tf.models.files import is_pretrained
 from deeplab_tf.models.heads import head_names
+from deeplab_tf.models.late_fusion import build_late_fusion, fuse_late
 from deeplab_tf.models.locate import find_model, is_packed
 from deeplab_tf.models.output_stride import with_output_stride
 from deeplab_tf.models.packed import ModelCard, load_card, pack
@@ -21,7 +22,9 @@ __all__ = [
     "backbone_names",
     "build_deeplab",
     "build_fcn",
+    "build_late_fusion",
     "find_model",
+    "fuse_late",
     "head_names",
     "import_caffe_fcn",
     "import_caffemodel",

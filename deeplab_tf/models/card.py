@@ -14,7 +14,8 @@ class ModelCard(NetworkRecord):
         `build_fcn` that build it.
       classes: the arguments of `label_set`, its `LabelSet`.
       crf: the arguments of `crf_params`, the `CRFParams` that suit it; None: none were found.
-      testing: values of `scales`, `pad_to` and `max_side` that suit it, as flags of the commands.
+      testing: values of `scales`, `pad_to` and `max_side` that suit it, as flags of the commands;
+        of a network for depth, `input` and the `camera` of its training data.
       training: "command", "dataset", and the numbers of images by list; {} if not known.
       scores: what `deeplab-tf evaluate --json_out` wrote; None if it was not scored.
       notes: text in Markdown: a first line about what it is for, then sections.
@@ -37,7 +38,9 @@ class ModelCard(NetworkRecord):
     @property
     def settings(self):
         """`testing` as arguments of `deeplab_tf.segment`."""
-        settings = dict(self.testing)
+        settings = {
+            name: value for name, value in self.testing.items() if name not in ("input", "camera")
+        }
         if "scales" in settings:
             settings["scales"] = tuple(map(float, settings["scales"]))
         return settings

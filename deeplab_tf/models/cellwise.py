@@ -35,7 +35,7 @@ _ALONG_AN_AXIS = (
 # Layers of keras.applications that Keras does not publish, and those of images of this package.
 _BY_NAME = (
     *("CustomScaleLayer", "LayerScale", "StochasticDepth"),
-    *("ImagePreprocessing", "ColorChannels", "FurtherChannels", "SpreadOverMap"),
+    *("ImagePreprocessing", "ColorChannels", "FurtherChannels", "HHAChannels", "SpreadOverMap"),
     "LocalResponseNormalization",
 )
 # Functions of keras.ops called in a network, which become operations of these names.

@@ -12,6 +12,7 @@ import re
 import zipfile
 import zlib
 from collections import Counter
+from functools import partial
 
 import keras
 import numpy as np
@@ -23,12 +24,18 @@ from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.fast.fuse import check_not_fused
 from deeplab_tf.models.fcn import build_fcn
 from deeplab_tf.models.files import CARD, PACKED
+from deeplab_tf.models.late_fusion import build_late_fusion
 from deeplab_tf.models.locate import find_model
 from deeplab_tf.models.precision import build_with_precision, with_precision
 from deeplab_tf.models.walk import leaf_layers
 
 # What builds the network of a card, by its "network".
-BUILDERS = {"deeplab": build_deeplab, "fcn": build_fcn}
+BUILDERS = {
+    "deeplab": build_deeplab,
+    "fcn": build_fcn,
+    "deeplab_late_fusion": partial(build_late_fusion, build_deeplab),
+    "fcn_late_fusion": partial(build_late_fusion, build_fcn),
+}
 _DAMAGED = (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 

@@ -99,7 +99,7 @@ def check_classes(label_set, file, path, num_classes):
     return label_set
 
 
-def start_from(model, path):
+def start_from(model, path, prefix=""):
     """Copy the weights of a trained network into the layers that have the same name and shapes.
 
     Args:
@@ -107,6 +107,8 @@ def start_from(model, path):
         convolution of a network for RGB images also fits that of a network for more channels.
       path: what `load_model` takes; the network may have another number of classes, another head,
         or fewer layers.
+      prefix: of the names of the layers that receive weights, which the trained network's layers
+        do not have; "" copies into all.
 
     Returns:
       `deeplab_tf.models.weights.Start`: the layers that were copied, and those that were not.
@@ -115,4 +117,4 @@ def start_from(model, path):
       InputError: if the file cannot be read, its network is fused, or no layer fits.
     """
     file = find_model(path)
-    return copy_layers(model, load_model(file), file)
+    return copy_layers(model, load_model(file), file, prefix)

@@ -123,7 +123,7 @@ class Start(NamedTuple):
         return "; ".join(parts)
 
 
-def copy_layers(model, trained, path):
+def copy_layers(model, trained, path, prefix=""):
     """Copy the weights of a trained network into the layers that have the same name and shapes.
 
     The first convolution of a network for RGB images also fits that of a network for more
@@ -134,6 +134,8 @@ def copy_layers(model, trained, path):
       trained: keras.Model that has them; it may have another number of classes, another head, or
         fewer layers.
       path: where it comes from, for messages.
+      prefix: only layers whose names begin with it receive weights; it is not part of the names of
+        the trained network's layers.
 
     Returns:
       `Start`.
@@ -145,12 +147,13 @@ def copy_layers(model, trained, path):
     source = {layer.name: layer for layer in leaf_layers(trained) if layer.weights}
     start = Start([], [], [])
     for layer in leaf_layers(model):
-        if not layer.weights:
+        if not layer.weights or not layer.name.startswith(prefix):
             continue
-        if layer.name not in source:
+        name = layer.name.removeprefix(prefix)
+        if name not in source:
             start.absent.append(layer.name)
             continue
-        arrays, shapes = source[layer.name].get_weights(), [w.shape for w in layer.weights]
+        arrays, shapes = source[name].get_weights(), [w.shape for w in layer.weights]
         if arrays[0].shape[2:3] == (3,) and len(shapes[0]) == 4 and shapes[0][2] > 3:
             arrays[0] = widen_kernel(arrays[0], shapes[0][2])
         if [array.shape for array in arrays] != shapes:

@@ -16,6 +16,7 @@ NAV = [
             "demo.md",
             {"Cards of trained networks": "cards/*"},
             "training.md",
+            "depth.md",
             "evaluation.md",
             "pictures.md",
             "weak_supervision.md",

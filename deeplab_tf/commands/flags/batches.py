@@ -1,5 +1,6 @@
 """The flags of the training images: lists, crops, augmentation and tiles."""
 
+from deeplab_tf.commands.flags.data import image_channels
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.data.pipeline import training_batches
 
@@ -65,6 +66,7 @@ def batches_from(flags, examples, num_classes, encoding, shard):
     Returns:
       Function from the number of batches to skip to a `tf.data.Dataset`.
     """
+    channels = image_channels(flags)
 
     def batches(start):
         return training_batches(
@@ -82,7 +84,7 @@ def batches_from(flags, examples, num_classes, encoding, shard):
             start=start,
             shard=shard,
             encoding=encoding,
-            channels=flags.channels,
+            channels=channels,
         )
 
     return batches

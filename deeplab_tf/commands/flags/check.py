@@ -1,6 +1,6 @@
 """The flags of the data check that comes before training."""
 
-from deeplab_tf.commands.flags.data import open_split
+from deeplab_tf.commands.flags.data import image_channels, open_split
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.data.checks import accepted_kinds, check_dataset, same_list
 from deeplab_tf.errors import InputError
@@ -47,7 +47,7 @@ def open_checked(flags, names):
         splits,
         label_set,
         encoding,
-        channels=flags.channels,
+        channels=image_channels(flags),
         sample=flags.check_images,
         allow=[*accepted_kinds(flags.dataset), *flags.allow_data],
         known=same_list(names),

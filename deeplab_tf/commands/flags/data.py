@@ -1,17 +1,19 @@
 """The flags that name a data set."""
 
-from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.data.datasets import DATASETS, label_encoding, open_dataset
+from deeplab_tf.data.inputs import CHANNELS, add_depth
 from deeplab_tf.errors import InputError
 
 
-def define_data_flags(values, remembered_by=None):
-    """Define --dataset and --data_dir.
+def define_data_flags(values, remembered_by=None, with_input=False):
+    """Define --dataset and --data_dir, and --input.
 
     Args:
       values: `absl.flags.FlagValues` that the flags are added to.
       remembered_by: the flag that names a training run, if the data set may be left out because its
         run.json names it, such as "--model"; None: --data_dir is required.
+      with_input: whether to define --input.
     """
     define = heading(values, "Data set")
     remembered = f" The training of {remembered_by} remembers it." if remembered_by else ""
@@ -19,11 +21,57 @@ def define_data_flags(values, remembered_by=None):
         "dataset",
         "voc",
         list(DATASETS),
-        "voc: any folder in VOC layout. synthetic: drawn into --data_dir on first use. The others: "
+        "voc: any folder in VOC layout. synthetic, synthetic_depth: drawn into --data_dir on first "
+        "use. The others: "
         f"prepared in --data_dir by prepare-data.{remembered}",
     )
     folder_help = f"Folder of the data set.{remembered}"
     define.string("data_dir", None, folder_help, required=remembered_by is None)
+    if with_input:
+        define_input_flag(values, remembered_by=remembered_by)
+
+
+def define_input_flag(values, title="Data set", remembered_by=None):
+    """Define --input.
+
+    Args:
+      values: `absl.flags.FlagValues` that the flag is added to.
+      title: heading of the flag.
+      remembered_by: as for `define_data_flags`.
+    """
+    remembered = f" The training of {remembered_by} remembers it." if remembered_by else ""
+    heading(values, title).enum(
+        "input",
+        "rgb",
+        list(CHANNELS),
+        "What the network sees of data with depth. rgb: color. rgbd: color and the logarithm of "
+        "the depth in one network (early fusion). hha: horizontal disparity, height above ground "
+        "and angle with gravity. rgb_hha: color and HHA in two networks, whose scores are averaged "
+        f"(late fusion).{remembered}",
+    )
+
+
+def image_channels(flags):
+    """Number of channels of the images of --input, or for color those of --channels.
+
+    Raises:
+      InputError: if both flags are given, or if --jitter would change what is not a color.
+    """
+    if flags.input == "rgb":
+        return flags.channels
+    if flags.input == "hha" and "jitter" in flags and flags.jitter:
+        refuse_given(flags, ["jitter"], "changes colors, but --input=hha has none; leave it out")
+    refuse_given(flags, ["channels"], f"has no effect with --input={flags.input}; leave it out")
+    return CHANNELS[flags.input]
+
+
+def check_input(flags, channels):
+    """Raise `InputError` unless --input gives images of as many channels as the model takes."""
+    if "input" in flags and flags.input != "rgb" and CHANNELS[flags.input] != channels:
+        raise InputError(
+            f"--input={flags.input} gives images of {CHANNELS[flags.input]} channels, but "
+            f"the model {flags.model} takes {channels}; give the --input that it was trained with"
+        )
 
 
 def open_split(flags, split, need_labels=True):
@@ -35,12 +83,14 @@ def open_split(flags, split, need_labels=True):
       need_labels: whether every example must have a label.
 
     Returns:
-      (list of `Example` or `RecordExample`, `LabelSet`, `LabelEncoding` or None).
+      (list of `Example`, `RecordExample` or `DepthExample`, `LabelSet`, `LabelEncoding` or None).
 
     Raises:
-      InputError: if the data set is missing or its lists are wrong.
+      InputError: if the data set is missing, its lists are wrong, or it lacks the depth of --input.
     """
     examples, label_set = open_dataset(flags.dataset, flags.data_dir, split, need_labels)
+    if "input" in flags:
+        examples = add_depth(examples, flags.input, flags.dataset, flags.data_dir)
     return examples, label_set, label_encoding(flags.dataset, flags.data_dir)
 
 

@@ -1,5 +1,6 @@
 """The flags that name a trained model and how it is applied to an image."""
 
+from deeplab_tf.commands.flags.data import check_input
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.say import say
 from deeplab_tf.commands.flags.scales import read_scales
@@ -99,12 +100,13 @@ def open_model(flags):
       (Keras model, `LabelSet`); for an exported network (`OpenedModel`, `LabelSet`).
 
     Raises:
-      InputError: if the model cannot be loaded, or --output_stride does not suit it, or labels.json
-        has another number of classes.
+      InputError: if the model cannot be loaded, --output_stride or --input does not suit it, or
+        labels.json has another number of classes.
     """
     if export_format(flags.model):
         return _open_export(flags)
     model = load_model(flags.model)
+    check_input(flags, model.input_shape[-1])
     if is_pretrained(flags.model):
         where = f"`deeplab-tf models {flags.model}` prints its scores and terms"
         origin = "was released" if flags.model in released_names() else "comes with this package"
@@ -133,6 +135,7 @@ def _open_export(flags):
         reason = "has no effect on an exported network, which scores whole images; give a .keras"
         refuse_given(flags, ["tile"], f"{reason} model")
     model = open_exported(flags.model)
+    check_input(flags, model.input_shape[-1])
     return model, model.label_set
 
 
@@ -167,7 +170,8 @@ def checked_scales(flags):
 def recorded_settings(flags):
     """The settings that change the scores, as a dict for files that record them."""
     stride = {"output_stride": flags.output_stride} if flags.output_stride else {}
-    return {**segment_settings(flags), "precision": flags.precision, **stride}
+    depth = {} if flags.input == "rgb" else {"input": flags.input}
+    return {**segment_settings(flags), "precision": flags.precision, **stride, **depth}
 
 
 def segment_settings(flags):

@@ -1,10 +1,14 @@
 """The flags that describe the network to train and the weights that it starts from."""
 
+from functools import partial
+
 from deeplab_tf import build_deeplab, build_fcn
+from deeplab_tf.commands.flags.data import define_input_flag, image_channels
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.scales import read_scales
 from deeplab_tf.models import start_from
 from deeplab_tf.models.heads import score_stride
+from deeplab_tf.models.late_fusion import HHA_PREFIX, build_late_fusion
 from deeplab_tf.training.freezing import freeze_bn, set_bn_momentum, train_only
 
 # The flags that have an effect on one of the networks only.
@@ -118,6 +122,7 @@ def define_architecture_flags(values):
         "such as depth, after red, green and blue.",
         lower_bound=3,
     )
+    define_input_flag(values, NETWORK)
     define.integer(
         "output_stride",
         8,
@@ -145,6 +150,12 @@ def _define_start(define):
         "A trained .keras or packed .npz file, the --model_dir of a run, or a name that "
         "`deeplab-tf models` lists: copy the weights of the layers with the same name and shape. "
         "--weights is then ignored.",
+    )
+    define.string(
+        "init_hha_from",
+        None,
+        "The same for the second network of --input=rgb_hha: a network trained with --input=hha. "
+        "Default: that of --init_from.",
     )
     define.string(
         "train_layers", None, "Regular expression: train only the layers whose names match it."
@@ -181,7 +192,13 @@ def describe_network(flags, num_classes):
         **what,
         "num_classes": num_classes,
         **more,
+        **({} if flags.input == "rgb" else {"input": flags.input}),
     }
+
+
+def is_late_fusion(flags):
+    """Whether the network of the flags is two networks, for color and for HHA."""
+    return flags.input == "rgb_hha"
 
 
 def network_arguments(flags, num_classes):
@@ -192,7 +209,8 @@ def network_arguments(flags, num_classes):
       num_classes: number of classes.
 
     Returns:
-      dict of all but `weights`, which JSON can hold.
+      dict of all but `weights`, which JSON can hold; for late fusion, what builds each of the two
+      networks.
 
     Raises:
       InputError: if a flag has no effect on this network.
@@ -200,7 +218,7 @@ def network_arguments(flags, num_classes):
     shared = {
         "backbone": flags.backbone,
         "num_classes": num_classes,
-        "input_shape": (None, None, flags.channels),
+        "input_shape": (None, None, 3 if is_late_fusion(flags) else image_channels(flags)),
     }
     if flags.network == "fcn":
         refuse_given(flags, _OF_DEEPLAB, "has no effect on --network=fcn; leave it out")
@@ -237,6 +255,8 @@ def build_network(flags, num_classes, read_weights=True):
     """
     random = flags.weights == "none" or flags.init_from or not read_weights
     build = build_fcn if flags.network == "fcn" else build_deeplab
+    if is_late_fusion(flags):
+        build = partial(build_late_fusion, build)
     model = build(
         weights=None if random else flags.weights, **network_arguments(flags, num_classes)
     )
@@ -247,15 +267,35 @@ def build_network(flags, num_classes, read_weights=True):
     return model
 
 
+def _copy_weights(flags, model):
+    hha_from = flags.init_hha_from
+    if flags.init_from:
+        started = start_from(model, flags.init_from)
+        print(f"start from {flags.init_from}: {started.summary()}")
+        if any(name.startswith(HHA_PREFIX) for name in started.absent):
+            # A network for color alone: HHA starts from it, too, as it does from ImageNet weights.
+            hha_from = hha_from or flags.init_from
+    if hha_from:
+        started = start_from(model, hha_from, HHA_PREFIX)
+        print(f"start from {hha_from}, for HHA: {started.summary()}")
+
+
 def start(flags, model, copy=True):
-    """Copy the weights of --init_from, print which, and freeze layers by --train_layers.
+    """Copy the weights of --init_from and --init_hha_from, print which, and freeze layers.
 
     Args:
       flags: the parsed flags.
       model: the network.
       copy: whether to copy; False if a checkpoint will replace the weights.
+
+    Raises:
+      InputError: if a network cannot be read, does not fit, or has no place in this one.
     """
-    if flags.init_from and copy:
-        print(f"start from {flags.init_from}: {start_from(model, flags.init_from).summary()}")
+    if not is_late_fusion(flags):
+        refuse_given(
+            flags, ["init_hha_from"], "has no effect without --input=rgb_hha; leave it out"
+        )
+    if copy:
+        _copy_weights(flags, model)
     if flags.train_layers is not None:
         train_only(model, flags.train_layers)

@@ -24,6 +24,11 @@ KINDS = {
     "image_rotated": ERROR,  # by its EXIF tag, and the size does not show whether the label is, too
     "image_gray": WARNING,
     "image_alpha": WARNING,
+    "depth_missing": ERROR,
+    "depth_unreadable": ERROR,
+    "depth_size": ERROR,  # differs from the image's size
+    "depth_unit": ERROR,  # so near or far that it is hardly in meters
+    "depth_unknown": WARNING,  # at most pixels
     "label_missing": ERROR,
     "label_unreadable": ERROR,
     "label_jpeg": ERROR,

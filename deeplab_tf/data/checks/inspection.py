@@ -6,12 +6,14 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from deeplab_tf.data.checks.depth import inspect_depth
 from deeplab_tf.data.checks.findings import WARNING, Finding, problem, some
 from deeplab_tf.data.checks.image_inspection import inspect_image
 from deeplab_tf.data.checks.interpolation import between_pixels
 from deeplab_tf.data.checks.label_values import count_values, wrong_values
 from deeplab_tf.data.image_files import decode_image
 from deeplab_tf.data.image_header import read_header
+from deeplab_tf.data.inputs import DepthExample
 from deeplab_tf.data.label_png import decode_label
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID, VOID_COLOR
@@ -51,13 +53,16 @@ def inspect_example(example, encoding, channels=3):
     """Find the problems that one example shows by itself.
 
     Args:
-      example: `Example` or `RecordExample`.
+      example: `Example`, `RecordExample` or `DepthExample`.
       encoding: `LabelEncoding` of the label.
-      channels: that images should have.
+      channels: that images should have; with depth, color images are expected.
 
     Returns:
       `Inspection`.
     """
+    if isinstance(example, DepthExample):
+        found = inspect_example(example.color, encoding)
+        return found._replace(findings=(*found.findings, *inspect_depth(example)))
     try:
         image_contents, label_contents = example.read()
     except InputError as error:

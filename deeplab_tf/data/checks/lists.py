@@ -4,11 +4,10 @@ from collections import Counter
 from pathlib import Path
 
 from deeplab_tf.data.checks.findings import WARNING, problem
-from deeplab_tf.data.datasets import PREPARED, open_dataset
+from deeplab_tf.data.datasets import PREPARED, SYNTHETIC, open_dataset
 from deeplab_tf.data.examples import Example
 from deeplab_tf.data.lists import parse_entry, read_lines
 from deeplab_tf.data.records import find_prepared, read_metadata, read_prepared_labels
-from deeplab_tf.data.synthetic import ensure_synthetic
 from deeplab_tf.data.voc import find_files, list_path, missing_label, read_label_set
 from deeplab_tf.errors import InputError
 
@@ -31,8 +30,8 @@ def open_lists(dataset, data_dir, splits, optional=()):
     Raises:
       InputError: if `data_dir` is not a folder, or its classes cannot be read.
     """
-    if dataset == "synthetic":
-        ensure_synthetic(data_dir)
+    if dataset in SYNTHETIC:
+        SYNTHETIC[dataset](data_dir)
     if not Path(data_dir).is_dir():
         raise InputError(f"{data_dir}: no such folder; give the folder of a data set")
     opened, findings = {}, same_list(splits)

@@ -26,6 +26,7 @@ class Builder:
       lists: {name: [splits]}, unions of splits that can be opened under a name of their own; a
         union with a split that does not exist is left out.
       OPTIONS: {name: default} of the options that a user may set; `self.options` has the values.
+      camera: `Camera` of the depth maps; None: the data set has no depth.
       PATHS: names of those options that are paths; their values are made absolute.
 
     Args:
@@ -41,6 +42,7 @@ class Builder:
     lists: ClassVar = {"trainval": ["train", "val"]}
     OPTIONS: ClassVar = {}
     PATHS: ClassVar = ()
+    camera = None
 
     def __init__(self, name, options=None):
         for option in options or {}:
@@ -113,6 +115,17 @@ class Builder:
           InputError: if a file is missing or damaged.
         """
         return load_label(example.label, self.label_set.num_classes)
+
+    def read_depth(self, example):
+        """Read the depth map of one example, if `camera` says that there is depth.
+
+        Args:
+          example: one of those that `splits` gave.
+
+        Returns:
+          (H, W) float32 array in meters, as large as the image; 0 where it is unknown.
+        """
+        raise NotImplementedError
 
 
 def files_by_stem(folder, ending):

@@ -1,10 +1,11 @@
-"""Reading annotations from MATLAB files with SciPy.
+"""Reading annotations from MATLAB files: with SciPy, and of version 7.3, which is HDF5, with h5py.
 
 A struct becomes an object with its fields as attributes, a 1x1 array becomes its only value.
 """
 
 import io
 
+import h5py
 import numpy as np
 import scipy.io
 
@@ -29,6 +30,19 @@ def load_variable(path, name):
       >>> load_variable("trainval/2008_000002.mat", "LabelMap").shape
       (375, 500)
     """
+    contents = load_variables(path)
+    if name not in contents:
+        known = sorted(contents)
+        raise InputError(f"{path}: has no variable {name!r}, only {known}; use the original file")
+    return contents[name]
+
+
+def load_variables(path):
+    """All variables of a .mat file (version 5 to 7), as a dict; see `load_variable`.
+
+    Raises:
+      InputError: naming the file if it is missing or damaged.
+    """
     file = io.BytesIO(read_file(path))
     try:
         contents = scipy.io.loadmat(file, squeeze_me=True, struct_as_record=False)
@@ -41,10 +55,56 @@ def load_variable(path, name):
         raise InputError(
             f"{path}: cut off or damaged ({reason}); extract its archive again"
         ) from None
-    if name not in contents:
-        known = sorted(key for key in contents if not key.startswith("__"))
-        raise InputError(f"{path}: has no variable {name!r}, only {known}; use the original file")
-    return contents[name]
+    return {name: value for name, value in contents.items() if not name.startswith("__")}
+
+
+def open_hdf5(path, names):
+    """Open a .mat file of version 7.3. The axes of its arrays are in reverse order.
+
+    Args:
+      path: the file.
+      names: of the variables that it must have.
+
+    Returns:
+      `h5py.File`; variables are read when they are indexed.
+
+    Raises:
+      InputError: naming the file if it is missing or damaged, or lacks a variable.
+    """
+    try:
+        file = h5py.File(path, "r")
+        missing = [name for name in names if name not in file]
+    except OSError as error:
+        raise InputError(
+            f"{path}: cut off, damaged, or not a .mat file of version 7.3 ({one_line(error, 100)});"
+            " download it again"
+        ) from None
+    if missing:
+        raise InputError(f"{path}: has no variable {missing[0]!r}; use the original file")
+    return file
+
+
+def strings(file, name):
+    """The strings of a cell array: references to arrays of character codes.
+
+    Args:
+      file: `h5py.File` that `open_hdf5` returned.
+      name: of the variable.
+
+    Returns:
+      A list of str.
+
+    Raises:
+      InputError: naming the file if the variable is something else.
+    """
+    try:
+        cells = file[name][()].ravel()
+        return ["".join(map(chr, file[cell][()].ravel())) for cell in cells]
+    except (AttributeError, TypeError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{file.filename}: {name} is not a cell array of strings ({one_line(error, 100)}); use "
+            "the original file"
+        ) from None
 
 
 def field(struct, name, path):

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from deeplab_tf.data.depth import encode_depth
 from deeplab_tf.data.image_files import image_from
 from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.prefetch import prefetch_map
@@ -88,6 +89,9 @@ class _Writer(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         label = tfds.features.Image(shape=(None, None, 1), dtype=np.uint8, encoding_format="png")
         image = tfds.features.Image(shape=(None, None, 3))
         features = {"name": tfds.features.Text(), "image": image, "label": label}
+        camera = self._builder.camera
+        if camera is not None:
+            features["depth"] = tfds.features.Tensor(shape=(), dtype=np.object_)
         return tfds.core.DatasetInfo(
             builder=self,
             description=type(self._builder).__doc__,
@@ -99,6 +103,7 @@ class _Writer(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 void_color=list(label_set.void_color),
                 names={},
                 lists={},
+                **({} if camera is None else {"camera": str(camera)}),
                 **self._origin._asdict(),
             ),
         )
@@ -138,7 +143,16 @@ class _Writer(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             return None
         image = self._builder.read_image(example)
         check_label(example, image, label, self._builder.label_set.num_classes)
-        return {"name": example.name, "image": image, "label": encode_label(label)}
+        record = {"name": example.name, "image": image, "label": encode_label(label)}
+        if self._builder.camera is None:
+            return record
+        depth = self._builder.read_depth(example)
+        if depth.shape != label.shape:
+            raise InputError(
+                f"{example.image}: depth of shape {depth.shape}, but labels of {label.shape}; use "
+                "the original files"
+            )
+        return {**record, "depth": encode_depth(depth)}
 
     def _check_count(self, split, count):
         expected = self._builder.expected.get(split, count)

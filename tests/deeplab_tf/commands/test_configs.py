@@ -13,6 +13,7 @@ from deeplab_tf.commands import configs, train
 from deeplab_tf.commands.parsing import parse_flags
 from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.data.synthetic import write_synthetic
+from deeplab_tf.data.synthetic_depth import write_synthetic_depth
 from deeplab_tf.training.freezing import train_only
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
@@ -33,10 +34,20 @@ def data_dir(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def depth_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "synthetic_depth"
+    write_synthetic_depth(folder, num_train=4, num_val=2, size=(128, 128))
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_trains_two_steps(path, data_dir, tmp_path):
-    tiny = ["--dataset=synthetic", "--train_split=train", "--steps=2", "--eval_images=0"]
+def test_trains_two_steps(path, data_dir, depth_dir, tmp_path):
+    dataset = "synthetic"
+    if "--input=" in path.read_text():
+        dataset, data_dir = "synthetic_depth", depth_dir
+    tiny = [f"--dataset={dataset}", "--train_split=train", "--steps=2", "--eval_images=0"]
     tiny += ["--weights=none", "--batch_size=1", "--accumulate=1", "--crop_size=65"]
     if "--tile_size" in path.read_text():
         tiny += ["--tile_size=97", "--tile_overlap=16"]
@@ -110,6 +121,11 @@ FIGURES = {
     "voc_fcn16s": ("62.4", "", ""),
     "voc_fcn8s": ("62.7", "", "62.7 (VOC 2011), 62.2 (VOC 2012)"),
     "voc_fcn32s_mil": ("25.05", "", "25.66 (VOC 2012)"),
+    "nyudv2_fcn32s": ("29.2", "", ""),
+    "nyudv2_fcn32s_rgbd": ("30.5", "", ""),
+    "nyudv2_fcn32s_hha": ("24.2", "", ""),
+    "nyudv2_fcn32s_rgb_hha": ("32.8", "", ""),
+    "nyudv2_fcn16s_rgb_hha": ("34.0", "", ""),
     "voc_vgg16_large_fov_v1": ("62.25", "67.64", "70.3 with the CRF"),
     "voc_vgg16_msc_large_fov": ("", "", "71.6 with the CRF"),
     "voc_vgg16_large_fov_coco": ("", "", "72.7 with the CRF"),
@@ -128,12 +144,13 @@ def test_published_figures(name):
     assert configs.published(text) == FIGURES[name]
 
 
-def test_fcn_and_mil_are_of_voc_2011():
+def test_fcn_and_mil_are_of_voc_2011_and_nyu_depth():
     for path in CONFIGS:
         settings = configs.read_settings(path.read_text())
         is_fcn = settings.get("network") == "fcn"
-        assert is_fcn == (settings["dataset"] == "voc11_sbd"), path
-        assert not is_fcn or "train_split" not in settings  # the list "train"
+        assert is_fcn == (settings["dataset"] in ("voc11_sbd", "nyudv2")), path
+        if settings["dataset"] == "voc11_sbd":
+            assert "train_split" not in settings  # the list "train"
 
 
 def test_scales_are_augmented_where_the_papers_do():

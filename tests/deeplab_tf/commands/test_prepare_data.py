@@ -159,4 +159,4 @@ def test_every_option_has_its_flag():
     done = run_tool("prepare_data", "--help")
     for dataset in PREPARED:
         for option in find_builder(dataset).OPTIONS:
-            assert f"  --{option}=" in done.out, option
+            assert f"  --{option}=" in done.out or f"  --[no]{option}\n" in done.out, option

@@ -1,0 +1,98 @@
+"""Synthetic scenes of color and depth, whose classes differ in depth alone.
+
+The pictures are those of `deeplab_tf.data.synthetic`: objects of random forms and colors before a
+background. Here the class of an object is not its form but how far away it is, which its picture
+does not show. So a network for color can find the objects, but not their classes.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from deeplab_tf.data.depth import MILLIMETERS, Camera
+from deeplab_tf.data.image_files import load_label
+from deeplab_tf.data.label_png import encode_label
+from deeplab_tf.data.synthetic import CLASSES as FORMS
+from deeplab_tf.data.synthetic import write_synthetic
+from deeplab_tf.data.voc import DEPTH_FOLDER
+from deeplab_tf.errors import InputError
+from deeplab_tf.files import new_folder
+from deeplab_tf.labels import LabelSet
+
+# The distances of each class in meters, from and to.
+DISTANCES = {"background": (6.0, 7.0), "near": (1.2, 1.5), "middle": (2.0, 2.5), "far": (3.4, 4.2)}
+CLASSES = tuple(DISTANCES)
+
+
+def write_synthetic_depth(data_dir, num_train=200, num_val=40, size=(160, 192), seed=0):
+    """Write the data set in VOC layout, with splits "train" and "val", `Depth` and camera.txt.
+
+    Args:
+      data_dir: folder to create; if it exists, it must be empty.
+      num_train: number of training images.
+      num_val: number of validation images.
+      size: (height, width) of the images in pixels.
+      seed: each image depends only on the seed, its split and its number.
+
+    Raises:
+      InputError: as `write_synthetic`.
+    """
+    with new_folder(Path(data_dir)) as folder:
+        scenes = folder / "scenes"
+        write_synthetic(scenes, num_train, num_val, size, seed)
+        for path in list(scenes.iterdir()):
+            path.rename(folder / path.name)
+        scenes.rmdir()
+        (folder / DEPTH_FOLDER).mkdir()
+        color_table = LabelSet.in_voc_colors(CLASSES).color_table()
+        for number, path in enumerate(sorted((folder / "SegmentationClass").glob("*.png"))):
+            forms = load_label(path, len(FORMS))
+            depth, label = place_in_depth(np.random.default_rng([seed, 1000 + number]), forms)
+            path.write_bytes(encode_label(label, color_table))
+            cv2.imwrite(str(folder / DEPTH_FOLDER / path.name), depth)
+        (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n")
+        camera = Camera(size[1], size[1], (size[1] - 1) / 2, (size[0] - 1) / 2)
+        (folder / "camera.txt").write_text(f"{camera}\n")
+
+
+def ensure_synthetic_depth(data_dir):
+    """Write the data set with its default sizes unless it is already in `data_dir`.
+
+    Args:
+      data_dir: folder of the data set; made if missing.
+
+    Raises:
+      InputError: if `data_dir` holds other files.
+    """
+    written = Path(data_dir, "camera.txt")
+    if not written.is_file():
+        try:
+            write_synthetic_depth(data_dir)
+        except (OSError, InputError):
+            # Another worker that started at the same time may have written the same files first.
+            if not written.is_file():
+                raise
+
+
+def place_in_depth(rng, forms):
+    """Give every object of a scene a distance, which is its class.
+
+    Args:
+      rng: `numpy.random.Generator`.
+      forms: (H, W) uint8, the numbers of the objects' forms; 0 is the background.
+
+    Returns:
+      depth (H, W) uint16 in millimeters; label (H, W) uint8, indices into `CLASSES`.
+    """
+    height, width = forms.shape
+    across = np.linspace(-1, 1, width) + np.linspace(-1, 1, height)[:, None]  # -2..2
+    depth, label = np.zeros(forms.shape), np.zeros(forms.shape, np.uint8)
+    for form in np.unique(forms):
+        index = rng.integers(1, len(CLASSES)) if form else 0
+        nearest, farthest = DISTANCES[CLASSES[index]]
+        # A plane that is a little turned, within the distances of its class.
+        distance = rng.uniform(nearest, farthest) + rng.uniform(-0.02, 0.02) * across
+        depth[forms == form] = np.clip(distance, nearest, farthest)[forms == form]
+        label[forms == form] = index
+    return np.rint(MILLIMETERS * depth).astype(np.uint16), label
