@@ -7,6 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
+_limit = []  # of `limit_threads`: one number, or none
+
 
 class ThreadTeam:
     """A fixed number of threads, including the calling one; a context manager.
@@ -105,8 +107,15 @@ class ThreadTeam:
         return results
 
 
+def limit_threads(count):
+    """Let this process use at most `count` processors, wherever it would take all; None: all."""
+    _limit[:] = [] if count is None else [count]
+
+
 def available_threads():
-    """Number of processors that this process may run on."""
+    """Number of processors that this process may run on, at most that of `limit_threads`."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        found = len(os.sched_getaffinity(0))
+    else:
+        found = os.cpu_count() or 1
+    return min(found, *_limit) if _limit else found

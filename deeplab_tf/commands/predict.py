@@ -11,6 +11,11 @@ probability of every class at every pixel. Photographs larger than --max_side ar
 size. Given a folder, it labels all images in it. A line says what was done to an image that is not
 plain 8-bit RGB, such as turning it by its EXIF orientation. Images that cannot be read are left
 out and named at the end, and the exit status is 1.
+
+    deeplab-tf predict --model=M --out_dir=O --runner=ray --inputs='photos/**/*.jpg'
+
+labels any number of images on the machines of a Ray cluster, with a table of all in
+O/table.parquet; the same command goes on after an interruption.
 """
 
 from collections.abc import Callable
@@ -32,7 +37,13 @@ from deeplab_tf.commands.flags.model import (
     open_model,
     segment_settings,
 )
+from deeplab_tf.commands.flags.runner import define_runner_flags, is_on_ray
 from deeplab_tf.commands.outputs import beside_model, print_next, print_written
+from deeplab_tf.commands.predict_on_ray import (
+    ARCHIVE_FLAGS,
+    define_archive_flags,
+    label_on_ray,
+)
 from deeplab_tf.commands.prediction_outputs import (
     PredictionWriter,
     define_output_flags,
@@ -40,9 +51,8 @@ from deeplab_tf.commands.prediction_outputs import (
 )
 from deeplab_tf.commands.recall import not_remembered, recall_for_model
 from deeplab_tf.data.checks.findings import some
-from deeplab_tf.data.checks.image_inspection import inspect_image
+from deeplab_tf.data.checks.image_inspection import decode_inspected
 from deeplab_tf.data.examples import read_file
-from deeplab_tf.data.image_files import image_from
 from deeplab_tf.data.shrink import limited_size, shrink
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import apply_crf, predict_probabilities
@@ -74,6 +84,8 @@ def define_flags(values):
         lower_bound=0,
     )
     define_output_flags(values)
+    define_runner_flags(values)
+    define_archive_flags(values)
 
 
 def recall(flags):
@@ -83,6 +95,9 @@ def recall(flags):
 
 def main(flags, images):
     """Label the images."""
+    if is_on_ray(flags, *ARCHIVE_FLAGS):
+        label_on_ray(flags, images, side_limit(flags))
+        return
     plan = plan_outputs(flags, images)
     predictor = open_predictor(flags)
     max_side, reduced, refused = side_limit(flags), [], []
@@ -133,14 +148,9 @@ def read_checked(path, channels):
     Raises:
       InputError: naming the file, if it is missing, damaged or no image.
     """
-    contents = read_file(path)
-    image = image_from(contents, path, channels)
-    _, findings = inspect_image(contents, str(path), channels, is_decoded=True)
-    unreadable = [finding for finding in findings if finding.kind == "image_unreadable"]
-    if unreadable:
-        raise InputError(unreadable[0].line)
-    if findings:
-        tqdm.write(f"{path}: {'; '.join(finding.what for finding in findings)}")
+    image, what = decode_inspected(read_file(path), path, channels)
+    if what:
+        tqdm.write(f"{path}: {what}")
     return image
 
 

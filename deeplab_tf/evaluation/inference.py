@@ -16,6 +16,7 @@ from deeplab_tf.data.shrink import shrink
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.opened import OpenedModel, refuse_second_crf
 from deeplab_tf.evaluation.photographs import enlarge, enlarged_planes
+from deeplab_tf.evaluation.tiling import tiled_scores
 from deeplab_tf.models.fast.fuse import fuse
 from deeplab_tf.models.multiscale import maximum_over_scales
 from deeplab_tf.models.padding import pad_to_cells
@@ -96,9 +97,7 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
     check_settings(scales, flip, tile, pad_to)
     if isinstance(model, OpenedModel):
         return model.probabilities(image, scales=scales, flip=flip, tile=tile, pad_to=pad_to)
-    if model not in _networks:
-        _networks[model] = _CompiledNetwork(model)
-    network = _networks[model]
+    network = _compiled(model)
     check_image(image, network.channels)
     minimum = 2 * network.output_stride + 1
     if tile is not None and tile < minimum:
@@ -108,8 +107,25 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
         return network.scores(images, tuple(scales), flip, pad_to)
 
     images = tf.cast(image[None], tf.float32)
-    scores = score(images) if tile is None else _tiled(score, images, tile, network.output_stride)
+    scores = (
+        score(images) if tile is None else tiled_scores(score, images, tile, network.output_stride)
+    )
     return tf.nn.softmax(scores)[0].numpy()
+
+
+def predict_batch(model, images, scales=(1.0,), flip=False, pad_to=None):
+    """`predict_probabilities` of several images of one size at once, which suits a GPU.
+
+    Args:
+      model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores.
+      images: (B, H, W, C) uint8.
+      scales, flip, pad_to: see `predict_probabilities`.
+
+    Returns:
+      (B, H, W, num_classes) float32, those of single images up to rounding.
+    """
+    scores = _compiled(model).scores(tf.cast(images, tf.float32), tuple(scales), flip, pad_to)
+    return tf.nn.softmax(scores).numpy()
 
 
 def apply_crf(probabilities, image, params, max_memory=None, **options):
@@ -256,36 +272,7 @@ class _CompiledNetwork:
 _networks = weakref.WeakKeyDictionary()
 
 
-def _tiled(score, images, tile, output_stride):
-    """Scores (1, H, W, C) of images (1, H, W, 3), averaged over overlapping tiles."""
-    # A tile whose last pixel is the center of a cell needs no padding, which would change its
-    # last scores.
-    tile = (tile - 1) // output_stride * output_stride + 1
-    height, width = images.shape[1:3]
-    tops = _tile_starts(height, tile, output_stride)
-    lefts = _tile_starts(width, tile, output_stride)
-    if len(tops) == len(lefts) == 1:
-        return score(images)
-    total, weights = None, np.zeros((height, width, 1), np.float32)
-    for rows in (slice(top, top + tile) for top in tops):
-        for columns in (slice(left, left + tile) for left in lefts):
-            scores = score(images[:, rows, columns])[0].numpy()
-            if total is None:
-                total = np.zeros((height, width, scores.shape[-1]), np.float32)
-            # The weights form a pyramid: highest in the center of the tile, and never 0.
-            sides = [np.minimum(np.arange(n) + 1, n - np.arange(n)) for n in scores.shape[:2]]
-            weight = np.outer(*sides)[..., None].astype(np.float32)
-            total[rows, columns] += weight * scores
-            weights[rows, columns] += weight
-    return tf.constant(total / weights)[None]
-
-
-def _tile_starts(length, tile, output_stride):
-    """Where tiles start along one axis; neighbors overlap by about half a tile."""
-    if tile >= length:
-        return [0]
-    # Whole numbers of cells, so that a tile's cells are also cells of the whole image.
-    last = math.ceil((length - tile) / output_stride)
-    count = math.ceil(2 * (length - tile) / tile) + 1
-    starts = np.linspace(0, last, count).astype(int) * output_stride
-    return np.unique(starts).tolist()
+def _compiled(model):
+    if model not in _networks:
+        _networks[model] = _CompiledNetwork(model)
+    return _networks[model]

@@ -93,7 +93,7 @@ def predict_examples(
 
     def crf_threads(scored):
         needed = min(inference_bytes(*scored.probabilities.shape), max_memory or np.inf)
-        return _threads_per_image(needed, len(examples), num_threads, memory)
+        return threads_per_image(needed, len(examples), num_threads, memory)
 
     with contextlib.ExitStack() as stages:
 
@@ -115,7 +115,7 @@ def predict_examples(
         )
 
 
-def _threads_per_image(image_bytes, num_images, num_threads, memory):
+def threads_per_image(image_bytes, num_images, num_threads, memory):
     """How many threads should refine one image.
 
     Args:

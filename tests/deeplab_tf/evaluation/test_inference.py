@@ -21,6 +21,7 @@ from deeplab_tf.evaluation.inference import (
     upsampled_scores,
 )
 from deeplab_tf.evaluation.photographs import enlarge
+from deeplab_tf.evaluation.tiling import tiled_scores
 from deeplab_tf.labels import MEAN_RGB
 from deeplab_tf.models import build_deeplab
 from deeplab_tf.models.multiscale import fuse_scales
@@ -211,7 +212,7 @@ def test_tiles_are_small_and_overlap_by_half():
         return images
 
     index = np.arange(150 * 300, dtype=np.float32).reshape(1, 150, 300, 1)
-    tiled = inference._tiled(score, tf.constant(index), 64, 8)
+    tiled = tiled_scores(score, tf.constant(index), 64, 8)
     np.testing.assert_allclose(tiled, index, rtol=1e-6)
     assert seen.min() >= 1
     assert (seen[40:110, 40:260] >= 4).mean() > 0.8
@@ -223,7 +224,7 @@ def test_borders_of_tiles_have_small_weights():
         outer[:, 1:-1, 1:-1] = 0
         return tf.constant(outer)
 
-    tiled = inference._tiled(score, tf.zeros((1, 200, 200, 1)), 65, 8)[0, 20:-20, 20:-20]
+    tiled = tiled_scores(score, tf.zeros((1, 200, 200, 1)), 65, 8)[0, 20:-20, 20:-20]
     assert 0 < tiled.numpy().max() < 0.1
 
 
