@@ -101,7 +101,7 @@ def label_on_ray(flags, images, max_side):
     import_pyarrow()
     out_dir = flags.out_dir if is_url(flags.out_dir) else str(Path(flags.out_dir).absolute())
     job, identity = make_job(flags, out_dir, max_side)
-    sources = open_inputs([*flags.inputs, *images], out_dir)
+    sources = open_inputs([*flags.inputs, *images], out_dir, job.columns)
     lock = contextlib.nullcontext() if is_url(out_dir) else lock_folder(out_dir, "another run")
     with lock:
         begin_job(out_dir, identity)
@@ -160,7 +160,7 @@ def run(flags, job, sources):
         if plan.gpus and not flags.ray_batch:
             job = job._replace(batch=GPU_BATCH)
         gpus = f" and {plan.gpus:g} GPUs" if plan.gpus else ""
-        print(f"{plan.count} workers with {plan.cpus} processors{gpus} each", flush=True)
+        print(f"workers: {plan.count}, each with {plan.cpus} processors{gpus}", flush=True)
         files = read_model(flags.model, flags.output_stride, flags.precision)
         labeling = LabelRun(ray, plan, files, job, tqdm.write)
         size, named = size_of_parts(left, plan.count, flags.ray_part), 0

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from deeplab_tf.data.lists import IMAGE_EXTENSIONS
 from deeplab_tf.data.records import extents_in
 from deeplab_tf.errors import InputError, one_line
+from deeplab_tf.scale.reader import Reader
 from deeplab_tf.scale.session import import_pyarrow
 from deeplab_tf.scale.storage import files_below, is_url, join, open_place, read_place
 
@@ -81,7 +82,7 @@ class Records(NamedTuple):
             yield Item(f"{self.place}:{number}", None, label, self.place, record)
 
 
-def open_inputs(inputs, out_dir):
+def open_inputs(inputs, out_dir, columns=(None, None)):
     """Find all images.
 
     Args:
@@ -90,6 +91,7 @@ def open_inputs(inputs, out_dir):
         .txt or .lst with a path or URL in each line, relative to the list's folder; a Parquet or
         TFRecord file. All but lists of patterns may be URLs.
       out_dir: folder of the results, which must not be among the images.
+      columns: the arguments of `Reader`.
 
     Returns:
       List of `Files` and `Records`.
@@ -99,7 +101,7 @@ def open_inputs(inputs, out_dir):
     """
     if not inputs:
         raise InputError("no image is given; give --inputs, or name images after the flags")
-    images, roots, sources = [], [], []
+    images, roots, sources, reader = [], [], [], Reader(*columns)
     for one in map(str, inputs):
         root, found = _expand(one, str(out_dir))
         if not found:
@@ -107,7 +109,7 @@ def open_inputs(inputs, out_dir):
         if any(place.startswith(f"{_whole(str(out_dir))}/") for place in found):
             raise InputError(f"{one}: has results of {out_dir} among the images; give another path")
         files = [place for place in found if not _is_records(place)]
-        sources += [_records(place) for place in found if _is_records(place)]
+        sources += [_records(place, reader) for place in found if _is_records(place)]
         if files:
             images += files
             roots.append(root)
@@ -197,7 +199,7 @@ def _is_records(place):
     return place.endswith(".parquet") or bool(_TFRECORD.search(place))
 
 
-def _records(place):
+def _records(place, reader):
     filesystem, path = open_place(place)
     try:
         if place.endswith(".parquet"):
@@ -212,7 +214,10 @@ def _records(place):
         if isinstance(error, InputError):
             raise
         raise InputError(f"{place}: cannot be read ({one_line(error, 200)})") from None
-    return Records(place, records)
+    source = Records(place, records)
+    if records:
+        reader.check(next(source.items()))
+    return source
 
 
 def _common_folder(folders):

@@ -42,12 +42,24 @@ class Reader:
         if isinstance(image, dict):
             image = image.get("bytes")
         if not isinstance(image, bytes):
-            raise InputError(
-                f"{item.source}: no image in {' or '.join(self._image)}; its columns are "
-                f"{', '.join(found)}; give --image_column"
-            )
+            raise InputError(f"{item.source}: no image in {' or '.join(self._image)}; replace it")
         name = next((found[name] for name in self._name if found.get(name)), item.source)
         return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name), image
+
+    def check(self, item):
+        """Raise `InputError` unless the file of an `Item` has a column or feature with images."""
+        kind, *where = item.record
+        if kind == "parquet":
+            parquet = import_pyarrow("pyarrow.parquet")
+            filesystem, path = open_place(item.place)
+            names = parquet.read_schema(path, filesystem=filesystem).names
+        else:
+            names = list(self._tfrecord(item, *where))
+        if not any(name in names for name in self._image):
+            raise InputError(
+                f"{item.place}: no column {' or '.join(self._image)} with images; it has "
+                f"{', '.join(names)}; give --image_column"
+            )
 
     def _tfrecord(self, item, offset, size):
         filesystem, path = open_place(item.place)
@@ -78,8 +90,7 @@ class Reader:
         filesystem, path = open_place(item.place)
         try:
             with parquet.ParquetFile(path, filesystem=filesystem) as file:
-                known = file.schema_arrow.names
-                wanted = [name for name in known if name in (*self._image, *self._name)]
-                return file.read_row_group(group, columns=wanted or known)
+                known, used = file.schema_arrow.names, {*self._image, *self._name}
+                return file.read_row_group(group, columns=[name for name in known if name in used])
         except (OSError, ValueError) as error:
             raise InputError(f"{item.place}: cannot be read ({error})") from None
