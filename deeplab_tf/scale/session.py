@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import socket
 from typing import NamedTuple
 
 from crf.threads import available_threads
@@ -13,6 +14,8 @@ EXTRA = "ray"
 
 # Bytes of the object store of a Ray that is started here; what does not fit goes to the disk.
 LOCAL_STORE = 512 * 2**20
+
+SECONDS_TO_CONNECT = 10
 
 # Networks gain little from more processors than this; several workers do.
 MAX_PROCESSORS = 4
@@ -56,6 +59,7 @@ def ray_session(address=None):
         yield ray
         return
     address = address or os.environ.get("RAY_ADDRESS") or "local"
+    _check_reachable(address)
     here = {
         "num_cpus": available_threads(),
         "object_store_memory": LOCAL_STORE,
@@ -69,14 +73,29 @@ def ray_session(address=None):
             **(here if address == "local" else {}),
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise InputError(
-            f"--ray_address={address}: Ray cannot be reached ({one_line(error, 200)}); check the "
-            "address, and that `ray status` answers there"
-        ) from None
+        raise _unreachable(address, error) from None
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address):
+    """Raise `InputError` if nothing listens there; Ray would try for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not (colon and port.isdigit()):
+        return  # "auto", "local", or what only Ray can resolve
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_CONNECT).close()
+    except OSError as error:
+        raise _unreachable(address, error) from None
+
+
+def _unreachable(address, error):
+    return InputError(
+        f"--ray_address={address}: Ray cannot be reached ({one_line(error, 200)}); check the "
+        "address, and that `ray status` answers there"
+    )
 
 
 class WorkerPlan(NamedTuple):
