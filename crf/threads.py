@@ -114,8 +114,15 @@ def limit_threads(count):
 
 def available_threads():
     """Number of processors that this process may run on, at most that of `limit_threads`."""
+    return min([_processors(), *_limit])
+
+
+def processor_share():
+    """The part of the machine's processors that `limit_threads` leaves to this process, up to 1."""
+    return available_threads() / _processors()
+
+
+def _processors():
     if hasattr(os, "sched_getaffinity"):
-        found = len(os.sched_getaffinity(0))
-    else:
-        found = os.cpu_count() or 1
-    return min(found, *_limit) if _limit else found
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

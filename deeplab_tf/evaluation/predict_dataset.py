@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from crf.batch import images_at_once
 from crf.memory import available_memory, inference_bytes
-from crf.threads import available_threads
+from crf.threads import available_threads, processor_share
 from deeplab_tf.data.image_files import load_image, load_pair
 from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.errors import InputError
@@ -89,7 +89,7 @@ def predict_examples(
         refuse_second_crf(model)
     num_classes, num_threads = model.output_shape[-1], available_threads()
     channels = model.input_shape[-1]
-    memory = available_memory()
+    memory = available_share()
 
     def crf_threads(scored):
         needed = min(inference_bytes(*scored.probabilities.shape), max_memory or np.inf)
@@ -113,6 +113,12 @@ def predict_examples(
             num_threads,
             weigh=crf_threads,
         )
+
+
+def available_share():
+    """Bytes of memory for this process: as large a part as its part of the processors, or None."""
+    memory = available_memory()
+    return None if memory is None else memory * processor_share()
 
 
 def threads_per_image(image_bytes, num_images, num_threads, memory):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from crf.memory import available_memory, inference_bytes
+from crf.memory import inference_bytes
 from crf.threads import available_threads
 from deeplab_tf.data.checks.image_inspection import decode_inspected
 from deeplab_tf.data.label_png import encode_label
@@ -20,7 +20,11 @@ from deeplab_tf.evaluation.inference import (
     predict_probabilities,
 )
 from deeplab_tf.evaluation.opened import OpenedModel
-from deeplab_tf.evaluation.predict_dataset import MAX_READERS, threads_per_image
+from deeplab_tf.evaluation.predict_dataset import (
+    MAX_READERS,
+    available_share,
+    threads_per_image,
+)
 from deeplab_tf.scale.reader import Reader
 from deeplab_tf.scale.storage import join, write_place
 from deeplab_tf.scale.table import failed_row, schema, write_part
@@ -106,7 +110,7 @@ class Labeler(Worker):
         return [(row["image"], row["error"]) for row in rows if row.get("error")]
 
     def _rows(self, items):
-        job, memory, num_threads = self._job, available_memory(), available_threads()
+        job, memory, num_threads = self._job, available_share(), available_threads()
 
         def crf_threads(scored):
             if not job.params or scored[1] is None:

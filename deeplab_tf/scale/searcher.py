@@ -1,7 +1,10 @@
 """`search-crf` on a Ray cluster: workers compute probabilities, and score points on them."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
+from crf.threads import available_threads
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.crf_search import count_point, restore
 from deeplab_tf.evaluation.inference import predict_probabilities
@@ -9,7 +12,7 @@ from deeplab_tf.evaluation.metrics import ConfusionMatrix
 from deeplab_tf.scale.pool import Task, WorkerPool
 from deeplab_tf.scale.worker import Worker, start_workers
 
-# Images that a worker refines with one set of parameters at a time.
+# Images that a worker refines with the same parameters, or as many as it has processors.
 PART = 4
 # Workers that may die of a part before the search ends.
 DEATHS = 3
@@ -42,10 +45,13 @@ class Searcher(Worker):
             return predict_probabilities(self.model, task[1], **self._settings)
         import ray
 
-        total = np.zeros((self._num_classes, self._num_classes), np.int64)
-        for image, truth, stored in ray.get(task[2]):
-            total += count_point(task[1], image, truth, restore(stored), self._num_classes)
-        return total
+        def count(found):
+            image, truth, stored = found
+            return count_point(task[1], image, truth, restore(stored), self._num_classes)
+
+        # As in `PointScorer`, each thread refines another image.
+        with ThreadPoolExecutor(available_threads()) as threads:
+            return sum(threads.map(count, ray.get(task[2])))
 
 
 class RayPointScorer:
@@ -90,8 +96,9 @@ class RayPointScorer:
         """
         references = [self._ray.put((*pair, np.array(stored(pair[0])))) for pair in pairs]
         self._num_images = len(references)
-        starts = range(0, len(references), PART)
-        self._parts = [references[start : start + PART] for start in starts]
+        size = max(PART, self._cpus)
+        starts = range(0, len(references), size)
+        self._parts = [references[start : start + size] for start in starts]
 
     def __call__(self, points):
         """Yield the mean IoU of each point, as `PointScorer` does."""

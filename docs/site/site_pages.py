@@ -20,6 +20,7 @@ NAV = [
             "pictures.md",
             "weak_supervision.md",
             "distributed.md",
+            "scale.md",
             "export.md",
             {"More": "*"},
         ]
