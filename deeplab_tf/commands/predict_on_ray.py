@@ -67,7 +67,7 @@ def define_archive_flags(values):
     define.integer(
         "ray_part",
         64,
-        "Images that a worker gets at a time, at most; the labels of such a part are done or not. ",
+        "Images that a worker gets at a time, at most; the labels of such a part are done or not.",
         lower_bound=1,
     )
     define.bool("retry_failed", False, "Try images again that an earlier run could not label.")
@@ -148,9 +148,9 @@ def make_job(flags, out_dir, max_side):
 
 def run(flags, job, sources):
     """Label what is not in the table yet, with a progress bar."""
-    done = read_finished(job.out_dir).sources
+    done = read_finished(job.out_dir)
     total = sum(source.count for source in sources)
-    left = sum(1 for _ in remaining(sources, done)) if done else total
+    left = sum(1 for _ in remaining(sources, done)) if done.sources else total
     if left < total:
         print(f"{total - left} of {total} images are done already")
     if not left:
@@ -174,7 +174,7 @@ def run(flags, job, sources):
 
 def report(out_dir):
     """Print what the table holds; `InputError` if images are without labels."""
-    sources, failed = read_finished(out_dir)
+    sources, _, failed = read_finished(out_dir)
     print(f"{len(sources) - len(failed)} images have labels")
     print_written(join(out_dir, TABLE))
     if failed:

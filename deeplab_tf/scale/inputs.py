@@ -53,19 +53,22 @@ class Files(NamedTuple):
         return len(self.places)
 
     def items(self):
-        """Yield the `Item` of each image; of two with the same label file, one is refused."""
-        taken = set()
+        """Yield the `Item` of each image."""
         for place, name in zip(self.places, self.names, strict=True):
-            label = str(PurePosixPath(name).with_suffix(".png"))
-            refused = f"{name}: {label} has the labels of another image; rename it"
-            yield Item(place, name, label, place, refused=refused if label in taken else "")
-            taken.add(label)
+            yield Item(place, name, str(PurePosixPath(name).with_suffix(".png")), place)
 
 
 class Records(NamedTuple):
-    """A file of many images: its `place`, and `records`, the `record` of each `Item`."""
+    """A file of many images.
+
+    Args:
+      place: of the file.
+      folder: for the label files.
+      records: list of the `record` of each `Item`.
+    """
 
     place: str
+    folder: str
     records: list
 
     @property
@@ -75,10 +78,8 @@ class Records(NamedTuple):
 
     def items(self):
         """Yield the `Item` of each image."""
-        stem = _TFRECORD.sub("", PurePosixPath(self.place).name).removesuffix(".parquet")
-        stem += "".join(re.findall(r"-\d+-of-\d+$", self.place))
         for number, record in enumerate(self.records):
-            label = f"{stem}/{number:06d}.png"
+            label = f"{self.folder}/{number:06d}.png"
             yield Item(f"{self.place}:{number}", None, label, self.place, record)
 
 
@@ -101,23 +102,20 @@ def open_inputs(inputs, out_dir, columns=(None, None)):
     """
     if not inputs:
         raise InputError("no image is given; give --inputs, or name images after the flags")
-    images, roots, sources, reader = [], [], [], Reader(*columns)
+    places, roots = [], []
     for one in map(str, inputs):
         root, found = _expand(one, str(out_dir))
         if not found:
             raise InputError(f"{one}: no image found; check the path")
         if any(place.startswith(f"{_whole(str(out_dir))}/") for place in found):
             raise InputError(f"{one}: has results of {out_dir} among the images; give another path")
-        files = [place for place in found if not _is_records(place)]
-        sources += [_records(place, reader) for place in found if _is_records(place)]
-        if files:
-            images += files
-            roots.append(root)
-    if images:
-        base = _common_folder(roots)
-        unique = list(dict.fromkeys(images))  # in order
-        sources.insert(0, Files(unique, [_below(place, base) for place in unique]))
-    return sources
+        places += found
+        roots.append(root)
+    places, base, reader = list(dict.fromkeys(places)), _common_folder(roots), Reader(*columns)
+    files = [place for place in places if not _is_records(place)]
+    sources = [Files(files, [_below(place, base) for place in files])] if files else []
+    records = [place for place in places if _is_records(place)]
+    return sources + [_records(place, _below(place, base), reader) for place in records]
 
 
 def _expand(one, out_dir):
@@ -128,8 +126,9 @@ def _expand(one, out_dir):
         return _matching(_whole(one), out_dir)
     if PurePosixPath(one).suffix.lower() in LISTS:
         return _of_list(one)
-    known = PurePosixPath(one).suffix.lower() in IMAGE_EXTENSIONS or _is_records(one)
-    if is_url(one) and not known:  # a store has no folders, only names that begin alike
+    if is_url(one) and not (
+        _is_image(one) or _is_records(one)
+    ):  # a store has no folders, only names that begin alike
         return one.rstrip("/"), _in_folder(one.rstrip("/"), out_dir)
     if not is_url(one) and not Path(one).is_file():
         raise InputError(f"{one}: no such image; check the path")
@@ -142,13 +141,10 @@ def _whole(place):
 
 
 def _in_folder(folder, out_dir):
-    if _is_within(out_dir, folder):
-        raise InputError(
-            f"{folder}: the results would be written among the images; give another --out_dir"
-        )
+    _check_outside(out_dir, folder, folder)
     names = files_below(folder)
     kinds = (
-        [name for name in names if PurePosixPath(name).suffix.lower() in IMAGE_EXTENSIONS],
+        [name for name in names if _is_image(name)],
         [name for name in names if name.endswith(".parquet")],
         [name for name in names if _TFRECORD.search(name)],
     )
@@ -156,30 +152,38 @@ def _in_folder(folder, out_dir):
 
 
 def _matching(pattern, out_dir):
-    fixed = pattern[: _WILDCARD.search(pattern).start()]
-    root = fixed.rpartition("/")[0]
-    if _is_within(out_dir, root) and "**" in pattern:
-        raise InputError(
-            f"{pattern}: the results would be written among the images; give another --out_dir"
-        )
+    root = pattern[: _WILDCARD.search(pattern).start()].rpartition("/")[0]
     rest = pattern[len(root) + 1 :]
-    if not is_url(pattern):
-        found = sorted(str(path) for path in Path(root or "/").glob(rest) if path.is_file())
-        return root, [place for place in found if "/." not in place[len(root) :]]
-    expression = re.compile(_regular(rest))
-    return root, [join(root, name) for name in files_below(root) if expression.fullmatch(name)]
+    if "**" in rest:
+        _check_outside(out_dir, root, pattern)
+    if is_url(pattern) or "**" in rest:
+        names = [
+            name for name in files_below(root or "/") if _fits(name.split("/"), rest.split("/"))
+        ]
+    else:  # without a look into the other folders
+        found = sorted(path for path in Path(root or "/").glob(rest) if path.is_file())
+        names = [str(path)[len(root) + 1 :] for path in found]
+    names = [name for name in names if _is_image(name) or _is_records(name)]
+    return root, [join(root or "/", name) for name in names if "/." not in f"/{name}"]
 
 
-def _regular(pattern):
-    """A pattern of folders as a regular expression; ** stands for any number of folders."""
-    parts = []
-    for part in pattern.split("/"):
-        if part == "**":
-            parts.append("(?:[^/]+/)*")
-        else:
-            one = fnmatch.translate(part).replace(".*", "[^/]*").removesuffix(r"\Z")
-            parts.append(f"(?:{one})/")
-    return "".join(parts).removesuffix("/")
+def _fits(parts, pattern):
+    """Whether the parts of a path fit those of a pattern; ** stands for any number of folders."""
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        rest = pattern[1:] or ["*"]
+        return any(_fits(parts[start:], rest) for start in range(len(parts)))
+    return (
+        bool(parts) and fnmatch.fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
+    )
+
+
+def _check_outside(out_dir, folder, one):
+    if _is_within(out_dir, folder):
+        raise InputError(
+            f"{one}: the results would be written among the images; give another --out_dir"
+        )
 
 
 def _of_list(path):
@@ -195,11 +199,15 @@ def _of_list(path):
     return _common_folder([place.rpartition("/")[0] for place in places]), places
 
 
+def _is_image(place):
+    return PurePosixPath(place).suffix.lower() in IMAGE_EXTENSIONS
+
+
 def _is_records(place):
     return place.endswith(".parquet") or bool(_TFRECORD.search(place))
 
 
-def _records(place, reader):
+def _records(place, name, reader):
     filesystem, path = open_place(place)
     try:
         if place.endswith(".parquet"):
@@ -214,7 +222,9 @@ def _records(place, reader):
         if isinstance(error, InputError):
             raise
         raise InputError(f"{place}: cannot be read ({one_line(error, 200)})") from None
-    source = Records(place, records)
+    shard = "".join(re.findall(r"-\d+-of-\d+$", name))
+    folder = _TFRECORD.sub("", name).removesuffix(".parquet") + shard
+    source = Records(place, folder, records)
     if records:
         reader.check(next(source.items()))
     return source

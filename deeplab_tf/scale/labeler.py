@@ -98,10 +98,10 @@ class Labeler(Worker):
         """
         name, items = part
         order = {item.source: number for number, item in enumerate(items)}
-        rows = sorted(self._rows(items), key=lambda row: order[row["source"]])
         columns = schema(self._job.classes, self._job.in_table)
-        # Last, because it records that the images are done.
         try:
+            rows = sorted(self._rows(items), key=lambda row: order[row["source"]])
+            # Last, because it records that the images are done.
             write_part(self._job.out_dir, name, rows, columns)
         except OSError as error:
             raise InputError(

@@ -30,15 +30,17 @@ class Finished(NamedTuple):
 
     Args:
       sources: set of the digests of `Item.source` of the images that are in the table.
+      labels: set of the digests of their label files' paths.
       failed: list of (image, reason) of those without labels.
     """
 
     sources: set
+    labels: set
     failed: list
 
 
 def digest_of(source):
-    """16 bytes that stand for an image in memory, of 100 million different with any chance."""
+    """16 bytes that stand for an image in memory; those of millions of images differ."""
     return hashlib.blake2b(source.encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
 
@@ -51,20 +53,36 @@ def read_finished(out_dir):
     Raises:
       InputError: naming a damaged file of the table.
     """
-    sources, failed = set(), []
-    for _, table in read_parts(out_dir, ["image", "source", "error"]):
-        sources.update(map(digest_of, table["source"].to_pylist()))
+    found = Finished(set(), set(), [])
+    for _, table in read_parts(out_dir):
+        found.sources.update(map(digest_of, table["source"].to_pylist()))
+        if "label_file" in table.column_names:
+            labels = filter(None, table["label_file"].to_pylist())
+            found.labels.update(map(digest_of, labels))
         rows = zip(table["image"].to_pylist(), table["error"].to_pylist(), strict=True)
-        failed += [(image, error) for image, error in rows if error is not None]
-    return Finished(sources, failed)
+        found.failed.extend((image, error) for image, error in rows if error is not None)
+    return found
 
 
 def remaining(sources, done):
-    """Yield the `Item`s of all sources that are not among the digests `done`."""
+    """Yield the `Item`s that have no row yet; of those with one label file all but one are refused.
+
+    Args:
+      sources: list of what `open_inputs` gives.
+      done: `Finished`.
+    """
+    taken = set(done.labels)
     for source in sources:
         for item in source.items():
-            if digest_of(item.source) not in done:
-                yield item
+            if digest_of(item.source) in done.sources:
+                continue
+            label = digest_of(item.label)
+            if label in taken:
+                name = item.name or item.source
+                reason = f"{name}: {item.label} has the labels of another image; rename one of them"
+                item = item._replace(refused=reason)
+            taken.add(label)
+            yield item
 
 
 class LabelRun:

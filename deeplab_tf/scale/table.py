@@ -13,6 +13,7 @@ from deeplab_tf.scale.session import import_pyarrow
 from deeplab_tf.scale.storage import files_below, is_url, join, open_place, read_place, write_place
 
 TABLE, JOB = "table.parquet", "job.json"
+SMALL = ("image", "source", "label_file", "error")  # columns that take little memory
 
 
 def schema(classes, with_labels):
@@ -68,8 +69,15 @@ def part_names(out_dir):
     return [name.removesuffix(".parquet") for name in names]
 
 
-def read_parts(out_dir, columns):
-    """Yield (name, `pyarrow.Table` of some columns) of each part.
+def read_parts(out_dir, with_labels=False):
+    """Read the parts.
+
+    Args:
+      out_dir: path or URL of the folder of the results.
+      with_labels: whether to read all columns; otherwise only image, source, label_file and error.
+
+    Yields:
+      (name, `pyarrow.Table`).
 
     Raises:
       InputError: naming a file that is not one of a table.
@@ -80,20 +88,19 @@ def read_parts(out_dir, columns):
         filesystem, path = open_place(place)
         try:
             with filesystem.open_input_file(path) as file:
-                yield name, parquet.read_table(file, columns=columns)
+                known = parquet.ParquetFile(file).schema_arrow.names
+                columns = [one for one in known if with_labels or one in SMALL]
+                found = parquet.read_table(file, columns=columns)
         except (OSError, ValueError) as error:
             raise InputError(f"{place}: damaged, or not of a table ({error}); delete it") from None
+        yield name, found
 
 
 def forget_failures(out_dir, columns):
     """Take the rows without labels out of the table, so that their images are done again."""
     pc = import_pyarrow("pyarrow.compute")
-    names = [
-        name
-        for name, table in read_parts(out_dir, ["error"])
-        if table["error"].null_count < len(table)
-    ]
-    for name, table in read_parts(out_dir, None) if names else ():
+    names = {name for name, table in read_parts(out_dir) if table["error"].null_count < len(table)}
+    for name, table in read_parts(out_dir, with_labels=True) if names else ():
         if name in names:
             kept = table.filter(pc.is_null(table["error"]))
             write_part(out_dir, name, kept.to_pylist(), columns)

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from deeplab_tf import InputError
 from deeplab_tf.scale.inputs import Item, open_inputs
+from deeplab_tf.scale.labels import Finished, digest_of, remaining
 from deeplab_tf.scale.reader import Reader
 from deeplab_tf.scale.storage import open_place, read_place, write_place
 
@@ -55,6 +56,9 @@ def test_patterns(photos, start):
     assert names("**/*.tif") == ["deep/er/c.tif"]
     assert names("deep/*.P?G") == ["deep/b.PNG"]
     assert names("[ab]*.jpg") == ["a.jpg"]
+    assert names("**") == ["a.jpg", "deep/b.PNG", "deep/er/c.tif"]
+    assert names("deep/**/*.???") == ["deep/b.PNG", "deep/er/c.tif"]
+    assert names("*/?r/c*") == ["deep/er/c.tif"]
     assert list(labels(f"{photos}/deep/**/c.*").values()) == ["er/c.png"]
 
 
@@ -82,10 +86,25 @@ def test_several_inputs_keep_their_folders(photos):
     assert list(labels(photos / "a.jpg").values()) == ["a.png"]
 
 
-def test_of_two_images_with_the_same_labels_one_is_refused(photos):
+def test_of_images_with_the_same_labels_all_but_one_are_refused(photos):
     (photos / "a.png").write_bytes(b"")
-    one, two = found(photos)[:2]
-    assert not one.refused and "has the labels of another image" in two.refused
+    sources = open_inputs([photos], "/results")
+
+    def refused(*done):
+        digests = {digest_of(label) for label in done}
+        items = remaining(sources, Finished(set(), digests, []))
+        return [item.name for item in items if item.refused]
+
+    assert refused() == ["a.png"]
+    assert refused("a.png") == ["a.jpg", "a.png"]  # those of an earlier run are kept
+    done = Finished({digest_of(f"{photos}/a.jpg")}, set(), [])
+    assert not any(item.refused for item in remaining(sources, done))
+
+
+def test_nothing_is_listed_twice(photos):
+    pq.write_table(pa.table({"image": [b"a"]}), photos / "deep" / "x.parquet")
+    parquet = photos / "deep" / "x.parquet"
+    assert len(found(photos, photos / "a.jpg", f"{photos}/*.jpg", parquet, f"{parquet}")) == 4
 
 
 @pytest.mark.parametrize(
@@ -136,7 +155,9 @@ def test_records_of_parquet_files(tmp_path):
         reader = Reader()
         assert [reader.read(item)[1] for item in items] == images
         assert reader.read(items[4])[0] == expected
-    assert len(found(tmp_path)) == 10  # a folder without images
+    items = found(tmp_path)  # a folder without images
+    assert {item.label for item in items} >= {"plain/000004.png", "struct/000004.png"}
+    assert len(items) == 10
     with pytest.raises(InputError, match="no column picture with images; it has bytes, name"):
         open_inputs([tmp_path / "plain.parquet"], "/results", ("picture", None))
 

@@ -44,7 +44,7 @@ def label(model, tmp_path, photos, **changes):
     worker.model = model
     items = [item for source in open_inputs([photos], job.out_dir) for item in source.items()]
     failed = worker.work(("0001-00000000", items))
-    ((name, table),) = read_parts(job.out_dir, None)
+    ((name, table),) = read_parts(job.out_dir, with_labels=True)
     assert name == "0001-00000000"
     return failed, table.to_pylist()
 
@@ -110,5 +110,5 @@ def test_what_the_network_refuses_is_a_row(model, photos, tmp_path):
 def test_failures_are_forgotten_to_be_tried_again(model, photos, tmp_path):
     label(model, tmp_path, photos)
     forget_failures(str(tmp_path / "out"), schema(LABELS.names, False))
-    ((_, table),) = read_parts(str(tmp_path / "out"), ["image", "error"])
+    ((_, table),) = read_parts(str(tmp_path / "out"))
     assert table["image"].to_pylist() == ["0.png", "1.png", "2.png", "3.png", "5.png"]
