@@ -163,9 +163,10 @@ def run(flags, job, sources):
         print(f"workers: {plan.count}, each with {plan.cpus} processors{gpus}", flush=True)
         files = read_model(flags.model, flags.output_stride, flags.precision)
         labeling = LabelRun(ray, plan, files, job, tqdm.write)
+        items = remaining(sources, done, has_files=not job.in_table)
         size, named = size_of_parts(left, plan.count, flags.ray_part), 0
         with tqdm(total=total, initial=total - left, unit="image", smoothing=0.05) as bar:
-            for count, failed in labeling.label(remaining(sources, done), size):
+            for count, failed in labeling.label(items, size):
                 for _, reason in failed[: max(0, NAMED_FAILURES - named)]:
                     tqdm.write(f"left out: {reason}")
                 named += len(failed)

@@ -64,25 +64,30 @@ def read_finished(out_dir):
     return found
 
 
-def remaining(sources, done):
+def remaining(sources, done, has_files=True):
     """Yield the `Item`s that have no row yet; of those with one label file all but one are refused.
 
     Args:
       sources: list of what `open_inputs` gives.
       done: `Finished`.
+      has_files: whether there are label files; otherwise the labels are in the table.
     """
     taken = set(done.labels)
     for source in sources:
         for item in source.items():
             if digest_of(item.source) in done.sources:
                 continue
-            label = digest_of(item.label)
-            if label in taken:
-                name = item.name or item.source
-                reason = f"{name}: {item.label} has the labels of another image; rename one of them"
-                item = item._replace(refused=reason)
-            taken.add(label)
+            if has_files:
+                label = digest_of(item.label)
+                if label in taken:
+                    item = item._replace(refused=_refusal(item))
+                taken.add(label)
             yield item
+
+
+def _refusal(item):
+    name = item.name or item.source
+    return f"{name}: {item.label} has the labels of another image; rename one of them"
 
 
 class LabelRun:
@@ -125,7 +130,8 @@ class LabelRun:
             if len(part) > 1:
                 names = (f"{name}-{number:04d}" for number in itertools.count())
                 return [Task((next(names), [item]), DEATHS_OF_A_PART - 1) for item in part]
-            reason = f"{part[0].name}: every worker that labeled it died; does its memory suffice?"
+            name_of_image = part[0].name or part[0].source
+            reason = f"{name_of_image}: every worker that labeled it died; does its memory suffice?"
             rows = [failed_row(part[0], reason)]
             write_part(self._job.out_dir, name, rows, schema(self._job.classes, self._job.in_table))
             given_up.append((1, [(rows[0]["image"], reason)]))

@@ -19,8 +19,13 @@ import pytest
 from tiny_model import blocks, random_model
 from tool_runner import TOOLS, run_tool
 
+from deeplab_tf import InputError
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.data.voc import read_label_set
+from deeplab_tf.scale.model_files import ModelFiles
+from deeplab_tf.scale.pool import Task, WorkerPool
+from deeplab_tf.scale.session import WorkerPlan, ray_session
+from deeplab_tf.scale.worker import Worker, start_workers
 
 pq = pytest.importorskip("pyarrow.parquet", reason='needs pip install ".[ray]"')
 pytestmark = [
@@ -152,6 +157,15 @@ def test_evaluate_and_search_crf_give_what_one_process_gives(
         return json.loads(json_out.read_text()), record, re.findall("mean IoU on .*", done.out)
 
     assert run("ray", "--runner=ray", f"--ray_address={cluster.address}") == run("plain")
+
+
+def test_an_error_of_a_worker_is_one_line(cluster):
+    with ray_session(cluster.address) as ray:
+        files = ModelFiles("best.keras", {"best.keras": b"no network"})
+        pool = WorkerPool(ray, start_workers(ray, Worker, WorkerPlan(1, 1, 0), files), 1)
+        with pytest.raises(InputError, match=r"^/\S+/best.keras: not a Keras model; [^\n]+$"):
+            list(pool.run([Task(1)], lambda task: [task]))
+        pool.close()
 
 
 def test_an_address_without_a_cluster(model_dir, photos, tmp_path):

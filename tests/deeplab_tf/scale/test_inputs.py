@@ -97,6 +97,8 @@ def test_of_images_with_the_same_labels_all_but_one_are_refused(photos):
 
     assert refused() == ["a.png"]
     assert refused("a.png") == ["a.jpg", "a.png"]  # those of an earlier run are kept
+    in_table = remaining(sources, Finished(set(), set(), []), has_files=False)
+    assert not any(item.refused for item in in_table)
     done = Finished({digest_of(f"{photos}/a.jpg")}, set(), [])
     assert not any(item.refused for item in remaining(sources, done))
 
