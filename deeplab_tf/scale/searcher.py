@@ -70,12 +70,8 @@ class RayPointScorer:
     def __init__(self, ray, plan, files, settings, num_classes, progress, notice=print):
         self._ray, self._num_classes, self._progress = ray, num_classes, progress
         start = start_workers(ray, Searcher, plan, ray.put(files), settings, num_classes)
-        self._pool, self._parts, self._num_images = (
-            WorkerPool(ray, start, plan.count, notice),
-            [],
-            0,
-        )
-        self.close = self._pool.close
+        self._pool, self._cpus = WorkerPool(ray, start, plan.count, notice), plan.cpus
+        self._parts, self._num_images = [], 0
 
     def close(self):
         """End the workers."""
