@@ -72,8 +72,13 @@ def ray_session(address=None):
             logging_level=logging.ERROR,
             **(here if address == "local" else {}),
         )
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise _unreachable(address, error) from None
+    except Exception as error:  # Ray also raises this class itself
+        if address != "local":
+            raise _unreachable(address, error) from None
+        raise InputError(
+            f"Ray cannot be started here ({one_line(error, 200)}); try again when the machine has "
+            "less to do, or give the --ray_address of a cluster"
+        ) from None
     try:
         yield ray
     finally:

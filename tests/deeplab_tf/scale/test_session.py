@@ -1,9 +1,11 @@
 import importlib.util
+import sys
 
 import pytest
+from fake_ray import FakeRay
 
 from deeplab_tf import InputError
-from deeplab_tf.scale.session import WorkerPlan, import_ray, plan_workers
+from deeplab_tf.scale.session import WorkerPlan, import_ray, plan_workers, ray_session
 
 
 def machines(*sizes):
@@ -47,3 +49,23 @@ def test_no_machine_is_large_enough(sizes, given):
 def test_without_ray_one_line_says_how_to_install_it():
     with pytest.raises(InputError, match=r'needs the Python package ray.*"deeplab-tf\[ray\]"'):
         import_ray()
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        (None, r"Ray cannot be started here \(the node timed out\)"),
+        ("auto", r"--ray_address=auto: Ray cannot be reached \(the node timed out\)"),
+    ],
+)
+def test_ray_that_does_not_start_is_one_line(monkeypatch, address, message):
+    def init(**options):
+        assert options["address"] == (address or "local") and not options["log_to_driver"]
+        raise Exception("the node timed out")
+
+    ray = FakeRay()
+    ray.is_initialized, ray.init = lambda: False, init
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(InputError, match=message), ray_session(address):
+        pass
