@@ -18,8 +18,9 @@ PYTEST_OPTIONS = -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 BROWSER := .venv-browser
 FORMATS := .venv-formats
+RAY := .venv-ray
 
-.PHONY: demo docs test test-browser test-formats test-all test-oldest test-newest fix lint bench \
+.PHONY: demo docs test test-browser test-formats test-ray test-all test-oldest test-newest fix lint bench \
     ablation clean
 
 demo: $(READY) $(filter $(PHOTOS),$(PHOTO))  ## label photographs; then train, score, export
@@ -57,6 +58,10 @@ test-formats: $(FORMATS)/ready  ## the tests of exported formats and servers, wi
 	$(FORMATS)/bin/python -m pytest -m "not slow" -rs tests/deeplab_tf/export/test_formats.py \
 	    tests/deeplab_tf/export/test_int8.py tests/deeplab_tf/export/test_serving.py \
 	    tests/deeplab_tf/export/test_warmup.py tests/deeplab_tf/commands/test_exported.py
+
+test-ray: $(RAY)/ready  ## the tests of --runner=ray, on a cluster that they start here
+	$(RAY)/bin/python -m pytest -m "not slow" -rs tests/deeplab_tf/scale \
+	    tests/deeplab_tf/commands/test_on_ray.py
 
 test-oldest: .venv-oldest/ready  ## the tests with the oldest versions that setup.py allows
 	.venv-oldest/bin/pytest $(PYTEST_OPTIONS) -m "not slow"
@@ -151,11 +156,17 @@ $(FORMATS)/ready: $(READY)
 	    -e ".[onnx,openvino,litert]" tensorflow-serving-api
 	@touch $@
 
+$(RAY)/ready: $(READY)
+	$(call make_layer,$(RAY))
+	$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.txt \
+	    -e ".[ray]"
+	@touch $@
+
 .venv-oldest/ready: constraints-oldest.txt setup.py
 	$(call make_environment,.venv-oldest,$(OLDEST_PYTHON))
 	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt -e .[dev]
 	@touch $@
 
 clean:  ## remove the environments, the runs and the site
-	rm -rf .venv .venv-oldest .venv-newest $(BROWSER) $(FORMATS) $(RUNS) \
+	rm -rf .venv .venv-oldest .venv-newest $(BROWSER) $(FORMATS) $(RAY) $(RUNS) \
 	    build/docs build/docs_sources

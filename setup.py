@@ -83,6 +83,8 @@ setup(
         "onnx": ["onnx>=1.23.2", "onnxruntime>=1.23.2", "tf2onnx>=1.17"],
         "openvino": ["nncf>=3.4", "openvino>=2026.4.1"],
         "litert": ["ai-edge-litert>=2.3"],
+        # predict, evaluate and search-crf with --runner=ray; pyarrow reads S3 and Google's store.
+        "ray": ["pyarrow>=26", "ray>=2.60"],
         "dev": [*REPORT, "hypothesis", "import-linter", "pytest", "pytest-xdist", "ruff"],
     },
 )

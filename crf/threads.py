@@ -7,6 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
+_limit = []  # of `limit_threads`: one number, or none
+
 
 class ThreadTeam:
     """A fixed number of threads, including the calling one; a context manager.
@@ -105,8 +107,22 @@ class ThreadTeam:
         return results
 
 
+def limit_threads(count):
+    """Let this process use at most `count` processors, wherever it would take all; None: all."""
+    _limit[:] = [] if count is None else [count]
+
+
 def available_threads():
-    """Number of processors that this process may run on."""
+    """Number of processors that this process may run on, at most that of `limit_threads`."""
+    return min([_processors(), *_limit])
+
+
+def processor_share():
+    """The part of the machine's processors that `limit_threads` leaves to this process, up to 1."""
+    return available_threads() / _processors()
+
+
+def _processors():
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

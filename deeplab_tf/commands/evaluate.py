@@ -16,30 +16,26 @@ looking at. --trimap scores and plots only the pixels near borders.
 writes the predicted labels of all images, even if only a test server has the true ones.
 
 With --strategy=multi_worker, start the command once for each worker in TF_CONFIG: every worker
-processes its part of the images, and the first one prints and writes the result of all.
+processes its part of the images, and the first one prints and writes the result of all. With
+--runner=ray, workers on the machines of a Ray cluster score parts of the images.
 """
 
 import contextlib
-import shlex
-from dataclasses import asdict
-from pathlib import Path
 
 from tqdm import tqdm
 
+from deeplab_tf.commands.evaluate_on_ray import evaluate_on_ray
 from deeplab_tf.commands.evaluation_outputs import (
     check_output_flags,
     define_output_flags,
     make_cards,
+    print_following,
+    score_settings,
     trimap_border,
     write_report,
     write_results,
 )
-from deeplab_tf.commands.flags.crf import (
-    CRF_FLAGS,
-    crf_memory,
-    crf_params,
-    define_crf_flags,
-)
+from deeplab_tf.commands.flags.crf import crf_memory, crf_params, define_crf_flags
 from deeplab_tf.commands.flags.data import (
     check_same_classes,
     define_data_flags,
@@ -51,16 +47,10 @@ from deeplab_tf.commands.flags.model import (
     define_model_flags,
     define_size_flags,
     open_model,
-    recorded_settings,
     segment_settings,
 )
-from deeplab_tf.commands.outputs import beside_model, print_next
-from deeplab_tf.commands.recall import (
-    DATA_FLAGS,
-    SETTING_FLAGS,
-    not_remembered,
-    recall_for_model,
-)
+from deeplab_tf.commands.flags.runner import define_runner_flags, is_on_ray
+from deeplab_tf.commands.recall import recall_for_model
 from deeplab_tf.distribute.strategy import (
     is_chief,
     lost_worker_is_error,
@@ -69,12 +59,13 @@ from deeplab_tf.distribute.strategy import (
     worker,
 )
 from deeplab_tf.errors import InputError
-from deeplab_tf.evaluation.boundary import trimap_distances
 from deeplab_tf.evaluation.predict_dataset import predict_examples
 from deeplab_tf.evaluation.predictions import SERVERS, PredictionFiles, shared_folder
-from deeplab_tf.evaluation.result_scores import ResultScores
+from deeplab_tf.evaluation.result_scores import ResultScores, add_prediction
 from deeplab_tf.files import check_new_folder
 from deeplab_tf.labels import LabelSet
+from deeplab_tf.scale.scorer import ScoreJob
+from deeplab_tf.scale.session import import_ray
 
 
 def define_flags(values):
@@ -120,6 +111,7 @@ def define_flags(values):
         "none: this process alone. multi_worker: all processes that TF_CONFIG names, each with its "
         "part of the images; --predictions_out must be on a file system that all of them share.",
     )
+    define_runner_flags(values)
 
 
 def recall(flags):
@@ -129,6 +121,10 @@ def recall(flags):
 
 def main(flags):
     """Evaluate as the flags say."""
+    on_ray = is_on_ray(flags)
+    if on_ray:
+        refuse_given(flags, ("strategy",), "has no effect with --runner=ray; leave it out")
+        import_ray()
     strategy = make_strategy(flags.strategy)
     index, count = worker(strategy)
     if is_chief(strategy):
@@ -147,10 +143,6 @@ def main(flags):
         for _ in range(2 if params else 1)
     ]
     part = range(index, len(examples), count)  # this worker's
-    found = predict_examples(
-        model, [examples[i] for i in part], params, encoding, with_report, **settings
-    )
-    bar = tqdm(found, total=len(part), unit="image", disable=not is_chief(strategy))
     # Rounded up, so that at most --panel_rows images are kept.
     shown_every = max(1, -(-len(part) // flags.panel_rows)) if flags.panel_out else None
     folder = contextlib.nullcontext()
@@ -158,8 +150,18 @@ def main(flags):
         if files:
             folder = shared_folder(strategy, flags.predictions_out, flags.overwrite)
         with folder as predictions:
-            found = zip(part, bar, strict=True)
-            shown = score_images(found, results, shown_every, files, predictions)
+            if on_ray:
+                job = ScoreJob(
+                    label_set.num_classes, len(results), params, encoding, settings,
+                    trimap_border(flags), with_report, shown_every, bool(files),
+                )  # fmt: skip
+                shown = evaluate_on_ray(flags, job, examples, results, files, predictions)
+            else:
+                chosen = [examples[i] for i in part]
+                found = predict_examples(model, chosen, params, encoding, with_report, **settings)
+                bar = tqdm(found, total=len(part), unit="image", disable=not is_chief(strategy))
+                found = zip(part, bar, strict=True)
+                shown = score_images(found, results, shown_every, files, predictions)
             for result in results:
                 result.sum_over_workers(strategy)
         if is_chief(strategy):
@@ -243,57 +245,11 @@ def score_images(found, results, shown_every, files, predictions):
     Returns:
       The images for the picture, a list of (image, truth, *labels).
     """
-    shown, border = [], results[0].trimap and results[0].trimap.border
-    for number, (index, (example, image, truth, labels, confidences)) in enumerate(found):
-        if truth is not None:
-            distances = trimap_distances(truth, border) if border else None
-            confidences = confidences or [None] * len(labels)
-            for result, label, confidence in zip(results, labels, confidences, strict=True):
-                result.add(index, truth, label, distances, confidence)
+    shown = []
+    for number, (index, prediction) in enumerate(found):
+        add_prediction(results, index, prediction)
         if shown_every and number % shown_every == 0:
-            shown.append((image, truth, *labels))
+            shown.append((prediction.image, prediction.truth, *prediction.labels))
         if files:
-            files.write(predictions, example.name, labels[-1])
+            files.write(predictions, prediction.example.name, prediction.labels[-1])
     return shown
-
-
-def score_settings(flags, examples, params):
-    """What the scores were measured on and how, for --json_out and the page of --report_out.
-
-    Args:
-      flags: the parsed flags.
-      examples: the images that were scored.
-      params: `CRFParams`, or None.
-
-    Returns:
-      dict that JSON can hold.
-    """
-    return {
-        "split": flags.split,
-        "skip": flags.skip,
-        "images": len(examples),
-        **recorded_settings(flags),
-        **({"crf_max_memory": flags.crf_max_memory} if flags.crf_max_memory else {}),
-        "crf": asdict(params) if params else None,
-    }
-
-
-def print_following(flags, examples):
-    """Print the next command: a search of CRF parameters, or with --crf a prediction."""
-    if flags.server:
-        if flags.server != "cityscapes":  # VOC's server takes an archive of the folder "results"
-            pack = ["tar", "czf", "results.tgz", "-C", flags.predictions_out, "results"]
-            print(f"next: {shlex.join(pack)}")
-        return
-    model, settings = f"--model={flags.model}", not_remembered(flags, SETTING_FLAGS)
-    if not flags.crf and examples[0].label:
-        data = not_remembered(flags, DATA_FLAGS)
-        # Half of the images at most, so that others are left to score the result on.
-        limit = f"--limit={max(1, min(100, len(examples) // 2))}"
-        out = f"--out_dir={beside_model(flags, 'crf_search')}"
-        print_next("search-crf", model, *data, *settings, limit, out)
-        return
-    crf = not_remembered(flags, CRF_FLAGS)
-    image = examples[0].image if Path(examples[0].image).is_file() else "IMAGE"
-    out = f"--out_dir={beside_model(flags, 'predictions')}"
-    print_next("predict", model, *settings, *crf, out, image)

@@ -2,22 +2,28 @@
 
 import datetime
 import json
+import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import tensorflow as tf
 from tqdm import tqdm
 
 import deeplab_tf
+from deeplab_tf.commands.flags.crf import CRF_FLAGS
 from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.commands.flags.model import recorded_settings
 from deeplab_tf.commands.outputs import (
     beside_model,
     check_jinja,
     check_output_files,
     command_line,
     network_name,
+    print_next,
     print_written,
 )
 from deeplab_tf.commands.parsing import given_flags
+from deeplab_tf.commands.recall import DATA_FLAGS, SETTING_FLAGS, not_remembered
 from deeplab_tf.evaluation.boundary import TRIMAP_BORDERS
 from deeplab_tf.evaluation.image_choice import choose_images
 from deeplab_tf.evaluation.predict_dataset import predict_examples
@@ -170,6 +176,48 @@ def write_report(flags, label_set, results, groups, cards, measured):
             _write_trimap(plots, results)
             written += [plot.name for plot in plots]
     print_written(*(Path(flags.report_out, name) for name in written))
+
+
+def score_settings(flags, examples, params):
+    """What the scores were measured on and how, for --json_out and the page of --report_out.
+
+    Args:
+      flags: the parsed flags.
+      examples: the images that were scored.
+      params: `CRFParams`, or None.
+
+    Returns:
+      dict that JSON can hold.
+    """
+    return {
+        "split": flags.split,
+        "skip": flags.skip,
+        "images": len(examples),
+        **recorded_settings(flags),
+        **({"crf_max_memory": flags.crf_max_memory} if flags.crf_max_memory else {}),
+        "crf": asdict(params) if params else None,
+    }
+
+
+def print_following(flags, examples):
+    """Print the next command: a search of CRF parameters, or with --crf a prediction."""
+    if flags.server:
+        if flags.server != "cityscapes":  # VOC's server takes an archive of the folder "results"
+            pack = ["tar", "czf", "results.tgz", "-C", flags.predictions_out, "results"]
+            print(f"next: {shlex.join(pack)}")
+        return
+    model, settings = f"--model={flags.model}", not_remembered(flags, SETTING_FLAGS)
+    if not flags.crf and examples[0].label:
+        data = not_remembered(flags, DATA_FLAGS)
+        # Half of the images at most, so that others are left to score the result on.
+        limit = f"--limit={max(1, min(100, len(examples) // 2))}"
+        out = f"--out_dir={beside_model(flags, 'crf_search')}"
+        print_next("search-crf", model, *data, *settings, limit, out)
+        return
+    crf = not_remembered(flags, CRF_FLAGS)
+    image = examples[0].image if Path(examples[0].image).is_file() else "IMAGE"
+    out = f"--out_dir={beside_model(flags, 'predictions')}"
+    print_next("predict", model, *settings, *crf, out, image)
 
 
 def _settings(flags, measured):

@@ -12,6 +12,11 @@ size. Given a folder, it labels all images in it. A line says what was done to a
 plain 8-bit RGB, such as turning it by its EXIF orientation. A network that was trained with
 --input=rgbd, hha or rgb_hha also reads the depth map of each image. Images that cannot be read are
 left out and named at the end, and the exit status is 1.
+
+    deeplab-tf predict --model=M --out_dir=O --runner=ray --inputs='photos/**/*.jpg'
+
+labels any number of images on the machines of a Ray cluster, with a table of all in
+O/table.parquet; the same command goes on after an interruption.
 """
 
 from collections.abc import Callable
@@ -34,7 +39,13 @@ from deeplab_tf.commands.flags.model import (
     open_model,
     segment_settings,
 )
+from deeplab_tf.commands.flags.runner import define_runner_flags, is_on_ray
 from deeplab_tf.commands.outputs import beside_model, print_next, print_written
+from deeplab_tf.commands.predict_on_ray import (
+    ARCHIVE_FLAGS,
+    define_archive_flags,
+    label_on_ray,
+)
 from deeplab_tf.commands.prediction_outputs import (
     PredictionWriter,
     define_output_flags,
@@ -42,9 +53,8 @@ from deeplab_tf.commands.prediction_outputs import (
 )
 from deeplab_tf.commands.recall import not_remembered, recall_for_model
 from deeplab_tf.data.checks.findings import some
-from deeplab_tf.data.checks.image_inspection import inspect_image
+from deeplab_tf.data.checks.image_inspection import decode_inspected
 from deeplab_tf.data.examples import read_file
-from deeplab_tf.data.image_files import image_from
 from deeplab_tf.data.shrink import limited_size, shrink
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import apply_crf, predict_probabilities
@@ -77,6 +87,8 @@ def define_flags(values):
     )
     define_depth_flags(values)
     define_output_flags(values)
+    define_runner_flags(values)
+    define_archive_flags(values)
 
 
 def recall(flags):
@@ -86,6 +98,9 @@ def recall(flags):
 
 def main(flags, images):
     """Label the images."""
+    if is_on_ray(flags, *ARCHIVE_FLAGS):
+        label_on_ray(flags, images, side_limit(flags))
+        return
     plan = plan_outputs(flags, images)
     predictor = open_predictor(flags)
     read_scene = scene_reader(flags)
@@ -138,14 +153,9 @@ def read_checked(path, channels):
     Raises:
       InputError: naming the file, if it is missing, damaged or no image.
     """
-    contents = read_file(path)
-    image = image_from(contents, path, channels)
-    _, findings = inspect_image(contents, str(path), channels, is_decoded=True)
-    unreadable = [finding for finding in findings if finding.kind == "image_unreadable"]
-    if unreadable:
-        raise InputError(unreadable[0].line)
-    if findings:
-        tqdm.write(f"{path}: {'; '.join(finding.what for finding in findings)}")
+    image, what = decode_inspected(read_file(path), path, channels)
+    if what:
+        tqdm.write(f"{path}: {what}")
     return image
 
 

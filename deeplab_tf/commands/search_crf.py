@@ -6,9 +6,11 @@
 The network runs once for each image; its probabilities are kept in R/probabilities. A coarse grid
 is tried first, then finer steps around the best point. R/search.json holds the scores: if a search
 is stopped, the same command continues it. At the end R/best_crf.flags holds the best parameters,
-for --flagfile of evaluate, predict and export, and R/search.png is a picture of all scores.
+for --flagfile of evaluate, predict and export, and R/search.png is a picture of all scores. With
+--runner=ray, workers on the machines of a Ray cluster share the work.
 """
 
+import contextlib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,12 +20,8 @@ from tqdm import tqdm
 from crf.search import GRIDS, SearchGrid, best_trial, coarse_to_fine
 from crf.threads import available_threads
 from deeplab_tf.commands.flags.crf import define_crf_flags, given_params
-from deeplab_tf.commands.flags.data import (
-    check_same_classes,
-    define_data_flags,
-    open_split,
-)
-from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.commands.flags.data import check_same_classes, define_data_flags, open_split
+from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.model import (
     define_model_flags,
     define_size_flags,
@@ -31,6 +29,7 @@ from deeplab_tf.commands.flags.model import (
     recorded_settings,
     segment_settings,
 )
+from deeplab_tf.commands.flags.runner import define_runner_flags, is_on_ray, workers_of
 from deeplab_tf.commands.outputs import command_line, print_next, print_written
 from deeplab_tf.commands.parsing import given_flags
 from deeplab_tf.commands.recall import (
@@ -52,6 +51,9 @@ from deeplab_tf.evaluation.opened import refuse_second_crf
 from deeplab_tf.evaluation.search_report import params_flagfile, search_picture, trial_table
 from deeplab_tf.files import write_file
 from deeplab_tf.models.locate import model_checksum
+from deeplab_tf.scale.model_files import read_model
+from deeplab_tf.scale.searcher import RayPointScorer
+from deeplab_tf.scale.session import import_ray, ray_session
 from deeplab_tf.visualize import encode_picture
 
 PICTURE, FLAGFILE = "search.png", "best_crf.flags"
@@ -98,6 +100,7 @@ def define_flags(values):
         "process may use.",
         lower_bound=1,
     )
+    define_runner_flags(values)
 
 
 def recall(flags):
@@ -107,6 +110,10 @@ def recall(flags):
 
 def main(flags):
     """Search as the flags say."""
+    on_ray = is_on_ray(flags)
+    if on_ray:
+        refuse_given(flags, ("threads",), "has no effect with --runner=ray; give --ray_cpus")
+        import_ray()
     grid = search_grid(flags)
     model, _ = open_model(flags)
     num_classes = model.output_shape[-1]
@@ -128,21 +135,44 @@ def main(flags):
     for name in (PICTURE, FLAGFILE):  # those of an earlier search would stay until the end
         (out_dir / name).unlink(missing_ok=True)
     missing = [image for image, _ in pairs if image not in cache]
-    fixed = fix_weights(model) if missing else None
-    for image in tqdm(missing, unit="image", desc="network", disable=not missing):
-        cache.save(image, predict_probabilities(fixed, image, **settings))
     progress = partial(tqdm, unit="image", smoothing=0.05)
-    threads = flags.threads or available_threads()
-    scorer = PointScorer(pairs, cache.load, num_classes, threads, progress)
-    (before,) = scorer([None])  # None: without the CRF
+    with contextlib.ExitStack() as cluster:
+        if on_ray:
+            scorer = cluster.enter_context(scorer_on_ray(flags, settings, num_classes, progress))
+            found = scorer.probabilities(missing)
+        else:
+            network = fix_weights(model) if missing else None
+            found = ((x, predict_probabilities(network, x, **settings)) for x in missing)
+        bar = tqdm(found, total=len(missing), unit="image", desc="network", disable=not missing)
+        for image, probabilities in bar:
+            cache.save(image, probabilities)
+        if on_ray:
+            scorer.send(pairs, cache.stored)
+        else:
+            threads = flags.threads or available_threads()
+            scorer = PointScorer(pairs, cache.load, num_classes, threads, progress)
+        (before,) = scorer([None])  # None: without the CRF
 
-    def score(points):
-        for point, miou in zip(points, scorer(points), strict=True):
-            record.add(point, miou)
-            yield miou
+        def score(points):
+            for point, miou in zip(points, scorer(points), strict=True):
+                record.add(point, miou)
+                yield miou
 
-    trials = coarse_to_fine(score, tried, params, rounds, record.scores)
+        trials = coarse_to_fine(score, tried, params, rounds, record.scores)
     write_results(flags, grid, trials, before, len(pairs), num_listed)
+
+
+@contextlib.contextmanager
+def scorer_on_ray(flags, settings, num_classes, progress):
+    """A `RayPointScorer` while `with` lasts."""
+    files = read_model(flags.model, flags.output_stride, flags.precision)
+    with ray_session(flags.ray_address) as ray:
+        plan = workers_of(flags, ray)
+        scorer = RayPointScorer(ray, plan, files, settings, num_classes, progress, tqdm.write)
+        try:
+            yield scorer
+        finally:
+            scorer.close()
 
 
 def search_grid(flags):

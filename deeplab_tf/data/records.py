@@ -145,15 +145,26 @@ def record_extents(path):
     Raises:
       InputError: if the file ends within a record.
     """
-    extents, end, start = [], Path(path).stat().st_size, 0
     with Path(path).open("rb") as file:
-        while start < end:
-            file.seek(start)
-            header = file.read(RECORD_HEADER)
-            # A header that is cut off gets a size that leads beyond the end of the file.
-            size = struct.unpack("<Q", header[:8])[0] if len(header) == RECORD_HEADER else end
-            extents.append((start + RECORD_HEADER, size))
-            start += RECORD_HEADER + size + RECORD_FOOTER
+        return extents_in(file, Path(path).stat().st_size, path)
+
+
+def extents_in(file, end, path):
+    """`record_extents` of an open file.
+
+    Args:
+      file: binary file that can seek.
+      end: its size in bytes.
+      path: its name, for the message.
+    """
+    extents, start = [], 0
+    while start < end:
+        file.seek(start)
+        header = file.read(RECORD_HEADER)
+        # A header that is cut off gets a size that leads beyond the end of the file.
+        size = struct.unpack("<Q", header[:8])[0] if len(header) == RECORD_HEADER else end
+        extents.append((start + RECORD_HEADER, size))
+        start += RECORD_HEADER + size + RECORD_FOOTER
     if start != end:
         raise InputError(f"{path}: cut off or damaged; {PREPARE_AGAIN}")
     return extents

@@ -78,11 +78,18 @@ class FixedNetwork:
 
         The other arguments are those of `predict_probabilities`; they are not checked.
         """
-        graph, images = self._network.graph(tuple(scales), flip, pad_to), image[None]
-        images = tf.cast(images, tf.float32)
+
+        def score(images):
+            return self.batch_scores(images, scales, flip, pad_to)
+
         if tile is None:
-            return graph(images, self._weights)[0]
-        return tiled_scores(lambda x: graph(x, self._weights), images, tile, self.output_stride)[0]
+            return score(image[None])[0]
+        return tiled_scores(score, image[None], tile, self.output_stride)[0]
+
+    def batch_scores(self, images, scales=(1.0,), flip=False, pad_to=None):
+        """Scores of images of one size: (B, H, W, channels) uint8 to (B, H, W, C) float32."""
+        graph = self._network.graph(tuple(scales), flip, pad_to)
+        return graph(tf.cast(images, tf.float32), self._weights)
 
 
 class _CompiledNetwork:

@@ -54,7 +54,7 @@ class ProbabilityCache:
 
     def __contains__(self, image):
         try:
-            self._open(image)
+            self.stored(image)
         except InputError:
             return False
         return True
@@ -79,10 +79,14 @@ class ProbabilityCache:
         Raises:
           InputError: if they are not stored, or their file is damaged.
         """
-        probabilities = self._open(image).astype(np.float32)
-        return probabilities / probabilities.sum(axis=-1, keepdims=True)
+        return restore(self.stored(image))
 
-    def _open(self, image):
+    def stored(self, image):
+        """What is stored for an image, (H, W, C) float16, mapped from its file; see `restore`.
+
+        Raises:
+          InputError: as `load`.
+        """
         path = self.path(image)
         try:
             stored = np.load(path, mmap_mode="r")
@@ -138,7 +142,7 @@ class PointScorer:
         """
         tasks = [(params, *pair) for params in points for pair in self._pairs]
         executor = ThreadPoolExecutor(self._num_threads)
-        counted = executor.map(lambda task: self._count(*task), tasks)
+        counted = executor.map(self._count, tasks)
         matrices = iter(self._progress(counted, total=len(tasks), desc=f"{len(points)} points"))
         try:
             for _ in points:
@@ -154,20 +158,44 @@ class PointScorer:
             matrices.close()
             executor.shutdown(cancel_futures=True)
 
-    def _count(self, params, image, truth):
+    def _count(self, task):
+        params, image, truth = task
         probabilities = self._probabilities(image)
-        if params is not None:
-            try:
-                # One thread for each image is faster than several threads that share one.
-                refined = dense_crf(
-                    probabilities[None], image[None, ..., :3], params, num_threads=1
-                )
-            except ValueError as error:
-                raise InputError(f"CRF with {params}: {error}") from error
-            probabilities = np.asarray(refined)[0]
-        confusion = ConfusionMatrix(self._num_classes)
-        confusion.add(truth, most_probable(probabilities))
-        return confusion.matrix
+        return count_point(params, image, truth, probabilities, self._num_classes)
+
+
+def restore(stored):
+    """The probabilities (H, W, C) float32 that `ProbabilityCache.stored` gives, summing to one."""
+    probabilities = stored.astype(np.float32)
+    return probabilities / probabilities.sum(axis=-1, keepdims=True)
+
+
+def count_point(params, image, truth, probabilities, num_classes):
+    """The confusion matrix of one image after the CRF.
+
+    Args:
+      params: `CRFParams`; None: no CRF.
+      image: (H, W, channels) uint8.
+      truth: (H, W) uint8 true classes.
+      probabilities: (H, W, C) float32.
+      num_classes: C.
+
+    Returns:
+      (C, C) int64.
+
+    Raises:
+      InputError: if the CRF refuses its parameters.
+    """
+    if params is not None:
+        try:
+            # One thread for each image is faster than several threads that share one.
+            refined = dense_crf(probabilities[None], image[None, ..., :3], params, num_threads=1)
+        except ValueError as error:
+            raise InputError(f"CRF with {params}: {error}") from error
+        probabilities = np.asarray(refined)[0]
+    confusion = ConfusionMatrix(num_classes)
+    confusion.add(truth, most_probable(probabilities))
+    return confusion.matrix
 
 
 class SearchRecord:

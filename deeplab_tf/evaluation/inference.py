@@ -110,6 +110,22 @@ def predict_labels(model, image, scales=(1.0,), flip=False, tile=None, pad_to=No
     return tf.cast(tf.argmax(scores, axis=-1, output_type=tf.int32), tf.uint8).numpy()
 
 
+def predict_batch(model, images, scales=(1.0,), flip=False, pad_to=None):
+    """`predict_probabilities` of several images of one size at once, which suits a GPU.
+
+    Args:
+      model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores, or what
+        `fix_weights` gives of it.
+      images: (B, H, W, C) uint8.
+      scales, flip, pad_to: see `predict_probabilities`.
+
+    Returns:
+      (B, H, W, num_classes) float32, those of single images up to rounding.
+    """
+    network = model if isinstance(model, FixedNetwork) else FixedNetwork(model)
+    return tf.nn.softmax(network.batch_scores(images, scales, flip, pad_to)).numpy()
+
+
 def fix_weights(model):
     """What scores many images fastest, if the model is not trained in between.
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from crf.batch import images_at_once
 from crf.memory import available_memory, inference_bytes
-from crf.threads import available_threads
+from crf.threads import available_threads, processor_share
 from deeplab_tf.data.image_files import image_from, load_pair
 from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.errors import InputError
@@ -97,13 +97,13 @@ def predict_examples(
     num_classes, num_threads = model.output_shape[-1], available_threads()
     channels = model.input_shape[-1]
     network = fix_weights(model)
-    memory = available_memory()
+    memory = available_share()
 
     def crf_threads(scored):
         if params is None:
             return 1
         needed = min(inference_bytes(*scored.found.shape), max_memory or np.inf)
-        return _threads_per_image(needed, len(examples), num_threads, memory)
+        return threads_per_image(needed, len(examples), num_threads, memory)
 
     with contextlib.ExitStack() as stages:
 
@@ -126,7 +126,13 @@ def predict_examples(
         )
 
 
-def _threads_per_image(image_bytes, num_images, num_threads, memory):
+def available_share():
+    """Bytes of memory for this process: as large a part as its part of the processors, or None."""
+    memory = available_memory()
+    return None if memory is None else memory * processor_share()
+
+
+def threads_per_image(image_bytes, num_images, num_threads, memory):
     """How many threads should refine one image.
 
     Args:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from deeplab_tf.distribute.strategy import sum_over_workers
-from deeplab_tf.evaluation.boundary import BoundaryScores, TrimapScores
+from deeplab_tf.evaluation.boundary import BoundaryScores, TrimapScores, trimap_distances
 from deeplab_tf.evaluation.calibration import Calibration
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
 
@@ -56,6 +56,19 @@ class ResultScores:
         if self.calibration:
             self.calibration.add(truth, labels, confidence, image.num_classes)
 
+    def merge(self, part, indices):
+        """Add the counts, all but the calibration, of another process for some of the images.
+
+        Args:
+          part: `ResultScores` of these images alone.
+          indices: list, the index of each of them among all.
+        """
+        self.confusion.matrix += part.confusion.matrix
+        self.boundary.counts += part.boundary.counts
+        self.image_mious[indices] = part.image_mious
+        if self.trimap:
+            self.trimap.counts += part.trimap.counts
+
     def sum_over_workers(self, strategy):
         """Replace the counts by those of all workers; every worker must call it."""
         self.confusion.matrix = sum_over_workers(strategy, self.confusion.matrix)
@@ -81,3 +94,20 @@ class ResultScores:
             if getattr(self, name):
                 scores[name] = getattr(self, name).to_dict()
         return scores
+
+
+def add_prediction(results, index, prediction):
+    """Count an image for each of its results.
+
+    Args:
+      results: list of `ResultScores`, before and after the CRF, which are updated.
+      index: of the image among those of all workers.
+      prediction: `Prediction`; without a truth nothing is counted.
+    """
+    if prediction.truth is None:
+        return
+    border = results[0].trimap and results[0].trimap.border
+    distances = trimap_distances(prediction.truth, border) if border else None
+    confidences = prediction.confidences or [None] * len(results)
+    for result, label, confidence in zip(results, prediction.labels, confidences, strict=True):
+        result.add(index, prediction.truth, label, distances, confidence)

@@ -9,12 +9,13 @@ class MissingPackageError(InputError):
     """A package that only some users have is needed, and not installed."""
 
 
-def import_extra(module, extra):
+def import_extra(module, extra, user=None):
     """Import a module of a package that only some users have.
 
     Args:
       module: its name.
-      extra: of setup.py's extras, the one that installs it; also the name of the format.
+      extra: of setup.py's extras, the one that installs it.
+      user: what needs it, for the message; None: the format of this name.
 
     Returns:
       The module.
@@ -26,6 +27,6 @@ def import_extra(module, extra):
         return importlib.import_module(module)
     except ImportError as error:
         raise MissingPackageError(
-            f"the format {extra} needs the Python package {module.partition('.')[0]}, which cannot "
-            f'be imported ({error}): pip install "deeplab-tf[{extra}]"'
+            f"{user or f'the format {extra}'} needs the Python package {module.partition('.')[0]}, "
+            f'which cannot be imported ({error}): pip install "deeplab-tf[{extra}]"'
         ) from None

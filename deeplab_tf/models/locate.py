@@ -92,19 +92,21 @@ def locate_model(path):
     return Path(path) if export_format(path) else find_model(path)
 
 
+def model_files(path):
+    """Paths of all files of a model, a list; `path` is as for `locate_model`."""
+    place = locate_model(path)
+    if place.is_dir():
+        return sorted(file for file in place.rglob("*") if file.is_file())
+    return [place, place.with_suffix(".bin")] if export_format(place) == "openvino" else [place]
+
+
 def model_checksum(path):
     """SHA-256, in hexadecimal, of all files of a model.
 
     Args:
       path: as for `locate_model`.
     """
-    place = locate_model(path)
-    files = [place]
-    if place.is_dir():
-        files = sorted(file for file in place.rglob("*") if file.is_file())
-    elif export_format(place) == "openvino":
-        files.append(place.with_suffix(".bin"))
     digest = hashlib.sha256()
-    for file in files:  # one after the other, as they may be large
+    for file in model_files(path):  # one after the other, as they may be large
         digest.update(file.read_bytes())
     return digest.hexdigest()

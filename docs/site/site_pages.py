@@ -21,6 +21,7 @@ NAV = [
             "pictures.md",
             "weak_supervision.md",
             "distributed.md",
+            "scale.md",
             "export.md",
             "serving.md",
             {"More": "*"},

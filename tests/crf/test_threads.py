@@ -7,7 +7,7 @@ import pytest
 from numba import njit
 
 from crf import dense_crf, refine
-from crf.threads import ThreadTeam, available_threads
+from crf.threads import ThreadTeam, available_threads, limit_threads, processor_share
 
 THREADS = [1, 2, 3, 7]
 
@@ -219,3 +219,17 @@ def test_one_thread_means_that_no_other_is_started(run, monkeypatch):
     monkeypatch.setattr("crf.threads.available_threads", lambda: 3)
     monkeypatch.setattr(threading.Thread, "start", lambda _: pytest.fail("a thread was started"))
     run(*given, num_threads=1)
+
+
+def test_a_process_may_be_limited_to_a_part_of_the_machine(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8), raising=False)
+    try:
+        assert (available_threads(), processor_share()) == (8, 1)
+        limit_threads(2)
+        assert (available_threads(), processor_share()) == (2, 0.25)
+        assert ThreadTeam().num_threads == 2
+        limit_threads(20)
+        assert (available_threads(), processor_share()) == (8, 1)
+    finally:
+        limit_threads(None)
+    assert available_threads() == 8

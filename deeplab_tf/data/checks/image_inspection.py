@@ -3,7 +3,7 @@
 import numpy as np
 
 from deeplab_tf.data.checks.findings import WARNING, problem
-from deeplab_tf.data.image_files import JPEG_END, decode_image
+from deeplab_tf.data.image_files import JPEG_END, decode_image, image_from
 from deeplab_tf.data.image_header import DAMAGED, open_image, read_header
 from deeplab_tf.data.samples import read_samples, to_channels, used_bits
 from deeplab_tf.errors import InputError
@@ -45,6 +45,28 @@ def inspect_image(contents, file, channels=3, is_decoded=False):
     if defect:
         findings = [problem("image_unreadable", file, *defect)]
     return header, findings
+
+
+def decode_inspected(contents, place, channels=3):
+    """Decode an image, and tell what was done to it if it is not plain 8-bit RGB.
+
+    Args:
+      contents: bytes of the file.
+      place: its name in messages.
+      channels: number of channels that the image should have.
+
+    Returns:
+      ((H, W, channels) uint8, text; "" for a plain image).
+
+    Raises:
+      InputError: naming the file, if it is damaged or no image.
+    """
+    image = image_from(contents, place, channels)
+    _, findings = inspect_image(contents, str(place), channels, is_decoded=True)
+    for finding in findings:
+        if finding.kind == "image_unreadable":
+            raise InputError(finding.line)
+    return image, "; ".join(finding.what for finding in findings)
 
 
 def _oddities(header, contents, channels):

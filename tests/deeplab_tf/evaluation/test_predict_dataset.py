@@ -152,7 +152,7 @@ def test_memory_is_bounded(model, tmp_path, monkeypatch):
 def test_threads_share_images_that_are_few_or_too_large_for_memory(cores, images, fitting, threads):
     size = inference_bytes(10, 20, 3)
     memory = int((fitting + 0.5) * size / predict_dataset.CRF_MEMORY_SHARE)
-    threads_per_image = predict_dataset._threads_per_image
+    threads_per_image = predict_dataset.threads_per_image
     assert threads_per_image(size, images, cores, memory) == threads
     assert threads_per_image(size, 100, cores, None) == 1
 
