@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from crf.batch import run_images
 from crf.checks import (
+    check_no_pruning,
     check_num_threads,
     check_prune_below,
     refuse_bad_costs,
@@ -83,18 +84,9 @@ def dense_crf(
     Example:
       >>> refined = dense_crf(tf.nn.softmax(scores), images, CRFParams(w1=4, sigma_beta=5))
     """
-    params = CRFParams() if params is None else params
-    if not isinstance(params, CRFParams):
-        raise ValueError(f"dense_crf: params must be a CRFParams, not {params!r}")
-    check_prune_below(prune_below)
+    options = check_options(params, engine, prune_below, max_memory, overlap)
+    params, engine = options.params, options.engine
     num_threads = check_num_threads(num_threads)
-    overlap = check_strip_options(max_memory, overlap, "dense_crf")
-    engine = resolve_engine(engine)
-    if max_memory is not None and engine in ENGINES_FOR_XLA:
-        raise ValueError(
-            f"dense_crf: engine {engine!r} cannot work in strips; use lattice or numba, or give "
-            "smaller images and max_memory=None"
-        )
     images = tf.convert_to_tensor(images)
     probabilities = tf.convert_to_tensor(probabilities)
     check_types_and_shapes(probabilities, images)
@@ -110,13 +102,41 @@ def dense_crf(
         images = check_for_zeros_and_ones(images)
     if max_memory is not None and overlap is None:
         # Given weights may be of any size, so both kernels count.
-        overlap = default_overlap(params if weights is None else replace(params, w1=1, w2=1))
-    options = Options(engine, params, prune_below, max_memory, overlap)
+        counting = params if weights is None else replace(params, w1=1, w2=1)
+        options = options._replace(overlap=default_overlap(counting))
     if engine == "numba":
         return _refine_with_numba(
             probabilities, images, options, weights, compatibility, num_threads
         )
     return refine_with_filter(probabilities, images, options, weights, compatibility)
+
+
+def check_options(params=None, engine="auto", prune_below=0.0, max_memory=None, overlap=None):
+    """Check what `dense_crf` takes besides tensors.
+
+    Args:
+      params, engine, prune_below, max_memory, overlap: as for `dense_crf`.
+
+    Returns:
+      `Options` with an engine of `ENGINES` and params that are not None.
+
+    Raises:
+      ValueError: for a value out of range, or options that exclude each other.
+    """
+    params = CRFParams() if params is None else params
+    if not isinstance(params, CRFParams):
+        raise ValueError(f"dense_crf: params must be a CRFParams, not {params!r}")
+    check_prune_below(prune_below)
+    if params.compatibility is not None:
+        check_no_pruning(prune_below)
+    overlap = check_strip_options(max_memory, overlap, "dense_crf")
+    engine = resolve_engine(engine)
+    if max_memory is not None and engine in ENGINES_FOR_XLA:
+        raise ValueError(
+            f"dense_crf: engine {engine!r} cannot work in strips; use lattice or numba, or give "
+            "smaller images and max_memory=None"
+        )
+    return Options(engine, params, prune_below, max_memory, overlap)
 
 
 def resolve_engine(engine):

@@ -73,8 +73,8 @@ class LatticeFilter(NamedTuple):
 
     def _filter(self, values):
         labels = values.shape[1]
-        most = self.most_labels if labels is None else max(labels, 1)
-        if most is None:
+        most = self.most_labels if labels is None else labels
+        if not most:
             return self._filter_group(values)
         labels = tf.shape(values)[1] if labels is None else labels
         bounds = _label_groups(labels, len(self.neighbors), most)
@@ -88,7 +88,7 @@ class LatticeFilter(NamedTuple):
         return tf.sparse.sparse_dense_matmul(self.slicing, table, adjoint_a=True)
 
 
-def _label_groups(num_labels, num_axes, most_labels):
+def _label_groups(num_labels, num_axes, most_labels=None):
     """Split the labels into groups that are filtered in parallel.
 
     TensorFlow multiplies a sparse matrix on a single thread, so several groups use several
@@ -99,7 +99,7 @@ def _label_groups(num_labels, num_axes, most_labels):
     Args:
       num_labels: number of labels, an int or an int32 scalar.
       num_axes: d+1 of the lattice.
-      most_labels: upper bound of num_labels, at least 1.
+      most_labels: an upper bound of num_labels, at least 1; None: num_labels.
 
     Returns:
       List of the groups' bounds: 0, the first label of the second group, ..., num_labels. It is as
@@ -110,7 +110,7 @@ def _label_groups(num_labels, num_axes, most_labels):
     width = 2 if num_axes > 3 else 3
     eights = -(-num_labels // 8)
     groups = largest(1, -(-eights // width))
-    starts = range(math.ceil(math.ceil(most_labels / 8) / width))
+    starts = range(math.ceil(math.ceil((most_labels or num_labels) / 8) / width))
     bounds = [8 * (eights * least(group, groups) // groups) for group in starts]
     return [least(bound, num_labels) for bound in bounds] + [num_labels]
 

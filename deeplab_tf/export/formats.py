@@ -64,6 +64,7 @@ def export_model(
     calibration=None,
     max_side=None,
     suited_crf=None,
+    crf_options=None,
 ):
     """Write a trained network in a format of another runtime.
 
@@ -87,6 +88,7 @@ def export_model(
         and LiteRT); None: float32.
       max_side: longer side in pixels at which photographs are best scored, for the description.
       suited_crf: without `crf`, the parameters that come along.
+      crf_options: of the CRF in the graph of a SavedModel, as for `export_saved_model`.
 
     Raises:
       InputError: if a setting cannot be used, `path` exists, or a package is missing.
@@ -99,9 +101,14 @@ def export_model(
     check_quantization(format, calibration, model.input_shape[-1], image_size)
     settings = scales, flip, pad_to
     if format == SAVED_MODEL:
-        more = overwrite, pad_to, image_size, max_side, suited_crf
+        more = overwrite, pad_to, image_size, max_side, suited_crf, crf_options
         saved_model.export_saved_model(model, path, label_set, crf, scales, flip, *more)
         return
+    if crf_options:
+        raise InputError(
+            f"{', '.join(crf_options)}: are for SavedModels, which compute the CRF; give them "
+            f"where it is applied to the probabilities of {path}"
+        )
     check_export(model, label_set, *settings, image_size)
     for file in output_files(path):
         check_new_file(file, overwrite)

@@ -1,5 +1,6 @@
 """Export a trained network as a SavedModel, which TensorFlow serves without this package."""
 
+import functools
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +11,7 @@ from crf import dense_crf
 from deeplab_tf.data.served_files import decode_files
 from deeplab_tf.errors import InputError
 from deeplab_tf.export.description import KEY, Description, describe_export
-from deeplab_tf.export.graph import check_export, most_probable, predict_images
+from deeplab_tf.export.graph import check_crf_options, check_export, most_probable, predict_images
 from deeplab_tf.files import new_folder, write_file
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.fast.fuse import fuse
@@ -31,6 +32,7 @@ def export_saved_model(
     image_size=None,
     max_side=None,
     suited_crf=None,
+    crf_options=None,
 ):
     """Write a network, and optionally the CRF, as a SavedModel.
 
@@ -63,10 +65,14 @@ def export_saved_model(
       image_size: (height, width) in pixels of the one image in each call; None: any batch and size.
       max_side: longer side in pixels at which photographs are best scored, for the description.
       suited_crf: without `crf`, `CRFParams` for the description.
+      crf_options: dict of options of `crf.dense_crf` for the graph: `prune_below` saves most of the
+        CRF's time if images show few classes, `max_memory` and `overlap` bound its memory for
+        large images, and `engine` is "lattice", if it is not given, or "xla", if the graph is
+        going to be compiled with XLA.
 
     Raises:
       InputError: if `path` exists and is not empty (without `overwrite`), the number of classes
-        differs from the model's, or a setting is out of range.
+        differs from the model's, or a setting is out of range or cannot be used with the CRF.
 
     Example:
       >>> export_saved_model(model, "served", LabelSet.load("model_dir/labels.json"))
@@ -84,6 +90,8 @@ def export_saved_model(
         image_size=image_size,
         max_side=max_side,
     )
+    crf_options = check_crf_options(crf, crf_options, len(label_set.names), image_size)
+    refine = functools.partial(dense_crf, params=crf, **crf_options) if crf else None
     with new_folder(path, overwrite) as folder, tempfile.TemporaryDirectory() as assets:
         label_set.save(Path(assets) / "labels.json")
         write_file(Path(assets) / DESCRIPTION, description.to_json().encode())
@@ -91,7 +99,7 @@ def export_saved_model(
         served.assets = [tf.saved_model.Asset(str(file)) for file in Path(assets).iterdir()]
         # Track only the variables: for a tracked model, Keras would add its own graphs to the file.
         served.weights = [variable.value for variable in model.variables]
-        signatures = _signatures(model, crf, settings, image_size)
+        signatures = _signatures(model, refine, settings, image_size)
         tf.saved_model.save(served, str(folder), signatures)
 
 
@@ -141,8 +149,8 @@ def open_runner(path, num_threads=None):
     return run
 
 
-def _signatures(model, crf, settings, image_size):
-    """The functions to save, by the names that servers call them by."""
+def _signatures(model, refine, settings, image_size):
+    """The functions to save, by the names that servers call them by; refine is the CRF or None."""
     stride, channels = find_output_stride(model), model.input_shape[-1]
     batch = [None, None, None, channels] if image_size is None else [1, *image_size, channels]
     # Converters have their own ways of fusing, and choose algorithms for another machine.
@@ -152,9 +160,9 @@ def _signatures(model, crf, settings, image_size):
     @tf.function(input_signature=[tf.TensorSpec(batch, tf.float32, "images")])
     def predict(images):
         labels, probabilities = predict_images(network, images, stride, settings)
-        if crf is not None:
+        if refine is not None:
             levels = tf.saturate_cast(tf.round(images[..., :3]), tf.uint8)
-            probabilities = dense_crf(probabilities, levels, crf, engine="lattice")
+            probabilities = refine(probabilities, levels)
             labels = most_probable(probabilities)
         return {"labels": labels, "probabilities": probabilities}
 
