@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -57,6 +58,7 @@ ENGINES = {
         "prune_below": PRUNE_BELOW,
     },
     "lattice": {"engine": "lattice"},
+    "lattice, pruned": {"engine": "lattice", "prune_below": PRUNE_BELOW},
 }
 
 
@@ -115,10 +117,16 @@ def make_runs(case, params):
         if "prune_below" in options and "random" in case.stem:
             continue
 
-        def run(options=options):
-            return dense_crf(probabilities, image, params, **options)
-
-        runs[name] = tf.function(run) if options["engine"] == "lattice" else run
+        run = partial(dense_crf, params=params, **options)
+        if options["engine"] == "lattice":
+            # A graph for images of any size, as in an exported model; nothing of it is a constant.
+            any_size = [None, None, None]
+            signature = [
+                tf.TensorSpec([*any_size, probabilities.shape[3]], tf.float32),
+                tf.TensorSpec([*any_size, 3], tf.uint8),
+            ]
+            run = tf.function(run, input_signature=signature, autograph=False)
+        runs[name] = partial(run, probabilities, image)
         runs[name]()
     return runs
 

@@ -74,7 +74,9 @@ class LatticeFilter(NamedTuple):
     def _filter(self, values):
         labels = values.shape[1]
         most = self.most_labels if labels is None else labels
-        if not most:
+        # Below 32 labels a number that only the graph knows is not worth dividing: it is usually
+        # small, and the parts would be copied.
+        if not most or (labels is None and most < 32):
             return self._filter_group(values)
         labels = tf.shape(values)[1] if labels is None else labels
         bounds = _label_groups(labels, len(self.neighbors), most)

@@ -63,9 +63,9 @@ def test_engines_prune_as_numba_does(engine, prune_below):
     assert (np.abs(wanted - whole).max() > 1e-4) == (prune_below > 0.01)
 
 
-@pytest.mark.parametrize("labels", [5, 20])
+@pytest.mark.parametrize("labels", [5, 40])
 def test_images_of_a_batch_are_pruned_separately_in_a_graph(labels):
-    """Twenty labels are filtered in more than one group."""
+    """Forty labels are filtered in more than one group."""
     first, image = scene(6, 7, labels, (0,))
     second, _ = scene(6, 7, labels, range(0, labels, 2))
     third, _ = scene(6, 7, labels, range(labels))
