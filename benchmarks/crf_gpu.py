@@ -29,6 +29,7 @@ from benchmarks.crf import PARAMETERS
 from benchmarks.crf_scenes import drawn_image, network_scores
 from benchmarks.worker import Worker
 from crf import CRFParams, DenseCRF, dense_crf, refine
+from crf.memory import GRAPH_FACTOR
 from crf.strips import strip_bytes
 
 FLAGS = flags.FLAGS
@@ -69,12 +70,12 @@ def make_run(name, options, params):
 
 
 def layer_options(name, shape):
-    """The options of a run's layer for an image of this shape; strips are half as long as it."""
+    """The options of a run's layer for an image of this shape; strips see three quarters of it."""
     options = dict(RUNS[name][0])
     if "overlap" in options:
         longer, shorter = max(shape[:2]), min(shape[:2])
         options["overlap"] = min(options["overlap"], longer // 8)
-        options["max_memory"] = strip_bytes(longer // 2, shorter, shape[2])
+        options["max_memory"] = strip_bytes(3 * longer // 4, shorter, shape[2], GRAPH_FACTOR)
     return options
 
 
@@ -142,6 +143,8 @@ def main(_):
         options = layer_options(name, shape)
         runs[name] = make_run(name, options, params)
         same = {key: value for key, value in options.items() if key != "engine"}
+        if "overlap" in options:  # the same strips
+            same["max_memory"] = strip_bytes(3 * max(shape[:2]) // 4, min(shape[:2]), shape[2])
         wanted = refine(probabilities, image, params, **same)
         problems.append(check(name, runs[name](*inputs)[0].numpy(), wanted))
     problems = [problem for problem in problems if problem]

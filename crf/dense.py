@@ -75,11 +75,11 @@ def dense_crf(
       (B, H, W, C) float32 that sums to one over C.
 
     Raises:
-      ValueError: for an unknown engine or an option it does not support, wrong shapes or types,
+      ValueError: for an unknown engine, an option it does not support, wrong shapes or types,
         values that are not probabilities, a compatibility for another number of labels,
         sigmas that are too small for the lattice, too little memory, or a max_memory that is too
-        little for strips. In a graph,
-        problems that appear only when it runs raise `tf.errors.InvalidArgumentError`.
+        little for strips. In a graph, problems that appear only when it runs raise
+        `tf.errors.InvalidArgumentError`.
 
     Example:
       >>> refined = dense_crf(tf.nn.softmax(scores), images, CRFParams(w1=4, sigma_beta=5))

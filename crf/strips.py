@@ -47,7 +47,7 @@ def check_strip_options(max_memory, overlap, function=ARRAYS.function):
     return None if overlap is None else check_count(overlap, f"{function}: overlap", 0)
 
 
-def plan_strips(shape, params, max_memory, overlap=None, function=ARRAYS.function):
+def plan_strips(shape, params, max_memory, overlap=None, function=ARRAYS.function, factor=1):
     """Divide an image into strips across its longer side.
 
     Args:
@@ -56,6 +56,7 @@ def plan_strips(shape, params, max_memory, overlap=None, function=ARRAYS.functio
       max_memory: bytes that a strip may take, with the copies that are made of its part.
       overlap: pixels that a strip sees beyond each end of what is kept of it.
       function: what the user called, for the error.
+      factor: as for `strip_bytes`.
 
     Returns:
       List of `Strip`; a single one if the whole image needs no more than `max_memory`.
@@ -65,7 +66,7 @@ def plan_strips(shape, params, max_memory, overlap=None, function=ARRAYS.functio
     """
     height, width, labels = shape
     longer, shorter = max(height, width), min(height, width)
-    line_bytes = strip_bytes(1, shorter, labels)
+    line_bytes = strip_bytes(1, shorter, labels, factor)
     overlap = default_overlap(params) if overlap is None else overlap
     lines = min(longer, int(max_memory // line_bytes))
     kept = longer if lines == longer else lines - 2 * overlap
@@ -93,9 +94,15 @@ def least_kept(overlap):
     return max(1, overlap // 2)
 
 
-def strip_bytes(height, width, labels):
-    """Estimate of the memory of a strip: what refining it takes, its probabilities and result."""
-    return inference_bytes(height, width, labels) + 8 * height * width * labels
+def strip_bytes(height, width, labels, factor=1):
+    """Estimate of the memory of a strip: what refining it takes, its probabilities and result.
+
+    Args:
+      height, width, labels: of the strip; numbers, or integer tensors.
+      factor: what the engine takes, in what the numba engine takes; for the lattice engine
+        `crf.memory.GRAPH_FACTOR`.
+    """
+    return factor * inference_bytes(height, width, labels) + 8 * height * width * labels
 
 
 def _strip(first, last, overlap, height, width):

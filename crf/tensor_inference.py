@@ -9,7 +9,7 @@ from crf.active_labels import find_active_labels
 from crf.exact import ExactFilter
 from crf.lattice import lattice_filter
 from crf.mean_field import mean_field
-from crf.memory import check_memory, inference_bytes
+from crf.memory import GRAPH_FACTOR, check_memory, inference_bytes
 from crf.params import SIGMAS_TOO_SMALL, CRFParams
 from crf.static_lattice import static_lattice_filter
 from crf.tensor_strips import refine_in_strips
@@ -42,7 +42,7 @@ def refine_with_filter(probabilities, images, options, weights=None, compatibili
       (B, H, W, C) float32.
     """
     if tf.executing_eagerly():
-        needed = inference_bytes(*probabilities.shape[1:])
+        needed = GRAPH_FACTOR * inference_bytes(*probabilities.shape[1:])
         if options.max_memory is not None:
             needed = min(needed, options.max_memory)
         check_memory(needed, "the lattices of an image")

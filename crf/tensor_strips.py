@@ -1,11 +1,12 @@
 """Strips of an image that is too large to be refined at once, in TensorFlow operations.
 
-The strips are those of crf/strips.py; here a graph may know the size of the image only when it
-runs.
+They are planned as in crf/strips.py, for the memory that the lattice engine takes; here a graph may
+know the size of the image only when it runs.
 """
 
 import tensorflow as tf
 
+from crf.memory import GRAPH_FACTOR
 from crf.strips import least_kept, plan_strips, strip_bytes
 
 
@@ -27,7 +28,8 @@ def refine_in_strips(refine_part, probabilities, image, params, max_memory, over
         knows, `tf.errors.InvalidArgumentError`.
     """
     if probabilities.shape.is_fully_defined():
-        plan_strips(tuple(probabilities.shape), params, max_memory, overlap, "dense_crf")
+        shape = tuple(probabilities.shape)
+        plan_strips(shape, params, max_memory, overlap, "dense_crf", GRAPH_FACTOR)
     size = tf.shape(probabilities)
     longer, count = _count_strips(size, max_memory, overlap)
     # Which of (rows, columns, labels) is divided.
@@ -38,11 +40,10 @@ def refine_in_strips(refine_part, probabilities, image, params, max_memory, over
         start, stop = tf.maximum(0, first - overlap), tf.minimum(longer, last + overlap)
         seen, kept = divided * start, divided * (first - start)
         shape = size + divided * (stop - start - longer)
-        part = refine_part(
-            tf.slice(probabilities, seen, shape),
-            tf.slice(image, seen, tf.stack([shape[0], shape[1], 3])),
-            (seen[0], seen[1]),
-        )
+        prior = tf.slice(probabilities, seen, shape)
+        prior.set_shape([None, None, probabilities.shape[2]])
+        colors = tf.slice(image, seen, tf.stack([shape[0], shape[1], 3]))
+        part = refine_part(prior, colors, (seen[0], seen[1]))
         part = tf.slice(part, kept, size + divided * (last - first - longer))
         refined = tf.raw_ops.TensorStridedSliceUpdate(
             input=refined,
@@ -64,7 +65,8 @@ def refine_in_strips(refine_part, probabilities, image, params, max_memory, over
 def _count_strips(size, max_memory, overlap):
     """The longer side of an image of size (H, W, C), and the number of strips."""
     longer, shorter = tf.reduce_max(size[:2]), tf.reduce_min(size[:2])
-    line_bytes = strip_bytes(1, tf.cast(shorter, tf.int64), tf.cast(size[2], tf.int64))
+    shorter, labels = tf.cast(shorter, tf.int64), tf.cast(size[2], tf.int64)
+    line_bytes = strip_bytes(1, shorter, labels, GRAPH_FACTOR)
     lines = tf.cast(tf.minimum(int(max_memory) // line_bytes, tf.int32.max), tf.int32)
     kept = tf.where(lines >= longer, longer, lines - 2 * overlap)
     least = tf.where(lines >= longer, longer, least_kept(overlap))

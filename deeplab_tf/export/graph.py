@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from crf.dense import ENGINES, check_options
+from crf.memory import GRAPH_FACTOR
 from crf.strips import plan_strips
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import check_settings, upsampled_scores
@@ -52,7 +53,8 @@ def check_crf_options(crf, options, num_classes, image_size):
         checked = check_options(crf, **options)
         if checked.max_memory is not None and image_size is not None:
             limits = checked.max_memory, checked.overlap
-            plan_strips((*image_size, num_classes), checked.params, *limits, "dense_crf")
+            shape = *image_size, num_classes
+            plan_strips(shape, checked.params, *limits, "dense_crf", GRAPH_FACTOR)
     except ValueError as error:
         raise InputError(str(error)) from None
     return options

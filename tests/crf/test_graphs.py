@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from crf import ENGINES, CRFParams, dense_crf, refine
 from crf.dense import resolve_engine
+from crf.memory import GRAPH_FACTOR
 from crf.strips import strip_bytes
 
 PARAMS = CRFParams(w1=4, sigma_alpha=20, sigma_beta=10, w2=3, sigma_gamma=2, iterations=4)
@@ -47,7 +48,8 @@ def test_lattice_graph_is_saved_and_loaded(tmp_path):
     module = tf.Module()
     module.run = graph_function()
     # All other options that a graph can have.
-    module.more = graph_function(prune_below=0.85, max_memory=strip_bytes(5, 6, 3), overlap=1)
+    in_graph = {"max_memory": strip_bytes(5, 6, 3, GRAPH_FACTOR), "overlap": 1}
+    module.more = graph_function(prune_below=0.85, **in_graph)
     tf.saved_model.save(module, tmp_path)
     data = scene(6, 7, 3)
     loaded = tf.saved_model.load(tmp_path)

@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 from random_scene import scene as random_scene
 
 from crf import CRFParams, dense_crf, refine
+from crf.memory import GRAPH_FACTOR
 from crf.strips import plan_strips, strip_bytes
 from crf.tensor_strips import refine_in_strips
 
 scene = partial(random_scene, levels=(90, 160))
 PARAMS = CRFParams(w1=3, sigma_alpha=3, sigma_beta=30, w2=2, sigma_gamma=1, iterations=3)
-LIMITS = {"max_memory": strip_bytes(13, 8, 3), "overlap": 4}  # strips of 13 of 30 lines
+# Strips of 13 of 30 lines: for `refine`, and for the lattice engine.
+LIMITS = {"max_memory": strip_bytes(13, 8, 3), "overlap": 4}
+IN_GRAPH = {**LIMITS, "max_memory": strip_bytes(13, 8, 3, GRAPH_FACTOR)}
 UNKNOWN_SIZE = [
     tf.TensorSpec([None, None, None, 3]),
     tf.TensorSpec([None, None, None, 3], tf.uint8),
@@ -30,7 +33,7 @@ UNKNOWN_SIZE = [
     lines=st.integers(20, 50),
 )
 def test_the_strips_are_those_of_refine(height, width, overlap, lines):
-    memory, seen = strip_bytes(lines, min(height, width), 2), []
+    memory, seen = strip_bytes(lines, min(height, width), 2, GRAPH_FACTOR), []
     probabilities = np.random.default_rng(0).random((height, width, 2)).astype(np.float32)
     image = np.zeros((height, width, 3), np.uint8)
 
@@ -45,6 +48,7 @@ def test_the_strips_are_those_of_refine(height, width, overlap, lines):
 
     given = tf.constant(probabilities), tf.constant(image)
     found = refine_in_strips(refine_part, *given, PARAMS, memory, overlap)
+    memory = strip_bytes(lines, min(height, width), 2)
     strips = plan_strips(probabilities.shape, PARAMS, memory, overlap)
     assert seen == [strip.seen for strip in strips]
     for number, strip in enumerate(strips):
@@ -59,9 +63,10 @@ def test_engines_give_what_refine_gives(size, prune_below):
     probabilities = 0.6 * probabilities + np.float32([0.2, 0.2, 0])
     probabilities[-1, -1] = [0.1, 0.1, 0.8]
     wanted = refine(probabilities, image, PARAMS, prune_below=prune_below, **LIMITS)
-    options = {"prune_below": prune_below, **LIMITS}
+    options = {"prune_below": prune_below, **IN_GRAPH}
     run = tf.function(lambda p, i: dense_crf(p, i, PARAMS, **options), input_signature=UNKNOWN_SIZE)
     np.testing.assert_allclose(run(probabilities[None], image[None])[0], wanted, atol=1e-5)
+    options = {"prune_below": prune_below, **LIMITS}
     found = dense_crf(probabilities[None], image[None], PARAMS, "numba", **options)
     np.testing.assert_array_equal(found[0], wanted)
     whole = refine(probabilities, image, PARAMS, prune_below=prune_below)
@@ -74,8 +79,9 @@ def test_given_weights_and_costs_count_in_strips():
     costs = np.float32([[0, 1, 2], [0.5, 0, 1], [1, 1, 0]])
     own = CRFParams(**{**vars(params), "w1": 3, "w2": 2, "compatibility": costs})
     wanted = refine(probabilities, image, own, max_memory=LIMITS["max_memory"])
-    options = {"weights": (3.0, 2.0), "compatibility": costs, "max_memory": LIMITS["max_memory"]}
-    for engine in ("numba", "lattice"):
+    options = {"weights": (3.0, 2.0), "compatibility": costs}
+    for engine, limits in (("numba", LIMITS), ("lattice", IN_GRAPH)):
+        options["max_memory"] = limits["max_memory"]
         found = dense_crf(probabilities[None], image[None], params, engine, **options)
         np.testing.assert_allclose(found[0], wanted, atol=1e-5)
 
@@ -92,13 +98,13 @@ def test_gradients_flow_through_strips():
         return tape.gradient(value, given)
 
     given = tf.constant(probabilities[None])
-    run = tf.function(partial(gradient, **LIMITS))
+    run = tf.function(partial(gradient, **IN_GRAPH))
     found, whole = run(given), gradient(given)
     scale = np.abs(whole).max()
     assert np.abs(found - whole).mean() < 0.03 * scale
     assert np.abs(found - whole).max() > 1e-6 * scale
     # One strip is the whole image.
-    found = gradient(given, max_memory=strip_bytes(30, 8, 3))
+    found = gradient(given, max_memory=strip_bytes(30, 8, 3, GRAPH_FACTOR))
     np.testing.assert_allclose(found, whole, atol=1e-6 * scale)
 
 
@@ -113,7 +119,7 @@ def test_too_little_memory_is_an_error():
     with pytest.raises(ValueError, match=r"dense_crf: max_memory is .* GB, but strips of 8"):
         run(*given)
     run = tf.function(lambda p, i: dense_crf(p, i, PARAMS, **limits), input_signature=UNKNOWN_SIZE)
-    needed = strip_bytes(15, 8, 3)
+    needed = strip_bytes(15, 8, 3, GRAPH_FACTOR)
     with pytest.raises(
         tf.errors.InvalidArgumentError, match=rf"but the strips of this image.*\[{needed}\]"
     ):

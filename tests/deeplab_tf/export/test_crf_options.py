@@ -6,6 +6,7 @@ import tensorflow as tf
 from tiny_model import blocks, random_model
 
 from crf import CRFParams, refine
+from crf.memory import GRAPH_FACTOR
 from crf.strips import strip_bytes
 from deeplab_tf import InputError
 from deeplab_tf.evaluation.inference import segment
@@ -34,6 +35,8 @@ def test_a_pruned_export_gives_the_labels_of_refine(model, tmp_path, engine):
     if engine == "lattice":
         options.update(max_memory=strip_bytes(60, 50, 4), overlap=10)
     wanted = refine(probabilities, image, PARAMS, **options)
+    if engine == "lattice":
+        options["max_memory"] = strip_bytes(60, 50, 4, GRAPH_FACTOR)  # the same strips
     export_saved_model(
         model, tmp_path / "served", LABELS, PARAMS, crf_options={"engine": engine, **options}
     )
