@@ -63,7 +63,7 @@ def test_engines_prune_as_numba_does(engine, prune_below):
     assert (np.abs(wanted - whole).max() > 1e-4) == (prune_below > 0.01)
 
 
-@pytest.mark.parametrize("labels", [5, 40])
+@pytest.mark.parametrize("labels", [5, pytest.param(40, marks=pytest.mark.slow)])
 def test_images_of_a_batch_are_pruned_separately_in_a_graph(labels):
     """Forty labels are filtered in more than one group."""
     first, image = scene(6, 7, labels, (0,))
@@ -102,7 +102,13 @@ def test_the_filters_of_a_graph_see_only_active_labels():
 
 
 @pytest.mark.parametrize(
-    ("engine", "in_graph"), [("numba", False), ("lattice", False), ("lattice", True), ("xla", True)]
+    ("engine", "in_graph"),
+    [
+        ("numba", False),
+        ("lattice", False),
+        pytest.param("lattice", True, marks=pytest.mark.slow),
+        pytest.param("xla", True, marks=pytest.mark.slow),
+    ],
 )
 def test_gradients_are_those_of_the_pruned_function(engine, in_graph):
     # Large probabilities, so that steps of float32 do not drown in rounding.

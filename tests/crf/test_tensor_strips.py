@@ -25,7 +25,7 @@ UNKNOWN_SIZE = [
 ]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     height=st.integers(1, 40),
     width=st.integers(1, 40),
@@ -55,8 +55,10 @@ def test_the_strips_are_those_of_refine(height, width, overlap, lines):
         np.testing.assert_array_equal(found[strip.kept], number + 1 + probabilities[strip.kept])
 
 
-@pytest.mark.parametrize("size", [(30, 8), (8, 30)])
-@pytest.mark.parametrize("prune_below", [0.0, 0.7])
+@pytest.mark.parametrize(
+    ("size", "prune_below"),
+    [((30, 8), 0.7), pytest.param((8, 30), 0.0, marks=pytest.mark.slow)],
+)
 def test_engines_give_what_refine_gives(size, prune_below):
     probabilities, image = scene(*size)
     # Label 2 is probable at one end only, and exchanges messages in every strip.
@@ -73,6 +75,7 @@ def test_engines_give_what_refine_gives(size, prune_below):
     assert np.abs(whole - wanted).max() > 1e-4  # otherwise nothing is tested
 
 
+@pytest.mark.slow
 def test_given_weights_and_costs_count_in_strips():
     probabilities, image = scene(30, 8)
     params = CRFParams(w1=0, sigma_alpha=2, sigma_beta=30, w2=0, sigma_gamma=1, iterations=2)
@@ -86,6 +89,7 @@ def test_given_weights_and_costs_count_in_strips():
         np.testing.assert_allclose(found[0], wanted, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradients_flow_through_strips():
     probabilities, image = scene(30, 8)
     readout = tf.random.stateless_normal([1, *probabilities.shape], [1, 2])
