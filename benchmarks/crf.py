@@ -109,6 +109,16 @@ def load_case(path):
         return case["probabilities"][None], case["image"][None]
 
 
+def as_served(run, num_classes):
+    """A graph for images of any size, as in an exported model; nothing of it is a constant."""
+    any_size = [None, None, None]
+    signature = [
+        tf.TensorSpec([*any_size, num_classes], tf.float32),
+        tf.TensorSpec([*any_size, 3], tf.uint8),
+    ]
+    return tf.function(lambda p, i: run(p, i), input_signature=signature, autograph=False)
+
+
 def make_runs(case, params):
     """Functions to time, by name; each has run once, so tracing and compilation are done."""
     probabilities, image = load_case(case)
@@ -119,13 +129,7 @@ def make_runs(case, params):
 
         run = partial(dense_crf, params=params, **options)
         if options["engine"] == "lattice":
-            # A graph for images of any size, as in an exported model; nothing of it is a constant.
-            any_size = [None, None, None]
-            signature = [
-                tf.TensorSpec([*any_size, probabilities.shape[3]], tf.float32),
-                tf.TensorSpec([*any_size, 3], tf.uint8),
-            ]
-            run = tf.function(run, input_signature=signature, autograph=False)
+            run = as_served(run, probabilities.shape[3])
         runs[name] = partial(run, probabilities, image)
         runs[name]()
     return runs
