@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -57,6 +58,7 @@ ENGINES = {
         "prune_below": PRUNE_BELOW,
     },
     "lattice": {"engine": "lattice"},
+    "lattice, pruned": {"engine": "lattice", "prune_below": PRUNE_BELOW},
 }
 
 
@@ -107,6 +109,16 @@ def load_case(path):
         return case["probabilities"][None], case["image"][None]
 
 
+def as_served(run, num_classes):
+    """A graph for images of any size, as in an exported model; nothing of it is a constant."""
+    any_size = [None, None, None]
+    signature = [
+        tf.TensorSpec([*any_size, num_classes], tf.float32),
+        tf.TensorSpec([*any_size, 3], tf.uint8),
+    ]
+    return tf.function(lambda p, i: run(p, i), input_signature=signature, autograph=False)
+
+
 def make_runs(case, params):
     """Functions to time, by name; each has run once, so tracing and compilation are done."""
     probabilities, image = load_case(case)
@@ -115,10 +127,10 @@ def make_runs(case, params):
         if "prune_below" in options and "random" in case.stem:
             continue
 
-        def run(options=options):
-            return dense_crf(probabilities, image, params, **options)
-
-        runs[name] = tf.function(run) if options["engine"] == "lattice" else run
+        run = partial(dense_crf, params=params, **options)
+        if options["engine"] == "lattice":
+            run = as_served(run, probabilities.shape[3])
+        runs[name] = partial(run, probabilities, image)
         runs[name]()
     return runs
 

@@ -1,23 +1,22 @@
 """The fully connected CRF as one function on batches, with a choice of engine."""
 
-import functools
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
 
 from crf.batch import run_images
 from crf.checks import (
+    check_no_pruning,
     check_num_threads,
     check_prune_below,
     refuse_bad_costs,
     refuse_bad_weights,
 )
 from crf.cpu.mean_field import numba_mean_field
-from crf.exact import ExactFilter
-from crf.lattice import lattice_filter
-from crf.mean_field import mean_field
-from crf.memory import check_memory, inference_bytes
-from crf.params import SIGMAS_TOO_SMALL, CRFParams
+from crf.params import CRFParams
+from crf.single_image import refine
+from crf.strips import check_strip_options, default_overlap, plan_strips
 from crf.tensor_checks import (
     check_compatibility,
     check_for_zeros_and_ones,
@@ -25,11 +24,9 @@ from crf.tensor_checks import (
     check_types_and_shapes,
     check_weights,
 )
+from crf.tensor_inference import ENGINES_FOR_XLA, FILTERS, Options, has_gpu, refine_with_filter
 
-# The Gaussian filters of the engines that consist of TensorFlow operations.
-_FILTERS = {"lattice": lattice_filter, "exact": ExactFilter}
-
-ENGINES = ("numba", *_FILTERS)
+ENGINES = ("numba", *FILTERS)
 """The engines that `dense_crf` and `DenseCRF` take, besides "auto"."""
 
 
@@ -43,6 +40,8 @@ def dense_crf(
     compatibility=None,
     num_threads=None,
     prune_below=0.0,
+    max_memory=None,
+    overlap=None,
 ):
     """Refine class probabilities with the fully connected CRF of the DeepLab papers.
 
@@ -54,35 +53,40 @@ def dense_crf(
       images: (B, H, W, 3) uint8, RGB, 0 to 255; gray images with their channel repeated.
       params: `CRFParams`; None uses the defaults.
       engine: "numba" (compiled for the CPU, uses all its cores; cannot be exported), "lattice"
-        (only TensorFlow operations: for graphs, GPUs and SavedModels), "exact" (all pairs of
-        pixels: small images only) or "auto": numba if called eagerly on a machine without a
-        GPU, otherwise lattice.
+        (only TensorFlow operations: for graphs, GPUs and SavedModels), "xla" (the same lattice in
+        operations of static shapes, which XLA can compile; slower elsewhere), "exact" (all pairs
+        of pixels: small images only; XLA can compile it, too) or "auto": numba if called eagerly
+        on a machine without a GPU, otherwise lattice.
       weights: two scalar tensors of at least 0 to use in place of the params' w1 and w2, such as
         variables that are learned.
       compatibility: (C, C) tensor to use in place of the params' own.
       num_threads: number of threads of the numba engine; None uses all processors.
       prune_below: a label whose probability is below this at every pixel of an image exchanges no
-        messages in it, which saves its share of the computing time. Only for the numba engine
-        and the Potts model; in a graph, only with engine="numba". 0 prunes nothing.
+        messages in it, which saves its share of the computing time; only for the Potts model. 0
+        prunes nothing. The engines that XLA can compile give the same result, but save no time:
+        they compute all messages and drop those of pruned labels, because the number of the
+        others is not known when a graph is compiled.
+      max_memory: bytes that may be used beside the arguments and the result, as for `refine`: an
+        image that needs more is refined in overlapping strips. Not for the engines that XLA can
+        compile. None: the whole image at once.
+      overlap: as for `refine`.
 
     Returns:
       (B, H, W, C) float32 that sums to one over C.
 
     Raises:
-      ValueError: for an unknown engine or an option it does not support, wrong shapes or types,
+      ValueError: for an unknown engine, an option it does not support, wrong shapes or types,
         values that are not probabilities, a compatibility for another number of labels,
-        sigmas that are too small for the lattice, or too little memory. In a graph,
-        problems that appear only when it runs raise `tf.errors.InvalidArgumentError`.
+        sigmas that are too small for the lattice, too little memory, or a max_memory that is too
+        little for strips. In a graph, problems that appear only when it runs raise
+        `tf.errors.InvalidArgumentError`.
 
     Example:
       >>> refined = dense_crf(tf.nn.softmax(scores), images, CRFParams(w1=4, sigma_beta=5))
     """
-    params = CRFParams() if params is None else params
-    if not isinstance(params, CRFParams):
-        raise ValueError(f"dense_crf: params must be a CRFParams, not {params!r}")
-    check_prune_below(prune_below)
+    options = check_options(params, engine, prune_below, max_memory, overlap)
+    params, engine = options.params, options.engine
     num_threads = check_num_threads(num_threads)
-    engine = resolve_engine(engine, prune_below)
     images = tf.convert_to_tensor(images)
     probabilities = tf.convert_to_tensor(probabilities)
     check_types_and_shapes(probabilities, images)
@@ -93,113 +97,81 @@ def dense_crf(
     if compatibility is not None:
         compatibility = check_compatibility(compatibility, probabilities, prune_below)
     probabilities = check_probabilities(probabilities, images, num_threads)
-    # XLA cannot print a warning; the exact engine is the one that it can compile.
-    if engine != "exact" or tf.executing_eagerly():
+    # XLA cannot print a warning.
+    if engine not in ENGINES_FOR_XLA or tf.executing_eagerly():
         images = check_for_zeros_and_ones(images)
+    options = with_overlap(options, weights is not None)
     if engine == "numba":
-        options = {"num_threads": num_threads, "prune_below": prune_below}
-        return _refine_with_numba(probabilities, images, params, weights, compatibility, **options)
-    build_filter = _FILTERS[engine]
-    return _refine_with_filter(build_filter, probabilities, images, params, weights, compatibility)
+        return _refine_with_numba(
+            probabilities, images, options, weights, compatibility, num_threads
+        )
+    return refine_with_filter(probabilities, images, options, weights, compatibility)
 
 
-def resolve_engine(engine, prune_below=0.0):
+def check_options(params=None, engine="auto", prune_below=0.0, max_memory=None, overlap=None):
+    """Check what `dense_crf` takes besides tensors.
+
+    Args:
+      params, engine, prune_below, max_memory, overlap: as for `dense_crf`.
+
+    Returns:
+      `Options` with an engine of `ENGINES` and params that are not None.
+
+    Raises:
+      ValueError: for a value out of range, or options that exclude each other.
+    """
+    params = CRFParams() if params is None else params
+    if not isinstance(params, CRFParams):
+        raise ValueError(f"dense_crf: params must be a CRFParams, not {params!r}")
+    check_prune_below(prune_below)
+    if params.compatibility is not None:
+        check_no_pruning(prune_below)
+    overlap = check_strip_options(max_memory, overlap, "dense_crf")
+    engine = resolve_engine(engine)
+    if max_memory is not None and engine in ENGINES_FOR_XLA:
+        raise ValueError(
+            f"dense_crf: engine {engine!r} cannot work in strips; use lattice or numba, or give "
+            "smaller images and max_memory=None"
+        )
+    return Options(engine, params, prune_below, max_memory, overlap)
+
+
+def with_overlap(options, weights_given):
+    """The options with the default overlap of strips, if strips are wanted without one.
+
+    Args:
+      options: those of `check_options`.
+      weights_given: whether weights replace those of the params; they may be of any size, so both
+        kernels count.
+    """
+    if options.max_memory is None or options.overlap is not None:
+        return options
+    counting = replace(options.params, w1=1, w2=1) if weights_given else options.params
+    return options._replace(overlap=default_overlap(counting))
+
+
+def resolve_engine(engine):
     """Check the name of an engine; for "auto", choose one for this call.
 
     Args:
       engine: "auto" or one of `ENGINES`.
-      prune_below: as for `dense_crf`; only the numba engine supports it.
 
     Returns:
       One of `ENGINES`.
 
     Raises:
-      ValueError: if the engine does not exist or cannot prune.
+      ValueError: if the engine does not exist.
     """
     if engine == "auto":
-        if prune_below and not tf.executing_eagerly():
-            raise ValueError(
-                "dense_crf: to prune labels in a graph, give engine='numba', which cannot be "
-                "exported; or give prune_below=0"
-            )
-        in_tensorflow = not tf.executing_eagerly() or _has_gpu()
-        engine = "lattice" if in_tensorflow and not prune_below else "numba"
+        return "lattice" if not tf.executing_eagerly() or has_gpu() else "numba"
     if engine not in ENGINES:
         raise ValueError(
             f"dense_crf: unknown engine {engine!r}; available: auto, " + ", ".join(ENGINES)
         )
-    if prune_below and engine != "numba":
-        raise ValueError(
-            f"dense_crf: engine {engine!r} cannot prune labels; use numba, or prune_below=0"
-        )
     return engine
 
 
-def _refine_with_filter(
-    build_filter, probabilities, images, params, weights=None, compatibility=None
-):
-    """Refine every image of the batch with TensorFlow operations."""
-    if tf.executing_eagerly():
-        check_memory(inference_bytes(*probabilities.shape[1:]), "the lattices of an image")
-        if _has_gpu():
-            return _refine_on_gpu(
-                build_filter, probabilities, images, params, weights, compatibility
-            )
-    return _refine_each(build_filter, probabilities, images, params, weights, compatibility)
-
-
-def _refine_on_gpu(build_filter, probabilities, images, params, weights, compatibility):
-    given = weights is not None, compatibility is not None
-    run = _graph_of(build_filter, params, probabilities.shape[3], given)
-    try:
-        return run(probabilities, images, weights, compatibility)
-    except tf.errors.InvalidArgumentError as error:
-        if SIGMAS_TOO_SMALL in str(error):
-            raise ValueError(SIGMAS_TOO_SMALL) from None
-        raise
-
-
-def _has_gpu():
-    return bool(tf.config.list_physical_devices("GPU"))
-
-
-@functools.lru_cache(maxsize=64)
-def _graph_of(build_filter, params, num_labels, given):
-    """The graph that eager calls run on a GPU, for images of any size.
-
-    Each number of labels, and each choice of the tensors that are given, has a graph of its own.
-
-    If several Python threads run single operations on a GPU, one thread can receive the results of
-    another (TensorFlow 2.21). A graph is safe, and several times as fast.
-    """
-
-    @tf.function(autograph=False, reduce_retracing=True)
-    def run(probabilities, images, weights, compatibility):
-        return _refine_each(build_filter, probabilities, images, params, weights, compatibility)
-
-    return run
-
-
-def _refine_each(build_filter, probabilities, images, params, weights=None, compatibility=None):
-    # AutoGraph would surround one-line error messages with its own stack trace.
-    @tf.autograph.experimental.do_not_convert
-    def refine_image(pair):
-        return mean_field(*pair, params, build_filter, weights, compatibility)
-
-    # One image at a time: a filter runs on all processors by itself, and memory stays that of
-    # one image.
-    refined = tf.map_fn(
-        refine_image,
-        (probabilities, images),
-        fn_output_signature=tf.TensorSpec(probabilities.shape[1:], tf.float32),
-        parallel_iterations=1,
-    )
-    return tf.ensure_shape(refined, probabilities.shape)
-
-
-def _refine_with_numba(
-    probabilities, images, params, weights, compatibility, num_threads, prune_below
-):
+def _refine_with_numba(probabilities, images, options, weights, compatibility, num_threads):
     """Refine with the numba engine; the gradient is computed by the lattice engine."""
     # Only tensors passed as arguments get gradients; the values in params are plain numbers.
     given = {"weights": weights, "compatibility": compatibility}
@@ -211,9 +183,12 @@ def _refine_with_numba(
         refined = np.empty_like(probabilities)
 
         def refine_one(number, threads):
-            arrays = probabilities[number], images[number], params, refined[number]
-            options = {"num_threads": threads, "prune_below": prune_below}
-            numba_mean_field(*arrays, **given, **options)
+            pair, more = (probabilities[number], images[number]), {"num_threads": threads}
+            if options.max_memory is None:
+                more["prune_below"] = options.prune_below
+                numba_mean_field(*pair, options.params, refined[number], **given, **more)
+            else:
+                refined[number] = _refine_in_strips(*pair, options, given, more)
 
         run_images(refine_one, [prior.shape for prior in probabilities], num_threads)
         return refined
@@ -235,9 +210,30 @@ def _refine_with_numba(
             # Numba code cannot be differentiated; the lattice engine computes the same function.
             with tf.GradientTape() as tape:
                 tape.watch((probabilities, given))
-                result = _refine_with_filter(lattice_filter, probabilities, images, params, **given)
+                lattice = options._replace(engine="lattice")
+                result = refine_with_filter(probabilities, images, lattice, **given)
             return tape.gradient(result, (probabilities, given), upstream)
 
         return tf.ensure_shape(refined, probabilities.shape), gradient
 
     return refine(probabilities, given)
+
+
+def _refine_in_strips(probabilities, image, options, given, more):
+    """Refine one image with the numba engine in strips; returns (H, W, C) float32.
+
+    Args:
+      probabilities, image: NumPy arrays.
+      options: `Options` with max_memory and overlap.
+      given: arrays that replace the params' weights (w1, w2) and compatibility.
+      more: further options of `refine`.
+    """
+    params, limits = options.params, (options.max_memory, options.overlap)
+    plan_strips(probabilities.shape, params, *limits, "dense_crf")
+    if "weights" in given:
+        w1, w2 = map(float, given["weights"])
+        params = replace(params, w1=w1, w2=w2)
+    if "compatibility" in given:
+        params = replace(params, compatibility=given["compatibility"])
+    more = {**more, "prune_below": options.prune_below}
+    return refine(probabilities, image, params, max_memory=limits[0], overlap=limits[1], **more)

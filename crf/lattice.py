@@ -16,11 +16,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from crf.elevation import elevation_scales
-from crf.params import SIGMAS_TOO_SMALL
-
-# Largest range of one lattice coordinate; `_check_extent` says why.
-_LARGEST_EXTENT = 2**22
+from crf.lattice_corners import find_corners
 
 
 class LatticeFilter(NamedTuple):
@@ -35,11 +31,13 @@ class LatticeFilter(NamedTuple):
       slicing: sparse, with the same indices; column n holds the weights with which point n reads
         from its corners.
       neighbors: for each axis sparse floating (M, M), one half at each vertex's two neighbors.
+      most_labels: an upper bound of C; None if there is none, or C is static.
     """
 
     splat: tf.SparseTensor
     slicing: tf.SparseTensor
     neighbors: list
+    most_labels: int | None = None
 
     def __call__(self, values):
         """Filter values (N, C)."""
@@ -55,7 +53,7 @@ class LatticeFilter(NamedTuple):
     def transposed(self):
         """The transposed (adjoint) filter."""
         # The blur along one axis is its own transpose.
-        return LatticeFilter(splat=self.slicing, slicing=self.splat, neighbors=self.neighbors[::-1])
+        return self._replace(splat=self.slicing, slicing=self.splat, neighbors=self.neighbors[::-1])
 
     def scaled(self, before, after):
         """A filter that multiplies its input by `before` and its output by `after`.
@@ -71,12 +69,17 @@ class LatticeFilter(NamedTuple):
         def scale(matrix, factor):
             return matrix.with_values(matrix.values * tf.tile(factor[:, 0], [len(self.neighbors)]))
 
-        return LatticeFilter(scale(self.splat, before), scale(self.slicing, after), self.neighbors)
+        return self._replace(splat=scale(self.splat, before), slicing=scale(self.slicing, after))
 
     def _filter(self, values):
-        if values.shape[1] is None:
+        labels = values.shape[1]
+        most = self.most_labels if labels is None else labels
+        # Below 32 labels a number that only the graph knows is not worth dividing: it is usually
+        # small, and the parts would be copied.
+        if not most or (labels is None and most < 32):
             return self._filter_group(values)
-        bounds = _label_groups(values.shape[1], len(self.neighbors))
+        labels = tf.shape(values)[1] if labels is None else labels
+        bounds = _label_groups(labels, len(self.neighbors), most)
         groups = [values[:, start:end] for start, end in pairwise(bounds)]
         return tf.concat([self._filter_group(group) for group in groups], axis=1)
 
@@ -87,7 +90,7 @@ class LatticeFilter(NamedTuple):
         return tf.sparse.sparse_dense_matmul(self.slicing, table, adjoint_a=True)
 
 
-def _label_groups(num_labels, num_axes):
+def _label_groups(num_labels, num_axes, most_labels=None):
     """Split the labels into groups that are filtered in parallel.
 
     TensorFlow multiplies a sparse matrix on a single thread, so several groups use several
@@ -96,18 +99,25 @@ def _label_groups(num_labels, num_axes):
     the groups of another lattice.
 
     Args:
-      num_labels: number of labels, at least 1.
+      num_labels: number of labels, an int or an int32 scalar.
       num_axes: d+1 of the lattice.
+      most_labels: an upper bound of num_labels, at least 1; None: num_labels.
 
     Returns:
-      List of the groups' bounds: 0, the first label of the second group, ..., num_labels.
+      List of the groups' bounds: 0, the first label of the second group, ..., num_labels. It is as
+      long as for `most_labels`, so the last groups may be empty.
     """
-    eights = math.ceil(num_labels / 8)
-    groups = math.ceil(eights / (2 if num_axes > 3 else 3))
-    return [8 * (eights * group // groups) for group in range(groups)] + [num_labels]
+    is_static = isinstance(num_labels, int)
+    least, largest = (min, max) if is_static else (tf.minimum, tf.maximum)
+    width = 2 if num_axes > 3 else 3
+    eights = -(-num_labels // 8)
+    groups = largest(1, -(-eights // width))
+    starts = range(math.ceil(math.ceil((most_labels or num_labels) / 8) / width))
+    bounds = [8 * (eights * least(group, groups) // groups) for group in starts]
+    return [least(bound, num_labels) for bound in bounds] + [num_labels]
 
 
-def lattice_filter(features):
+def lattice_filter(features, most_labels=None):
     """The Gaussian filter over points with the given features, on their lattice.
 
     Finds the occupied vertices, the points' weights on them, and their neighbors.
@@ -115,6 +125,7 @@ def lattice_filter(features):
     Args:
       features: (N, d) float32 or float64, already divided by the kernel's standard deviations;
         N is at least 1 and d is static.
+      most_labels: an upper bound of C, for values whose C only the running graph knows.
 
     Returns:
       `LatticeFilter`, a function from values (N, C) to filtered values (N, C), both of the
@@ -124,118 +135,29 @@ def lattice_filter(features):
       ValueError: if the features spread too far for vertices to be numbered (in a graph,
         `tf.errors.InvalidArgumentError` when it runs).
     """
-    features = tf.stop_gradient(features)
-    elevated = _elevate(features)
-    vertex, rank = _enclosing_simplex(elevated)
-    weights = _barycentric(elevated, vertex, rank)
-    keys, offsets = _corner_keys(vertex, rank)
-    occupied, corners = _number_vertices(keys)
-    splat = _splat_matrix(corners, weights, tf.size(occupied))
-    neighbors = [_neighbors(occupied, offset, weights.dtype) for offset in tf.unstack(offsets)]
+    found = find_corners(tf.stop_gradient(features))
+    occupied, corners = _number_vertices(found.keys)
+    splat = _splat_matrix(corners, found.weights, tf.size(occupied))
+    dtype = found.weights.dtype
+    neighbors = [_neighbors(occupied, offset, dtype) for offset in tf.unstack(found.offsets)]
     # The blur's coefficients sum to 2, not 1, along each axis; this factor gives the filter the
     # Gaussian's height of 1 at distance 0.
     height = 1 / (1 + 2.0 ** (1 - len(neighbors)))
-    return LatticeFilter(splat, splat.with_values(height * splat.values), neighbors)
-
-
-def _elevate(features):
-    """Map points (N, d) to coordinates (d + 1, N) that sum to zero."""
-    d = features.shape[1]
-    scales = tf.constant(elevation_scales(d), features.dtype)
-    scaled = tf.unstack(tf.transpose(features * scales))
-    # A sum from the last feature to the first, in the order that crf/elevation.py promises.
-    later, elevated = tf.zeros_like(scaled[0]), []
-    for i in range(d, 0, -1):
-        elevated.append(later - i * scaled[i - 1])
-        later += scaled[i - 1]
-    return tf.stack([later, *reversed(elevated)])
-
-
-def _enclosing_simplex(elevated):
-    """Find the simplex that encloses each point.
-
-    The k-th corner of a simplex has remainder k: all its coordinates are k modulo d + 1.
-
-    Returns:
-      vertex: floating (d + 1, N), the corner of remainder 0; its coordinates sum to zero.
-      rank: int32 (d + 1, N), the position of each coordinate when the point's offsets from the
-        vertex are sorted in descending order. Vertex and rank determine all corners.
-    """
-    axes = elevated.shape[0]
-    # The product with the rounded reciprocal, not the quotient, as in the numba engine.
-    quotient = tf.round(elevated * tf.constant(1 / axes, elevated.dtype))
-    excess = tf.cast(tf.reduce_sum(quotient, axis=0), tf.int32)
-    offset = elevated - quotient * axes
-    rank = tf.stack([_rank(offset, axis) for axis in range(axes)]) + excess
-    # After rounding each coordinate separately, the sum may not be zero; the coordinates that
-    # rounding moved furthest go one step back.
-    step = tf.cast(rank < 0, tf.int32) - tf.cast(rank >= axes, tf.int32)
-    return (quotient + tf.cast(step, quotient.dtype)) * axes, rank + step * axes
-
-
-def _rank(offset, axis):
-    """How many coordinates precede `axis` in descending order; of equal ones, the lower index."""
-    mine = offset[axis]
-    ahead = (offset[:axis] >= mine, offset[axis + 1 :] > mine)
-    return tf.reduce_sum(tf.cast(tf.concat(ahead, axis=0), tf.int32), axis=0)
-
-
-def _barycentric(elevated, vertex, rank):
-    """Barycentric weights (d + 1, N) of each point's corners; row k is for remainder k."""
-    axes = elevated.shape[0]
-    offset = (elevated - vertex) * tf.constant(1 / axes, elevated.dtype)
-    ordered = [tf.reduce_sum(tf.where(rank == r, offset, 0.0), axis=0) for r in range(axes)]
-    first = 1 + ordered[-1] - ordered[0]
-    return tf.stack([first] + [ordered[r] - ordered[r + 1] for r in reversed(range(axes - 1))])
-
-
-def _corner_keys(vertex, rank):
-    """Pack the coordinates of each corner into one integer key.
-
-    Returns:
-      keys: int64 (d + 1, N).
-      offsets: int64 (d + 1,), for each axis the key of a vertex's neighbor minus its own.
-    """
-    axes = vertex.shape[0]
-    # A corner or its neighbor is at most 2 d away from the vertex in each coordinate.
-    margin = 2 * (axes - 1)
-    low = tf.reduce_min(vertex[:-1], axis=1) - margin
-    extent = tf.reduce_max(vertex[:-1], axis=1) + margin - low + 1
-    with tf.control_dependencies(_check_extent(extent)):
-        stride = tf.math.cumprod(tf.cast(extent, tf.int64), exclusive=True)
-    # The last coordinate follows from the others, so the key leaves it out.
-    stride = tf.concat([stride, tf.zeros([1], tf.int64)], axis=0)
-    total = tf.reduce_sum(stride)
-    position = tf.cast(vertex[:-1] - low[:, None], tf.int64)
-    keys = [tf.reduce_sum(position * stride[:-1, None], axis=0)]
-    for k in range(1, axes):
-        # From corner k-1 to corner k all coordinates increase by one, except one that decreases
-        # by d.
-        falling = tf.reduce_sum(tf.where(rank == axes - k, stride[:, None], 0), axis=0)
-        keys.append(keys[-1] + total - axes * falling)
-    return tf.stack(keys), axes * stride - total
-
-
-def _check_extent(extent):
-    """Check that keys fit; returns assertions for a graph, and raises when executing eagerly."""
-    # Keys have 63 bits. Beyond the largest extent, float32 coordinates no longer sum to zero, and
-    # ranks would be wrong.
-    packed = tf.reduce_prod(tf.cast(extent, tf.float64)) < 2.0**62
-    fits = tf.logical_and(packed, tf.reduce_max(extent) < _LARGEST_EXTENT)
-    if not tf.executing_eagerly():
-        return [tf.debugging.Assert(fits, [SIGMAS_TOO_SMALL])]
-    if not fits:
-        raise ValueError(SIGMAS_TOO_SMALL)
-    return []
+    return LatticeFilter(splat, splat.with_values(height * splat.values), neighbors, most_labels)
 
 
 def _number_vertices(keys):
     """Sorted keys (M,) of the occupied vertices, and each corner's index into them (d + 1, N)."""
-    found, corners = tf.unique(tf.reshape(keys, [-1]))
+    # Row by row, because no vertex is in two rows: small tables are faster, and rows run in
+    # parallel.
+    rows = [tf.unique(row) for row in tf.unstack(keys)]
+    found = tf.concat([row.y for row in rows], axis=0)
     # In sorted order neighbors are close in memory, which makes the blur faster.
     order = tf.argsort(found)
-    corners = tf.gather(tf.math.invert_permutation(order), corners)
-    return tf.gather(found, order), tf.reshape(corners, tf.shape(keys))
+    sizes = tf.stack([tf.size(row.y) for row in rows])
+    places = tf.split(tf.math.invert_permutation(order), sizes, num=len(rows))
+    corners = [tf.gather(place, row.idx) for place, row in zip(places, rows, strict=True)]
+    return tf.gather(found, order), tf.stack(corners)
 
 
 def _splat_matrix(corners, weights, num_vertices):

@@ -5,8 +5,10 @@ from dataclasses import asdict, replace
 import keras
 import numpy as np
 
-from crf.dense import dense_crf, resolve_engine
+from crf.checks import check_no_pruning
+from crf.dense import check_options, dense_crf
 from crf.params import CRFParams
+from crf.tensor_inference import ENGINES_FOR_XLA
 
 
 @keras.saving.register_keras_serializable(package="crf")
@@ -24,14 +26,18 @@ class DenseCRF(keras.layers.Layer):
 
     Args:
       params: `CRFParams`; None uses the defaults.
-      engine: as for `crf.dense_crf`; for a trainable layer "auto" is the lattice.
+      engine: as for `crf.dense_crf`; for a trainable layer "auto" is the lattice. Only with "xla"
+        and "exact" does Keras compile a model with XLA.
       trainable: whether the layer learns. A layer created with False has no variables, even if
         its `trainable` is set to True later; one created with True can be frozen by setting it
         to False.
+      prune_below: as for `crf.dense_crf`; 0 for a trainable layer, which learns a compatibility.
+      max_memory, overlap: as for `crf.dense_crf`.
 
     Raises:
-      ValueError: for an unknown engine or inputs that `crf.dense_crf` refuses; when a trainable
-        layer is built, if the number of labels is unknown or differs from the compatibility's.
+      ValueError: for an unknown engine, options that cannot be used, or inputs that
+        `crf.dense_crf` refuses; when a trainable layer is built, if the number of labels is unknown
+        or differs from the compatibility's.
 
     Example:
       >>> image = keras.Input((None, None, 3), dtype="uint8")
@@ -42,15 +48,27 @@ class DenseCRF(keras.layers.Layer):
       >>> crf.learned_params(iterations=10).save("crf.json")
     """
 
-    def __init__(self, params=None, engine="auto", trainable=False, **kwargs):
+    def __init__(
+        self,
+        params=None,
+        engine="auto",
+        trainable=False,
+        prune_below=0.0,
+        max_memory=None,
+        overlap=None,
+        **kwargs,
+    ):
         kwargs.setdefault("dtype", "float32")
         super().__init__(trainable=trainable, **kwargs)
-        # On a GPU, Keras compiles models with XLA by default, which does not support
-        # sparse matrix products.
-        self.supports_jit = False
-        resolve_engine(engine)
-        self.params = CRFParams() if params is None else params
+        # On a GPU, Keras compiles models with XLA by default, which only some engines support.
+        self.supports_jit = engine in ENGINES_FOR_XLA
+        self.params = check_options(params, engine, prune_below, max_memory, overlap).params
+        if trainable:
+            check_no_pruning(prune_below)
         self.engine = engine
+        self.prune_below = prune_below
+        self.max_memory = max_memory
+        self.overlap = overlap
         # `trainable` may change later; a frozen layer keeps its variables.
         self._learns = bool(trainable)
 
@@ -94,8 +112,10 @@ class DenseCRF(keras.layers.Layer):
     def call(self, inputs):
         """Refine the pair `[probabilities, images]`."""
         probabilities, images = inputs
+        strips = {"max_memory": self.max_memory, "overlap": self.overlap}
         if not self._learns:
-            return dense_crf(probabilities, images, self.params, self.engine)
+            options = {"prune_below": self.prune_below, **strips}
+            return dense_crf(probabilities, images, self.params, self.engine, **options)
         # The gradient of the numba engine runs the lattice engine anyway.
         return dense_crf(
             probabilities,
@@ -104,6 +124,7 @@ class DenseCRF(keras.layers.Layer):
             "lattice" if self.engine == "auto" else self.engine,
             weights=(self.w1, self.w2),
             compatibility=self.compatibility,
+            **strips,
         )
 
     def learned_params(self, iterations=None):
@@ -140,6 +161,9 @@ class DenseCRF(keras.layers.Layer):
             "params": asdict(self.params),
             "engine": self.engine,
             "trainable": self._learns,
+            "prune_below": self.prune_below,
+            "max_memory": self.max_memory,
+            "overlap": self.overlap,
             "frozen": self._learns and not self.trainable,
         }
 

@@ -2,10 +2,21 @@
 
 import tensorflow as tf
 
+from crf.active_labels import infer_active, only_active
 from crf.params import MIN_PROBABILITY
 
 
-def mean_field(probabilities, image, params, build_filter, weights=None, compatibility=None):
+def mean_field(
+    probabilities,
+    image,
+    params,
+    build_filter,
+    weights=None,
+    compatibility=None,
+    active=None,
+    static_shapes=False,
+    origin=(0, 0),
+):
     """Refine one image; differentiable in probabilities, weights and compatibility.
 
     Args:
@@ -17,33 +28,48 @@ def mean_field(probabilities, image, params, build_filter, weights=None, compati
         for a kernel whose weight in the params is zero.
       weights: two scalar tensors in place of the params' w1 and w2.
       compatibility: (C, C) tensor in place of the params' own.
+      active: bool (C,), the labels that exchange messages, for the Potts model only; None: all.
+      static_shapes: whether no shape may depend on `active`; the messages of all labels are then
+        computed, and those that are not to be exchanged are dropped, which gives the same result.
+      origin: (row, column) of the image's first pixel in a larger image, of which it is a part.
 
     Returns:
       (H, W, C) of the probabilities' type that sums to one over the classes.
     """
     dtype = probabilities.dtype
-    unary = -tf.math.log(tf.maximum(probabilities, tf.constant(MIN_PROBABILITY, dtype)))
-    flat = tf.reshape(unary, [-1, tf.shape(unary)[2]])
+    prior = tf.maximum(probabilities, tf.constant(MIN_PROBABILITY, dtype))
+    prior = tf.reshape(prior, [-1, tf.shape(probabilities)[2]])
     kernels = []
     for weight, features in zip(
         (params.w1, params.w2) if weights is None else weights,
-        _pixel_features(image, params, dtype),
+        _pixel_features(image, params, dtype, origin),
         strict=True,
     ):
         # A weight tensor needs its kernel even while it is zero, for its gradient.
         if weights is not None or weight != 0:
-            ones = tf.ones_like(flat[:, :1])
+            ones = tf.ones_like(prior[:, :1])
             kernel = _normalized_filter(build_filter(features), ones, params.normalization)
             kernels.append((tf.cast(weight, dtype), kernel))
     if compatibility is None:
         compatibility = params.compatibility
     if compatibility is not None:
         compatibility = tf.cast(compatibility, dtype)
-    marginals = _run_updates(flat, kernels, params.iterations, compatibility)
-    return tf.reshape(marginals, tf.shape(unary))
+    if active is not None and not static_shapes:
+
+        def infer(merged):
+            return _run_updates(
+                -tf.math.log(merged), kernels, params.iterations, last_is_silent=True
+            )
+
+        marginals = infer_active(prior, active, infer)
+    else:
+        if active is not None:
+            kernels = [(weight, only_active(kernel, active)) for weight, kernel in kernels]
+        marginals = _run_updates(-tf.math.log(prior), kernels, params.iterations, compatibility)
+    return tf.reshape(marginals, tf.shape(probabilities))
 
 
-def _pixel_features(image, params, dtype=tf.float32):
+def _pixel_features(image, params, dtype=tf.float32, origin=(0, 0)):
     """The features that the two kernels compare, divided by the kernels' standard deviations.
 
     With them each kernel is exp(-|f_i - f_j|² / 2).
@@ -52,6 +78,7 @@ def _pixel_features(image, params, dtype=tf.float32):
       image: (H, W, 3) uint8 tensor, RGB.
       params: `CRFParams`.
       dtype: type of the features.
+      origin: (row, column) of the first pixel.
 
     Returns:
       Two tensors of that type, one row per pixel in row-major order: bilateral features (H W, 5)
@@ -66,7 +93,8 @@ def _pixel_features(image, params, dtype=tf.float32):
         return tf.cast(tf.cast(values, tf.float64) / sigma, dtype)
 
     height, width = tf.unstack(tf.shape(image)[:2])
-    y, x = tf.meshgrid(tf.range(height), tf.range(width), indexing="ij")
+    rows, columns = tf.range(height) + origin[0], tf.range(width) + origin[1]
+    y, x = tf.meshgrid(rows, columns, indexing="ij")
     position = tf.reshape(tf.stack([x, y], axis=-1), [-1, 2])
     color = divide(tf.reshape(image, [-1, 3]), params.sigma_beta)
     bilateral = tf.concat([divide(position, params.sigma_alpha), color], axis=1)
@@ -97,7 +125,7 @@ def _normalized_filter(run, ones, normalization):
     return run.scaled(roots, roots)
 
 
-def _run_updates(unary, kernels, iterations, compatibility=None):
+def _run_updates(unary, kernels, iterations, compatibility=None, last_is_silent=False):
     """Mean field updates of all pixels in parallel.
 
     Starts from Q = softmax(-unary); each iteration computes
@@ -113,6 +141,8 @@ def _run_updates(unary, kernels, iterations, compatibility=None):
       iterations: number of updates.
       compatibility: (C, C) tensor, the cost of each label (row) next to each label (column);
         None is the Potts model.
+      last_is_silent: whether the last label exchanges no messages; for the Potts model only. The
+        filters then run on the other C - 1 labels.
 
     Returns:
       (N, C) Q of the same type, which sums to one over the classes.
@@ -120,6 +150,10 @@ def _run_updates(unary, kernels, iterations, compatibility=None):
     scores = -unary
 
     def update(marginals):
+        if last_is_silent:
+            messages = [weight * run(marginals[:, :-1]) for weight, run in kernels]
+            speaking = tf.add_n([scores[:, :-1], *messages])
+            return [tf.nn.softmax(tf.concat([speaking, scores[:, -1:]], axis=1))]
         messages = [weight * run(marginals) for weight, run in kernels]
         if compatibility is None:
             # The Potts costs are one minus the identity, and the softmax ignores the one: a term

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+GRAPH_FACTOR = 2
+"""How much more memory TensorFlow takes for the lattice engine than `inference_bytes`, at most."""
+
 
 def inference_bytes(height, width, labels):
-    """Estimate of the memory that refining one image takes, with the numba or lattice engine.
+    """Estimate of the memory that refining one image takes with the numba engine.
 
     Slightly above the peak memory that benchmarks/crf.py measures on a photograph. An image of pure
     noise takes about twice as much, because every pixel has lattice vertices of its own.

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from crf.checks import check_count
 from crf.memory import inference_bytes
+from crf.wording import ARRAYS
 
 OVERLAP_SIGMAS = 2
 """Overlap of a strip with the image around it, in standard deviations of the widest kernel."""
@@ -32,21 +33,21 @@ class Strip(NamedTuple):
         )
 
 
-def check_strip_options(max_memory, overlap):
+def check_strip_options(max_memory, overlap, function=ARRAYS.function):
     """Return the overlap as an int, or None; raise ValueError for values that cannot be used."""
     if max_memory is None:
         if overlap is not None:
-            raise ValueError("refine: overlap has no effect without max_memory; give both")
+            raise ValueError(f"{function}: overlap has no effect without max_memory; give both")
         return None
     is_number = isinstance(max_memory, Real) and not isinstance(max_memory, bool)
     if not (is_number and 0 < max_memory < math.inf):
         raise ValueError(
-            f"refine: max_memory must be a number of bytes above 0, not {max_memory!r}"
+            f"{function}: max_memory must be a number of bytes above 0, not {max_memory!r}"
         )
-    return None if overlap is None else check_count(overlap, "refine: overlap", 0)
+    return None if overlap is None else check_count(overlap, f"{function}: overlap", 0)
 
 
-def plan_strips(shape, params, max_memory, overlap=None):
+def plan_strips(shape, params, max_memory, overlap=None, function=ARRAYS.function, factor=1):
     """Divide an image into strips across its longer side.
 
     Args:
@@ -54,6 +55,8 @@ def plan_strips(shape, params, max_memory, overlap=None):
       params: `CRFParams`, whose widest kernel gives the overlap if there is none.
       max_memory: bytes that a strip may take, with the copies that are made of its part.
       overlap: pixels that a strip sees beyond each end of what is kept of it.
+      function: what the user called, for the error.
+      factor: as for `strip_bytes`.
 
     Returns:
       List of `Strip`; a single one if the whole image needs no more than `max_memory`.
@@ -63,20 +66,15 @@ def plan_strips(shape, params, max_memory, overlap=None):
     """
     height, width, labels = shape
     longer, shorter = max(height, width), min(height, width)
-    line_bytes = strip_bytes(1, shorter, labels)
-    if overlap is None:
-        sigmas = (params.w1, params.sigma_alpha), (params.w2, params.sigma_gamma)
-        overlap = math.ceil(
-            OVERLAP_SIGMAS * max((sigma for weight, sigma in sigmas if weight), default=0)
-        )
+    line_bytes = strip_bytes(1, shorter, labels, factor)
+    overlap = default_overlap(params) if overlap is None else overlap
     lines = min(longer, int(max_memory // line_bytes))
-    # At the least, the pixels that are kept are a fifth of those that are worked on.
     kept = longer if lines == longer else lines - 2 * overlap
-    if kept < max(1, overlap // 2):
-        needed = line_bytes * min(longer, 2 * overlap + max(1, overlap // 2))
+    if kept < least_kept(overlap):
+        needed = line_bytes * min(longer, 2 * overlap + least_kept(overlap))
         raise ValueError(
-            f"refine: max_memory is {max_memory / 1e9:.3g} GB, but strips of {shorter} pixels by "
-            f"{labels} labels with an overlap of {overlap} pixels take at least "
+            f"{function}: max_memory is {max_memory / 1e9:.3g} GB, but strips of {shorter} pixels "
+            f"by {labels} labels with an overlap of {overlap} pixels take at least "
             f"{math.ceil(needed / 1e6) / 1e3} GB; give more, or a smaller overlap, which makes "
             "larger errors"
         )
@@ -85,9 +83,26 @@ def plan_strips(shape, params, max_memory, overlap=None):
     return [_strip(*ends, overlap, height, width) for ends in pairwise(bounds)]
 
 
-def strip_bytes(height, width, labels):
-    """Estimate of the memory of a strip: what refining it takes, its probabilities and result."""
-    return inference_bytes(height, width, labels) + 8 * height * width * labels
+def default_overlap(params):
+    """Pixels that a strip sees beyond each end of what is kept of it, if nothing is given."""
+    sigmas = (params.w1, params.sigma_alpha), (params.w2, params.sigma_gamma)
+    return math.ceil(OVERLAP_SIGMAS * max((sigma for weight, sigma in sigmas if weight), default=0))
+
+
+def least_kept(overlap):
+    """Lines that are kept of a strip at the least: a fifth of those that are worked on."""
+    return max(1, overlap // 2)
+
+
+def strip_bytes(height, width, labels, factor=1):
+    """Estimate of the memory of a strip: what refining it takes, its probabilities and result.
+
+    Args:
+      height, width, labels: of the strip; numbers, or integer tensors.
+      factor: what the engine takes, in what the numba engine takes; for the lattice engine
+        `crf.memory.GRAPH_FACTOR`.
+    """
+    return factor * inference_bytes(height, width, labels) + 8 * height * width * labels
 
 
 def _strip(first, last, overlap, height, width):

@@ -25,7 +25,13 @@ from deeplab_tf.commands.calibration import (
     find_calibration,
     load_calibration,
 )
-from deeplab_tf.commands.flags.crf import crf_params, define_crf_flags, params_along
+from deeplab_tf.commands.flags.crf import (
+    MEMORY_FLAG,
+    crf_memory,
+    crf_params,
+    define_crf_flags,
+    params_along,
+)
 from deeplab_tf.commands.flags.data import define_input_flag
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.model import (
@@ -59,7 +65,24 @@ def define_flags(values):
     define_model_flags(values, MODEL_HELP)
     define_pad_flag(values)
     define_input_flag(values, "Model", remembered_by="--model")
-    define_crf_flags(values)
+    define_crf_flags(values, with_memory=True)
+    define = heading(values, "CRF")
+    define.float(
+        "crf_prune_below",
+        0.0,
+        "A class whose probability is below this at every pixel of an image exchanges no messages "
+        "in it, which saves most of the CRF's time if images show few of many classes; such as "
+        "0.01. 0: none. Only without a compatibility of the classes.",
+        lower_bound=0,
+        upper_bound=1,
+    )
+    define.enum(
+        "crf_engine",
+        "lattice",
+        ["lattice", "xla"],
+        "How the graph of a SavedModel computes the CRF: xla in operations that XLA can compile; "
+        "lattice is faster without it.",
+    )
     define = heading(values, "Output")
     define.enum(
         "format",
@@ -119,6 +142,7 @@ def main(flags):
     examples = find_calibration(flags)
     model, label_set = open_model(flags)
     params = crf_params(flags, label_set.num_classes)
+    crf_options = read_crf_options(flags, format)
     max_side = load_card(flags.model).testing.get("max_side") if is_packed(flags.model) else None
     calibration = None
     if examples:
@@ -141,6 +165,7 @@ def main(flags):
         max_pixels=flags.max_pixels,
         served_max_side=flags.served_max_side,
         depth_input=describe_input(flags),
+        crf_options=crf_options,
     )
     if format == SAVED_MODEL:
         print_saved_model(out, image_size and params)
@@ -160,6 +185,19 @@ def describe_input(flags):
         return None
     camera = known_camera(flags.model)
     return {"input": flags.input, **({"camera": str(camera)} if camera else {})}
+
+
+def read_crf_options(flags, format):
+    """The `crf_options` of `export_model`; `InputError` if they would have no effect."""
+    given = [name for name in ("crf_prune_below", "crf_engine", MEMORY_FLAG) if flags[name].present]
+    if not flags.crf:
+        refuse_given(flags, given, "has no effect without --crf; add --crf")
+    if format != SAVED_MODEL:
+        reason = "is for SavedModels, which compute the CRF; give it to the command that applies it"
+        refuse_given(flags, given, reason)
+    options = {"engine": flags.crf_engine, "prune_below": flags.crf_prune_below}
+    options["max_memory"] = crf_memory(flags)
+    return options if given else None
 
 
 def check_output(flags):

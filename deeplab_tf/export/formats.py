@@ -67,6 +67,7 @@ def export_model(
     max_pixels=None,
     served_max_side=None,
     depth_input=None,
+    crf_options=None,
 ):
     """Write a trained network in a format of another runtime.
 
@@ -93,6 +94,7 @@ def export_model(
       max_pixels, served_max_side: of a SavedModel, as in `export_saved_model`.
       depth_input: for a network of color and depth, {"input": "rgbd", "hha" or "rgb_hha"} and
         "camera", the text of a `Camera`, for the description.
+      crf_options: of the CRF in the graph of a SavedModel, as for `export_saved_model`.
 
     Raises:
       InputError: if a setting cannot be used, `path` exists, or a package is missing.
@@ -106,11 +108,16 @@ def export_model(
     settings = scales, flip, pad_to
     if format == SAVED_MODEL:
         more = overwrite, pad_to, image_size, max_side, suited_crf, max_pixels, served_max_side
-        more = *more, depth_input
+        more = *more, depth_input, crf_options
         saved_model.export_saved_model(model, path, label_set, crf, scales, flip, *more)
         return
     if max_pixels is not None or served_max_side is not None:
         raise InputError(f"max_pixels and served_max_side are for {SAVED_MODEL}, not {format}")
+    if crf_options:
+        raise InputError(
+            f"{', '.join(crf_options)}: are for SavedModels, which compute the CRF; give them "
+            f"where it is applied to the probabilities of {path}"
+        )
     check_export(model, label_set, *settings, image_size)
     for file in output_files(path):
         check_new_file(file, overwrite)

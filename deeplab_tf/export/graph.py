@@ -2,6 +2,9 @@
 
 import tensorflow as tf
 
+from crf.dense import ENGINES, check_options
+from crf.memory import GRAPH_FACTOR
+from crf.strips import plan_strips
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.compiled import upsampled_scores
 from deeplab_tf.evaluation.inference import check_settings
@@ -23,6 +26,39 @@ def check_export(model, label_set, scales, flip, pad_to, image_size):
             f"{label_set.num_classes} class names for a model of {num_classes} classes;"
             " give one name for each class"
         )
+
+
+def check_crf_options(crf, options, num_classes, image_size):
+    """The options with which a graph computes the CRF, as keywords of `crf.dense_crf`.
+
+    Args:
+      crf: `CRFParams`, or None.
+      options: dict of `engine`, `prune_below`, `max_memory` and `overlap`, or None.
+      num_classes: number of the network's classes.
+      image_size: (height, width) in pixels, or None.
+
+    Raises:
+      InputError: if they cannot be used.
+    """
+    options = options or {}
+    unknown = options.keys() - {"engine", "prune_below", "max_memory", "overlap"}
+    if unknown:
+        raise InputError(f"unknown options of the CRF: {', '.join(sorted(unknown))}")
+    if options and crf is None:
+        raise InputError(f"{', '.join(options)}: have no effect without the CRF; give crf")
+    options = {"engine": "lattice", **options}
+    if options["engine"] == "numba":
+        exported = ", ".join(name for name in ENGINES if name != "numba")
+        raise InputError(f"the CRF's engine 'numba' cannot be exported; available: {exported}")
+    try:
+        checked = check_options(crf, **options)
+        if checked.max_memory is not None and image_size is not None:
+            limits = checked.max_memory, checked.overlap
+            shape = *image_size, num_classes
+            plan_strips(shape, checked.params, *limits, "dense_crf", GRAPH_FACTOR)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    return options
 
 
 def predict_images(network, images, stride, settings):

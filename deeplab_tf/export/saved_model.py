@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.export.description import KEY, Description, describe_export
-from deeplab_tf.export.graph import check_export
+from deeplab_tf.export.graph import check_crf_options, check_export
 from deeplab_tf.export.served_checks import check_limits
 from deeplab_tf.export.signatures import build_signatures
 from deeplab_tf.export.warmup import write_warmup
@@ -33,6 +33,7 @@ def export_saved_model(
     max_pixels=None,
     served_max_side=None,
     depth_input=None,
+    crf_options=None,
 ):
     """Write a network, and optionally the CRF, as a SavedModel.
 
@@ -81,10 +82,14 @@ def export_saved_model(
       served_max_side: an image with a longer side is reduced to this many pixels there, as
         `segment` does with `max_side`; None: no limit.
       depth_input: as in `export_model`.
+      crf_options: dict of options of `crf.dense_crf` for the graph: `prune_below` saves most of the
+        CRF's time if images show few classes, `max_memory` and `overlap` bound its memory for
+        large images, and `engine` is "lattice", if it is not given, or "xla", if the graph is
+        going to be compiled with XLA.
 
     Raises:
       InputError: if `path` exists and is not empty (without `overwrite`), the number of classes
-        differs from the model's, or a setting is out of range.
+        differs from the model's, or a setting is out of range or cannot be used with the CRF.
 
     Example:
       >>> export_saved_model(model, "served", LabelSet.load("model_dir/labels.json"))
@@ -106,6 +111,7 @@ def export_saved_model(
         max_side=max_side,
         limits=limits,
     )
+    crf_options = check_crf_options(crf, crf_options, len(label_set.names), image_size)
     with new_folder(path, overwrite) as folder, tempfile.TemporaryDirectory() as assets:
         label_set.save(Path(assets) / "labels.json")
         write_file(Path(assets) / DESCRIPTION, description.to_json().encode())
@@ -113,7 +119,8 @@ def export_saved_model(
         served.assets = [tf.saved_model.Asset(str(file)) for file in Path(assets).iterdir()]
         # Track only the variables: for a tracked model, Keras would add its own graphs to the file.
         served.weights = [variable.value for variable in model.variables]
-        signatures = build_signatures(model, crf, settings, image_size, **limits)
+        options = {**limits, "crf_options": crf_options}
+        signatures = build_signatures(model, crf, settings, image_size, **options)
         tf.saved_model.save(served, str(folder), signatures)
         write_warmup(folder, signatures, crf, max_pixels)
 

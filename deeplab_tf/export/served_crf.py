@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from crf.lattice import lattice_filter
-from crf.mean_field import mean_field
+from crf.tensor_inference import refine_image
 from deeplab_tf.export.served_checks import assertion
 
 MAX_ITERATIONS = 100
@@ -93,25 +92,28 @@ def _checked_inputs(inputs, count, params):
         return [tf.broadcast_to(tf.reshape(value, [-1]), [count]) for value in inputs.values()]
 
 
-def refine_each(probabilities, images, values, params):
+def refine_each(probabilities, images, values, options):
     """Refine every image with its own parameters.
 
     Args:
       probabilities: (B, H, W, C) float32.
       images: (B, H, W, 3) uint8.
       values: those of `INPUTS` for every image, tensors (B,).
-      params: `CRFParams` with the normalization and the compatibility.
+      options: `crf.dense.Options`, whose params have the normalization and the compatibility.
 
     Returns:
-      (B, H, W, C) float32, as by `crf.dense_crf` with the lattice engine.
+      (B, H, W, C) float32, as by `crf.dense_crf`. The strips of large images overlap as the params
+      of the options need.
     """
+    params = options.params
 
     # AutoGraph would surround one-line error messages with its own stack trace.
     @tf.autograph.experimental.do_not_convert
     def refine_one(item):
         probabilities, image, own = item
         own = _Params(*own, params.normalization, params.compatibility)
-        return mean_field(probabilities, image, own, lattice_filter, weights=(own.w1, own.w2))
+        weights = own.w1, own.w2
+        return refine_image(probabilities, image, options, weights, params=own)
 
     refined = tf.map_fn(
         refine_one,

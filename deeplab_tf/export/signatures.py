@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from crf import dense_crf
+from crf.dense import check_options, with_overlap
 from deeplab_tf.data.served_files import check_files, decode_files
 from deeplab_tf.export.graph import most_probable, predict_images
 from deeplab_tf.export.served_checks import check_levels, check_sizes
@@ -18,7 +19,9 @@ from deeplab_tf.models.resize import find_output_stride
 FILES = tf.TensorSpec([None], tf.string, "image_bytes")
 
 
-def build_signatures(model, crf, settings, image_size=None, max_pixels=None, max_side=None):
+def build_signatures(
+    model, crf, settings, image_size=None, max_pixels=None, max_side=None, crf_options=None
+):
     """The signatures that `export_saved_model` describes.
 
     Args:
@@ -28,13 +31,15 @@ def build_signatures(model, crf, settings, image_size=None, max_pixels=None, max
       image_size: (height, width) in pixels of the only image that each call takes; None: any.
       max_pixels: largest number of pixels of an image; None: no limit.
       max_side: longer side in pixels to which larger images are reduced; None: no limit.
+      crf_options: options of `dense_crf`, checked, with the engine.
 
     Returns:
       Dict from names to functions with input signatures, for `tf.saved_model.save`.
     """
     if image_size is not None:
-        return _fixed_signatures(_ServedNetwork(model, model, crf, settings, image_size))
-    network = _ServedNetwork(fuse(model, portable=True), model, crf, settings)
+        fixed = _ServedNetwork(model, model, crf, crf_options, settings, image_size)
+        return _fixed_signatures(fixed)
+    network = _ServedNetwork(fuse(model, portable=True), model, crf, crf_options, settings)
     network.max_pixels, network.max_side = max_pixels, max_side
     found = _image_signatures(network)
     return found | _file_signatures(network) if network.channels == 3 else found
@@ -46,12 +51,12 @@ class _ServedNetwork:
     Args:
       network: Keras model to run, which may be a fused one.
       model: the model that it was made from.
-      crf, settings, image_size: see `build_signatures`.
+      crf, crf_options, settings, image_size: see `build_signatures`.
     """
 
     max_pixels = max_side = None
 
-    def __init__(self, network, model, crf, settings, image_size=None):
+    def __init__(self, network, model, crf, crf_options, settings, image_size=None):
         self.channels, self.crf, stride = model.input_shape[-1], crf, find_output_stride(model)
         self.shape = [1, *image_size] if image_size else [None, None, None]
 
@@ -62,10 +67,11 @@ class _ServedNetwork:
         @tf.function(input_signature=[self.images(tf.float32)])
         def probabilities(images):
             found = network_probabilities(images)
-            return found if crf is None else dense_crf(found, _levels(images), crf, "lattice")
+            return found if crf is None else dense_crf(found, _levels(images), crf, **crf_options)
 
         def tuned_probabilities(images, *values):
-            return refine_each(network_probabilities(images), _levels(images), values, crf)
+            options = with_overlap(check_options(crf, **crf_options), weights_given=True)
+            return refine_each(network_probabilities(images), _levels(images), values, options)
 
         @tf.function(input_signature=[FILES, tf.TensorSpec([], tf.int32)])
         def decode(image_bytes, first):

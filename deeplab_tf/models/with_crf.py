@@ -10,7 +10,7 @@ from deeplab_tf.models.resize import UpsampleScores, find_output_stride
 _CRF_LAYER = "crf"  # its variables are crf/w1, crf/w2 and crf/compatibility
 
 
-def with_crf(model, params=None, trainable=False):
+def with_crf(model, params=None, trainable=False, **options):
     """A segmentation network followed by the fully connected CRF, at the images' own size.
 
     The scores are upsampled to one for every pixel, as `deeplab_tf.segment` does, and the CRF's
@@ -26,13 +26,14 @@ def with_crf(model, params=None, trainable=False):
       params: `crf.CRFParams`; if the CRF is trained, w1, w2 and the compatibility start from
         them. None takes their defaults.
       trainable: whether w1, w2 and the compatibility are learned.
+      options: `engine`, `prune_below`, `max_memory` and `overlap` of `crf.DenseCRF`.
 
     Returns:
       keras.Model from images `(B, H, W, 3)` to float32 probabilities `(B, H, W, C)`.
 
     Raises:
       InputError: if `model` has other inputs or outputs.
-      ValueError: if the CRF refuses its parameters.
+      ValueError: if the CRF refuses its parameters or options.
 
     Example:
       >>> network = build_deeplab("vgg16", "large_fov")
@@ -46,7 +47,7 @@ def with_crf(model, params=None, trainable=False):
     scores = model(PadToCells(output_stride, name="pad_to_cells")(images))
     fine = UpsampleScores(output_stride, name="upsample_scores")([scores, images])
     probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(fine)
-    crf = DenseCRF(params, trainable=trainable, name=_CRF_LAYER)
+    crf = DenseCRF(params, trainable=trainable, name=_CRF_LAYER, **options)
     result = crf([probabilities, ImageLevels(name="image_levels")(images)])
     return keras.Model(images, result, name=f"{model.name}_with_crf")
 

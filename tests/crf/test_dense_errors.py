@@ -49,13 +49,8 @@ def test_bad_input_raises_one_line(probabilities, images, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "fast"}, "unknown engine 'fast'; available: auto, numba, lattice, exact"),
-        ({"prune_below": 0.1, "engine": "lattice"}, "'lattice' cannot prune labels; use numba"),
-        ({"prune_below": 0.1, "engine": "exact"}, "'exact' cannot prune labels; use numba"),
-        (
-            {"prune_below": 0.1, "engine": "numba", "compatibility": np.eye(3)},
-            "in the Potts model; .* prune_below=0",
-        ),
+        ({"engine": "fast"}, "unknown engine 'fast'; available: auto, numba, lattice, xla, exact"),
+        ({"prune_below": 0.1, "compatibility": np.eye(3)}, "in the Potts model; .* prune_below=0"),
         ({"prune_below": 1.5}, "prune_below must be a probability, not 1.5"),
         ({"num_threads": 0}, "num_threads must be a whole number of at least 1, not 0"),
         ({"weights": (1.0,)}, "weights must be two scalars"),
@@ -75,10 +70,11 @@ def test_params_of_another_type_raise():
         dense_crf(GOOD_P, GOOD_I, {"w1": 4})
 
 
-def test_pruning_in_a_graph_needs_the_engine_by_name():
-    run = tf.function(lambda p, i: dense_crf(p, i, PARAMS, prune_below=0.1))
-    with pytest.raises(ValueError, match=r"in a graph, give engine='numba', .* be exported"):
-        run(GOOD_P, GOOD_I)
+def test_a_compatibility_of_the_params_excludes_pruning():
+    params = CRFParams(compatibility=np.eye(3))
+    for run in (dense_crf, tf.function(dense_crf)):
+        with pytest.raises(ValueError, match="labels can only be pruned in the Potts model"):
+            run(GOOD_P, GOOD_I, params, prune_below=0.1)
 
 
 def test_a_graph_checks_shapes_and_types_when_it_is_traced():

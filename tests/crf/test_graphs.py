@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from crf import ENGINES, CRFParams, dense_crf
+from crf import ENGINES, CRFParams, dense_crf, refine
 from crf.dense import resolve_engine
+from crf.memory import GRAPH_FACTOR
+from crf.strips import strip_bytes
 
 PARAMS = CRFParams(w1=4, sigma_alpha=20, sigma_beta=10, w2=3, sigma_gamma=2, iterations=4)
 UNKNOWN_SIZE = [tf.TensorSpec([None] * 4), tf.TensorSpec([None, None, None, 3], tf.uint8)]
@@ -51,13 +53,24 @@ def test_lattice_graph_is_saved_and_loaded(tmp_path):
     np.testing.assert_allclose(loaded, dense_crf(*data, PARAMS), atol=1e-5)
 
 
+@pytest.mark.slow
+def test_a_graph_that_prunes_in_strips_is_saved_and_loaded(tmp_path):
+    module, memory = tf.Module(), strip_bytes(5, 6, 3, GRAPH_FACTOR)
+    module.run = graph_function(prune_below=0.85, max_memory=memory, overlap=1)
+    tf.saved_model.save(module, tmp_path)
+    data = scene(6, 7, 3)
+    loaded = tf.saved_model.load(tmp_path).run(*map(tf.constant, data))[0]
+    options = {"prune_below": 0.85, "max_memory": strip_bytes(5, 6, 3), "overlap": 1}
+    wanted = refine(data[0][0], data[1][0], PARAMS, **options)
+    np.testing.assert_allclose(loaded, wanted, atol=1e-5)
+    assert np.abs(wanted - dense_crf(*data, PARAMS)[0]).max() > 0.01
+
+
 def test_auto_is_numba_only_eagerly_and_without_a_gpu(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     assert resolve_engine("auto") == "numba"
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
     assert resolve_engine("auto") == "lattice"
-    # The other engines cannot prune.
-    assert resolve_engine("auto", prune_below=0.1) == "numba"
 
 
 STACK = tf.stack
@@ -94,6 +107,7 @@ def test_with_a_gpu_eager_calls_run_in_a_graph(monkeypatch):
     ("options", "leaves_tensorflow"),
     [
         ({}, False),
+        ({"prune_below": 0.01, "max_memory": 1e9}, False),
         ({"engine": "exact"}, False),
         ({"engine": "numba", "prune_below": 0.01}, True),
     ],

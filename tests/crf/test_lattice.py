@@ -114,6 +114,28 @@ def test_label_groups_stay_below_the_slow_size(axes):
         assert bounds[0] == 0 and bounds[-1] == labels and sizes.min() > 0 and sizes.max() < 32
 
 
+@pytest.mark.parametrize("axes", [3, 6])
+@pytest.mark.parametrize("labels", [0, 1, 8, 9, 40, 59, 60])
+def test_label_groups_of_a_number_that_only_the_graph_knows(labels, axes):
+    bounds = [int(bound) for bound in _label_groups(tf.constant(labels), axes, 60)]
+    # Those of the number alone, then empty ones.
+    alone = _label_groups(labels, axes) if labels else [0]
+    assert bounds == alone + [labels] * (len(_label_groups(60, axes)) - len(alone))
+
+
+def test_a_graph_filters_any_number_of_labels_up_to_the_bound():
+    features = tf.random.normal([50, 2], dtype=tf.float64)
+    run = lattice_filter(features, most_labels=50)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float64)])
+    def filtered(values):
+        return lattice_filter(features, most_labels=50)(values)
+
+    for labels in (0, 3, 50):
+        values = tf.random.uniform([50, labels], dtype=tf.float64)
+        np.testing.assert_allclose(filtered(values), run(values), rtol=1e-12)
+
+
 @pytest.mark.parametrize("d", [2, 5])
 @pytest.mark.parametrize("labels", [1, 2, 17, 21, 40])
 def test_label_groups_do_not_change_the_result(labels, d):

@@ -231,3 +231,21 @@ def test_keras_warns_if_xla_is_requested_and_works_without_it():
         model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=True)
     assert model.jit_compile is False
     assert np.isfinite(model.evaluate(data, labels, verbose=0))
+
+
+def test_options_of_a_layer_are_those_of_dense_crf_and_survive_its_config():
+    probabilities = np.float32([[[[0.9, 0.06, 0.04], [0.3, 0.65, 0.05]]]])
+    image = np.uint8([[[[0, 0, 0], [9, 9, 9]]]])
+    for options in ({"engine": "xla", "prune_below": 0.1}, {"max_memory": 1e6, "overlap": 0}):
+        layer = DenseCRF(**options)
+        again = DenseCRF.from_config(layer.get_config())
+        assert {name: again.get_config()[name] for name in options} == options
+        assert again.supports_jit == ("engine" in options)
+        wanted = dense_crf(probabilities, image, **{**options, "engine": "numba"})
+        np.testing.assert_allclose(again([probabilities, image]), wanted, atol=1e-5)
+    with pytest.raises(ValueError, match="only be pruned in the Potts model"):
+        DenseCRF(trainable=True, prune_below=0.1)
+    with pytest.raises(ValueError, match="prune_below must be a probability"):
+        DenseCRF(prune_below=2)
+    with pytest.raises(ValueError, match="engine 'xla' cannot work in strips"):
+        DenseCRF(engine="xla", max_memory=1e9)

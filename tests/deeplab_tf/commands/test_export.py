@@ -5,7 +5,9 @@ import tensorflow as tf
 from tiny_model import blocks, random_model
 from tool_runner import run_tool
 
+from deeplab_tf import load_model
 from deeplab_tf.data.image_files import load_label
+from deeplab_tf.evaluation import segment
 from deeplab_tf.export import load_description
 from deeplab_tf.labels import LabelSet
 
@@ -49,11 +51,18 @@ def test_the_export_serves_what_predict_writes(model_dir, tmp_path):
 
 
 def test_one_size(model_dir, tmp_path):
-    done = export(model_dir, tmp_path / "served", "--image_size=40x56", *FLAGS)
+    limits = ["--crf_prune_below=1", "--crf_max_memory=0.5"]
+    done = export(model_dir, tmp_path / "served", "--image_size=40x56", *FLAGS, *limits)
     assert done.status == 0, done.err
     assert "converters to other formats reject; for them, export without" in done.out
     serve = tf.saved_model.load(tmp_path / "served").signatures["uint8"]
     assert serve.structured_input_signature[1]["images"].shape == (1, 40, 56, 3)
+    # No class is certain anywhere, so that the CRF changes nothing: the limits have reached it.
+    photo = blocks(40, 56)
+    network = load_model(model_dir / "best.keras")
+    wanted = segment(network, photo, flip=True, return_probabilities=True)
+    assert wanted.max() < 1
+    np.testing.assert_allclose(serve(images=photo[None])["probabilities"][0], wanted, atol=1e-4)
 
 
 def test_overwrite_must_be_allowed(model_dir, tmp_path):
@@ -87,6 +96,11 @@ def test_a_new_version(model_dir, tmp_path):
         (["--max_pixels=0"], "--max_pixels"),
         (["--format=onnx", "--out=m.onnx", "--max_pixels=9"], "is for the format saved_model, not"),
         (["stray"], "unexpected argument 'stray'"),
+        (["--crf_prune_below=0.1"], "--crf_prune_below has no effect without --crf; add --crf"),
+        (["--crf_engine=xla"], "--crf_engine has no effect without --crf"),
+        (["--crf_max_memory=1"], "--crf_max_memory has no effect without --crf"),
+        (["--crf", "--crf_max_memory=1", "--crf_engine=xla"], "'xla' cannot work in strips"),
+        (["--crf", "--crf_prune_below=1", "--out=m.onnx"], "--crf_prune_below is for SavedModels"),
     ],
 )
 def test_bad_input_is_one_clear_line(model_dir, tmp_path, flags, message):

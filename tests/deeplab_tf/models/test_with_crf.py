@@ -54,6 +54,11 @@ def test_float_images_are_rounded_for_the_crf():
     assert np.abs(model(nudged) - model(images)).max() > 0
 
 
+def test_options_reach_the_layer():
+    crf = network_and_crf(with_crf(random_model(), PARAMS, prune_below=0.1, max_memory=1e9))[1]
+    assert crf.prune_below == 0.1 and crf.max_memory == 1e9
+
+
 def test_untrainable_crf_has_no_variables():
     network = random_model()
     assert len(with_crf(network, PARAMS).variables) == len(network.variables)
