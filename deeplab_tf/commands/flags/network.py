@@ -292,9 +292,8 @@ def start(flags, model, copy=True):
       InputError: if a network cannot be read, does not fit, or has no place in this one.
     """
     if not is_late_fusion(flags):
-        refuse_given(
-            flags, ["init_hha_from"], "has no effect without --input=rgb_hha; leave it out"
-        )
+        reason = "has no effect without --input=rgb_hha; leave it out"
+        refuse_given(flags, ["init_hha_from"], reason)
     if copy:
         _copy_weights(flags, model)
     if flags.train_layers is not None:

@@ -4,6 +4,7 @@ import tensorflow as tf
 from tiny_model import blocks
 
 from crf import CRFParams, refine
+from crf.dense import check_options
 from deeplab_tf.export.served_crf import INPUTS, crf_inputs, refine_each, with_crf_inputs
 
 PARAMS = CRFParams(w1=5, sigma_alpha=9, sigma_beta=20, w2=2, sigma_gamma=2, iterations=2)
@@ -38,13 +39,20 @@ def test_inputs_that_cannot_be(given, message):
         SERVE(["a", "b"], **given)
 
 
-def test_every_image_is_refined_with_its_own_parameters():
+@pytest.mark.parametrize(
+    "options", [{"engine": "lattice"}, {"engine": "lattice", "prune_below": 0.05}]
+)
+def test_every_image_is_refined_with_its_own_parameters(options):
     others = CRFParams(w1=1, sigma_alpha=4, sigma_beta=40, w2=6, sigma_gamma=3, iterations=3)
     images = np.stack([blocks(12, 15), blocks(12, 15, seed=1)])
     probabilities = np.random.default_rng(0).dirichlet(np.ones(3), (2, 12, 15)).astype(np.float32)
+    probabilities[..., 2] *= 0.03  # pruned below 0.05
+    probabilities /= probabilities.sum(axis=-1, keepdims=True)
     pairs = zip(crf_inputs(PARAMS).values(), crf_inputs(others).values(), strict=True)
     values = [tf.concat(pair, 0) for pair in pairs]
-    found = refine_each(tf.constant(probabilities), tf.constant(images), values, PARAMS)
+    checked = check_options(PARAMS, **options)
+    found = refine_each(tf.constant(probabilities), tf.constant(images), values, checked)
     for index, params in enumerate((PARAMS, others)):
-        expected = refine(probabilities[index], images[index], params)
+        pruned = options.get("prune_below", 0)
+        expected = refine(probabilities[index], images[index], params, prune_below=pruned)
         np.testing.assert_allclose(found[index], expected, atol=1e-5)
