@@ -26,7 +26,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from benchmarks.crf import PARAMETERS
-from benchmarks.crf_scenes import drawn_image, network_scores, random_scores
+from benchmarks.crf_scenes import drawn_image, network_scores
 from benchmarks.worker import Worker
 from crf import CRFParams, DenseCRF, dense_crf, refine
 from crf.memory import GRAPH_FACTOR
@@ -93,7 +93,8 @@ def check(name, result, wanted, largest=LARGEST_MEAN_ERROR):
 
 def check_numba(params):
     """Compare the numba engine with exact inference on a small image; returns a problem or None."""
-    probabilities, image = random_scores(48, 64, 5), drawn_image(48, 64, grain=8)
+    # Four labels are probable.
+    probabilities, image = network_scores(48, 64, 21), drawn_image(48, 64, grain=8)
     exact = dense_crf(probabilities[None], image[None], params, "exact")[0].numpy()
     found = refine(probabilities, image, params)
     return check("numba, to exact", found, exact, LARGEST_MEAN_ERROR_TO_EXACT)
