@@ -18,6 +18,7 @@ from deeplab_tf.models.files import PACKED, is_pretrained
 from deeplab_tf.models.foreign_weights import advise_start_from, stored_shapes
 from deeplab_tf.models.safe_files import check_safe
 from deeplab_tf.models.walk import leaf_layers
+from deeplab_tf.pretrained.released import released_names
 
 # First bytes of a file, by suffix.
 _SIGNATURES = {".h5": b"\x89HDF\r\n\x1a\n", ".keras": b"PK\x03\x04"}
@@ -201,7 +202,7 @@ def _download(constructor, backbone):
 
 def _check_file(path):
     if path.suffix == PACKED or is_pretrained(path):
-        kind = "packed" if path.suffix == PACKED else "whole trained"
+        kind = "released" if str(path) in released_names() else "packed"
         raise InputError(f"weights {path}: a {kind} network; {advise_start_from(path)}")
     if not path.is_file():
         raise InputError(

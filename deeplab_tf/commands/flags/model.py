@@ -109,10 +109,10 @@ def open_model(flags):
     check_input(flags, model.input_shape[-1])
     if is_pretrained(flags.model):
         where = f"`deeplab-tf models {flags.model}` prints its scores and terms"
-        origin = "was released" if flags.model in released_names() else "comes with this package"
-        say(flags, f"{flags.model}: a network that {origin}; {where}")
+        say(flags, f"{flags.model}: a network that {_origin(flags.model)}; {where}")
     elif flags.model in trained_names():
-        say(flags, f"{flags.model}: the network here, not the one that `deeplab-tf models` lists")
+        origin = _origin(flags.model)
+        say(flags, f"{flags.model}: the network here, not the one that {origin}")
     if flags.output_stride:
         try:
             model = with_output_stride(model, flags.output_stride)
@@ -121,6 +121,10 @@ def open_model(flags):
     if flags.precision:
         model = with_precision(model, flags.precision)
     return model, find_labels(flags.model, model.output_shape[-1])
+
+
+def _origin(name):
+    return "was released" if name in released_names() else "comes with this package"
 
 
 def _open_export(flags):

@@ -180,13 +180,13 @@ def test_commands_take_the_name(tiny, cache, tmp_path):
     assert "export --model=tiny --out=tiny_saved_model" in done.out
     assert listed(cache) == WHOLE
     message = error_of(read_weights, "mobilenet", "tiny")
-    assert message.startswith("weights tiny: a whole trained network; give --init_from=tiny")
+    assert message.startswith("weights tiny: a released network; give --init_from=tiny")
     (cache / "tiny" / "best.keras").rename("tiny.keras")
     (tmp_path / "tiny").mkdir()
     assert is_pretrained("tiny")
     Path("tiny.keras").rename(tmp_path / "tiny" / "best.keras")
     done = run_tool("predict", "--model=tiny", "--out_dir=o", "photo.png")
-    assert "tiny: the network here, not the one that `deeplab-tf models` lists" in done.out
+    assert "tiny: the network here, not the one that was released" in done.out
 
 
 def test_the_list(cache):
