@@ -104,6 +104,8 @@ def describe_network(card):
     fcn = network["network"].startswith("fcn")
     what = f"FCN-{network['stride']}s" if fcn else f"{network['head']}"
     stride = [] if fcn else [f"output stride {network['output_stride']}"]
+    if tested := card.testing.get("output_stride"):
+        stride = [f"{stride[0]} in training and {tested} here"]
     words = [network["backbone"], what, *stride, f"{card.label_set.num_classes} classes"]
     scales = [f"{scale:g}" for scale in network.get("scales", [1])]
     return ", ".join([*words, *([f"scales {' '.join(scales)}"] if scales != ["1"] else [])])

@@ -33,6 +33,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.files import check_new_file, write_file
 from deeplab_tf.models import ModelCard, find_model, is_packed, load_card, load_model, pack
 from deeplab_tf.models.files import PACKED
+from deeplab_tf.models.output_stride import with_output_stride
 from deeplab_tf.pretrained import record_sum
 
 
@@ -79,6 +80,8 @@ def main(flags):
     check_outputs(flags, out, page)
     model = load_model(flags.model)
     card = make_card(flags, model)
+    if tested := card.testing.get("output_stride"):
+        model = with_output_stride(model, tested)
     change = pack(model, out, card)
     table = record_sum(out)
     name = out.stem if table else out.name  # as --model takes it
@@ -136,10 +139,16 @@ def first_card(flags, num_classes):
             "--head and the other flags of its layers"
         )
     kind = flags.network + ("_late_fusion" if is_late_fusion(flags) else "")
+    network, testing = network_arguments(flags, num_classes), run.testing if run else {}
+    trained = run and run.network.get("output_stride")
+    if trained and flags.network == "deeplab" and flags.output_stride != trained:
+        # Built as it was trained; what is packed has finer scores.
+        network = {**network, "output_stride": trained}
+        testing = {**testing, "output_stride": flags.output_stride}
     return ModelCard(
-        network={"network": kind, **network_arguments(flags, num_classes)},
+        network={"network": kind, **network},
         classes=asdict(find_labels(flags.model, num_classes)),
-        testing=run.testing if run else {},
+        testing=testing,
         training=describe_training(run) if run else {},
     )
 

@@ -134,11 +134,14 @@ class Run:
 
 
 def testing_answers(testing):
-    """Values of flags, {name: text}, from the `testing` of a `Run` or of a `ModelCard`."""
+    """Values of flags, {name: text}, from the `testing` of a `Run` or of a `ModelCard`.
+
+    A packed network already has the output stride of its card.
+    """
     return {
         name: ",".join(value) if name == "scales" else str(value)
         for name, value in testing.items()
-        if value
+        if value and name != "output_stride"
     }
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from deeplab_tf.models.record import NetworkRecord
 
+_NOT_OF_SEGMENT = "input", "camera", "output_stride"
+
 
 @dataclass(frozen=True)
 class ModelCard(NetworkRecord):
@@ -15,7 +17,8 @@ class ModelCard(NetworkRecord):
       classes: the arguments of `label_set`, its `LabelSet`.
       crf: the arguments of `crf_params`, the `CRFParams` that suit it; None: none were found.
       testing: values of `scales`, `pad_to` and `max_side` that suit it, as flags of the commands;
-        of a network for depth, `input` and the `camera` of its training data.
+        of a network for depth, `input` and the `camera` of its training data. With
+        `output_stride`, the packed network has this one and not that of its training.
       training: "command", "dataset", and the numbers of images by list; {} if not known.
       scores: what `deeplab-tf evaluate --json_out` wrote; None if it was not scored.
       notes: text in Markdown: a first line about what it is for, then sections.
@@ -39,7 +42,7 @@ class ModelCard(NetworkRecord):
     def settings(self):
         """`testing` as arguments of `deeplab_tf.segment`."""
         settings = {
-            name: value for name, value in self.testing.items() if name not in ("input", "camera")
+            name: value for name, value in self.testing.items() if name not in _NOT_OF_SEGMENT
         }
         if "scales" in settings:
             settings["scales"] = tuple(map(float, settings["scales"]))

@@ -26,6 +26,7 @@ from deeplab_tf.models.fcn import build_fcn
 from deeplab_tf.models.files import CARD, PACKED
 from deeplab_tf.models.late_fusion import build_late_fusion
 from deeplab_tf.models.locate import find_model
+from deeplab_tf.models.output_stride import with_output_stride
 from deeplab_tf.models.precision import build_with_precision, with_precision
 from deeplab_tf.models.walk import leaf_layers
 
@@ -150,7 +151,9 @@ def _explained(path):
 def _build(card):
     arguments = dict(card.network)
     build = BUILDERS[arguments.pop("network")]
-    return build_with_precision(lambda: build(**arguments, weights=None), "float32")[0]
+    model = build_with_precision(lambda: build(**arguments, weights=None), "float32")[0]
+    tested = card.testing.get("output_stride")
+    return with_output_stride(model, tested) if tested else model
 
 
 def _fill(model, weights):

@@ -119,6 +119,25 @@ def test_from_training_to_a_file_that_is_scored_alike(run_folder, data_dir, tmp_
         assert theirs["pixel_accuracy"] == pytest.approx(ours["pixel_accuracy"], abs=1e-3)
 
 
+def test_a_network_may_be_packed_with_finer_scores_than_those_of_its_training(run_folder, tmp_path):
+    network = {"output_stride": 8}
+    replace(Run.load(run_folder), network=network).save(run_folder)
+    done = pack(run_folder, "--output_stride=4", f"--out={tmp_path / 'm.npz'}")
+    assert done.status == 0, done.err
+    image = np.random.default_rng(0).uniform(0, 255, (1, 17, 25, 3)).astype(np.float32)
+    found, trained = load_model(tmp_path / "m.npz"), load_model(run_folder)
+    assert found.output_shape == trained.output_shape and found(image).shape == (1, 5, 7, 4)
+    np.testing.assert_allclose(found(image)[:, ::2, ::2], trained(image), atol=2e-2)
+    card = load_card(tmp_path / "m.npz")
+    assert card.network["output_stride"] == 8 and card.testing["output_stride"] == 4
+    assert "output_stride" not in card.settings  # of `segment`
+    assert "output stride 8 in training and 4 here" in (tmp_path / "m.md").read_text()
+    # Packed again, it stays the same.
+    again = pack(tmp_path / "m.npz", f"--out={tmp_path / 'again.npz'}")
+    assert again.status == 0, again.err
+    assert load_card(tmp_path / "again.npz") == card
+
+
 def test_the_page(run_folder, data_dir, tmp_path):
     scores = tmp_path / "s.json"
     run_tool(
