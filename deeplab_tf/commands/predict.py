@@ -57,7 +57,7 @@ from deeplab_tf.data.checks.image_inspection import decode_inspected
 from deeplab_tf.data.examples import read_file
 from deeplab_tf.data.shrink import limited_size, shrink
 from deeplab_tf.errors import InputError
-from deeplab_tf.evaluation.inference import apply_crf, predict_probabilities
+from deeplab_tf.evaluation.inference import apply_crf, fix_weights, predict_probabilities
 from deeplab_tf.evaluation.opened import OpenedModel
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.files import export_format
@@ -224,10 +224,11 @@ def open_predictor(flags):
     # Of an exported network, the probabilities may be those after a CRF inside it.
     source = model.source if isinstance(model, OpenedModel) else "network"
     both = flags.panel_out or flags.side_by_side or flags.class_maps
+    network = fix_weights(model)
 
     def stages_of(image, max_side):
         seen = shrink(image, max_side)
-        probabilities = predict_probabilities(model, seen, **settings)
+        probabilities = predict_probabilities(network, seen, **settings)
         if both or not params:
             yield CAPTIONS[source], probabilities
         if params:
