@@ -13,5 +13,5 @@ def test_make_bench_runs_every_script_without_a_required_flag():
         name
         for name, source in sources.items()
         if f"\n    python benchmarks/{name}.py" in source and "required=True" not in source
-    }
+    } - {"crf_gpu"}  # ends with an error where there is no GPU
     assert {*listed.replace("\\", "").split()} == scripts

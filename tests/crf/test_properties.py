@@ -11,13 +11,11 @@ from hypothesis.extra import numpy as arrays
 
 from crf import ENGINES, NORMALIZATIONS, CRFParams, dense_crf
 from crf.cpu.mean_field import numba_mean_field
-from crf.exact import ExactFilter
-from crf.lattice import lattice_filter
 from crf.mean_field import mean_field
+from crf.tensor_inference import FILTERS
 
 pytestmark = pytest.mark.filterwarnings("ignore:dense_crf. every pixel gets label 0:UserWarning")
 
-FILTERS = {"lattice": lattice_filter, "exact": ExactFilter}
 
 # The same examples in every run, and no time limit, because the first call compiles.
 few = settings(
@@ -29,7 +27,11 @@ few = settings(
 )
 more = settings(few, max_examples=20)
 
-every_engine = pytest.mark.parametrize("engine", ENGINES)
+every_engine = pytest.mark.parametrize(
+    "engine",
+    # xla has the same mean field as lattice, and another lattice, which has its own tests.
+    [pytest.param(name, marks=pytest.mark.slow) if name == "xla" else name for name in ENGINES],
+)
 labels_counts = st.one_of(st.integers(1, 5), st.sampled_from([2, 8, 21, 64]))
 sizes = st.one_of(
     st.tuples(st.integers(1, 7), st.integers(1, 9)),

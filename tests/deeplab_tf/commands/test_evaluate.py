@@ -13,6 +13,7 @@ from tool_runner import TOOLS, run_tool
 from worker_processes import ended, running
 
 from crf import CRFParams
+from deeplab_tf.data import datasets
 from deeplab_tf.data.image_files import load_image, load_label, load_pair
 from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.synthetic import write_synthetic
@@ -154,7 +155,7 @@ def test_synthetic_data_is_written_on_first_use(tmp_path, model_dir, monkeypatch
         written.append(folder)
         write_synthetic(folder, num_train=1, num_val=1, size=(128, 128))
 
-    monkeypatch.setattr("deeplab_tf.data.datasets.ensure_synthetic", write_small)
+    monkeypatch.setitem(datasets.SYNTHETIC, "synthetic", write_small)
     done = run_tool(
         "evaluate", f"--model={model_dir}", "--dataset=synthetic", f"--data_dir={data_dir}"
     )

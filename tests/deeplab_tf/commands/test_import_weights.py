@@ -58,6 +58,7 @@ def run(file, out, *flags):
     return run_tool("import_weights", *required, *flags)
 
 
+@pytest.mark.slow
 def test_the_model_on_disk_is_the_imported_one(file, tmp_path):
     out = tmp_path / "released" / "best.keras"
     done = run(file, out, "--labels=voc12")
@@ -82,6 +83,7 @@ def test_the_model_on_disk_is_the_imported_one(file, tmp_path):
     assert "no such file" in run("nowhere", out, "--overwrite").error
 
 
+@pytest.mark.slow
 def test_a_model_to_train_on_for_other_classes(file, tmp_path):
     out = tmp_path / "start.keras"
     done = run(file, out, "--drop_classes", "--num_classes=7")

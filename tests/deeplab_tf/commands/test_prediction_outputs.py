@@ -155,6 +155,7 @@ def some(folder, count):
     return paths
 
 
+@pytest.mark.slow
 def test_exports_say_whether_they_hold_a_crf(model, photos, tmp_path):
     flags = f"--probabilities_out={tmp_path / 'p'}", "--side_by_side", "--class_maps=car"
     for name, params in (("inside", PARAMS), ("served", None)):

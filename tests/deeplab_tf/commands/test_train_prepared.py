@@ -26,6 +26,7 @@ def with_void(pixels):
     return pixels
 
 
+@pytest.mark.slow
 def test_from_archives_to_a_score(tmp_path):
     manual, data, model = tmp_path / "manual", tmp_path / "data", tmp_path / "model"
     a, b, c = (with_void(label(seed)) for seed in range(3))

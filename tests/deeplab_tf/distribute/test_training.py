@@ -36,6 +36,7 @@ def mean_of_bn(folder):
     return keras.saving.load_model(folder / "last.keras").get_layer("bn").moving_mean
 
 
+@pytest.mark.slow
 def test_two_workers_train_as_one_with_the_whole_batch(tmp_path):
     pair = tmp_path / "pair"
     with running([SCRIPT, "multi_worker", pair, 6, pair]) as processes:

@@ -53,6 +53,7 @@ def test_keras_computes_it_if_the_native_gradient_is_missing(monkeypatch):
     assert layer(np.ones((1, 5, 5, 1))).shape == (1, 5, 5, 2)
 
 
+@pytest.mark.slow
 def test_trains_without_onednn():
     """In its own process, because TensorFlow reads the setting only once."""
     program = """

@@ -97,6 +97,7 @@ def test_photographs_are_named_rightly(weights, voc_pairs):
     assert not wrong
 
 
+@pytest.mark.slow
 def test_the_file_gives_the_backbone_its_weights(weights):
     """By the path of `--weights=FILE`."""
     path = weights / FILE

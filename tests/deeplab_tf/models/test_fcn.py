@@ -97,6 +97,7 @@ def test_scores_as_described(fcn8, stride):
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_each_stage_starts_the_next(tmp_path):
     before = build_fcn(stride=32, num_classes=3, weights=None)
     random_weights(before)

@@ -39,6 +39,7 @@ def test_a_whole_model_in_hdf5(tmp_path):
     np.testing.assert_array_equal(load_model(tmp_path / "m.h5")(x), model(x))
 
 
+@pytest.mark.slow
 def test_another_process_needs_nothing_but_deeplab_tf(tmp_path):
     """Every layer of this project is known as soon as it is imported, to Keras too."""
     network = deeplab_tf.build_deeplab(

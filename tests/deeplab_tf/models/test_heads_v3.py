@@ -30,7 +30,7 @@ def test_heads_by_direct_computation(name, separable):
     expected = slim_network.head(
         net, x, 3, rates, details if head.decoder else None, separable and bool(rates)
     )
-    done = _fill("file", model, net.variables, "none", drop_classes=False)
+    done = _fill("file", model, net.variables, {}, "none", drop_classes=False)
     assert (done.unused, done.missing) == ((), ())
     found = np.array(model([x, details]))
     np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max())

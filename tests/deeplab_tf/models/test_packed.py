@@ -79,6 +79,7 @@ def test_packing_a_packed_network_again_changes_nothing(tmp_path, file):
     assert (tmp_path / "again.npz").read_bytes() == file.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_network_of_the_package(tmp_path):
     """Batch normalization and depthwise kernels; float32 even if everything else has 16 bits."""
     network = {

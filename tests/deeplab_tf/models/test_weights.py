@@ -58,6 +58,7 @@ def deeplab():
     return deeplab_tf.build_deeplab("mobilenet", "large_fov", 2, weights=None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["deeplab.keras", pytest.param("deeplab.weights.h5", marks=pytest.mark.slow)]
 )

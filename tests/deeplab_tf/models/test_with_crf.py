@@ -100,6 +100,7 @@ def test_saved_and_loaded(tmp_path):
     assert learned[0] == learned[1] and learned[0].w2 == pytest.approx(0.7)
 
 
+@pytest.mark.slow
 def test_fit_trains_network_and_crf():
     _, model = trainable_model()
     before = [v.numpy() for v in model.trainable_variables]
