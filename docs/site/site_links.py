@@ -67,7 +67,7 @@ def site_path(path):
     """
     if path == "README.md":
         return "index.md"
-    if path in ("CHANGELOG.md", "CONTRIBUTING.md"):
+    if path in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"):
         return path.lower()
     folder, name = posixpath.split(path)
     if folder == "deeplab_tf/pretrained" and name.endswith(".md"):

@@ -39,7 +39,7 @@ NAV = [
     {"Results": ["results.md", "systems.md", {"What each part gives": "ablation_table.md"}]},
     {"Commands": "commands/*"},
     {"Python": "reference/*"},
-    {"Project": ["changelog.md", "contributing.md"]},
+    {"Project": ["changelog.md", "contributing.md", "security.md"]},
 ]
 # The first page has no neighbors to list beside it.
 ALONE = "---\nhide: [navigation]\n---\n"
@@ -60,7 +60,7 @@ def pages_of_docs():
 
 
 def pages_outside_docs():
-    """README, CONTRIBUTING, CHANGELOG and the cards of the networks as pages of the site.
+    """README, CONTRIBUTING, CHANGELOG, SECURITY and the cards of the networks as pages of the site.
 
     README's table of folders stands at the end of CONTRIBUTING, whose readers need it.
 
@@ -72,11 +72,13 @@ def pages_outside_docs():
     table, _, after = rest.partition("\n## ")
     contributing = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    security = (ROOT / "SECURITY.md").read_text("utf-8")
     pages = {
         "index.md": ALONE + to_site(f"{before}## {after}", "README.md", "index.md"),
         "contributing.md": to_site(contributing, "CONTRIBUTING.md", "contributing.md")
         + to_site(f"\n{WHERE_IS_WHAT}{table}\n", "README.md", "contributing.md"),
         "changelog.md": to_site(changelog, "CHANGELOG.md", "changelog.md"),
+        "security.md": to_site(security, "SECURITY.md", "security.md"),
     }
     for path in sorted((ROOT / "deeplab_tf" / "pretrained").glob("*.md")):
         origin, page = path.relative_to(ROOT).as_posix(), f"cards/{path.name}"
