@@ -65,6 +65,7 @@ def predict(model, out_dir, *arguments):
     return load_label(out_dir / "4.png", 2)
 
 
+@pytest.mark.slow
 def test_predict_and_export(data_dir, model_dir, tmp_path):
     path = data_dir / "JPEGImages" / "4.npy"
     label = predict(model_dir, tmp_path / "a", *CRF, path)

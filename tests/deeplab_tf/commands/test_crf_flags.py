@@ -101,6 +101,7 @@ def test_evaluate_scores_what_the_file_makes(model, folder, tmp_path):
     assert scores["crf"]["miou"] != pytest.approx(scores["miou"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_export_holds_the_learned_compatibility(model, folder, tmp_path):
     out = tmp_path / "served"
     done = run_tool(

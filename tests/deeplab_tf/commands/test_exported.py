@@ -126,6 +126,7 @@ def test_a_search(served, data_dir, tmp_path):
     assert len(json.loads((tmp_path / "search.json").read_text())["points"]) == 2
 
 
+@pytest.mark.slow
 def test_a_crf_inside_is_not_repeated(model, data_dir, tmp_path):
     label_set = read_label_set(data_dir)
     export_saved_model(model, tmp_path / "served", label_set, PARAMS)
