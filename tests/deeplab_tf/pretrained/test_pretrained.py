@@ -142,7 +142,8 @@ def test_the_scores_of_the_package_are_those_of_its_cards(camvid, msrc21, tmp_pa
         )  # fmt: skip
         assert done.status == 0, done.err
         found = json.loads(file.read_text())
-        assert found["settings"] == settings
+        # Cards of older versions lack settings that were added since.
+        assert {key: found["settings"][key] for key in settings} == settings
         for part, again in ((scores, found), (scores["crf"], found["crf"])):
             for score in ("miou", "pixel_accuracy"):
                 assert again[score] == pytest.approx(part[score], abs=2e-3), (name, score)
