@@ -13,7 +13,6 @@ power.
 """
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +26,7 @@ from absl import app, flags
 from benchmarks.binding_worker import peak_megabytes
 from benchmarks.crf_scenes import drawn_image, network_scores
 from benchmarks.timing import timed
+from benchmarks.worker import run_alone
 from crf import CRFParams, refine, warm_up
 from crf.memory import inference_bytes
 
@@ -101,14 +101,8 @@ def run_case(case):
 
 def measure(case):
     """`run_case` in a new process; a text instead that says why, if it fails."""
-    options = [f"--rounds={FLAGS.rounds}", f"--memory_limit={FLAGS.memory_limit}"]
-    command = [sys.executable, __file__, *options, f"--case={json.dumps(case)}"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode < 0:
-        return f"killed by signal {-done.returncode}, probably because too little memory was left"
-    if done.returncode:
-        return done.stderr.strip().splitlines()[-1]
-    return json.loads(done.stdout)
+    given = {name: FLAGS[name].value for name in ("rounds", "memory_limit")}
+    return run_alone(__file__, {**given, "case": json.dumps(case)})
 
 
 def exponent(sizes, values):

@@ -12,7 +12,6 @@ size has a process of its own; one that fails, or that the system kills, is repo
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from absl import app, flags
 
 from benchmarks.crf_scenes import drawn_image
 from benchmarks.timing import take_turns, timed
+from benchmarks.worker import run_alone
 from crf import CRFParams
 from deeplab_tf import build_deeplab
 from deeplab_tf.models.with_crf import with_crf
@@ -81,14 +81,8 @@ def measure(crop, engines):
 
 def measure_alone(crop):
     """`measure` in a new process; a text instead that says why, if it fails."""
-    given = [f"--{name}={FLAGS[name].value}" for name in ("exact_up_to", "batch_size", "rounds")]
-    command = [sys.executable, __file__, *given, f"--case={crop}"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode < 0:
-        return f"killed by signal {-done.returncode}, probably because too little memory was left"
-    if done.returncode:
-        return done.stderr.strip().splitlines()[-1]
-    return json.loads(done.stdout.splitlines()[-1])
+    given = {name: FLAGS[name].value for name in ("exact_up_to", "batch_size", "rounds")}
+    return run_alone(__file__, {**given, "case": crop})
 
 
 def main(_):

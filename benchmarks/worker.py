@@ -6,6 +6,26 @@ import sys
 from pathlib import Path
 
 
+def run_alone(script, flags):
+    """Run a script in a process of its own, so that only that fails, or is killed for its memory.
+
+    Args:
+      script: its file.
+      flags: {name: value} of its flags.
+
+    Returns:
+      The JSON of the last line that it prints, a list or a dict; a text instead that says why, if
+      it fails.
+    """
+    command = [sys.executable, script, *(f"--{name}={value}" for name, value in flags.items())]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode < 0:
+        return f"killed by signal {-done.returncode}, probably because too little memory was left"
+    if done.returncode:
+        return done.stderr.strip().splitlines()[-1]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 class Worker:
     """A process that answers lines of JSON with lines of JSON, until its input ends.
 
