@@ -85,16 +85,28 @@ def _graph_of(options, num_labels, given):
 
 
 def _refine_each(probabilities, images, options, weights, compatibility):
-    # AutoGraph would surround one-line error messages with its own stack trace.
-    @tf.autograph.experimental.do_not_convert
-    def refine_one(pair):
-        return refine_image(*pair, options, weights, compatibility)
+    def refine_one(probabilities, image):
+        return refine_image(probabilities, image, options, weights, compatibility)
 
+    return map_images(refine_one, probabilities, images)
+
+
+def map_images(refine_one, probabilities, *others):
+    """Refine the images of a batch one after another.
+
+    Args:
+      refine_one: function from one image's part of each tensor to (H, W, C) float32.
+      probabilities: (B, H, W, C) float32.
+      others: tensors (B, ...).
+
+    Returns:
+      (B, H, W, C) float32.
+    """
     # One image at a time: a filter runs on all processors by itself, and memory stays that of
-    # one image.
+    # one image. AutoGraph would surround one-line error messages with its own stack trace.
     refined = tf.map_fn(
-        refine_one,
-        (probabilities, images),
+        tf.autograph.experimental.do_not_convert(lambda item: refine_one(*item)),
+        (probabilities, *others),
         fn_output_signature=tf.TensorSpec(probabilities.shape[1:], tf.float32),
         parallel_iterations=1,
     )

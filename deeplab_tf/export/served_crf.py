@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from crf.tensor_inference import refine_image
+from crf.tensor_inference import map_images, refine_image
 from deeplab_tf.export.served_checks import assertion
 
 MAX_ITERATIONS = 100
@@ -107,18 +107,9 @@ def refine_each(probabilities, images, values, options):
     """
     params = options.params
 
-    # AutoGraph would surround one-line error messages with its own stack trace.
-    @tf.autograph.experimental.do_not_convert
-    def refine_one(item):
-        probabilities, image, own = item
+    def refine_one(probabilities, image, *own):
         own = _Params(*own, params.normalization, params.compatibility)
         weights = own.w1, own.w2
         return refine_image(probabilities, image, options, weights, params=own)
 
-    refined = tf.map_fn(
-        refine_one,
-        (probabilities, images, tuple(values)),
-        fn_output_signature=tf.TensorSpec(probabilities.shape[1:], tf.float32),
-        parallel_iterations=1,
-    )
-    return tf.ensure_shape(refined, probabilities.shape)
+    return map_images(refine_one, probabilities, images, *values)
