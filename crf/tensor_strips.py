@@ -67,7 +67,8 @@ def _count_strips(size, max_memory, overlap):
     longer, shorter = tf.reduce_max(size[:2]), tf.reduce_min(size[:2])
     shorter, labels = tf.cast(shorter, tf.int64), tf.cast(size[2], tf.int64)
     line_bytes = strip_bytes(1, shorter, labels, GRAPH_FACTOR)
-    lines = tf.cast(tf.minimum(int(max_memory) // line_bytes, tf.int32.max), tf.int32)
+    most_lines = min(int(max_memory), tf.int64.max) // line_bytes
+    lines = tf.cast(tf.minimum(most_lines, tf.int32.max), tf.int32)
     kept = tf.where(lines >= longer, longer, lines - 2 * overlap)
     least = tf.where(lines >= longer, longer, least_kept(overlap))
     fewest = tf.minimum(longer, 2 * overlap + least_kept(overlap))

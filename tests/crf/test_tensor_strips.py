@@ -112,6 +112,12 @@ def test_gradients_flow_through_strips():
     np.testing.assert_allclose(found, whole, atol=1e-6 * scale)
 
 
+def test_more_memory_than_64_bits_count_means_one_strip():
+    given = tf.zeros([30, 8, 3]), tf.zeros([30, 8, 3], tf.uint8)
+    found = refine_in_strips(lambda part, *_: part + 1, *given, PARAMS, 1e30, 4)
+    np.testing.assert_array_equal(found, np.ones([30, 8, 3]))
+
+
 def test_too_little_memory_is_an_error():
     probabilities, image = scene(30, 8)
     given = probabilities[None], image[None]
