@@ -75,7 +75,7 @@ def _one_score(words):
 
 def check_prune_below(prune_below, words=TENSORS):
     """Raise ValueError unless `prune_below` is from 0 to 1."""
-    if not (_is_real(prune_below) and 0 <= prune_below <= 1):
+    if not (is_real(prune_below) and 0 <= prune_below <= 1):
         raise ValueError(
             f"{words.function}: prune_below must be a probability, not {prune_below!r}"
         )
@@ -83,12 +83,12 @@ def check_prune_below(prune_below, words=TENSORS):
 
 def check_damping(damping, function):
     """Return the damping as a float; raise ValueError unless it is from 0 to below 1."""
-    if not (_is_real(damping) and 0 <= damping < 1):
+    if not (is_real(damping) and 0 <= damping < 1):
         raise ValueError(f"{function}: damping must be from 0 to below 1, not {damping!r}")
     return float(damping)
 
 
-def _is_real(value):
+def is_real(value):
     """Whether a value is a single number; a boolean would be another option's."""
     return isinstance(value, Real) and not isinstance(value, bool)
 

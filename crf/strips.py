@@ -2,10 +2,9 @@
 
 import math
 from itertools import pairwise
-from numbers import Real
 from typing import NamedTuple
 
-from crf.checks import check_count
+from crf.checks import check_count, is_real
 from crf.memory import inference_bytes
 from crf.wording import ARRAYS
 
@@ -39,8 +38,7 @@ def check_strip_options(max_memory, overlap, function=ARRAYS.function):
         if overlap is not None:
             raise ValueError(f"{function}: overlap has no effect without max_memory; give both")
         return None
-    is_number = isinstance(max_memory, Real) and not isinstance(max_memory, bool)
-    if not (is_number and 0 < max_memory < math.inf):
+    if not (is_real(max_memory) and 0 < max_memory < math.inf):
         raise ValueError(
             f"{function}: max_memory must be a number of bytes above 0, not {max_memory!r}"
         )
