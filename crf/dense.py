@@ -66,9 +66,9 @@ def dense_crf(
         prunes nothing. The engines that XLA can compile give the same result, but save no time:
         they compute all messages and drop those of pruned labels, because the number of the
         others is not known when a graph is compiled.
-      max_memory: bytes that may be used beside the arguments and the result, as for `refine`: an
-        image that needs more is refined in overlapping strips. Not for the engines that XLA can
-        compile. None: the whole image at once.
+      max_memory: bytes that may be used for each image beside the arguments and the result, as for
+        `refine`: an image that needs more is refined in overlapping strips. Not for the engines
+        that XLA can compile. None: the whole image at once.
       overlap: as for `refine`.
 
     Returns:
@@ -183,18 +183,18 @@ def _refine_with_numba(probabilities, images, options, weights, compatibility, n
         refined = np.empty_like(probabilities)
 
         def refine_one(number, threads):
-            pair, more = (probabilities[number], images[number]), {"num_threads": threads}
+            pair = probabilities[number], images[number]
+            own = {"num_threads": threads, "prune_below": options.prune_below}
             if options.max_memory is None:
-                more["prune_below"] = options.prune_below
-                numba_mean_field(*pair, options.params, refined[number], **given, **more)
+                numba_mean_field(*pair, options.params, refined[number], **given, **own)
             else:
-                refined[number] = _refine_in_strips(*pair, options, given, more)
+                refined[number] = _refine_in_strips(*pair, options, given, **own)
 
         run_images(refine_one, [prior.shape for prior in probabilities], num_threads)
         return refined
 
     @tf.custom_gradient
-    def refine(probabilities, given):
+    def refine_all(probabilities, given):
         inputs = probabilities, images, given
         if tf.executing_eagerly():
             refined = tf.convert_to_tensor(run(*tf.nest.map_structure(np.asarray, inputs)))
@@ -216,24 +216,25 @@ def _refine_with_numba(probabilities, images, options, weights, compatibility, n
 
         return tf.ensure_shape(refined, probabilities.shape), gradient
 
-    return refine(probabilities, given)
+    return refine_all(probabilities, given)
 
 
-def _refine_in_strips(probabilities, image, options, given, more):
+def _refine_in_strips(probabilities, image, options, given, **own):
     """Refine one image with the numba engine in strips; returns (H, W, C) float32.
 
     Args:
       probabilities, image: NumPy arrays.
       options: `Options` with max_memory and overlap.
       given: arrays that replace the params' weights (w1, w2) and compatibility.
-      more: further options of `refine`.
+      own: further options of `refine`.
     """
-    params, limits = options.params, (options.max_memory, options.overlap)
-    plan_strips(probabilities.shape, params, *limits, "dense_crf")
+    params = options.params
+    limits = {"max_memory": options.max_memory, "overlap": options.overlap}
+    # `refine` plans the same, but its error would name a function that the user did not call.
+    plan_strips(probabilities.shape, params, **limits, function="dense_crf")
     if "weights" in given:
         w1, w2 = map(float, given["weights"])
         params = replace(params, w1=w1, w2=w2)
     if "compatibility" in given:
         params = replace(params, compatibility=given["compatibility"])
-    more = {**more, "prune_below": options.prune_below}
-    return refine(probabilities, image, params, max_memory=limits[0], overlap=limits[1], **more)
+    return refine(probabilities, image, params, **limits, **own)
