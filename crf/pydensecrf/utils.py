@@ -2,7 +2,6 @@
 
 import logging
 import operator
-from collections.abc import Sized
 from numbers import Number, Real
 
 import numpy as np
@@ -189,7 +188,7 @@ def create_pairwise_bilateral(sdims, schan, img, chdim=-1):
     if not isinstance(schan, Number):
         schan = _one_for_each(schan, "schan", len(channels), "channel (a number is for all)")
     schan = as_deviations(schan, "schan", len(channels))
-    if chdim == -1 and isinstance(sdims, Sized) and len(sdims) == channels.ndim - 2:
+    if chdim == -1 and _shape(sdims) == (channels.ndim - 2,):
         raise ValueError(
             f"pydensecrf: sdims must be {channels.ndim - 1} numbers, because chdim=-1 means no "
             f"channels; if the last dimension of img holds them, give chdim={channels.ndim - 2}"
@@ -202,12 +201,16 @@ def create_pairwise_bilateral(sdims, schan, img, chdim=-1):
 
 def _one_for_each(deviations, name, count, what):
     """The standard deviations as float32 (count,)."""
-    try:
-        fits = np.shape(deviations) == (count,)
-    except ValueError:  # rows of different lengths
-        fits = False
-    if not fits:
+    if _shape(deviations) != (count,):
         raise ValueError(
             f"pydensecrf: {name} must be {count} numbers, one for each {what}, not {deviations!r}"
         )
     return as_deviations(deviations, name, count)
+
+
+def _shape(values):
+    """The shape of an array or of nested sequences; None if these differ in length."""
+    try:
+        return np.shape(values)
+    except ValueError:
+        return None

@@ -161,6 +161,7 @@ def test_features_leave_the_image_as_it_was():
         (((1, 0), 1, (4, 5, 3), 2), "sdims must be finite and above 0"),
         (((1, 1), -1, (4, 5, 3), 2), "schan must be finite and above 0, not -1"),
         (((1, 1), np.nan, (4, 5, 3), 2), "schan must be finite and above 0, not nan"),
+        ((np.array(3.0), 1, (4, 5)), "sdims must be 2 numbers, one for each dimension"),
     ],
 )
 def test_errors_of_bilateral_features(arguments, message):
