@@ -69,13 +69,19 @@ def make_run(name, options, params):
     return run
 
 
-def layer_options(name, shape):
-    """The options of a run's layer for an image of this shape; strips see three quarters of it."""
+def options_for(name, shape, factor):
+    """The options of a run for an image of this shape; strips see three quarters of it.
+
+    Args:
+      name: of `RUNS`.
+      shape: (H, W, C) of the probabilities.
+      factor: as for `strip_bytes`; each engine needs its own to have the same strips.
+    """
     options = dict(RUNS[name][0])
     if "overlap" in options:
         longer, shorter = max(shape[:2]), min(shape[:2])
         options["overlap"] = min(options["overlap"], longer // 8)
-        options["max_memory"] = strip_bytes(3 * longer // 4, shorter, shape[2], GRAPH_FACTOR)
+        options["max_memory"] = strip_bytes(3 * longer // 4, shorter, shape[2], factor)
     return options
 
 
@@ -141,12 +147,10 @@ def main(_):
     print(f"{'against numba':28}{'mean |dQ|':>12}{'labels':>10}")
     problems, runs = [check_numba(params)], {}
     for name in RUNS:
-        options = layer_options(name, shape)
-        runs[name] = make_run(name, options, params)
-        same = {key: value for key, value in options.items() if key != "engine"}
-        if "overlap" in options:  # the same strips
-            same["max_memory"] = strip_bytes(3 * max(shape[:2]) // 4, min(shape[:2]), shape[2])
-        wanted = refine(probabilities, image, params, **same)
+        runs[name] = make_run(name, options_for(name, shape, GRAPH_FACTOR), params)
+        options = options_for(name, shape, factor=1)
+        options.pop("engine", None)
+        wanted = refine(probabilities, image, params, **options)
         problems.append(check(name, runs[name](*inputs)[0].numpy(), wanted))
     problems = [problem for problem in problems if problem]
     if problems:
