@@ -43,13 +43,13 @@ def infer_active(prior, active, infer):
     rows = tf.where(active, tf.cumsum(ones) - 1, tf.reduce_sum(ones))
     # With a row for each label, choosing labels copies whole rows, which is several times as fast.
     planes, is_active = tf.transpose(prior), active[:, None]
-    silent = tf.where(is_active, tf.constant(0, prior.dtype), planes)
-    total = tf.reduce_sum(silent, axis=0)
+    pruned = tf.where(is_active, tf.constant(0, prior.dtype), planes)
+    total = tf.reduce_sum(pruned, axis=0)
     total = tf.where(tf.reduce_all(active), tf.constant(_ABSENT, prior.dtype), total)
-    speaking = tf.gather(planes, tf.where(active)[:, 0])
-    merged = tf.transpose(tf.concat([speaking, total[None]], axis=0))
+    kept = tf.gather(planes, tf.where(active)[:, 0])
+    merged = tf.transpose(tf.concat([kept, total[None]], axis=0))
     marginals = tf.transpose(infer(merged))
-    shares = silent * (marginals[-1] / total)
+    shares = pruned * (marginals[-1] / total)
     return tf.transpose(tf.where(is_active, tf.gather(marginals, rows), shares))
 
 

@@ -58,7 +58,7 @@ def mean_field(
 
         def infer(merged):
             return _run_updates(
-                -tf.math.log(merged), kernels, params.iterations, last_is_silent=True
+                -tf.math.log(merged), kernels, params.iterations, last_is_pruned=True
             )
 
         marginals = infer_active(prior, active, infer)
@@ -125,7 +125,7 @@ def _normalized_filter(run, ones, normalization):
     return run.scaled(roots, roots)
 
 
-def _run_updates(unary, kernels, iterations, compatibility=None, last_is_silent=False):
+def _run_updates(unary, kernels, iterations, compatibility=None, last_is_pruned=False):
     """Mean field updates of all pixels in parallel.
 
     Starts from Q = softmax(-unary); each iteration computes
@@ -141,7 +141,7 @@ def _run_updates(unary, kernels, iterations, compatibility=None, last_is_silent=
       iterations: number of updates.
       compatibility: (C, C) tensor, the cost of each label (row) next to each label (column);
         None is the Potts model.
-      last_is_silent: whether the last label exchanges no messages; for the Potts model only. The
+      last_is_pruned: whether the last label exchanges no messages; for the Potts model only. The
         filters then run on the other C - 1 labels.
 
     Returns:
@@ -150,10 +150,10 @@ def _run_updates(unary, kernels, iterations, compatibility=None, last_is_silent=
     scores = -unary
 
     def update(marginals):
-        if last_is_silent:
+        if last_is_pruned:
             messages = [weight * run(marginals[:, :-1]) for weight, run in kernels]
-            speaking = tf.add_n([scores[:, :-1], *messages])
-            return [tf.nn.softmax(tf.concat([speaking, scores[:, -1:]], axis=1))]
+            updated = tf.add_n([scores[:, :-1], *messages])
+            return [tf.nn.softmax(tf.concat([updated, scores[:, -1:]], axis=1))]
         messages = [weight * run(marginals) for weight, run in kernels]
         if compatibility is None:
             # The Potts costs are one minus the identity, and the softmax ignores the one: a term
