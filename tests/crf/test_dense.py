@@ -187,7 +187,9 @@ def golden(folder, case):
     return probabilities[None], image[None], params, result
 
 
-@pytest.mark.parametrize("engine", ["numba", "lattice"])
+@pytest.mark.parametrize(
+    "engine", ["numba", "lattice", pytest.param("xla", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("case", range(6))
 def test_lattices_reproduce_the_reference(crf_golden, case, engine):
     *data, expected = golden(crf_golden, case)
