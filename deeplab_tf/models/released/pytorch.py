@@ -20,7 +20,6 @@ import numpy as np
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.backbones import find_backbone
 from deeplab_tf.models.deeplab import build_deeplab
-from deeplab_tf.models.heads import find_head
 from deeplab_tf.models.released.imported import Imported, fill_layer
 from deeplab_tf.models.released.state_dict import read_state_dict
 
@@ -92,7 +91,7 @@ def import_pytorch(
     }
     backbone = _find_backbone(path, arrays, backbone)
     classifiers = _classifiers(arrays)
-    head = _find_head(path, classifiers, backbone, head)
+    head = _find_head(path, classifiers, head)
     if not drop_classes:
         num_classes = _num_classes(path, arrays, classifiers, num_classes)
     model = build_deeplab(
@@ -129,16 +128,16 @@ def _classifiers(arrays):
     return [name for name in names if re.fullmatch(r"aspp\.c\d|fc", name)]
 
 
-def _find_head(path, classifiers, backbone, given):
+def _find_head(path, classifiers, given):
+    """The name of the file's head; `InputError` if it is none of ours, or not the given one."""
     branches = {("aspp.c0", "aspp.c1", "aspp.c2", "aspp.c3"): "aspp_l", ("fc",): "plain"}
     found = branches.get(tuple(classifiers))
-    wanted = given or found
-    if wanted is None or len(getattr(find_head(wanted, backbone), "rates", ())) != len(classifiers):
+    if found is None or given not in (None, found):
         raise InputError(
             f"{path}: its class layers are {', '.join(classifiers) or 'none'}, which is not the "
             f"head {given or 'of a network that can be imported'}; leave it out"
         )
-    return wanted
+    return found
 
 
 def _num_classes(path, arrays, classifiers, num_classes):
