@@ -20,7 +20,7 @@ import numpy as np
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.backbones import find_backbone
 from deeplab_tf.models.deeplab import build_deeplab
-from deeplab_tf.models.released.imported import Imported, fill_layer
+from deeplab_tf.models.released.imported import Imported, fill_layer, find_num_classes
 from deeplab_tf.models.released.state_dict import read_state_dict
 
 _EPSILON = 1e-5  # of the port's batch normalization
@@ -93,7 +93,8 @@ def import_pytorch(
     classifiers = _classifiers(arrays)
     head = _find_head(path, classifiers, head)
     if not drop_classes:
-        num_classes = _num_classes(path, arrays, classifiers, num_classes)
+        counts = [(arrays[f"{name}.weight"].shape or (1,))[0] for name in classifiers]
+        num_classes = find_num_classes(path, counts, num_classes)
     model = build_deeplab(
         backbone, head, num_classes, output_stride, weights=None, preprocessing="deeplab"
     )
@@ -138,16 +139,6 @@ def _find_head(path, classifiers, given):
             f"head {given or 'of a network that can be imported'}; leave it out"
         )
     return found
-
-
-def _num_classes(path, arrays, classifiers, num_classes):
-    found = sorted({(arrays[f"{name}.weight"].shape or (1,))[0] for name in classifiers})
-    if len(found) > 1 or num_classes not in (None, *found):
-        raise InputError(
-            f"{path}: has {' and '.join(map(str, found))} classes, expected "
-            f"{num_classes or 'one number'}; to fine-tune for other classes, drop its class layer"
-        )
-    return found[0]
 
 
 def _source(layer, classifiers):
