@@ -19,9 +19,10 @@ from pathlib import Path
 
 from deeplab_tf.commands.card_text import card_text
 from deeplab_tf.commands.flags.crf import crf_params, define_crf_flags
-from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.model import MODEL_HELP, find_labels
 from deeplab_tf.commands.flags.network import (
+    NETWORK,
     define_architecture_flags,
     is_late_fusion,
     network_arguments,
@@ -127,9 +128,12 @@ def first_card(flags, num_classes):
     """What is known without --crf, --scores and --notes: from a packed network or from the run.
 
     Raises:
-      InputError: if the flags do not say how the network was built.
+      InputError: if the flags do not say how the network was built, or say it of a packed one.
     """
     if is_packed(flags.model):
+        layers = [flag.name for flag in flags.flags_by_module_dict()[NETWORK]]
+        reason = "has no effect on a packed network, whose card describes its layers; leave it out"
+        refuse_given(flags, layers, reason)
         return load_card(flags.model)
     folder = find_model(flags.model).parent
     run = Run.load(folder)

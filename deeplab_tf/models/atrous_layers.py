@@ -259,3 +259,16 @@ class SampledGlobalMaxPooling2D(_SampledCells, keras.layers.GlobalMaxPooling2D):
     Args:
       dilation_rate: dense cells per original cell.
     """
+
+
+# Layers of Keras that look at windows of a map, and at the whole map with their form here.
+CONVOLUTIONS = (
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+)
+POOLINGS = keras.layers.MaxPooling2D, keras.layers.AveragePooling2D
+GLOBAL_POOLINGS = {
+    keras.layers.GlobalAveragePooling2D: SampledGlobalAveragePooling2D,
+    keras.layers.GlobalMaxPooling2D: SampledGlobalMaxPooling2D,
+}

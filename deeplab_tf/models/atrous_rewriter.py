@@ -17,26 +17,16 @@ from deeplab_tf.models.atrous_checks import (
     unsupported,
 )
 from deeplab_tf.models.atrous_layers import (
+    CONVOLUTIONS,
+    GLOBAL_POOLINGS,
+    POOLINGS,
     AtrousConv2D,
     AtrousPooling2D,
-    SampledGlobalAveragePooling2D,
-    SampledGlobalMaxPooling2D,
     WindowPadding2D,
 )
 from deeplab_tf.models.cellwise import along_channels, is_cellwise, is_for_vectors, why_not
 from deeplab_tf.models.fast.fuse import check_not_fused
 from deeplab_tf.models.normalization import SampledGroupNormalization, VariableNormalization
-
-_CONVOLUTIONS = (
-    keras.layers.Conv2D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv2D,
-)
-_POOLINGS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
-_GLOBAL_POOLINGS = {
-    keras.layers.GlobalAveragePooling2D: SampledGlobalAveragePooling2D,
-    keras.layers.GlobalMaxPooling2D: SampledGlobalMaxPooling2D,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,22 +156,22 @@ class _Rewriter:
         """The layers to call in place of `layer`, and the grid they lead to."""
         if getattr(layer, "data_format", "channels_last") != "channels_last":
             raise unsupported(layer, "is not channels_last")
-        if isinstance(layer, _CONVOLUTIONS):
+        if isinstance(layer, CONVOLUTIONS):
             return self._window(layer, grid, layer.kernel_size, self._convolution)
-        if isinstance(layer, _POOLINGS):
+        if isinstance(layer, POOLINGS):
             return self._window(layer, grid, layer.pool_size, self._pooling)
         after = dataclasses.replace(grid, extra=(0, 0), padded=False)
         if isinstance(layer, ATROUS):  # of a network that is dense already
             config = layer.get_config()
             config["dilation_rate"] *= 1 if grid.channels_only else grid.rate
             padded = isinstance(layer, WindowPadding2D)
-            vector = grid.channels_only or isinstance(layer, tuple(_GLOBAL_POOLINGS.values()))
+            vector = grid.channels_only or isinstance(layer, tuple(GLOBAL_POOLINGS.values()))
             after = dataclasses.replace(after, padded=padded, channels_only=vector)
             return [type(layer).from_config(config)], after
         if isinstance(layer, keras.layers.ZeroPadding2D):
             return self._zero_padding(layer, grid)
-        if type(layer) in _GLOBAL_POOLINGS:
-            clone = _sampled(layer, _GLOBAL_POOLINGS[type(layer)], grid)
+        if type(layer) in GLOBAL_POOLINGS:
+            clone = _sampled(layer, GLOBAL_POOLINGS[type(layer)], grid)
             return [clone], dataclasses.replace(after, channels_only=True)
         if type(layer) is keras.layers.GroupNormalization and along_channels(layer):
             dense = grid.rate > 1 and not grid.channels_only

@@ -11,25 +11,17 @@ import keras
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.atrous_layers import (
+    CONVOLUTIONS,
+    GLOBAL_POOLINGS,
+    POOLINGS,
     AtrousPooling2D,
-    SampledGlobalAveragePooling2D,
-    SampledGlobalMaxPooling2D,
     WindowPadding2D,
 )
 from deeplab_tf.models.caffe_layers import WholeWindows
 from deeplab_tf.models.cellwise import is_cellwise
 from deeplab_tf.models.padding import PadToCells, PadToMultiple
 
-_CONVOLUTIONS = (
-    keras.layers.Conv2D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv2D,
-)
-_POOLINGS = keras.layers.MaxPooling2D, keras.layers.AveragePooling2D
-_GLOBAL = (
-    *(keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D),
-    *(SampledGlobalAveragePooling2D, SampledGlobalMaxPooling2D),
-)
+_GLOBAL = (*GLOBAL_POOLINGS, *GLOBAL_POOLINGS.values())
 # They pad at the bottom and right alone, which moves no cell.
 _PADDED_AT_THE_END = PadToCells, PadToMultiple, WholeWindows
 
@@ -120,10 +112,10 @@ def _joined(fields):
 
 def _after(step, field):
     """The field of a layer's output, if its input has this one."""
-    if isinstance(step, _CONVOLUTIONS):
+    if isinstance(step, CONVOLUTIONS):
         field = field._replace(depth=field.depth + 1)
         return _window(step, field, step.kernel_size[0], step.strides[0], step.dilation_rate[0])
-    if isinstance(step, _POOLINGS):
+    if isinstance(step, POOLINGS):
         return _window(step, field, step.pool_size[0], step.strides[0], 1)
     if isinstance(step, keras.layers.ZeroPadding2D):
         return field.shifted(step.padding[0][0])

@@ -2,7 +2,12 @@
 
 import keras
 
-from deeplab_tf.models.atrous_layers import WindowPadding2D
+from deeplab_tf.models.atrous_layers import (
+    CONVOLUTIONS,
+    GLOBAL_POOLINGS,
+    POOLINGS,
+    WindowPadding2D,
+)
 from deeplab_tf.models.caffe_layers import WholeWindows
 from deeplab_tf.models.heads import DECODER_STRIDE
 
@@ -18,13 +23,8 @@ _DECODER = {  # the authors' choices
     "xception71": "entry3_unit1_sep2_pointwise_bn",
     "resnet101beta": "block1_unit2_conv3_bn",
 }
-_STRIDED = (
-    *(keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D),
-    *(keras.layers.MaxPooling2D, keras.layers.AveragePooling2D),
-)
 # Their maps are larger than the grid.
 _PADDINGS = keras.layers.ZeroPadding2D, WindowPadding2D, WholeWindows
-_GLOBAL_POOLINGS = keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D
 
 
 def last_map(network, backbone):
@@ -65,8 +65,8 @@ def widest_last_map(network, stride):
     pixels, maps = {}, []  # id of a tensor -> pixels per cell, 0 for one vector
     for step in network.operations:  # inputs come before what takes them
         before = [pixels.get(id(x), 1) for x in keras.tree.flatten(getattr(step, "input", []))]
-        step_size = step.strides[0] if isinstance(step, _STRIDED) else 1
-        cell = 0 if isinstance(step, _GLOBAL_POOLINGS) else max(before, default=1) * step_size
+        step_size = step.strides[0] if isinstance(step, CONVOLUTIONS + POOLINGS) else 1
+        cell = 0 if isinstance(step, tuple(GLOBAL_POOLINGS)) else max(before, default=1) * step_size
         for output in keras.tree.flatten(step.output):
             pixels[id(output)] = cell
             if cell == stride and not isinstance(step, _PADDINGS):

@@ -22,7 +22,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.heads import find_head
 from deeplab_tf.models.released.caffemodel import Pooling, read_caffemodel
-from deeplab_tf.models.released.imported import Imported, fill_layer
+from deeplab_tf.models.released.imported import Imported, fill_layer, find_num_classes
 
 BACKBONES = ("vgg16", "resnet101")
 _REMEDY = "give the backbone and head that the file was trained with"
@@ -91,7 +91,8 @@ def import_caffemodel(path, backbone, head, num_classes=None, pool_size=None, dr
         _check_poolings(path, backbone, layers)
     classifiers = () if drop_classes else _classifiers(path, backbone, layers, branches)
     if not drop_classes:
-        num_classes = _num_classes(path, [layers[name] for name in classifiers], num_classes)
+        counts = [(layers[name].blobs[0].shape or (1,))[0] for name in classifiers]
+        num_classes = find_num_classes(path, counts, num_classes)
     options = _vgg16_options(layers, branches, pool_size or 3) if backbone == "vgg16" else {}
     model = build_deeplab(
         backbone, head, num_classes, weights=None, preprocessing="deeplab", **options
@@ -148,16 +149,6 @@ def _classifiers(path, backbone, layers, head):
             f"{len(head.rates)} branches; {_REMEDY}"
         )
     return tuple(sorted(names, key=lambda name: int(re.search(r"(\d*)$", name)[1] or 0)))
-
-
-def _num_classes(path, classifiers, num_classes):
-    found = sorted({(layer.blobs[0].shape or (1,))[0] for layer in classifiers})
-    if len(found) > 1 or num_classes not in (None, *found):
-        raise InputError(
-            f"{path}: has {' and '.join(map(str, found))} classes, expected "
-            f"{num_classes or 'one number'}; to fine-tune for other classes, drop its class layers"
-        )
-    return found[0]
 
 
 def _vgg16_options(layers, head, pool_size):

@@ -16,7 +16,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.models.backbones import find_backbone
 from deeplab_tf.models.fcn import SKIP_SCALES, SKIPS, build_fcn
 from deeplab_tf.models.released.caffemodel import read_caffemodel
-from deeplab_tf.models.released.imported import Imported, fill_layer
+from deeplab_tf.models.released.imported import Imported, fill_layer, find_num_classes
 
 BACKBONES = ("vgg16", "vgg19", "alexnet", "bvlcalexnet", "googlenet")
 _REMEDY = "give the caffemodel of a released FCN or of an ImageNet classifier"
@@ -69,7 +69,8 @@ def import_caffe_fcn(
     classes = None
     if not drop_classes:
         classes = _class_layer(path, layers)
-        num_classes = _num_classes(path, layers[classes], num_classes)
+        counts = [(layers[classes].blobs[0].shape or (1,))[0]]
+        num_classes = find_num_classes(path, counts, num_classes)
         options |= _skips(path, layers)
     if released_padding is None:
         released_padding = not drop_classes and found != "googlenet"
@@ -101,16 +102,6 @@ def _class_layer(path, layers):
             "an ImageNet classifier, give drop_classes and num_classes"
         )
     return names[0]
-
-
-def _num_classes(path, layer, num_classes):
-    found = layer.blobs[0].shape[0]
-    if num_classes not in (None, found):
-        raise InputError(
-            f"{path}: has {found} classes, expected {num_classes}; to fine-tune for other classes, "
-            "drop its class layers"
-        )
-    return found
 
 
 def _skips(path, layers):

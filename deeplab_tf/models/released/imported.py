@@ -1,4 +1,4 @@
-"""What the importers of the authors' files share: their result, and filling one layer."""
+"""What the importers of the authors' files share: their result, filling a layer, and classes."""
 
 from typing import NamedTuple
 
@@ -47,3 +47,23 @@ def fill_layer(layer, weights, source, remedy):
     if shapes != needed:
         raise InputError(f"{source} {shapes}, {layer.name!r} needs {needed}; {remedy}")
     layer.set_weights(weights)
+
+
+def find_num_classes(path, counts, expected):
+    """The number of classes of a file.
+
+    Args:
+      path: of the file, for messages.
+      counts: numbers of classes of its class layers, at least one.
+      expected: the number that it must have; None: any.
+
+    Raises:
+      InputError: if it has another number, or its class layers have several.
+    """
+    found = sorted(set(counts))
+    if len(found) > 1 or expected not in (None, *found):
+        raise InputError(
+            f"{path}: has {' and '.join(map(str, found))} classes, expected "
+            f"{expected or 'one number'}; to fine-tune for other classes, drop its class layers"
+        )
+    return found[0]

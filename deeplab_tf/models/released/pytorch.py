@@ -20,8 +20,7 @@ import numpy as np
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.backbones import find_backbone
 from deeplab_tf.models.deeplab import build_deeplab
-from deeplab_tf.models.heads import find_head
-from deeplab_tf.models.released.imported import Imported, fill_layer
+from deeplab_tf.models.released.imported import Imported, fill_layer, find_num_classes
 from deeplab_tf.models.released.state_dict import read_state_dict
 
 _EPSILON = 1e-5  # of the port's batch normalization
@@ -92,9 +91,10 @@ def import_pytorch(
     }
     backbone = _find_backbone(path, arrays, backbone)
     classifiers = _classifiers(arrays)
-    head = _find_head(path, classifiers, backbone, head)
+    head = _find_head(path, classifiers, head)
     if not drop_classes:
-        num_classes = _num_classes(path, arrays, classifiers, num_classes)
+        counts = [(arrays[f"{name}.weight"].shape or (1,))[0] for name in classifiers]
+        num_classes = find_num_classes(path, counts, num_classes)
     model = build_deeplab(
         backbone, head, num_classes, output_stride, weights=None, preprocessing="deeplab"
     )
@@ -129,26 +129,16 @@ def _classifiers(arrays):
     return [name for name in names if re.fullmatch(r"aspp\.c\d|fc", name)]
 
 
-def _find_head(path, classifiers, backbone, given):
+def _find_head(path, classifiers, given):
+    """The name of the file's head; `InputError` if it is none of ours, or not the given one."""
     branches = {("aspp.c0", "aspp.c1", "aspp.c2", "aspp.c3"): "aspp_l", ("fc",): "plain"}
     found = branches.get(tuple(classifiers))
-    wanted = given or found
-    if wanted is None or len(getattr(find_head(wanted, backbone), "rates", ())) != len(classifiers):
+    if found is None or given not in (None, found):
         raise InputError(
             f"{path}: its class layers are {', '.join(classifiers) or 'none'}, which is not the "
             f"head {given or 'of a network that can be imported'}; leave it out"
         )
-    return wanted
-
-
-def _num_classes(path, arrays, classifiers, num_classes):
-    found = sorted({(arrays[f"{name}.weight"].shape or (1,))[0] for name in classifiers})
-    if len(found) > 1 or num_classes not in (None, *found):
-        raise InputError(
-            f"{path}: has {' and '.join(map(str, found))} classes, expected "
-            f"{num_classes or 'one number'}; to fine-tune for other classes, drop its class layer"
-        )
-    return found[0]
+    return found
 
 
 def _source(layer, classifiers):

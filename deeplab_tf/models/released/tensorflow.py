@@ -23,7 +23,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.models.backbones import find_backbone
 from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.heads import find_head
-from deeplab_tf.models.released.imported import Imported, fill_layer
+from deeplab_tf.models.released.imported import Imported, fill_layer, find_num_classes
 from deeplab_tf.models.released.keras_port import read_keras_port
 from deeplab_tf.models.released.tflite import read_tflite
 from deeplab_tf.models.released.variables import read_variables
@@ -195,12 +195,7 @@ def _num_classes(path, arrays, num_classes):
     kernel = arrays.get(f"{_CLASSES}/weights")
     if kernel is None or kernel.ndim != 4:
         raise InputError(f"{path}: has no class layer {_CLASSES}; it is no network of this kind")
-    if num_classes not in (None, kernel.shape[-1]):
-        raise InputError(
-            f"{path}: has {kernel.shape[-1]} classes, expected {num_classes}; to fine-tune for "
-            "other classes, drop its class layer"
-        )
-    return kernel.shape[-1]
+    return find_num_classes(path, kernel.shape[-1:], num_classes)
 
 
 def scope_of(layer, root):

@@ -132,7 +132,11 @@ def test_a_network_may_be_packed_with_finer_scores_than_those_of_its_training(ru
     assert card.network["output_stride"] == 8 and card.testing["output_stride"] == 4
     assert "output_stride" not in card.settings  # of `segment`
     assert "output stride 8 in training and 4 here" in (tmp_path / "m.md").read_text()
-    # Packed again, it stays the same.
+    # Packed again, it stays the same; its layers and scores are those of the card.
+    done = pack(tmp_path / "m.npz", "--output_stride=2", f"--out={tmp_path / 'again.npz'}")
+    assert (
+        "--output_stride has no effect on a packed network, whose card describes its" in done.error
+    )
     again = pack(tmp_path / "m.npz", f"--out={tmp_path / 'again.npz'}")
     assert again.status == 0, again.err
     assert load_card(tmp_path / "again.npz") == card

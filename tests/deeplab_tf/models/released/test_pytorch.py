@@ -135,6 +135,7 @@ def test_files_of_other_networks(tmp_path, quick):
     refused(path, "its backbone is resnet101, not resnet50", backbone="resnet50")
     refused(path, "not the head large_fov", head="large_fov")
     refused(path, "not the head plain", head="plain")
+    refused(path, "not the head aspp_s", head="aspp_s")  # as many branches, of other rates
     write(tmp_path, {n: x for n, x in arrays.items() if "aspp.c3" not in n})
     refused(path, "its class layers are aspp.c0, aspp.c1, aspp.c2, which is not the head of a net")
     write(tmp_path, arrays | {"base.aspp.c1.weight": np.ones((4, 8, 3, 3), "f4")})
