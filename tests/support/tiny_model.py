@@ -31,7 +31,12 @@ def color_model(output_stride=8, factor=1.0):
 def preparations(monkeypatch):
     """A list that grows with every call of `PreparedWeights.compute`."""
     calls, compute = [], PreparedWeights.compute
-    monkeypatch.setattr(PreparedWeights, "compute", lambda self: calls.append(self) or compute(self))
+
+    def counted(self):
+        calls.append(self)
+        return compute(self)
+
+    monkeypatch.setattr(PreparedWeights, "compute", counted)
     return calls
 
 
