@@ -14,7 +14,7 @@ def evaluate_on_ray(flags, job, examples, results, files, predictions):
     Args:
       flags: the parsed flags of `evaluate`.
       job: `ScoreJob`.
-      examples: list of `Example` or `RecordExample`.
+      examples: list of `Example`, `RecordExample` or `DepthExample`.
       results: list of `ResultScores`, before and after the CRF, which are updated.
       files: `PredictionFiles`, or None to write no labels.
       predictions: folder to write them to.

@@ -24,10 +24,10 @@ from deeplab_tf.scale.session import import_pyarrow, import_ray, ray_session
 from deeplab_tf.scale.storage import is_url, join
 from deeplab_tf.scale.table import TABLE, begin_job, clean, forget_failures, schema
 
-# What `predict` draws of single images.
-PICTURE_FLAGS = (
+# What `predict` draws of single images, and the depth maps that it reads.
+UNUSED_FLAGS = (
     "overlay_alpha", "side_by_side", "class_maps", "probabilities_out", "probabilities_format",
-    "contact_sheet_out", "panel_out", "panel_rows",
+    "contact_sheet_out", "panel_out", "panel_rows", "depth_dir", "camera",
 )  # fmt: skip
 ARCHIVE_FLAGS = (
     "inputs", "labels_format", "ray_batch", "ray_part", "retry_failed", "image_column",
@@ -96,7 +96,11 @@ def label_on_ray(flags, images, max_side):
     Raises:
       InputError: if something cannot be used, and at the end if images are left without labels.
     """
-    refuse_given(flags, PICTURE_FLAGS, "has no effect with --runner=ray; leave it out")
+    refuse_given(flags, UNUSED_FLAGS, "has no effect with --runner=ray; leave it out")
+    if flags.input != "rgb":
+        raise InputError(
+            f"--input={flags.input}: --runner=ray reads no depth maps; leave out --runner=ray"
+        )
     import_ray()
     import_pyarrow()
     out_dir = flags.out_dir if is_url(flags.out_dir) else str(Path(flags.out_dir).absolute())

@@ -15,7 +15,7 @@ from deeplab_tf.data.image_files import load_label
 from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.synthetic import CLASSES as FORMS
 from deeplab_tf.data.synthetic import write_synthetic
-from deeplab_tf.data.voc import DEPTH_FOLDER
+from deeplab_tf.data.voc import DEPTH_FOLDER, read_split
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import new_folder
 from deeplab_tf.labels import LabelSet
@@ -46,11 +46,13 @@ def write_synthetic_depth(data_dir, num_train=200, num_val=40, size=(160, 192), 
         scenes.rmdir()
         (folder / DEPTH_FOLDER).mkdir()
         color_table = LabelSet.in_voc_colors(CLASSES).color_table()
-        for number, path in enumerate(sorted((folder / "SegmentationClass").glob("*.png"))):
-            forms = load_label(path, len(FORMS))
-            depth, label = place_in_depth(np.random.default_rng([seed, 1000 + number]), forms)
-            path.write_bytes(encode_label(label, color_table))
-            cv2.imwrite(str(folder / DEPTH_FOLDER / path.name), depth)
+        for split_number, split in enumerate(("train", "val")):
+            for number, scene in enumerate(read_split(folder, split)):
+                forms = load_label(scene.label, len(FORMS))
+                rng = np.random.default_rng([seed, split_number, number, 1])
+                depth, label = place_in_depth(rng, forms)
+                Path(scene.label).write_bytes(encode_label(label, color_table))
+                cv2.imwrite(str(folder / DEPTH_FOLDER / f"{scene.name}.png"), depth)
         (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n")
         camera = Camera(size[1], size[1], (size[1] - 1) / 2, (size[0] - 1) / 2)
         (folder / "camera.txt").write_text(f"{camera}\n")

@@ -1,5 +1,6 @@
 """From a photograph and CRF parameters to probabilities, with what was computed before kept."""
 
+import functools
 import threading
 import time
 from collections import OrderedDict
@@ -16,6 +17,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import (
     apply_crf,
     check_image,
+    fix_weights,
     most_probable,
     predict_probabilities,
 )
@@ -59,6 +61,11 @@ class Network:
     max_side: int | None = None
     arguments: tuple[str, ...] = ()
     lacking: str = ""
+
+    @functools.cached_property
+    def fixed(self):
+        """The model with its weights prepared for many photographs, see `fix_weights`."""
+        return fix_weights(self.model)
 
 
 @dataclass(frozen=True)
@@ -130,8 +137,8 @@ class Labeler:
 
     def warm_up(self):
         """Compile what the first visitor would wait for: the first network, and the CRF."""
-        model = self.network(self.names[0]).model
-        predict_probabilities(model, np.zeros((65, 65, 3), np.uint8))
+        network = self.network(self.names[0])
+        predict_probabilities(network.fixed, np.zeros((65, 65, 3), np.uint8))
         single_image.warm_up()
 
     @property
@@ -193,7 +200,7 @@ class Labeler:
             image = self._read(photograph)
             check_image(image, network.model.input_shape[-1])
             small = shrink(image, network.max_side)
-            probabilities = predict_probabilities(network.model, small, **network.settings)
+            probabilities = predict_probabilities(network.fixed, small, **network.settings)
             self._kept[key] = Scored(small, image.shape[:2], probabilities)
         self._kept.move_to_end(key)
         kept = sum(each.probabilities.nbytes for each in self._kept.values())

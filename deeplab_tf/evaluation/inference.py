@@ -122,15 +122,14 @@ def predict_batch(model, images, scales=(1.0,), flip=False, pad_to=None):
     Returns:
       (B, H, W, num_classes) float32, those of single images up to rounding.
     """
-    network = model if isinstance(model, FixedNetwork) else FixedNetwork(model)
-    return tf.nn.softmax(network.batch_scores(images, scales, flip, pad_to)).numpy()
+    return tf.nn.softmax(fix_weights(model).batch_scores(images, scales, flip, pad_to)).numpy()
 
 
 def fix_weights(model):
     """What scores many images fastest, if the model is not trained in between.
 
     Args:
-      model: Keras model, or what `deeplab_tf.open_model` gives.
+      model: Keras model; or what `deeplab_tf.open_model` or this function gave.
 
     Returns:
       `FixedNetwork` of the Keras model; another model as it is.
@@ -139,13 +138,13 @@ def fix_weights(model):
       >>> network = fix_weights(model)
       >>> labels = [predict_labels(network, image) for image in images]
     """
-    return model if isinstance(model, OpenedModel) else FixedNetwork(model)
+    return model if isinstance(model, OpenedModel | FixedNetwork) else FixedNetwork(model)
 
 
 def _scores(model, image, settings):
     """Scores (H, W, C) float32 of a Keras model or a `FixedNetwork`, as a tensor."""
     check_settings(**settings)
-    network = model if isinstance(model, FixedNetwork) else FixedNetwork(model)
+    network = fix_weights(model)
     check_image(image, network.channels)
     minimum, tile = 2 * network.output_stride + 1, settings["tile"]
     if tile is not None and tile < minimum:

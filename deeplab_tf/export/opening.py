@@ -9,7 +9,7 @@ import numpy as np
 
 from crf.threads import available_threads
 from deeplab_tf.errors import InputError, one_line
-from deeplab_tf.evaluation.inference import check_image, predict_probabilities
+from deeplab_tf.evaluation.inference import check_image, fix_weights, predict_probabilities
 from deeplab_tf.evaluation.opened import OpenedModel, refuse_settings
 from deeplab_tf.export.extras import MissingPackageError
 from deeplab_tf.export.formats import MODULES
@@ -124,7 +124,7 @@ class KerasModel(OpenedModel):
       path: what `deeplab_tf.load_model` takes.
 
     Attributes:
-      network: the `keras.Model`.
+      network: the `keras.Model`. Training it after the first image has no effect on the others.
     """
 
     def __init__(self, path):
@@ -137,4 +137,8 @@ class KerasModel(OpenedModel):
 
     def probabilities(self, image, **settings):
         """See `OpenedModel`."""
-        return predict_probabilities(self.network, image, **settings)
+        return predict_probabilities(self._fixed, image, **settings)
+
+    @functools.cached_property
+    def _fixed(self):
+        return fix_weights(self.network)

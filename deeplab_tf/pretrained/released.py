@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deeplab_tf.data.label_sets import CITYSCAPES, VOC
-from deeplab_tf.data.prepare.download import download
+from deeplab_tf.download import download
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import lock_folder
 from deeplab_tf.labels import LabelSet

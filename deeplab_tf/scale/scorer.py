@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deeplab_tf.data.examples import RecordExample
+from deeplab_tf.data.inputs import DepthExample
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.calibration import Calibration
 from deeplab_tf.evaluation.predict_dataset import predict_examples
@@ -112,7 +113,8 @@ def score_on_ray(ray, plan, files, job, examples, results, write=None, notice=pr
       plan: `WorkerPlan`.
       files: `ModelFiles`.
       job: `ScoreJob`.
-      examples: list of `Example` or `RecordExample`, which every machine must be able to read.
+      examples: list of `Example`, `RecordExample` or `DepthExample`, whose files every machine must
+        be able to read.
       results: list of `ResultScores`, which are updated.
       write: function of (example, labels) for every image, if `job.with_labels`.
       notice: function that prints a line.
@@ -154,9 +156,15 @@ def _parts(examples, size):
 def _absolute(example):
     """An example that a process in another working directory can read."""
     if isinstance(example, RecordExample):
-        return example._replace(path=str(Path(example.path).absolute()))
-    image, label = (path and str(Path(path).absolute()) for path in (example.image, example.label))
-    return example._replace(image=image, label=label)
+        return example._replace(path=_whole(example.path))
+    if isinstance(example, DepthExample):
+        color, depth_file = _absolute(example.color), _whole(example.depth_file)
+        return example._replace(color=color, depth_file=depth_file)
+    return example._replace(image=_whole(example.image), label=_whole(example.label))
+
+
+def _whole(path):
+    return path and str(Path(path).absolute())
 
 
 def _again(task):

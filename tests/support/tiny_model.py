@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from deeplab_tf.models.fast.prepared import PreparedWeights
+
 
 def random_model(num_classes=4, output_stride=8, channels=3):
     """One convolution, centered on the cells and as large as one; always the same weights."""
@@ -24,6 +26,18 @@ def color_model(output_stride=8, factor=1.0):
     images = keras.Input((None, None, 3))
     x = keras.layers.AveragePooling2D(1, strides=output_stride)(images)
     return keras.Model(images, keras.layers.Rescaling(factor)(x))
+
+
+def preparations(monkeypatch):
+    """A list that grows with every call of `PreparedWeights.compute`."""
+    calls, compute = [], PreparedWeights.compute
+
+    def counted(self):
+        calls.append(self)
+        return compute(self)
+
+    monkeypatch.setattr(PreparedWeights, "compute", counted)
+    return calls
 
 
 def conv_network(*layers, size=9, channels=2):

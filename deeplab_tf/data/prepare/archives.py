@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from deeplab_tf.data.prepare.download import download
 from deeplab_tf.data.prepare.unpack import extracted
+from deeplab_tf.download import download
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import lock_folder
 

@@ -1,6 +1,7 @@
 """The commands on color and depth: --input=rgbd, hha and rgb_hha."""
 
 import json
+import sys
 from dataclasses import asdict
 
 import cv2
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from absl import flags as absl_flags
+from fake_ray import FakeRay
 from tiny_depth import CAMERA, scene, write_tiny_depth
 from tiny_model import random_model
 from tiny_nyu import write_nyu
@@ -69,6 +71,20 @@ def test_evaluate_knows_the_input_of_the_training(data_dir, model_dir, tmp_path)
     assert json.loads(scores.read_text())["pixel_accuracy"] == pytest.approx(np.mean(right))
 
 
+@pytest.mark.slow
+def test_workers_of_ray_read_depth_too(data_dir, model_dir, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", FakeRay())
+    monkeypatch.chdir(data_dir.parent)
+    scores = []
+    for runner in ("local", "ray"):
+        file = tmp_path / f"{runner}.json"
+        words = f"--model={model_dir}", f"--data_dir={data_dir.name}", f"--json_out={file}"
+        done = run_tool("evaluate", *words, f"--runner={runner}")
+        assert done.status == 0, done.err
+        scores.append(json.loads(file.read_text()))
+    assert scores[0] == scores[1]
+
+
 def test_predict_finds_the_depth_of_each_image(data_dir, model_dir, tmp_path):
     image = data_dir / "JPEGImages" / "4.png"
     done = run_tool("predict", f"--model={model_dir}", f"--out_dir={tmp_path / 'a'}", image)
@@ -105,6 +121,8 @@ def test_what_does_not_fit_is_refused(data_dir, model_dir, tmp_path):
         "predict", model, "--input=rgb", "--camera=1,1,1,1", "--out_dir=o", image
     ).error
     assert "--camera has no effect without depth" in error
+    error = run_tool("predict", model, "--runner=ray", "--out_dir=o", image).error
+    assert "--input=rgb_hha: --runner=ray reads no depth maps" in error
     assert not (tmp_path / "m").exists()
 
 

@@ -34,6 +34,16 @@ def test_the_class_is_the_distance_and_nothing_else(tmp_path):
             assert ((found >= nearest - 1e-3) & (found <= farthest + 1e-3)).all()
 
 
+def test_more_training_images_leave_the_others_as_they_are(tmp_path):
+    size = (128, 128)
+    for count in (1, 2):
+        write_synthetic_depth(tmp_path / str(count), count, 1, size)
+    for name in ("train_0000.png", "val_0000.png"):
+        for kind in ("Depth", "SegmentationClass"):
+            files = [tmp_path / str(count) / kind / name for count in (1, 2)]
+            assert files[0].read_bytes() == files[1].read_bytes()
+
+
 def test_every_form_can_have_every_class():
     forms = np.uint8([[0, 1], [2, 3]])
     seen = {

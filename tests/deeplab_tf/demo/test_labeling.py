@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from demo_client import LABELS
-from tiny_model import blocks, color_model
+from tiny_model import blocks, color_model, preparations, random_model
 
 from crf import CRFParams, refine
 from deeplab_tf.demo import labeling
@@ -80,6 +80,16 @@ def test_the_network_sees_a_photograph_once(labeler, photographs, monkeypatch):
     monkeypatch.setattr(labeling, "predict_probabilities", None)  # calling it would fail
     assert labeler.refined("a", "colors", CRFParams(w1=1, iterations=2)).scored is scored
     assert photographs.read == ["a"]
+
+
+def test_weights_are_prepared_once_for_all_photographs(photographs, monkeypatch):
+    prepared = preparations(monkeypatch)
+    model = random_model(num_classes=3)
+    labeler = Labeler({"n": lambda: Network("n", model, LABELS, PARAMS)}, photographs)
+    labeler.warm_up()
+    for name in "ab":
+        labeler.refined(name, "n", PARAMS)
+    assert len(prepared) == 1
 
 
 def test_the_same_question_is_answered_once(labeler):

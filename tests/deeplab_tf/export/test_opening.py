@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny_model import blocks, random_model
+from tiny_model import blocks, preparations, random_model
 from tiny_packed import CRF, LABELS, pack_tiny, tiny_builder  # noqa: F401
 
 from crf import CRFParams
@@ -51,6 +51,15 @@ def test_a_description_is_read_again_after_a_change(tmp_path):
     file = path / "assets" / "deeplab_tf.json"
     file.write_text(file.read_text().replace('"max_side": null', '"max_side": 320'))
     assert load_description(path).max_side == 320
+
+
+def test_weights_are_prepared_once_for_all_images(tmp_path, monkeypatch):
+    prepared = preparations(monkeypatch)
+    random_model().save(tmp_path / "m.keras")
+    opened = open_model(tmp_path / "m.keras")
+    opened.probabilities(blocks(41, 60))
+    segment(opened, blocks(30, 30), scales=(1, 0.5))
+    assert len(prepared) == 1
 
 
 def test_settings_of_keras_networks_are_free(tmp_path):

@@ -11,8 +11,8 @@ import pytest
 from tiny_archives import pack
 
 from deeplab_tf.data.prepare.archives import Archive, known_contents, locate, unpacked
-from deeplab_tf.data.prepare.download import download
 from deeplab_tf.data.prepare.unpack import extracted
+from deeplab_tf.download import download
 from deeplab_tf.errors import InputError
 
 FILES = {"a/one.txt": "1", "a/b/two.bin": bytes(range(256)) * 40, "three.txt": ""}

@@ -3,8 +3,8 @@
 import pytest
 from file_server import server
 
-from deeplab_tf.data.prepare import download as module
-from deeplab_tf.data.prepare.download import download
+from deeplab_tf import download as module
+from deeplab_tf.download import download
 from deeplab_tf.errors import InputError
 
 assert server
