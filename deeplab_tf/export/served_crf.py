@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from crf.tensor_inference import refine_image
+from crf.tensor_checks import check_compatibility, check_for_zeros_and_ones, check_probabilities
+from crf.tensor_inference import ENGINES_FOR_XLA, refine_image
 from deeplab_tf.export.served_checks import assertion
 
 MAX_ITERATIONS = 100
@@ -102,18 +103,23 @@ def refine_each(probabilities, images, values, options):
       options: `crf.dense.Options`, whose params have the normalization and the compatibility.
 
     Returns:
-      (B, H, W, C) float32, as by `crf.dense_crf`. The strips of large images overlap as the params
-      of the options need.
+      (B, H, W, C) float32, as by `crf.dense_crf`, after the same checks. The strips of large images
+      overlap as the params of the options need.
     """
-    params = options.params
+    params, compatibility = options.params, options.params.compatibility
+    if compatibility is not None:
+        compatibility = check_compatibility(compatibility, probabilities, options.prune_below)
+    probabilities = check_probabilities(probabilities, images)
+    if options.engine not in ENGINES_FOR_XLA:  # XLA cannot print a warning
+        images = check_for_zeros_and_ones(images)
 
     # AutoGraph would surround one-line error messages with its own stack trace.
     @tf.autograph.experimental.do_not_convert
     def refine_one(item):
         probabilities, image, own = item
-        own = _Params(*own, params.normalization, params.compatibility)
+        own = _Params(*own, params.normalization, compatibility)
         weights = own.w1, own.w2
-        return refine_image(probabilities, image, options, weights, params=own)
+        return refine_image(probabilities, image, options, weights, compatibility, own)
 
     refined = tf.map_fn(
         refine_one,
