@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from crf.tensor_inference import map_images, refine_image
+from crf.tensor_checks import check_compatibility, check_for_zeros_and_ones, check_probabilities
+from crf.tensor_inference import ENGINES_FOR_XLA, map_images, refine_image
 from deeplab_tf.export.served_checks import assertion
 
 MAX_ITERATIONS = 100
@@ -102,14 +103,19 @@ def refine_each(probabilities, images, values, options):
       options: `crf.dense.Options`, whose params have the normalization and the compatibility.
 
     Returns:
-      (B, H, W, C) float32, as by `crf.dense_crf`. The strips of large images overlap as the params
-      of the options need.
+      (B, H, W, C) float32, as by `crf.dense_crf`, after the same checks. The strips of large images
+      overlap as the params of the options need.
     """
-    params = options.params
+    params, compatibility = options.params, options.params.compatibility
+    if compatibility is not None:
+        compatibility = check_compatibility(compatibility, probabilities, options.prune_below)
+    probabilities = check_probabilities(probabilities, images)
+    if options.engine not in ENGINES_FOR_XLA:  # XLA cannot print a warning
+        images = check_for_zeros_and_ones(images)
 
     def refine_one(probabilities, image, *own):
-        own = _Params(*own, params.normalization, params.compatibility)
+        own = _Params(*own, params.normalization, compatibility)
         weights = own.w1, own.w2
-        return refine_image(probabilities, image, options, weights, params=own)
+        return refine_image(probabilities, image, options, weights, compatibility, own)
 
     return map_images(refine_one, probabilities, images, *values)

@@ -7,7 +7,7 @@ from crf.dense import check_options, with_overlap
 from deeplab_tf.data.served_files import check_files, decode_files
 from deeplab_tf.export.graph import most_probable, predict_images
 from deeplab_tf.export.served_checks import check_levels, check_sizes
-from deeplab_tf.export.served_crf import refine_each, value_specs, with_crf_inputs
+from deeplab_tf.export.served_crf import crf_inputs, refine_each, value_specs, with_crf_inputs
 from deeplab_tf.export.served_size import (
     enlarge_probabilities,
     most_probable_at,
@@ -59,6 +59,9 @@ class _ServedNetwork:
     def __init__(self, network, model, crf, crf_options, settings, image_size=None):
         self.channels, self.crf, stride = model.input_shape[-1], crf, find_output_stride(model)
         self.shape = [1, *image_size] if image_size else [None, None, None]
+        # All signatures share the graph whose parameters are inputs, because the CRF's graph is
+        # large. But a graph for the export's own parameters leaves out kernels of weight 0.
+        self._is_shared = crf is not None and not image_size and crf.w1 > 0 and crf.w2 > 0
 
         @tf.function(input_signature=[self.images(tf.float32)])
         def network_probabilities(images):
@@ -109,6 +112,9 @@ class _ServedNetwork:
     def _reduced(self, images, crf_values):
         # Probabilities at the size at which the network sees the images.
         seen = shrink_images(images, self.max_side)
+        if crf_values is None and self._is_shared:
+            count = tf.shape(seen)[:1]
+            crf_values = [tf.broadcast_to(one, count) for one in crf_inputs(self.crf).values()]
         return self._tuned(seen, *crf_values) if crf_values else self._probabilities(seen)
 
     def png_files(self, image_bytes, crf_values=None):

@@ -102,12 +102,12 @@ def open_inputs(inputs, out_dir, columns=(None, None)):
     """
     if not inputs:
         raise InputError("no image is given; give --inputs, or name images after the flags")
-    places, roots = [], []
+    places, roots, results = [], [], f"{_whole(str(out_dir))}/"
     for one in map(str, inputs):
         root, found = _expand(one, str(out_dir))
         if not found:
             raise InputError(f"{one}: no image found; check the path")
-        if any(place.startswith(f"{_whole(str(out_dir))}/") for place in found):
+        if any(place.startswith(results) for place in found):
             raise InputError(f"{one}: has results of {out_dir} among the images; give another path")
         places += found
         roots.append(root)

@@ -2,15 +2,13 @@
 
 import hashlib
 import itertools
-from pathlib import Path
 from typing import NamedTuple
 
 from deeplab_tf.scale.labeler import Labeler
 from deeplab_tf.scale.pool import Task, WorkerPool
-from deeplab_tf.scale.storage import is_url, join, open_place
 from deeplab_tf.scale.table import (
-    TABLE,
     failed_row,
+    is_written,
     part_names,
     read_parts,
     schema,
@@ -122,7 +120,7 @@ class LabelRun:
 
         def again(task):
             name, part = task.work
-            if _is_written(self._job.out_dir, name):  # it died just after
+            if is_written(self._job.out_dir, name):  # it died just after
                 given_up.append((len(part), []))
                 return []
             if task.deaths < DEATHS_OF_A_PART:
@@ -162,11 +160,3 @@ class LabelRun:
 def size_of_parts(count, workers, limit):
     """Images of a part: at most `limit`, fewer if there are few images for the workers."""
     return max(1, min(limit, -(-count // (workers * PARTS_PER_WORKER))))
-
-
-def _is_written(out_dir, name):
-    place = join(out_dir, f"{TABLE}/{name}.parquet")
-    if not is_url(place):
-        return Path(place).is_file()
-    filesystem, path = open_place(place)
-    return filesystem.get_file_info(path).is_file

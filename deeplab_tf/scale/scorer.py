@@ -1,9 +1,9 @@
 """`evaluate` on a Ray cluster: workers score parts of a data set, whose counts are added up."""
 
-import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from deeplab_tf.data.checks.findings import some
 from deeplab_tf.data.examples import RecordExample
 from deeplab_tf.data.inputs import DepthExample
 from deeplab_tf.errors import InputError
@@ -170,8 +170,8 @@ def _whole(path):
 def _again(task):
     if task.deaths < DEATHS:
         return [task]
-    names = ", ".join(itertools.islice((example.name for example in task.work[1]), 5))
+    names = some(example.name for example in task.work[1])
     raise InputError(
-        f"{task.deaths} workers died while they scored {names}, ...; does their memory suffice? "
+        f"{task.deaths} workers died while they scored {names}; does their memory suffice? "
         "Try --tile or --crf_max_memory, or larger --ray_cpus for fewer workers on a machine"
     )

@@ -56,6 +56,12 @@ def _filesystem(root):
         ) from None
 
 
+def is_file(place):
+    """Whether a place is a file."""
+    filesystem, path = open_place(place)
+    return filesystem.get_file_info(path).is_file
+
+
 def read_place(place):
     """The contents of a file; a store is asked again if it fails.
 

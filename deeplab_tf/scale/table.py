@@ -10,7 +10,15 @@ from pathlib import Path
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.scale.session import import_pyarrow
-from deeplab_tf.scale.storage import files_below, is_url, join, open_place, read_place, write_place
+from deeplab_tf.scale.storage import (
+    files_below,
+    is_file,
+    is_url,
+    join,
+    open_place,
+    read_place,
+    write_place,
+)
 
 TABLE, JOB = "table.parquet", "job.json"
 SMALL = ("image", "source", "label_file", "error")  # columns that take little memory
@@ -61,6 +69,11 @@ def write_part(out_dir, name, rows, columns):
     contents = io.BytesIO()
     parquet.write_table(pa.Table.from_pylist(rows, schema=columns), contents)
     write_place(join(out_dir, f"{TABLE}/{name}.parquet"), contents.getvalue())
+
+
+def is_written(out_dir, name):
+    """Whether the part of this name is written."""
+    return is_file(join(out_dir, f"{TABLE}/{name}.parquet"))
 
 
 def part_names(out_dir):
@@ -118,7 +131,7 @@ def begin_job(out_dir, identity):
     """
     place = join(out_dir, JOB)
     identity = json.loads(json.dumps(identity))  # tuples become lists, as in a file
-    if JOB in _names_in(out_dir):
+    if is_file(place):
         try:
             known = json.loads(read_place(place))
         except ValueError:
@@ -132,13 +145,6 @@ def begin_job(out_dir, identity):
             )
         return
     write_place(place, f"{json.dumps(identity, indent=1)}\n".encode())
-
-
-def _names_in(folder):
-    fs = import_pyarrow("pyarrow.fs")
-    filesystem, path = open_place(folder)
-    selector = fs.FileSelector(path, allow_not_found=True)
-    return [info.base_name for info in filesystem.get_file_info(selector)]
 
 
 def clean(out_dir):

@@ -268,13 +268,14 @@ def test_scales_flip_and_padding_are_exported(model, tmp_path):
         assert np.abs(other - expected).max() > 0.01, name
 
 
-def test_one_network_serves_all_signatures(model, tmp_path):
-    export_saved_model(model, tmp_path / "served", LABELS)
+@pytest.mark.parametrize(("name", "lattices"), [("plain", 0), ("with_crf", 2)])
+def test_one_network_and_one_crf_serve_all_signatures(served, folder, name, lattices):
     saved = saved_model_pb2.SavedModel()
-    saved.ParseFromString((tmp_path / "served" / "saved_model.pb").read_bytes())
+    saved.ParseFromString((folder / name / "saved_model.pb").read_bytes())
     functions = saved.meta_graphs[0].graph_def.library.function
     operations = [node.op for function in functions for node in function.node_def]
     assert operations.count("Conv2D") == 1
+    assert operations.count("InvertPermutation") == lattices  # one for each kernel
 
 
 def test_only_overwrite_replaces_an_export(model, tmp_path):

@@ -56,3 +56,11 @@ def test_every_image_is_refined_with_its_own_parameters(options):
         pruned = options.get("prune_below", 0)
         expected = refine(probabilities[index], images[index], params, prune_below=pruned)
         np.testing.assert_allclose(found[index], expected, atol=1e-5)
+
+
+def test_probabilities_that_cannot_be():
+    """Such as those of a network whose weights are NaN."""
+    probabilities, images = tf.fill([1, 4, 5, 2], np.nan), tf.zeros([1, 4, 5, 3], tf.uint8)
+    values, options = list(crf_inputs(PARAMS).values()), check_options(PARAMS, "lattice")
+    with pytest.raises(ValueError, match="probabilities hold NaN or infinite values"):
+        refine_each(probabilities, images, values, options)

@@ -37,7 +37,7 @@ pytestmark = [
 ]
 
 COUNT = 500
-SECONDS = 120  # for what takes a few
+SECONDS = 300  # for what takes a few
 CRF = ["--crf", "--crf_sigma_alpha=20", "--crf_sigma_beta=15", "--crf_iterations=1"]
 GRID = ["--grid_w1=3,6", "--grid_sigma_alpha=20", "--grid_sigma_beta=15", "--crf_iterations=1"]
 
@@ -84,9 +84,10 @@ def parts(out_dir):
     return sorted((out_dir / "table.parquet").glob("[0-9]*.parquet"))
 
 
-def wait_for_parts(out_dir, count):
+def wait_for_parts(out_dir, count, driver=None, messages=None):
     end = time.monotonic() + SECONDS
     while len(parts(out_dir)) < count:
+        assert driver is None or driver.poll() is None, messages.read_text()
         assert time.monotonic() < end, f"{len(parts(out_dir))} parts of {count}"
         time.sleep(0.02)
 
@@ -99,13 +100,15 @@ def test_a_killed_driver_and_a_lost_machine(cluster, model_dir, photos, tmp_path
     ]  # fmt: skip
 
     # The driver is killed: what it had done stays as it is.
-    driver = subprocess.Popen(
-        [sys.executable, TOOLS / "predict.py", *flags],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    wait_for_parts(out_dir, 10)
+    messages = tmp_path / "driver.txt"
+    with messages.open("wb") as file:
+        driver = subprocess.Popen(
+            [sys.executable, TOOLS / "predict.py", *flags],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+        )
+    wait_for_parts(out_dir, 10, driver, messages)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     time.sleep(2)  # its workers end
