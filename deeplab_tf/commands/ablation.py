@@ -1,11 +1,12 @@
 """Measure what each part of DeepLab contributes: one change at a time, equal budgets.
 
-    deeplab-tf ablation --data_dir=MSRC21 [--weights=VGG16_NOTOP.weights.h5] [--seeds=0,1,2]
+    deeplab-tf ablation --data_dir=MSRC21 [--weights=LITE0.weights.h5] [--seeds=0,1,2]
 
 trains the system msrc21_ablation and the variants below from ImageNet weights, each with every
 seed, scores them on all validation images before and after the CRF, and writes a table of the
-means. --table=decoder asks whether the heads of v3 and the decoder of v3+ mend what the CRF mends:
-near borders, and in classes of thin objects, with and without the CRF.
+means, with the orders of the papers that all seeds show. --table=decoder asks whether the heads of
+v3 and the decoder of v3+ mend what the CRF mends: near borders, and in classes of thin objects,
+with and without the CRF.
 
     deeplab-tf ablation --table=decoder --system=camvid_vgg16_large_fov --data_dir=CAMVID
 
@@ -45,6 +46,12 @@ DECODER_ROWS = {
     "v3plus": ("v3+: ASPP of v3 and decoder", ("--head=v3plus", _SHORT)),
 }
 TABLES = {"parts": ROWS, "decoder": DECODER_ROWS}
+# What the papers found: (the better row, the worse row).
+ORDERS = (
+    *(("large_fov", "step"), ("large_fov", "one_scale"), ("msc", "large_fov")),
+    *(("aspp_s", "large_fov"), ("aspp_l", "large_fov"), ("aspp_l", "aspp_s")),
+    *(("aspp_v3", "aspp_l"), ("v3plus", "aspp_v3")),
+)
 THIN = ("pole", "sign", "bicycle", "bicyclist")  # classes of thin objects in CamVid and MSRC-21
 
 
@@ -61,7 +68,9 @@ def define_flags(values):
     )
     define.string("system", SYSTEM, "Flagfile of the first row, such as camvid_vgg16_large_fov.")
     define.string(
-        "weights", "imagenet", "ImageNet weights of VGG-16: imagenet downloads them, or a file."
+        "weights",
+        "imagenet",
+        "ImageNet weights of the system's backbone: imagenet downloads them, or a file.",
     )
     define.string("runs_dir", "runs/ablation", "Folder for the training runs and their scores.")
     define.list("seeds", ["0", "1", "2"], "Seeds; every row is trained with each.")
@@ -91,6 +100,8 @@ def main(flags):
     for measure in found["large_fov"][0]:
         results = {row: np.array([x[measure] for x in scores]) for row, scores in found.items()}
         texts.append(table(results, measure))
+        if len(flags.seeds) > 1:
+            texts.append(orders(results))
     text = "\n".join(texts)
     out = flags.out or "docs/ablation_table.md"
     if flags.out is None and (flags.table, flags.system) != ("parts", SYSTEM):
@@ -147,6 +158,36 @@ def measures(content, table):
     return {title: 100 * value for title, value in found.items()}
 
 
+def orders(results):
+    """The Markdown list of `ORDERS` and of the CRF's gain, each shown by all seeds or not.
+
+    Args:
+      results: as for `table`, of several seeds.
+
+    Returns:
+      str.
+    """
+    lines = ["In the papers, and here:", ""]
+    for better, worse in ORDERS:
+        if better in results and worse in results:
+            differences = results[better][:, 0] - results[worse][:, 0]
+            title = f"{_title(better)} over {_title(worse)}"
+            lines.append(f"- {title}: {_shown(differences)}")
+    for row, scores in results.items():
+        lines.append(f"- {_title(row)} gains by the CRF: {_shown(scores[:, 1] - scores[:, 0])}")
+    return "\n".join(lines) + "\n"
+
+
+def _title(row):
+    return (ROWS | DECODER_ROWS)[row][0]
+
+
+def _shown(differences):
+    if (differences > 0).all():
+        return "shown by every seed"
+    return "reversed by every seed" if (differences < 0).all() else "within the spread of the seeds"
+
+
 def run_command(log, name, *arguments):
     """Run a command in a process of its own, which frees all its memory; its output goes to `log`.
 
@@ -189,5 +230,5 @@ def table(results, measure="mean IoU"):
         cells = [f"{x.mean():.2f} ± {np.ptp(x) / 2:.2f}" for x in scores.T]
         differences = scores[:, 0] - base[:, 0], scores[:, 1] - scores[:, 0]
         cells += [f"{x.mean():+.2f} ± {np.ptp(x) / 2:.2f}" for x in differences]
-        lines.append(f"| {(ROWS | DECODER_ROWS)[row][0]} | {' | '.join(cells)} |")
+        lines.append(f"| {_title(row)} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
