@@ -37,7 +37,8 @@ ROWS = {
     "msc": ("LargeFOV, three scales", ("--scales=1,0.75,0.5",)),
     "one_scale": ("LargeFOV, no scale augmentation", ("--scale_low=1", "--scale_high=1")),
     "step": ("LargeFOV, step policy", ("--schedule=step",)),
-    "wide": ("LargeFOV, 4,096 filters", ("--fc_channels=4096",)),
+    "narrow": ("LargeFOV, fc6 and fc7 of 1,024 filters", ("--fc_channels=1024",)),
+    "wide": ("LargeFOV, fc6 and fc7 of 4,096 filters", ("--fc_channels=4096",)),
 }
 _SHORT = "--bn_momentum=0.9"  # moving statistics of heads with batch normalization, in short runs
 DECODER_ROWS = {

@@ -70,7 +70,8 @@ def build_deeplab(
       input_shape: `(H, W, C)`, H and W None for sizes that vary. C is 3 for RGB. Channels after
         the third, such as depth, are also 0..255; they are centered on 127.5, and start with the
         mean of the first convolution's weights for red, green and blue.
-      fc_channels: VGG-16's filters in fc6 and fc7; None: 4,096 for the larger kernels, else 1,024.
+      fc_channels: filters in fc6 and fc7. None: for VGG-16 4,096 with the larger kernels, else
+        1,024; the branches of others have no fc6 and fc7 then, but lead straight to the classes.
       pool_size: window size of VGG-16's poolings: 2 as its ImageNet weights were trained, 3 as
         in the authors' own files.
       use_multi_scale_features: whether VGG-16's fc8 also takes features of the image and the first
@@ -119,8 +120,10 @@ def build_deeplab(
         low_level = decoder_map(network, backbone) if branches.decoder else None
         features = last_map(network, backbone)
         scores = apply_v3(features, low_level, branches, num_classes, output_stride, separable)
-    elif is_vgg16:
-        features = _undilated_pool5(network, output_stride, pool_size)
+    elif is_vgg16 or fc_channels:
+        features = network.output
+        if is_vgg16:
+            features = _undilated_pool5(network, output_stride, pool_size)
         features = _average(features) if average_pool5 else features
         extra = multi_scale_features(network, output_stride) if use_multi_scale_features else None
         scores = apply_fully_connected(features, branches, num_classes, extra)

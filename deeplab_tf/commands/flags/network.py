@@ -68,7 +68,8 @@ def define_architecture_flags(values):
     define.integer(
         "fc_channels",
         None,
-        "VGG-16: number of filters of fc6 and fc7. Default: as published for the head.",
+        "Number of filters of fc6 and fc7. Default: for VGG-16 as published for the head; the "
+        "branches of other backbones have no fc6 and fc7, but lead straight to the classes.",
     )
     define.integer(
         "pool_size",
