@@ -105,12 +105,17 @@ def open_model(flags):
         labels.json has another number of classes, or the network predicts depth.
     """
     model, label_set = open_any_model(flags)
+    check_for_classes(flags, model)
+    return model, label_set
+
+
+def check_for_classes(flags, model):
+    """Raise `InputError` if the model of --model predicts depth, not classes."""
     if predicts_depth(model):
         raise InputError(
             f"{flags.model}: a network for depth, which this command cannot use; use evaluate, "
             "predict or export"
         )
-    return model, label_set
 
 
 def open_any_model(flags):
