@@ -11,15 +11,12 @@ from deeplab_tf.errors import InputError
 def check_depth_flags(flags):
     """Raise `InputError` for flags of a training that make no sense for depth."""
     check_color_input(flags)
-    if "scales" not in flags:
-        return
     for name in ("scales", "test_scales"):
         if flags[name].present and read_scales(flags, name) != (1.0,):
-            raise InputError(f"--{name} keeps the highest scores of the classes; {_FOR_CLASSES}")
-    refuse_given(flags, ["class_weights"], f"weighs classes; {_FOR_CLASSES}")
-
-
-_FOR_CLASSES = "leave it out with --objective=depth, which has no classes"
+            raise InputError(
+                f"--{name} keeps the highest scores of the classes; leave it out with "
+                "--objective=depth, which has no classes"
+            )
 
 
 def check_color_input(flags):

@@ -161,7 +161,7 @@ def test_what_makes_no_sense_for_depth_is_refused(run_dir, data_dir, tmp_path):
         ("--input=rgbd", "--input=rgbd shows the network the depth that it is to predict"),
         ("--scales=1,0.5", "--scales keeps the highest scores of the classes; leave it out"),
         ("--test_scales=1,0.5", "--test_scales keeps the highest scores of the classes; leave"),
-        ("--class_weights=1,2", "--class_weights weighs classes; leave it out"),
+        ("--class_weights=1,2", "--class_weights has no effect with --objective=depth"),
         ("--crf_train", "--objective=depth does not train a CRF"),
         ("--foreground_portion=0.3", "no effect without --objective=em_adapt"),
     ):
