@@ -36,6 +36,7 @@ def scale_invariant_losses(depth, log_depth, scale_share=LAMBDA):
     Raises:
       InputError: if the sizes differ, or there is more than one channel.
     """
+    depth, log_depth = tf.convert_to_tensor(depth), tf.convert_to_tensor(log_depth)
     _check_shapes(depth, log_depth)
     known = is_known(depth)
     # The logarithm is taken of 1 where the depth is unknown: that of 0 would make the gradient NaN.
@@ -49,6 +50,7 @@ def scale_invariant_losses(depth, log_depth, scale_share=LAMBDA):
 
 def is_known(depth):
     """Where a depth map tells a depth: bool, of the same shape."""
+    depth = tf.convert_to_tensor(depth)
     return (depth > 0) & tf.math.is_finite(depth)
 
 
@@ -110,8 +112,8 @@ class DepthLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """Loss of each image, of predictions `(B, h, w, 1)` for depth maps `(B, H, W)`."""
-        depth = shrink_labels(tf.convert_to_tensor(y_true), self.output_stride)
-        return scale_invariant_losses(depth, tf.convert_to_tensor(y_pred), self.scale_share)
+        depth = shrink_labels(y_true, self.output_stride)
+        return scale_invariant_losses(depth, y_pred, self.scale_share)
 
     def get_config(self):
         """The arguments of the constructor."""

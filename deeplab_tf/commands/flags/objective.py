@@ -121,6 +121,7 @@ def make_objective(flags, output_stride, scales, weights=None):
         )
     refuse_given(flags, portions, "has no effect without --objective=em_adapt; leave it out")
     if learns_depth(flags):
+        refuse_given(flags, ["branch_labels"], "has no effect with --objective=depth; leave it out")
         return DepthObjective(output_stride)
     if flags.objective in _WEAK:
         return _WEAK[flags.objective](output_stride)
