@@ -9,7 +9,9 @@ is 1 if one of them would ruin training.
 import json
 
 from deeplab_tf.commands.flags.data import define_data_flags, image_channels
+from deeplab_tf.commands.flags.depth import check_color_input
 from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.commands.flags.objective import learns_depth
 from deeplab_tf.commands.outputs import (
     as_given,
     check_output_files,
@@ -19,6 +21,7 @@ from deeplab_tf.commands.outputs import (
 )
 from deeplab_tf.data.checks import accepted_kinds, check_dataset, offenders_picture, open_lists
 from deeplab_tf.data.datasets import label_encoding
+from deeplab_tf.data.depth_targets import depth_targets
 from deeplab_tf.data.inputs import add_depth
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import write_file
@@ -29,6 +32,13 @@ def define_flags(values):
     """Define the flags of a data check."""
     define_data_flags(values, with_input=True)
     define = heading(values, "Check")
+    define.enum(
+        "objective",
+        "pixels",
+        ["pixels", "depth"],
+        "What is to be trained, as for train: the classes of the labels; or the depth, for which "
+        "every image needs a depth map and no label.",
+    )
     define.integer("channels", 3, "Channels that the images should have.", lower_bound=3)
     define.list("splits", ["train", "val"], "Lists to check, the one to train on first.")
     define.integer(
@@ -69,7 +79,8 @@ def main(flags):
     train_split = flags.splits[0]
     place, listed = (flags.dataset, flags.data_dir), report.counts[train_split].listed
     data = training_flags(*place, train_split, val_split, listed)
-    print_next("train", *data, *as_given(flags, "input", "channels", "allow_data"))
+    names = "objective", "input", "channels", "allow_data"
+    print_next("train", *data, *as_given(flags, *names))
 
 
 def check(flags):
@@ -78,11 +89,16 @@ def check(flags):
         raise InputError("--splits names no list; give some, such as --splits=train,val")
     optional = flags.splits[1:] if flags["splits"].using_default_value else ()
     place = flags.dataset, flags.data_dir
-    splits, label_set, found = open_lists(*place, flags.splits, optional)
-    splits = {
-        split: add_depth(examples, flags.input, *place, must_exist=False)
-        for split, examples in splits.items()
-    }
+    of_depth = learns_depth(flags)
+    splits, label_set, found = open_lists(*place, flags.splits, optional, not of_depth)
+    if of_depth:
+        check_color_input(flags)
+        splits = {split: depth_targets(part, *place, False) for split, part in splits.items()}
+    else:
+        splits = {
+            split: add_depth(examples, flags.input, *place, must_exist=False)
+            for split, examples in splits.items()
+        }
     return check_dataset(
         splits,
         label_set,

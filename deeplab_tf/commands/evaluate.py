@@ -15,6 +15,8 @@ looking at. --trimap scores and plots only the pixels near borders.
 
 writes the predicted labels of all images, even if only a test server has the true ones.
 
+A network that was trained with --objective=depth is scored by the errors of its depth maps.
+
 With --strategy=multi_worker, start the command once for each worker in TF_CONFIG: every worker
 processes its part of the images, and the first one prints and writes the result of all. With
 --runner=ray, workers on the machines of a Ray cluster score parts of the images.
@@ -24,6 +26,7 @@ import contextlib
 
 from tqdm import tqdm
 
+from deeplab_tf.commands.evaluate_depth import evaluate_depth
 from deeplab_tf.commands.evaluate_on_ray import evaluate_on_ray
 from deeplab_tf.commands.evaluation_outputs import (
     check_output_flags,
@@ -46,7 +49,7 @@ from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.model import (
     define_model_flags,
     define_size_flags,
-    open_model,
+    open_any_model,
     segment_settings,
 )
 from deeplab_tf.commands.flags.runner import define_runner_flags, is_on_ray
@@ -64,6 +67,7 @@ from deeplab_tf.evaluation.predictions import SERVERS, PredictionFiles, shared_f
 from deeplab_tf.evaluation.result_scores import ResultScores, add_prediction
 from deeplab_tf.files import check_new_folder
 from deeplab_tf.labels import LabelSet
+from deeplab_tf.models.depth import predicts_depth
 from deeplab_tf.scale.scorer import ScoreJob
 from deeplab_tf.scale.session import import_ray
 
@@ -129,7 +133,10 @@ def main(flags):
     index, count = worker(strategy)
     if is_chief(strategy):
         check_output_flags(flags)
-    model, trained = open_model(flags)
+    model, trained = open_any_model(flags)
+    if predicts_depth(model):
+        evaluate_depth(flags, model, strategy)
+        return
     params = crf_params(flags, model.output_shape[-1])
     examples, label_set, encoding = open_examples(flags, model.output_shape[-1])
     files = plan_predictions(flags, examples, label_set)

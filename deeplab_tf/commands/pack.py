@@ -20,7 +20,7 @@ from pathlib import Path
 from deeplab_tf.commands.card_text import card_text
 from deeplab_tf.commands.flags.crf import crf_params, define_crf_flags
 from deeplab_tf.commands.flags.heading import heading, refuse_given
-from deeplab_tf.commands.flags.model import MODEL_HELP, find_labels
+from deeplab_tf.commands.flags.model import MODEL_HELP, check_for_classes, find_labels
 from deeplab_tf.commands.flags.network import (
     NETWORK,
     define_architecture_flags,
@@ -80,6 +80,7 @@ def main(flags):
     page = out.with_suffix(".md")
     check_outputs(flags, out, page)
     model = load_model(flags.model)
+    check_for_classes(flags, model)
     card = make_card(flags, model)
     if tested := card.testing.get("output_stride"):
         model = with_output_stride(model, tested)

@@ -9,8 +9,6 @@ the network; best_crf.json and last_crf.json then hold its parameters, for --crf
 other commands.
 """
 
-import contextlib
-import ctypes
 import shlex
 import signal
 from dataclasses import replace
@@ -23,6 +21,7 @@ from deeplab_tf.commands.flags.batches import batches_from, define_batch_flags, 
 from deeplab_tf.commands.flags.check import define_check_flags, open_checked
 from deeplab_tf.commands.flags.crf import define_crf_flags, given_params
 from deeplab_tf.commands.flags.data import define_data_flags, open_split
+from deeplab_tf.commands.flags.depth import check_depth_flags, open_depth
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.flags.joint_crf import (
     check_joint_crf_flags,
@@ -41,10 +40,12 @@ from deeplab_tf.commands.flags.network import (
 from deeplab_tf.commands.flags.objective import (
     class_weights,
     define_objective_flags,
+    learns_depth,
     make_objective,
 )
 from deeplab_tf.commands.flags.optimizer import define_optimizer_flags, make_optimizer
 from deeplab_tf.commands.flags.scales import read_scales
+from deeplab_tf.commands.memory import keep_freed_memory
 from deeplab_tf.commands.outputs import command_line, print_next, print_written
 from deeplab_tf.commands.parsing import given_flags
 from deeplab_tf.commands.recall import check_same_data, has_checkpoint, recall_training
@@ -62,6 +63,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.models.multiscale import with_branches
 from deeplab_tf.models.precision import build_with_precision
 from deeplab_tf.training.checkpoints import save_model
+from deeplab_tf.training.depth_validation import DepthValidation
 from deeplab_tf.training.freezing import learns_bn, synchronize_bn
 from deeplab_tf.training.interrupts import Stopped, StopSignals
 from deeplab_tf.training.joint_crf import CRFTraining, crf_rules
@@ -135,7 +137,7 @@ def print_results(flags, stopped):
     print(f"curves and pictures: tensorboard --logdir={shlex.quote(str(folder))}")
     crf = ["--crf", f"--crf_params={folder / 'best_crf.json'}"] if flags.crf_train else []
     try:
-        open_split(flags, flags.val_split)
+        (open_depth if learns_depth(flags) else open_split)(flags, flags.val_split)
     except InputError:  # no images to score: label some to look at instead
         results = f"--out_dir={folder / 'predictions'}"
         print_next("predict", f"--model={folder}", *crf, results, "IMAGE")
@@ -146,6 +148,8 @@ def print_results(flags, stopped):
 def set_up(flags):
     """Do everything that comes before the first step; returns the `Trainer`."""
     check_joint_crf_flags(flags)
+    if learns_depth(flags):
+        check_depth_flags(flags)
     if flags.test_scales is not None:
         read_scales(flags, "test_scales")  # a mistake would only be found after the training
     keep_freed_memory()
@@ -178,34 +182,19 @@ def description(flags):
     return "\n".join(lines)
 
 
-def keep_freed_memory():
-    """Let every thread keep some memory that it has freed, for its next allocations.
-
-    glibc returns blocks as large as an image to the system at once and then requests and clears
-    new ones: a quarter of the time of making training batches. The setting holds for the whole
-    process, so a program may choose it, but not a library. With other C libraries nothing
-    happens.
-    """
-    # mallopt's parameters, from <malloc.h>.
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3
-    kept = 32 << 20  # bytes; the largest value that mmap_threshold may have
-    with contextlib.suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(mmap_threshold, kept)
-        mallopt(trim_threshold, 4 * kept)
-        mallopt(top_pad, kept)
-
-
 def make_trainer(flags, settings, strategy):
     """Open the data and build everything that is trained."""
     splits, label_set, encoding = open_splits(flags)
     check_same_data(flags, splits, label_set)
-    num_classes = label_set.num_classes
+    of_depth = learns_depth(flags)
+    num_classes = 1 if of_depth else label_set.num_classes
     run = Run.of_training(flags, describe_network(flags, num_classes), splits, label_set)
     validation, save = None, save_model
     if flags.eval_images:
         examples = splits[flags.val_split]
         validation = Validation(examples, label_set, flags.eval_images, encoding=encoding)
+        if of_depth:
+            validation = DepthValidation(examples, flags.eval_images)
         settings = replace(settings, score_name=score_name(flags, len(examples)))
     weights = class_weights(flags, splits[flags.train_split], num_classes, encoding)
     if weights and is_chief(strategy):
@@ -226,7 +215,8 @@ def make_trainer(flags, settings, strategy):
         optimizer = make_optimizer(flags, crf_rules(flags.crf_rate))
 
     def save_with_labels(model, path):
-        label_set.save(path.with_name("labels.json"))
+        if not of_depth:
+            label_set.save(path.with_name("labels.json"))
         save(model, path)
 
     return Trainer(
@@ -246,6 +236,7 @@ def make_trainer(flags, settings, strategy):
 def score_name(flags, count):
     """What the score of a validation is, for messages; `count`: how many images are listed."""
     what = "mean IoU after the CRF" if flags.crf_train else "mean IoU"
+    what = "delta < 1.25" if learns_depth(flags) else what
     return f"{what} on {min(flags.eval_images, count)} of the {count} images of {flags.val_split}"
 
 

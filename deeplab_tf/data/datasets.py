@@ -33,12 +33,17 @@ from deeplab_tf.data.records import (
 )
 from deeplab_tf.data.synthetic import ensure_synthetic
 from deeplab_tf.data.synthetic_depth import ensure_synthetic_depth
+from deeplab_tf.data.synthetic_rooms import ensure_synthetic_rooms
 from deeplab_tf.data.voc import read_encoding, read_label_set, read_split
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import LabelSet
 
 # {name: function that writes the data set into a folder unless it is there}.
-SYNTHETIC = {"synthetic": ensure_synthetic, "synthetic_depth": ensure_synthetic_depth}
+SYNTHETIC = {
+    "synthetic": ensure_synthetic,
+    "synthetic_depth": ensure_synthetic_depth,
+    "synthetic_rooms": ensure_synthetic_rooms,
+}
 
 
 def _open_voc_layout(name, data_dir, split, need_labels):
@@ -77,6 +82,7 @@ DATASETS = {
         Dataset("voc", None, _open_voc_layout),  # any folder in VOC layout
         Dataset("synthetic", None, _open_synthetic),
         Dataset("synthetic_depth", None, _open_synthetic),
+        Dataset("synthetic_rooms", None, _open_synthetic),
         Dataset("voc12", VOC, _open_records, "Voc12"),
         Dataset("voc12_aug", VOC, _open_records, "Voc12Aug"),
         Dataset("voc11_sbd", VOC, _open_records, "Voc11Sbd"),
@@ -102,9 +108,9 @@ def open_dataset(dataset, data_dir, split, need_labels=True):
     """The examples of one split and the classes of a data set.
 
     Args:
-      dataset: name of a row of `DATASETS`: "voc" for any folder in VOC layout; "synthetic" or
-        "synthetic_depth" for a built-in one, which is written into `data_dir` on first use; or a
-        data set that `deeplab-tf prepare-data` wrote into `data_dir`.
+      dataset: name of a row of `DATASETS`: "voc" for any folder in VOC layout; "synthetic",
+        "synthetic_depth" or "synthetic_rooms" for a built-in one, which is written into `data_dir`
+        on first use; or a data set that `deeplab-tf prepare-data` wrote into `data_dir`.
       data_dir: the data set's folder.
       split: name of the list of examples, such as "train" or "val".
       need_labels: whether every example must have a label; see `read_split`.

@@ -10,7 +10,7 @@ from crf.threads import available_threads
 from deeplab_tf.data import augment
 from deeplab_tf.data.buffers import Buffers
 from deeplab_tf.data.crops import Cropper
-from deeplab_tf.data.image_files import load_pair
+from deeplab_tf.data.depth_targets import DepthCropper
 from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.data.tiles import tile_grid
 from deeplab_tf.errors import InputError
@@ -36,6 +36,7 @@ def training_batches(
     shard=(0, 1),
     encoding=None,
     channels=3,
+    depth=False,
 ):
     """Endless batches of randomly scaled, cropped and mirrored examples.
 
@@ -67,6 +68,9 @@ def training_batches(
         its own batch_size / count rows of every batch.
       encoding: `LabelEncoding` of the label files; None: they hold class indices.
       channels: of the images; those after red, green and blue keep their values in color changes.
+      depth: whether the examples are `DepthTarget`, whose depth maps take the place of labels: the
+        "label" of a batch is then float32, meters, and 0 where the depth is unknown or outside of
+        the image; `num_classes` and `encoding` have no effect.
 
     Returns:
       A `tf.data.Dataset` of dicts `{"image": float32 (B, crop, crop, channels), "label": uint8
@@ -81,11 +85,16 @@ def training_batches(
     augment.check_augmentation(crop_size, scale_range, scale_step, jitter)
     if tile_overlap and not tile_size:
         raise InputError(f"tile_overlap {tile_overlap} without tile_size; give both or neither")
-    grid, tiles = None, 1
+
+    def cropper_for(grid):
+        if depth:
+            return DepthCropper(grid, channels)
+        return Cropper(num_classes, encoding, grid, channels)
+
+    cropper, tiles = cropper_for(None), 1
     if tile_size:
-        first = load_pair(examples[0], num_classes, encoding, channels)[1]
-        grid = tile_grid(first.shape, tile_size, tile_overlap)
-        tiles = grid.count
+        grid = tile_grid(cropper.load(examples[0])[1].shape, tile_size, tile_overlap)
+        cropper, tiles = cropper_for(grid), grid.count
     changes_at = _changes(
         len(examples) * tiles,
         seed,
@@ -94,9 +103,9 @@ def training_batches(
         mirror=mirror,
         jitter=jitter,
     )
-    cropper = Cropper(num_classes, encoding, grid, channels)
     image_buffers = Buffers((len(rows), crop_size, crop_size, channels), np.float32)
-    label_buffers = Buffers((len(rows), crop_size, crop_size), np.uint8)
+    label_type = np.float32 if depth else np.uint8
+    label_buffers = Buffers((len(rows), crop_size, crop_size), label_type)
 
     def make(step):
         # Batch number `step`, counted from the beginning of the stream.
@@ -114,7 +123,7 @@ def training_batches(
 
     signature = {
         "image": tf.TensorSpec((len(rows), crop_size, crop_size, channels), tf.float32),
-        "label": tf.TensorSpec((len(rows), crop_size, crop_size), tf.uint8),
+        "label": tf.TensorSpec((len(rows), crop_size, crop_size), label_type),
         "name": tf.TensorSpec((len(rows),), tf.string),
     }
     workers = min(available_threads(), MAX_WORKERS)

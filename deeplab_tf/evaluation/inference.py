@@ -11,6 +11,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.compiled import FixedNetwork
 from deeplab_tf.evaluation.opened import OpenedModel, refuse_second_crf
 from deeplab_tf.evaluation.photographs import enlarge, enlarged_planes
+from deeplab_tf.models.depth import refuse_depth
 
 
 def segment(
@@ -85,10 +86,11 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
         range, or the model is not a segmentation network for images of any size.
     """
     settings = {"scales": scales, "flip": flip, "tile": tile, "pad_to": pad_to}
+    refuse_depth(model)
     if isinstance(model, OpenedModel):
         check_settings(**settings)
         return model.probabilities(image, **settings)
-    return tf.nn.softmax(_scores(model, image, settings)).numpy()
+    return tf.nn.softmax(pixel_scores(model, image, settings)).numpy()
 
 
 def predict_labels(model, image, scales=(1.0,), flip=False, tile=None, pad_to=None):
@@ -104,9 +106,10 @@ def predict_labels(model, image, scales=(1.0,), flip=False, tile=None, pad_to=No
       InputError: as for `predict_probabilities`.
     """
     settings = {"scales": scales, "flip": flip, "tile": tile, "pad_to": pad_to}
+    refuse_depth(model)
     if isinstance(model, OpenedModel):
         return most_probable(predict_probabilities(model, image, **settings))
-    scores = _scores(model, image, settings)
+    scores = pixel_scores(model, image, settings)
     return tf.cast(tf.argmax(scores, axis=-1, output_type=tf.int32), tf.uint8).numpy()
 
 
@@ -122,6 +125,7 @@ def predict_batch(model, images, scales=(1.0,), flip=False, pad_to=None):
     Returns:
       (B, H, W, num_classes) float32, those of single images up to rounding.
     """
+    refuse_depth(model)
     return tf.nn.softmax(fix_weights(model).batch_scores(images, scales, flip, pad_to)).numpy()
 
 
@@ -141,8 +145,20 @@ def fix_weights(model):
     return model if isinstance(model, OpenedModel | FixedNetwork) else FixedNetwork(model)
 
 
-def _scores(model, image, settings):
-    """Scores (H, W, C) float32 of a Keras model or a `FixedNetwork`, as a tensor."""
+def pixel_scores(model, image, settings):
+    """Scores of every pixel by a network of Keras, before the softmax.
+
+    Args:
+      model: Keras model or `FixedNetwork`.
+      image: (H, W, C) uint8.
+      settings: dict of `scales`, `flip`, `tile` and `pad_to` as in `predict_probabilities`.
+
+    Returns:
+      (H, W, classes) float32, as a tensor; of a network for depth, its logarithm (H, W, 1).
+
+    Raises:
+      InputError: as for `predict_probabilities`.
+    """
     check_settings(**settings)
     network = fix_weights(model)
     check_image(image, network.channels)

@@ -101,19 +101,22 @@ def read_description(path):
     return Description.from_json(text)
 
 
-def open_runner(path, num_threads):
+def open_runner(path, num_threads, output="probabilities"):
     """Load a file that `write` wrote.
 
     Args:
       path: the file.
       num_threads: number of processor threads.
+      output: "probabilities" or "depth".
 
     Returns:
-      Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32.
+      Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32, or to
+      depth (H, W).
     """
     module = import_extra("ai_edge_litert.interpreter", EXTRA)
     interpreter = module.Interpreter(model_path=str(path), num_threads=num_threads)
     (taken,) = interpreter.get_input_details()
+    del output  # the names of the outputs are lost, but only one is of floats
     (given,) = [each for each in interpreter.get_output_details() if each["dtype"] == np.float32]
 
     def run(images):

@@ -45,15 +45,17 @@ def read_description(path):
     return Description.from_json(texts[0])
 
 
-def open_runner(path, num_threads):
+def open_runner(path, num_threads, output="probabilities"):
     """Load a file that `write` wrote.
 
     Args:
       path: the file.
       num_threads: number of processor threads.
+      output: "probabilities" or "depth".
 
     Returns:
-      Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32.
+      Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32, or to
+      depth (H, W).
     """
     runtime = import_extra("onnxruntime", EXTRA)
     options = runtime.SessionOptions()
@@ -65,6 +67,6 @@ def open_runner(path, num_threads):
 
     def run(images):
         inputs = {"images": images.astype(np.float32)}
-        return session.run(["probabilities"], inputs)[0][0]
+        return session.run([output], inputs)[0][0]
 
     return run

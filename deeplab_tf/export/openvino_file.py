@@ -64,15 +64,17 @@ def _read(core, path):
     return core.read_model(path)
 
 
-def open_runner(path, num_threads):
+def open_runner(path, num_threads, output="probabilities"):
     """Load a file that `write` wrote.
 
     Args:
       path: the .xml file.
       num_threads: number of processor threads.
+      output: "probabilities" or "depth".
 
     Returns:
-      Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32.
+      Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32, or to
+      depth (H, W).
     """
     openvino = import_extra("openvino", EXTRA)
     core = openvino.Core()
@@ -86,6 +88,6 @@ def open_runner(path, num_threads):
 
     def run(images):
         request.infer({"images": images.astype(np.float32)})
-        return request.get_tensor("probabilities").data[0].copy()
+        return request.get_tensor(output).data[0].copy()
 
     return run

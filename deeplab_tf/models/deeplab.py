@@ -39,6 +39,7 @@ def build_deeplab(
     average_pool5=False,
     preprocessing=None,
     separable_convolutions=None,
+    predict_depth=False,
 ):
     """A DeepLab network of version 1, 2, 3 or 3+, from images to class scores.
 
@@ -82,6 +83,8 @@ def build_deeplab(
         VGG and ResNet: the mean color of the DeepLab authors, which their released weights need.
       separable_convolutions: whether the 3x3 convolutions of "aspp_v3" and "v3plus" are depthwise
         separable; None: with xception41, xception65 and xception71, as published.
+      predict_depth: whether the network predicts depth instead of classes: its output has one
+        channel, the natural logarithm of the depth in meters, and `num_classes` has no effect.
 
     Returns:
       keras.Model: images `(B, H, W, C)`, values 0..255, preprocessing included, to float32
@@ -102,7 +105,7 @@ def build_deeplab(
     is_vgg16 = backbone == "vgg16"
     vgg16_options = pool_size != 2 or use_multi_scale_features or average_pool5
     _check_options(backbone, pool_size, vgg16_options, preprocessing)
-    check_num_classes(num_classes)
+    num_classes = check_num_classes(num_classes, predict_depth)
     check_input_shape(input_shape)
     if not scales or any(not 0 < scale <= 4 for scale in scales):
         raise InputError(f"scales must be numbers above 0 and at most 4, got {scales!r}")

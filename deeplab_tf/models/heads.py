@@ -120,15 +120,25 @@ def find_head(name, backbone, channels=None):
     return dataclasses.replace(HEADS[name], channels=channels)
 
 
-def check_num_classes(num_classes):
+def check_num_classes(num_classes, predict_depth=False):
     """Refuse a number of classes that cannot be learned, or that 8-bit label maps cannot hold.
+
+    Args:
+      num_classes: the number.
+      predict_depth: whether the network predicts depth, and has no classes.
+
+    Returns:
+      The number of channels of the network's output: `num_classes`, or 1 for depth.
 
     Raises:
       InputError: unless it is an int from 2 to 255.
     """
+    if predict_depth:
+        return 1
     if not isinstance(num_classes, int) or not 2 <= num_classes <= 255:
         advice = f"; {ADD_BACKGROUND}" if num_classes == 1 else ""
         raise InputError(f"num_classes must be 2 to 255, got {num_classes!r}{advice}")
+    return num_classes
 
 
 def apply_fully_connected(features, head, num_classes, extra=None):

@@ -1,5 +1,7 @@
 """Training: losses, schedules, optimizers, and the loop with its checkpoints."""
 
+from deeplab_tf.training.depth_loss import DepthLoss, DepthObjective
+from deeplab_tf.training.depth_validation import DepthValidation
 from deeplab_tf.training.freezing import freeze_bn, set_bn_momentum, train_only
 from deeplab_tf.training.joint_crf import CRFTraining
 from deeplab_tf.training.loop import Trainer
@@ -15,6 +17,9 @@ from deeplab_tf.training.validation import Validation
 
 __all__ = [
     "CRFTraining",
+    "DepthLoss",
+    "DepthObjective",
+    "DepthValidation",
     "LayerwiseAdam",
     "LayerwiseSGD",
     "LoopSettings",

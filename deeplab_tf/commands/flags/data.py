@@ -21,8 +21,8 @@ def define_data_flags(values, remembered_by=None, with_input=False):
         "dataset",
         "voc",
         list(DATASETS),
-        "voc: any folder in VOC layout. synthetic, synthetic_depth: drawn into --data_dir on first "
-        "use. The others: "
+        "voc: any folder in VOC layout. synthetic, synthetic_depth, synthetic_rooms: drawn into "
+        "--data_dir on first use. The others: "
         f"prepared in --data_dir by prepare-data.{remembered}",
     )
     folder_help = f"Folder of the data set.{remembered}"

@@ -10,6 +10,7 @@ from deeplab_tf.evaluation.inference import check_settings
 from deeplab_tf.export import open_model as open_exported
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models import find_model, is_pretrained, load_model, with_output_stride
+from deeplab_tf.models.depth import predicts_depth
 from deeplab_tf.models.files import export_format, trained_names
 from deeplab_tf.models.precision import PRECISIONS, with_precision
 from deeplab_tf.models.trained import check_classes, load_labels
@@ -100,9 +101,25 @@ def open_model(flags):
       (Keras model, `LabelSet`); for an exported network (`OpenedModel`, `LabelSet`).
 
     Raises:
-      InputError: if the model cannot be loaded, --output_stride or --input does not suit it, or
-        labels.json has another number of classes.
+      InputError: if the model cannot be loaded, --output_stride or --input does not suit it,
+        labels.json has another number of classes, or the network predicts depth.
     """
+    model, label_set = open_any_model(flags)
+    check_for_classes(flags, model)
+    return model, label_set
+
+
+def check_for_classes(flags, model):
+    """Raise `InputError` if the model of --model predicts depth, not classes."""
+    if predicts_depth(model):
+        raise InputError(
+            f"{flags.model}: a network for depth, which this command cannot use; use evaluate, "
+            "predict or export"
+        )
+
+
+def open_any_model(flags):
+    """`open_model` that also takes a network for depth, whose classes are None."""
     if export_format(flags.model):
         return _open_export(flags)
     model = load_model(flags.model)
@@ -120,6 +137,8 @@ def open_model(flags):
             raise InputError(f"--output_stride={flags.output_stride}: {error}") from None
     if flags.precision:
         model = with_precision(model, flags.precision)
+    if predicts_depth(model):
+        return model, None
     return model, find_labels(flags.model, model.output_shape[-1])
 
 

@@ -5,6 +5,7 @@ from functools import partial
 from deeplab_tf import build_deeplab, build_fcn
 from deeplab_tf.commands.flags.data import define_input_flag, image_channels
 from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.commands.flags.objective import learns_depth
 from deeplab_tf.commands.flags.scales import read_scales
 from deeplab_tf.models import start_from
 from deeplab_tf.models.heads import score_stride
@@ -24,7 +25,6 @@ _OF_DEEPLAB = (
     "multi_scale_features",
     "separable_convolutions",
 )
-
 
 NETWORK = "Network"  # the heading of the flags that describe the layers
 
@@ -258,9 +258,9 @@ def build_network(flags, num_classes, read_weights=True):
     build = build_fcn if flags.network == "fcn" else build_deeplab
     if is_late_fusion(flags):
         build = partial(build_late_fusion, build)
-    model = build(
-        weights=None if random else flags.weights, **network_arguments(flags, num_classes)
-    )
+    arguments = network_arguments(flags, num_classes)
+    arguments["weights"] = None if random else flags.weights
+    model = build(**arguments, predict_depth=learns_depth(flags))
     if flags.bn_momentum is not None:
         set_bn_momentum(model, flags.bn_momentum)
     if flags.freeze_bn:

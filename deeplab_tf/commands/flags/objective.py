@@ -4,6 +4,7 @@ from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.data.class_weights import BALANCINGS, balanced_weights
 from deeplab_tf.errors import InputError
 from deeplab_tf.training.cross_entropy import check_class_weights
+from deeplab_tf.training.depth_loss import DepthObjective
 from deeplab_tf.training.losses import LABEL_SIZES, MultiScaleObjective, ScoreMapObjective
 from deeplab_tf.training.weak_supervision import (
     ClassifierObjective,
@@ -21,9 +22,11 @@ def define_objective_flags(values):
     define.enum(
         "objective",
         "pixels",
-        ["pixels", *_WEAK],
+        ["pixels", *_WEAK, "depth"],
         "pixels: the papers' cross-entropy over all pixels. classifier, mil and em_adapt use only "
-        "which classes an image shows; mil and em_adapt should start from a classifier.",
+        "which classes an image shows; mil and em_adapt should start from a classifier. depth: "
+        "predict the depth of every pixel, see docs/depth.md; the data set must have depth maps, "
+        "and needs no labels.",
     )
     define.float(
         "foreground_portion",
@@ -55,6 +58,11 @@ def define_objective_flags(values):
     )
 
 
+def learns_depth(flags):
+    """Whether the network of the flags is to predict depth, not classes."""
+    return "objective" in flags and flags.objective == "depth"
+
+
 def class_weights(flags, examples, num_classes, encoding):
     """The class weights of the flags.
 
@@ -73,7 +81,7 @@ def class_weights(flags, examples, num_classes, encoding):
     given = flags.class_weights
     if not given:
         return None
-    if flags.objective in _WEAK:
+    if flags.objective in _WEAK or learns_depth(flags):
         raise InputError(
             f"--class_weights has no effect with --objective={flags.objective}; leave one out"
         )
@@ -112,6 +120,9 @@ def make_objective(flags, output_stride, scales, weights=None):
             background=flags.background_portion,
         )
     refuse_given(flags, portions, "has no effect without --objective=em_adapt; leave it out")
+    if learns_depth(flags):
+        refuse_given(flags, ["branch_labels"], "has no effect with --objective=depth; leave it out")
+        return DepthObjective(output_stride)
     if flags.objective in _WEAK:
         return _WEAK[flags.objective](output_stride)
     if len(scales) > 1:

@@ -12,7 +12,7 @@ from deeplab_tf.data.voc import find_files, list_path, missing_label, read_label
 from deeplab_tf.errors import InputError
 
 
-def open_lists(dataset, data_dir, splits, optional=()):
+def open_lists(dataset, data_dir, splits, optional=(), need_labels=True):
     """Find the examples of several lists.
 
     `open_dataset` stops at the first missing file; this function reports all of them.
@@ -22,6 +22,7 @@ def open_lists(dataset, data_dir, splits, optional=()):
       data_dir: the data set's folder.
       splits: names of the lists; a list that is named twice is a finding.
       optional: names of lists that may be missing, with only a warning.
+      need_labels: whether every example must have a label; False: labels are not looked for.
 
     Returns:
       (dict from the name of each list that could be read to its examples, `LabelSet`, list of
@@ -39,7 +40,7 @@ def open_lists(dataset, data_dir, splits, optional=()):
         if dataset in PREPARED:
             examples, found = _open_prepared(dataset, data_dir, split, split in optional)
         else:
-            examples, found = _open_folder(data_dir, split, split in optional)
+            examples, found = _open_folder(data_dir, split, split in optional, need_labels)
         findings += found
         if examples is not None:
             opened[split] = examples
@@ -79,7 +80,7 @@ def _missing_list(place, what, remedy, is_optional):
     return problem("list_missing", place, what, remedy, WARNING if is_optional else None)
 
 
-def _open_folder(data_dir, split, is_optional):
+def _open_folder(data_dir, split, is_optional, need_labels):
     # (examples, findings); None for the examples of a list that cannot be read.
     path = list_path(data_dir, split)
     if not path.is_file():
@@ -87,7 +88,7 @@ def _open_folder(data_dir, split, is_optional):
         return None, [_missing_list(path, "no such list", remedy, is_optional)]
     try:
         lines = read_lines(path)
-        found = [_find(data_dir, line) for line in lines]
+        found = [_find(data_dir, line, need_labels) for line in lines]
     except InputError as error:
         what, _, remedy = str(error).removeprefix(f"{path}: ").partition("; ")
         return None, [problem("list_unreadable", path, what, remedy)]
@@ -96,7 +97,7 @@ def _open_folder(data_dir, split, is_optional):
     return (None if findings and not examples else examples), findings
 
 
-def _find(data_dir, line):
+def _find(data_dir, line, need_labels):
     # (Example, findings); None for the example if a file is missing.
     entry = parse_entry(line, data_dir)
     image, label = find_files(data_dir, entry)
@@ -104,9 +105,10 @@ def _find(data_dir, line):
     if not image.is_file():
         what, remedy = "no such image", "add it or remove its name from the list"
         findings.append(problem("image_missing", image, what + _instead(image), remedy))
-    if not label.is_file():
+    if need_labels and not label.is_file():
         findings.append(_missing_label(label))
-    return (None if findings else Example(entry.name, str(image), str(label))), findings
+    label = str(label) if label.is_file() else ""
+    return (None if findings else Example(entry.name, str(image), label)), findings
 
 
 def _missing_label(path):

@@ -45,7 +45,7 @@ def depth_dir(tmp_path_factory):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_trains_two_steps(path, data_dir, depth_dir, tmp_path):
     dataset = "synthetic"
-    if "--input=" in path.read_text():
+    if "--input=" in path.read_text() or "--objective=depth" in path.read_text():
         dataset, data_dir = "synthetic_depth", depth_dir
     tiny = [f"--dataset={dataset}", "--train_split=train", "--steps=2", "--eval_images=0"]
     tiny += ["--weights=none", "--batch_size=1", "--accumulate=1", "--crop_size=65"]
@@ -169,6 +169,7 @@ def test_scales_are_augmented_where_the_papers_do():
         "cityscapes_xception65_v3plus",
         "context_resnet101_aspp_l",
         "context_resnet101_msc_coco_aug",
+        "nyudv2_fcn8s_depth",
         "person_part_resnet101_aspp_l",
         "person_part_resnet101_large_fov",
         "person_part_resnet101_msc_coco_aug",

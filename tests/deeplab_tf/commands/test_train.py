@@ -20,7 +20,7 @@ from tool_runner import run_tool
 
 from crf import CRFParams
 from deeplab_tf import build_deeplab
-from deeplab_tf.commands.train import keep_freed_memory
+from deeplab_tf.commands.memory import keep_freed_memory
 from deeplab_tf.data.datasets import open_dataset
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.labels import LabelSet
