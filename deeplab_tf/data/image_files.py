@@ -30,6 +30,8 @@ from deeplab_tf.data.tiff_tags import TiffPage
 from deeplab_tf.errors import InputError
 
 JPEG_END = b"\xff\xd9"
+# The mark of a scan, which no other data of a JPEG holds. A progressive one has about ten.
+JPEG_SCAN, MAX_SCANS = b"\xff\xda", 100
 
 # A part of a JPEG is decoded by itself if it has at most this share of the image's pixels.
 PART_SHARE = 0.25
@@ -143,6 +145,9 @@ def decode_image(contents, channels=3):
     if not kind:
         what = f"not a {FORMATS} file, whatever its name says; convert it"
         raise InputError(f"cannot be read: {what if contents else 'empty file; replace it'}")
+    if kind == "JPEG" and (scans := contents.count(JPEG_SCAN)) > MAX_SCANS:
+        # Each one goes over all pixels: a small file could take hours.
+        raise InputError(f"JPEG of {scans} scans (limit: {MAX_SCANS}); save it again")
     try:
         return _decode(contents, kind, channels)
     except InputError:

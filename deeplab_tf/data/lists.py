@@ -22,7 +22,10 @@ IMAGES_FOLDER = "JPEGImages"
 
 # Names may contain spaces, so the first path ends at its file extension.
 _PATH = rf"(.+?(?:{'|'.join(map(re.escape, IMAGE_EXTENSIONS))}))"
-_PAIR = re.compile(rf"{_PATH}\s+{_PATH}", re.IGNORECASE)
+_FILE = re.compile(_PATH, re.IGNORECASE)
+_PAIR = re.compile(rf"{_PATH}\s+(.+)", re.IGNORECASE)  # the second path is matched by itself: fast
+# What file systems take: bytes of a name without its extension, and of a path.
+_LONGEST_NAME, _LONGEST_PATH = 240, 3000
 
 
 class Entry(NamedTuple):
@@ -61,7 +64,7 @@ def parse_entry(line, data_dir=None):
       data_dir: the data set's folder, for absolute paths; None: there are none.
 
     Raises:
-      InputError: if it leads out of the data set's folder.
+      InputError: if it leads out of the data set's folder, or no file can have such a name.
 
     Example:
       >>> parse_entry("a.jpg")
@@ -69,7 +72,10 @@ def parse_entry(line, data_dir=None):
       >>> parse_entry("/JPEGImages/a.jpg /masks/a.png")
       Entry(name='a', image='JPEGImages/a.jpg', label='masks/a.png')
     """
+    _check_can_exist(line)
     pair = _PAIR.fullmatch(line)
+    if pair and not _FILE.fullmatch(pair[2]):
+        pair = None
     paths = [_relative(path, data_dir) for path in (pair.groups() if pair else [line])]
     if any(".." in PurePosixPath(path).parts for path in paths):
         raise InputError(f"{line!r} leads out of the data set's folder; give a path inside it")
@@ -77,6 +83,14 @@ def parse_entry(line, data_dir=None):
     if name.lower().endswith(IMAGE_EXTENSIONS):
         name = name[: name.rindex(".")]
     return Entry(name, *paths) if pair else Entry(name)
+
+
+def _check_can_exist(line):
+    """Raise `InputError` for what the system would refuse to look up."""
+    # A line may have two paths.
+    longest = max(len(part.encode()) for part in re.split(r"[\s/]+", line))
+    if "\0" in line or longest > _LONGEST_NAME or len(line.encode()) > 2 * _LONGEST_PATH:
+        raise InputError(f"{line[:80]!r}... is no name of a file; correct the line")
 
 
 def _relative(path, data_dir):

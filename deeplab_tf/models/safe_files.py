@@ -5,16 +5,20 @@ their messages name no file.
 """
 
 import io
-import json
 import math
 import zipfile
 
 import h5py
 
 from deeplab_tf.errors import InputError
+from deeplab_tf.files import check_expansion, parse_json
 
 _CODE = ("Lambda", "__lambda__")  # class names in the configuration of a network
 _MOST_NUMBERS = 1 << 30  # in one file; VGG-16 with its classifier has 0.14 billion
+_FEW_NUMBERS = 1 << 22  # harmless whatever the size of the file
+# What h5py and zipfile raise for damaged files, besides OSError.
+DAMAGED_HDF5 = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError,
+                AttributeError, zipfile.BadZipFile)  # fmt: skip
 
 
 def check_safe(path):
@@ -25,7 +29,7 @@ def check_safe(path):
 
     Raises:
       InputError: if it does.
-      OSError, zipfile.BadZipFile: if it is damaged.
+      One of `DAMAGED_HDF5`: if it is damaged.
     """
     if path.suffix != ".keras":
         with h5py.File(path) as file:
@@ -33,6 +37,7 @@ def check_safe(path):
             _check_config(path, file.attrs.get("model_config"))
         return
     with zipfile.ZipFile(path) as archive:
+        check_expansion(archive, path)
         for name in archive.namelist():
             if name == "config.json":
                 _check_config(path, archive.read(name))
@@ -54,6 +59,7 @@ def read_datasets(file, path):
 
     Raises:
       InputError: if anything in it is a link, or lies in another file, or is too large.
+      One of `DAMAGED_HDF5`: if it is damaged.
     """
     found, groups, waiting = {}, set(), [("", file)]
     while waiting:
@@ -75,6 +81,9 @@ def read_datasets(file, path):
     total = sum(math.prod(dataset.shape or ()) for dataset in found.values())
     if total > _MOST_NUMBERS:
         raise InputError(f"{path}: its arrays have {total:,} numbers, which is no network")
+    # Numbers that were never written take no place in a file, and gigabytes in memory.
+    if total > _FEW_NUMBERS and total > file.id.get_filesize():
+        raise InputError(f"{path}: its arrays have {total:,} numbers, more than the file has bytes")
     return found
 
 
@@ -82,7 +91,7 @@ def _check_config(path, text):
     """Refuse the configuration of a network with layers of Python code; None: there is none."""
     if text is None:
         return
-    waiting = [json.loads(text)]
+    waiting = [parse_json(text)]
     while waiting:
         item = waiting.pop()
         if isinstance(item, dict):

@@ -1,0 +1,51 @@
+"""The inputs of the fuzzing campaign: the n-th of a reader is always the same for a seed."""
+
+import hashlib
+import random
+
+from fuzz_changes import GENERAL, spliced
+from fuzz_formats import FORMATS
+from fuzz_hostile import HOSTILE
+from fuzz_seeds import SEEDS
+
+
+class Inputs:
+    """The inputs of one reader: its valid files, hostile ones, then changes of the valid ones.
+
+    Args:
+      reader: its name in `SEEDS`.
+      seed: int; another one gives other changes.
+    """
+
+    def __init__(self, reader, seed):
+        self.seeds, self._start = SEEDS[reader](), f"{seed} {reader}"
+        self._first = [*self.seeds, *(HOSTILE[reader]() if reader in HOSTILE else [])]
+
+    def __getitem__(self, number):
+        if number < len(self._first):
+            return self._first[number]
+        rng = random.Random(f"{self._start} {number}")
+        files = dict(rng.choice(self.seeds))
+        for _ in range(rng.choice((1, 1, 1, 2, 3))):
+            name = rng.choice(list(files))
+            files[name] = self._changed(rng, name, files[name])
+        if len(files) > 1 and rng.random() < 0.04:
+            del files[rng.choice(list(files))]
+        return files
+
+    def _changed(self, rng, name, contents):
+        formats = FORMATS.get(name.rpartition(".")[2])
+        if formats and rng.random() < 0.6:
+            return rng.choice(formats)(rng, contents)
+        others = [seed[name] for seed in self.seeds if name in seed]
+        if rng.random() < 0.1:
+            return spliced(rng, contents, rng.choice(others))
+        return rng.choice(GENERAL)(rng, contents)
+
+
+def checksum(files):
+    """A checksum of an input, which names it."""
+    state = hashlib.sha256()
+    for name, contents in sorted(files.items()):
+        state.update(f"{name} {len(contents)} ".encode() + contents)
+    return state.hexdigest()[:16]
