@@ -28,17 +28,16 @@ def png_bomb(width, height, depth, color, channels):
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
-def tiff_of_tags():
+def tiff_of_tags(count=60_000):
     """A TIFF whose thousands of tags all claim the whole file as their values."""
-    count, start = 60_000, 8
+    start = 8
     size = start + 2 + 12 * count
     tags = b"".join(struct.pack("<HHII", 40_000, 1, size, 0) for _ in range(count))
     return b"II*\0" + struct.pack("<IH", start, count) + tags + bytes(4)
 
 
-def tiff_of_pages():
+def tiff_of_pages(count=40_000):
     """A TIFF of many pages, whose tags are those of the others."""
-    count = 40_000
     entry = struct.pack("<HHII", 254, 4, 1, 1)  # a smaller copy of another page
     pages = b"".join(
         struct.pack("<H", 1) + entry + struct.pack("<I", 8 + 18 * (n + 1)) for n in range(count)
@@ -46,9 +45,9 @@ def tiff_of_pages():
     return b"II*\0" + struct.pack("<I", 8) + pages + bytes(6)
 
 
-def jpeg_of_scans(scans):
+def jpeg_of_scans(scans, side=3000):
     """A progressive JPEG that goes over its pixels again and again."""
-    data = saved(np.zeros((3000, 3000), np.uint8), "JPEG", progressive=True)
+    data = saved(np.zeros((side, side), np.uint8), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     return data[:last] + data[last:-2] * scans + data[-2:]
 

@@ -2,7 +2,6 @@
 
 import os
 import time
-from pathlib import Path
 
 
 class Refused(Exception):
@@ -29,26 +28,21 @@ def _fill(given, target):
 
 
 READERS = {
-    "good": lambda given, target: (given / "file").read_bytes(),
+    "result": lambda given, target: (given / "file").read_bytes(),
     "line": lambda given, target: _raise(Refused(f"{given / 'file'}: damaged; copy it again")),
     "message": _refuse,
-    "other": lambda given, target: {}["key"],
+    "exception": lambda given, target: {}["key"],
     "outside": _write,
     "code": lambda given, target: os.system("true"),
     "crash": lambda given, target: os.abort(),
     "time": _spin,
     "sleep": lambda given, target: time.sleep(60),
     "memory": _fill,
-    "order": lambda given, target: [path.name for path in _unsorted(given)],
 }
 
 
 def _raise(error):
     raise error
-
-
-def _unsorted(folder):
-    return list(Path(folder).iterdir())
 
 
 def is_own_error(reader, error):
