@@ -24,8 +24,8 @@ IMAGES_FOLDER = "JPEGImages"
 _PATH = rf"(.+?(?:{'|'.join(map(re.escape, IMAGE_EXTENSIONS))}))"
 _FILE = re.compile(_PATH, re.IGNORECASE)
 _PAIR = re.compile(rf"{_PATH}\s+(.+)", re.IGNORECASE)  # the second path is matched by itself: fast
-# What file systems take: bytes of a name without its extension, and of a path.
-_LONGEST_NAME, _LONGEST_PATH = 240, 3000
+# What file systems take: bytes of a name without its extension, and of a path in a folder.
+_LONGEST_NAME, _LONGEST_PATH = 250, 3000
 
 
 class Entry(NamedTuple):
@@ -72,11 +72,13 @@ def parse_entry(line, data_dir=None):
       >>> parse_entry("/JPEGImages/a.jpg /masks/a.png")
       Entry(name='a', image='JPEGImages/a.jpg', label='masks/a.png')
     """
-    _check_can_exist(line)
     pair = _PAIR.fullmatch(line)
     if pair and not _FILE.fullmatch(pair[2]):
         pair = None
-    paths = [_relative(path, data_dir) for path in (pair.groups() if pair else [line])]
+    paths = pair.groups() if pair else [line]
+    for path in paths:
+        _check_can_exist(path)
+    paths = [_relative(path, data_dir) for path in paths]
     if any(".." in PurePosixPath(path).parts for path in paths):
         raise InputError(f"{line!r} leads out of the data set's folder; give a path inside it")
     name = paths[0].removeprefix(f"{IMAGES_FOLDER}/")
@@ -85,12 +87,11 @@ def parse_entry(line, data_dir=None):
     return Entry(name, *paths) if pair else Entry(name)
 
 
-def _check_can_exist(line):
+def _check_can_exist(path):
     """Raise `InputError` for what the system would refuse to look up."""
-    # A line may have two paths.
-    longest = max(len(part.encode()) for part in re.split(r"[\s/]+", line))
-    if "\0" in line or longest > _LONGEST_NAME or len(line.encode()) > 2 * _LONGEST_PATH:
-        raise InputError(f"{line[:80]!r}... is no name of a file; correct the line")
+    longest = max(len(name.encode()) for name in path.split("/"))
+    if "\0" in path or longest > _LONGEST_NAME or len(path.encode()) > _LONGEST_PATH:
+        raise InputError(f"{path[:80]!r}... is no name of a file; correct the line")
 
 
 def _relative(path, data_dir):

@@ -101,6 +101,9 @@ def unpack(path):
     with _explained(path):
         weights = read_npz(path)
     try:
+        if card.network["num_classes"] != card.label_set.num_classes:
+            # Building it could take all memory.
+            raise ValueError("its card names another number of classes than its network has")
         model = _build(card)
         _fill(model, weights)
     except (KeyError, TypeError, ValueError) as error:
@@ -133,10 +136,7 @@ def load_card(path):
                 f"not a packed network, which `deeplab-tf pack` writes: it has no {CARD}"
             )
         check_expansion(file, path)
-        card = ModelCard.from_json(file.read(CARD).decode())
-        if card.network["num_classes"] != card.label_set.num_classes:
-            raise ValueError("its card names another number of classes than its network has")
-        return card
+        return ModelCard.from_json(file.read(CARD).decode())
 
 
 @contextlib.contextmanager

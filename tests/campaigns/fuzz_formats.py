@@ -116,6 +116,23 @@ def riff_chunks(rng, data):
     )
 
 
+def mat_elements(rng, data):
+    """Change a compressed variable of a .mat file, and compress it again."""
+    elements, place = [], 128
+    while place + 8 <= len(data):
+        kind, size = struct.unpack_from("<II", data, place)
+        elements.append((kind, data[place + 8 : place + 8 + size]))
+        place += 8 + size
+    compressed = [number for number, (kind, _) in enumerate(elements) if kind == 15]
+    if not compressed:
+        return rng.choice(GENERAL)(rng, data)
+    number = rng.choice(compressed)
+    inner = rng.choice(GENERAL)(rng, _inflated(elements[number][1]))
+    elements[number] = 15, zlib.compress(inner)
+    parts = (struct.pack("<II", kind, len(part)) + part for kind, part in elements)
+    return data[:128] + b"".join(parts)
+
+
 def zip_members(rng, data):
     """Change the contents, the name or the order of members; the checksums are right."""
     try:
@@ -199,6 +216,7 @@ FORMATS = {
     "jpg": (jpeg_segments,),
     "tif": (tiff_tags,),
     "webp": (riff_chunks,),
+    "mat": (mat_elements,),
     "json": JSON,
     "txt": TEXT,
     "flags": TEXT,

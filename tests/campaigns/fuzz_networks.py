@@ -22,7 +22,8 @@ def caffemodels():
     def write(folder, old):
         net, x = CaffeNetwork(old), np.ones((3, 9, 9))
         net.pool("pool", net.conv("conv", x, 4, 3, pad=1, rate=2), 3, 2, 1)
-        net.scale("scale", net.batch_norm("bn", x))
+        if not old:  # DeepLab v1's Caffe has no normalization
+            net.scale("scale", net.batch_norm("bn", x))
         net.write(folder / "net.caffemodel")
 
     return [written(write, old) for old in (False, True)]

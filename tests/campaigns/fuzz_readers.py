@@ -62,7 +62,9 @@ def read_channels(name, given, target):
         found = image_header.read_header((given / name).read_bytes())
     except InputError as error:
         raise InputError(f"{given / name}: {error}") from None  # as the callers do
-    channels = int(found.color.split()[0]) if found.color.endswith("channels") else 4
+    several = {"gray": 1, "gray+alpha": 2, "rgb": 3, "palette": 3}
+    is_other = found.color.endswith("channels")
+    channels = int(found.color.split()[0]) if is_other else several.get(found.color, 4)
     return image_files.load_image(given / name, channels)
 
 
