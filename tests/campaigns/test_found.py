@@ -177,6 +177,8 @@ def test_tiffs_that_claim_their_whole_file_again_and_again(tmp_path):
 def test_a_jpeg_of_many_scans(tmp_path):
     assert outcome(tmp_path, "image jpg", {"image.jpg": jpeg_of_scans(20, 40)})[0] == "result"
     refused(tmp_path, "image jpg", {"image.jpg": jpeg_of_scans(200, 40)}, "scans (limit: 100)")
+    film = fuzz_images.jpegs()[0] + image_files.JPEG_SCAN * 200  # behind the end of the photograph
+    assert outcome(tmp_path, "image jpg", {"image.jpg": film})[0] == "result"
 
 
 def test_an_array_that_claims_more_than_its_file(tmp_path):
