@@ -7,13 +7,14 @@ import json
 
 import fuzz_data
 import fuzz_images
+import fuzz_networks
 import fuzz_readers
 import h5py
 import numpy as np
 import pytest
 from caffe_writer import bytes_field, layer, varint
 from fuzz_child import write_input
-from fuzz_files import tarred, zipped
+from fuzz_files import members_of, tarred, zipped
 from fuzz_hostile import hdf5, jpeg_of_scans, tiff_of_pages, tiff_of_tags
 from fuzz_worker import attempt
 
@@ -197,6 +198,16 @@ def test_numbers_that_were_never_written(tmp_path):
 
     refused(tmp_path, "port h5", {"port.h5": hdf5(write)}, "more than the file has bytes")
     refused(tmp_path, "h5", {"model.h5": hdf5(write)}, "more than the file has bytes")
+
+
+def test_a_layer_larger_than_its_file(tmp_path):
+    whole = fuzz_networks.models("keras")[0]["model.keras"]
+    members = members_of(whole)
+    for old, new in ((b'"filters": 2', b'"filters": 1000000000'), (b"[9, 9]", b"[90000, 90000]")):
+        assert old in members["config.json"]
+        config = members["config.json"].replace(old, new)
+        contents = {"model.keras": zipped({**members, "config.json": config})}
+        refused(tmp_path, "keras", contents, "numbers or more, but the file has 488")
 
 
 def test_an_hdf5_type_that_numpy_does_not_have(tmp_path):
