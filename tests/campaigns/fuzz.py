@@ -88,12 +88,13 @@ def try_reader(child, again, reader, inputs, count, folder, every):
     from fuzz_readers import TIMED
 
     tally, start, outcomes = Tally(), time.monotonic(), {}
-    for number in range(count):
+    numbers = range(-len(inputs.hostile), count - len(inputs.hostile))
+    for number in numbers:
         files = inputs[number]
         outcomes[number] = outcome = child.read(reader, files)
         if tally.add(outcome):
             save(folder, reader, number, files, outcome)
-    repeated = [n for n in range(0, count, every) if outcomes[n]["kind"] in GOOD]
+    repeated = [n for n in numbers[::every] if outcomes[n]["kind"] in GOOD]
     for number in [] if reader in TIMED else repeated[::-1]:
         files = dict(reversed(inputs[number].items()))
         second, first = again.read(reader, files), outcomes[number]

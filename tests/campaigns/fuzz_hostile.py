@@ -38,9 +38,9 @@ def tiff_of_tags(count=60_000):
 
 def tiff_of_pages(count=40_000):
     """A TIFF of many pages, whose tags are those of the others."""
-    entry = struct.pack("<HHII", 254, 4, 1, 1)  # a smaller copy of another page
+    # All but the first say that they are smaller copies of another page.
     pages = b"".join(
-        struct.pack("<H", 1) + entry + struct.pack("<I", 8 + 18 * (n + 1)) for n in range(count)
+        struct.pack("<HHHIII", 1, 254, 4, 1, min(n, 1), 8 + 18 * (n + 1)) for n in range(count)
     )
     return b"II*\0" + struct.pack("<I", 8) + pages + bytes(6)
 

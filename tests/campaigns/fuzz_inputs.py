@@ -1,5 +1,6 @@
 """The inputs of the fuzzing campaign: the n-th of a reader is always the same for a seed."""
 
+import functools
 import hashlib
 import random
 
@@ -10,7 +11,7 @@ from fuzz_seeds import SEEDS
 
 
 class Inputs:
-    """The inputs of one reader: its valid files, hostile ones, then changes of the valid ones.
+    """The inputs of one reader: its valid files, then changes of them; hostile ones below 0.
 
     Args:
       reader: its name in `SEEDS`.
@@ -18,12 +19,17 @@ class Inputs:
     """
 
     def __init__(self, reader, seed):
-        self.seeds, self._start = SEEDS[reader](), f"{seed} {reader}"
-        self._first = [*self.seeds, *(HOSTILE[reader]() if reader in HOSTILE else [])]
+        self._reader, self._start = reader, f"{seed} {reader}"
+        self.seeds = SEEDS[reader]()
+
+    @functools.cached_property
+    def hostile(self):
+        """The inputs that were made by hand, some of which take seconds to make."""
+        return HOSTILE[self._reader]() if self._reader in HOSTILE else []
 
     def __getitem__(self, number):
-        if number < len(self._first):
-            return self._first[number]
+        if number < len(self.seeds):
+            return self.seeds[number] if number >= 0 else self.hostile[number]
         rng = random.Random(f"{self._start} {number}")
         files = dict(rng.choice(self.seeds))
         for _ in range(rng.choice((1, 1, 1, 2, 3))):

@@ -216,10 +216,10 @@ def unpack(name, given, target):
 def fetch(given, target):
     """A download from a server that answers as the input says."""
     script = json.loads((given / "answers.json").read_text("utf-8"))
-    download.TIMEOUT = 0.5
     if script["start"]:
         (target / "file.part").write_bytes(bytes(script["start"]))
-    with ScriptedServer(script["answers"]) as url:
+    patched = mock.patch.object(download, "TIMEOUT", 0.5)
+    with patched, ScriptedServer(script["answers"]) as url:
         return download.download(url, target / "file.part").read_bytes()
 
 

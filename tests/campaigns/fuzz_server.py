@@ -30,6 +30,7 @@ class ScriptedServer:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+        self._thread.join(10)
 
     def _serve(self):
         number = 0

@@ -64,15 +64,15 @@ def extracted(path, folder):
             _extract(path, unfinished)
         except InputError:
             raise
+        except DAMAGE as error:
+            # tarfile appends the error of every compression method that it has tried.
+            reason = one_line(error).partition(": - method")[0]
+            raise InputError(f"{path}: cut off or damaged ({reason}); download it again") from None
         except OSError as error:
             if error.errno not in _IMPOSSIBLE:
                 raise
             what = f"impossible names or places: {error.strerror}"
             raise InputError(f"{path}: damaged ({what}); download it again") from None
-        except DAMAGE as error:
-            # tarfile appends the error of every compression method that it has tried.
-            reason = one_line(error).partition(": - method")[0]
-            raise InputError(f"{path}: cut off or damaged ({reason}); download it again") from None
         if not any(unfinished.iterdir()):
             raise InputError(f"{path}: contains no files; download it again")
     return folder
