@@ -19,9 +19,10 @@ PYTEST_OPTIONS = -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 BROWSER := .venv-browser
 FORMATS := .venv-formats
 RAY := .venv-ray
+AUDIT := .venv-audit
 
 .PHONY: demo docs test test-browser test-formats test-ray test-all test-oldest test-newest fix lint bench \
-    ablation clean
+    ablation fuzz audit clean
 
 demo: $(READY) $(filter $(PHOTOS),$(PHOTO))  ## label photographs; then train, score, export
 	@test "$(PHOTO)" = "$(PHOTOS)" -a ! -d $(PHOTOS) || \
@@ -70,6 +71,12 @@ test-newest:  ## the tests with the newest released versions
 	$(call make_environment,.venv-newest,$(PYTHON))
 	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager -e .[dev]
 	.venv-newest/bin/pytest $(PYTEST_OPTIONS) -m "not slow"
+
+fuzz: $(READY)  ## thousands of damaged and hostile inputs for every reader; docs/reliability.md
+	$(BIN)/python tests/campaigns/fuzz.py --inputs=12000 --findings=$(RUNS)/fuzz
+
+audit: $(AUDIT)/ready  ## known vulnerabilities of the pinned packages, asked of the package index
+	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner=off -r requirements.txt
 
 fix: $(READY)  ## format, and fix what the linter can fix
 	$(BIN)/ruff check --fix .
@@ -162,11 +169,16 @@ $(RAY)/ready: $(READY)
 	    -e ".[ray]"
 	@touch $@
 
+$(AUDIT)/ready: $(READY)
+	$(BIN)/python -m venv --clear $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check "pip-audit>=2.10"
+	@touch $@
+
 .venv-oldest/ready: constraints-oldest.txt setup.py
 	$(call make_environment,.venv-oldest,$(OLDEST_PYTHON))
 	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt -e .[dev]
 	@touch $@
 
 clean:  ## remove the environments, the runs and the site
-	rm -rf .venv .venv-oldest .venv-newest $(BROWSER) $(FORMATS) $(RAY) $(RUNS) \
+	rm -rf .venv .venv-oldest .venv-newest $(BROWSER) $(FORMATS) $(RAY) $(AUDIT) $(RUNS) \
 	    build/docs build/docs_sources

@@ -31,7 +31,7 @@ from deeplab_tf.commands.outputs import check_output_files, print_next, print_wr
 from deeplab_tf.commands.recall import recall_network
 from deeplab_tf.commands.runs import RUN_FILE, Run, is_path
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import check_new_file, write_file
+from deeplab_tf.files import check_new_file, parse_json, write_file
 from deeplab_tf.models import ModelCard, find_model, is_packed, load_card, load_model, pack
 from deeplab_tf.models.files import PACKED
 from deeplab_tf.models.output_stride import with_output_stride
@@ -178,7 +178,7 @@ def describe_training(run):
 def read_scores(path, label_set):
     """Read the scores that evaluate wrote; `InputError` unless they are of these classes."""
     try:
-        scores = json.loads(read_text(path))
+        scores = parse_json(read_text(path))
         names, _ = tuple(scores["per_class_iou"]), (scores["miou"], scores["pixel_accuracy"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not written by evaluate --json_out ({error})") from None

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from deeplab_tf.errors import InputError
+from deeplab_tf.files import parse_json
 from deeplab_tf.scale.session import import_pyarrow
 from deeplab_tf.scale.storage import (
     files_below,
@@ -133,7 +134,7 @@ def begin_job(out_dir, identity):
     identity = json.loads(json.dumps(identity))  # tuples become lists, as in a file
     if is_file(place):
         try:
-            known = json.loads(read_place(place))
+            known = parse_json(read_place(place))
         except ValueError:
             raise InputError(f"{place}: not the record of a job; delete it") from None
         known = known if isinstance(known, dict) else {}
