@@ -1,8 +1,8 @@
 """Synthetic rooms: pictures of color from which the depth can be told.
 
 The camera stands in a room, at the same height above the floor in every picture and level. Boards
-stand on the floor. The colors of all surfaces are random, but three things tell how far away they
-are, as in photographs of rooms:
+stand on the floor. The colors of all surfaces are random and equally bright, and three things tell
+how far away they are, as in photographs of rooms:
 
 - perspective: where the floor ends and where a board touches it;
 - texture: every surface is tiled, and all tiles have the same size, so far ones look smaller;
@@ -31,6 +31,7 @@ FLOOR, CEILING, WALL, BOARD = range(4)
 CAMERA_HEIGHT = 1.5  # meters above the floor
 TILE = 0.5  # side of the tiles, meters
 LAMP = 4.0  # meters at which a surface has half of the light of a very near one
+BRIGHTEST, DARKER = 240, 0.6  # level of a tile's strongest color, and factor of every second tile
 NUM_BOARDS = (1, 4)  # fewest and most in a room
 _SAMPLES = 3  # rays along each side of a pixel, whose colors are averaged
 
@@ -80,8 +81,9 @@ def _draw_board(rng):
 
 def _draw_tiles(rng):
     """Two colors (2, 3), of which one is clearly darker, and where the first tile begins (2,)."""
-    color = rng.uniform(110, 250, 3)
-    return np.stack([color, color * rng.uniform(0.45, 0.7)]), rng.uniform(0, TILE, 2)
+    color = rng.uniform(60, 250, 3)
+    color *= BRIGHTEST / color.max()
+    return np.stack([color, DARKER * color]), rng.uniform(0, TILE, 2)
 
 
 def _trace(room, boards, size, v_offset, u_offset):

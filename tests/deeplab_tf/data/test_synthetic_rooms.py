@@ -6,6 +6,7 @@ from deeplab_tf.data.depth_targets import depth_targets, load_depth_pair
 from deeplab_tf.data.image_files import load_label
 from deeplab_tf.data.synthetic_rooms import (
     BOARD,
+    BRIGHTEST,
     CAMERA_HEIGHT,
     CEILING,
     CLASSES,
@@ -52,8 +53,10 @@ def test_the_lamp_darkens_what_is_far_away():
     image, depth = (np.concatenate([room[part] for room in rooms]) for part in (0, 1))
     bright = image.max(axis=2).astype(float)
     assert bright[depth < 3].mean() > 1.3 * bright[depth > 5].mean()
-    limit = 250 / (1 + (depth / LAMP) ** 2)
-    assert (bright < limit + 15).all()  # the noise
+    brightest = BRIGHTEST / (1 + (depth / LAMP) ** 2)
+    # The noise has a standard deviation of 2; at edges, a part of the pixel may be nearer.
+    assert (bright < brightest + 10).mean() > 0.98
+    assert (abs(bright - brightest) < 10).mean() > 0.3  # every second tile
 
 
 def test_the_data_set_is_written_and_opened(tmp_path):
