@@ -1,5 +1,20 @@
 """The exception for everything that a user can fix, and error texts on one line."""
 
+import errno
+import os
+
+_ROOM, _RIGHT = "make room there, or give another folder", "give a folder that can be written"
+# What can be wrong with a disk or a folder, and what to do about it.
+FAILURES = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: "raise the limit of the length of files, or give another folder",
+    errno.EROFS: _RIGHT,
+    errno.EACCES: _RIGHT,
+    errno.EPERM: _RIGHT,
+    errno.EIO: "look after the disk, or give a folder on another one",
+}
+
 
 class InputError(ValueError):
     """The user's input cannot be used; the message is one line: what, where, what to do.
@@ -25,3 +40,17 @@ def one_line(error, limit=300):
     """
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def system_line(error):
+    """The text of an OSError on one line: the place, what is wrong, and what to do if it is known.
+
+    Example:
+      >>> system_line(OSError(28, "No space left on device", "scores.json"))
+      'scores.json: No space left on device; make room there, or give another folder'
+    """
+    remedy = FAILURES.get(error.errno)
+    if remedy is None:
+        return one_line(error, limit=2000)
+    place = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
+    return f"{place}{os.strerror(error.errno)}; {remedy}"

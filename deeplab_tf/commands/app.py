@@ -7,7 +7,7 @@ from absl import flags, logging
 
 from deeplab_tf.commands.names import COMMANDS, unknown_command
 from deeplab_tf.commands.parsing import asks_for_help, help_text, parse_flags
-from deeplab_tf.errors import InputError, one_line
+from deeplab_tf.errors import InputError, one_line, system_line
 
 
 def main(arguments):
@@ -27,8 +27,18 @@ def main(arguments):
         message = f"{error.filename}: a file is where a folder is needed; give another name"
         print(f"error: {message}", file=sys.stderr)
         return 1
-    except (InputError, OSError) as error:
+    except InputError as error:
         print(f"error: {one_line(error, limit=2000)}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {system_line(error)}", file=sys.stderr)
+        return 1
+    except MemoryError as error:
+        what = f"out of memory ({one_line(error)})"
+        print(
+            f"error: {what}: free memory, or give smaller images or a smaller batch",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
