@@ -15,6 +15,17 @@ FAILURES = {
     errno.EIO: "look after the disk, or give a folder on another one",
 }
 
+# What libraries say when the system gives no memory, also for threads and parts of programs.
+_NO_MEMORY = (
+    "OOM when allocating",
+    "Failed to allocate",
+    "Insufficient memory",
+    "Cannot allocate memory",
+    "failed to map segment",
+    "can't start new thread",
+    "bad_alloc",
+)
+
 
 class InputError(ValueError):
     """The user's input cannot be used; the message is one line: what, where, what to do.
@@ -54,3 +65,13 @@ def system_line(error):
         return one_line(error, limit=2000)
     place = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
     return f"{place}{os.strerror(error.errno)}; {remedy}"
+
+
+def is_out_of_memory(error):
+    """Whether an exception of Python or of a library means that there was not enough memory.
+
+    Example:
+      >>> is_out_of_memory(RuntimeError("can't start new thread")), is_out_of_memory(KeyError("a"))
+      (True, False)
+    """
+    return isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY)
