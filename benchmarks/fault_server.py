@@ -5,13 +5,15 @@ computes with them: TensorFlow starts its threads with the first operation, and 
 threads must not be forked. Each child computes as much as it likes.
 """
 
+import contextlib
 import ctypes
+import fcntl
+import mmap
 import os
 import pickle
 import resource
 import signal
 import sys
-import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import NamedTuple
 # Python's own events of calls that change files; their first arguments are paths.
 _CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "shutil.rmtree"}
 _NEW_MOUNTS = 0x00020000  # CLONE_NEWNS of <sched.h>
+_PIPE = 1 << 20  # bytes that a child may print while nobody reads
 _DEATH = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 
 
@@ -86,19 +89,24 @@ class Child:
     Args:
       action: function without arguments.
       plan: `Plan`.
-      output: file for what it prints.
+      output: file that gets what the process printed, when it has ended.
     """
 
     def __init__(self, action, plan=NO_FAULT, output="/dev/null"):
         sys.stdout.flush()
         sys.stderr.flush()
         self._plan, self._output, self._start = plan, Path(output), time.monotonic()
-        self._counter = os.memfd_create("calls")
-        os.write(self._counter, bytes(8))
+        # Neither is a file, whose length a plan may limit.
+        self._calls = mmap.mmap(-1, 8)
+        self._printed, writer = os.pipe()
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _PIPE)
         parent = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
-            _run(action, plan, self._output, self._counter, parent)
+            _run(action, plan, writer, self._calls, parent)
+        os.close(writer)
+        os.set_blocking(self._printed, False)
+        self._text = b""
 
     def stopped(self):
         """Wait until the child has stopped itself; False if it ended instead."""
@@ -119,6 +127,7 @@ class Child:
         after = longest if self._plan.after is None else self._plan.after
         while True:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self._drain()
             seconds = time.monotonic() - self._start
             if pid:
                 break
@@ -126,18 +135,23 @@ class Child:
                 os.kill(self.pid, signal.SIGKILL)
                 after = float("inf")
             time.sleep(0.002)
-        calls = int.from_bytes(os.pread(self._counter, 8, 0), "little")
-        os.close(self._counter)
-        text = self._output.read_text("utf-8", errors="replace") if self._output.is_file() else ""
+        os.close(self._printed)
+        text = self._text.decode("utf-8", errors="replace")
         if seconds > longest:
             text += f"\nhung for {longest:.0f} s\n"
+        self._output.write_text(text, "utf-8")
+        calls = int.from_bytes(self._calls[:], "little")
         return Ended(os.waitstatus_to_exitcode(status), text, seconds, calls)
+
+    def _drain(self):
+        with contextlib.suppress(BlockingIOError):
+            while part := os.read(self._printed, _PIPE):
+                self._text += part
 
 
 def value_of(function):
     """What a function returns that is called in a child, so that it may compute."""
     reader, writer = os.pipe()
-    output = Path(tempfile.gettempdir(), f"faults-{os.getpid()}.log")
 
     def answer():
         os.close(reader)
@@ -145,12 +159,11 @@ def value_of(function):
             pickle.dump(function(), file)
         return 0
 
-    child = Child(answer, output=output)
+    child = Child(answer)
     os.close(writer)
     with os.fdopen(reader, "rb") as file:
         contents = file.read()
     ended = child.ended()
-    output.unlink()
     if ended.status != 0:
         raise RuntimeError(f"a check failed: {ended.text}")
     return pickle.loads(contents)
@@ -163,19 +176,18 @@ def private_mounts():
     return libc.unshare(_NEW_MOUNTS) == 0 and libc.mount(b"none", b"/", None, private, None) == 0
 
 
-def _run(action, plan, output, counter, parent):
+def _run(action, plan, output, calls, parent):
     """The life of the child; never returns."""
     status = 70
     try:
         ctypes.CDLL(None).prctl(_DEATH, signal.SIGKILL)  # no child outlives a killed campaign
         if os.getppid() != parent:
             os._exit(status)
-        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(file, 1)
-        os.dup2(file, 2)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
         _limit(plan)
         if plan.watched:
-            sys.addaudithook(_counting(plan, counter))
+            sys.addaudithook(_counting(plan, calls))
         if plan.prepare:
             plan.prepare()
         status = action()
@@ -200,11 +212,11 @@ def _limit(plan):
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
-def _counting(plan, counter):
-    watched, calls = str(plan.watched), 0
+def _counting(plan, calls):
+    watched, number = str(plan.watched), 0
 
     def hook(event, arguments):
-        nonlocal calls
+        nonlocal number
         if event == "open":
             # Python's own open gives a mode, os.open alone only flags.
             if not isinstance(arguments[2], int) or not arguments[2] & (os.O_WRONLY | os.O_RDWR):
@@ -215,9 +227,9 @@ def _counting(plan, counter):
         path = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""
         if not path.startswith(watched):
             return
-        calls += 1
-        os.pwrite(counter, calls.to_bytes(8, "little"), 0)
-        if calls == plan.at_call:
+        number += 1
+        calls[:] = number.to_bytes(8, "little")
+        if number == plan.at_call:
             plan.event() if callable(plan.event) else os.kill(os.getpid(), plan.event)
 
     return hook

@@ -24,6 +24,7 @@ NAV = [
             "scale.md",
             "export.md",
             "serving.md",
+            "reliability.md",
             {"More": "*"},
         ]
     },
