@@ -134,7 +134,7 @@ def _workplace(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.parent.absolute() not in _swept:
         _swept.add(path.parent.absolute())
-        _sweep(path.parent.glob(f".*{_ENDING}/{_LOCK}"))
+        remove_leftovers(path.parent)
     while True:
         folder = Path(tempfile.mkdtemp(_ENDING, f".{path.name[:40]}.", path.parent))
         lock = _lock_in(folder, fcntl.LOCK_EX)
@@ -146,6 +146,15 @@ def _workplace(path):
     finally:
         lock.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_leftovers(folder):
+    """Delete the temporary files that killed processes have left in a folder.
+
+    Those of processes that still work are kept. Whoever writes into a folder for the first time
+    does this anyway.
+    """
+    _sweep(Path(folder).glob(f".*{_ENDING}/{_LOCK}"))
 
 
 def _lock_in(folder, how):
@@ -226,8 +235,8 @@ def lock_folder(path, user="another run", remedy="wait until it ends"):
     """Keep other processes out of a folder while `with` lasts.
 
     The operating system releases the lock if the process is killed. The folder is created if it
-    is missing; if it stays empty it is removed again, with the parents created for it. Folders
-    named *.partial, which a killed process left in it, are deleted.
+    is missing; if it stays empty it is removed again, with the parents created for it. Files and
+    folders named *.partial, which a killed process left in it, are deleted.
 
     Args:
       path: the folder. A file named "lock" in it names the process that holds it.
