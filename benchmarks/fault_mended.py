@@ -1,4 +1,4 @@
-"""What was found with the campaign of benchmarks/faults.py, and the tests that would find it again."""
+"""What was found with the campaign of benchmarks/faults.py, and tests that would find it again."""
 
 _SHORT = "tests/test_faults.py::test_"
 _TRAINING = "tests/deeplab_tf/training/test_"
