@@ -34,7 +34,9 @@ def make_reference(command, base):
     again, _ = _run(command, base, "inputs", noting)
     if again != state or state.damaged:
         differ = [n for n, c in state.results.items() if again.results.get(n) != c]
-        raise RuntimeError(f"{command.name}: {differ} differ in two runs, {state.leftovers}")
+        raise RuntimeError(
+            f"{command.name}: two runs differ in {differ}, {state.leftovers}, {state.damaged}"
+        )
     allowed = {name: {checksum} for name, checksum in state.results.items()}
     for name, checksum in pickle.loads(versions.read_bytes()) if versions.exists() else ():
         allowed.setdefault(name, set()).add(checksum)

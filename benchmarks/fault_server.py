@@ -77,10 +77,10 @@ class Ended(NamedTuple):
     @property
     def error(self):
         """The one line of an error; None if it ended in another way."""
-        lines = self.text.strip().splitlines() or [""]
-        errors = [line for line in lines if line.startswith("error: ")]
-        one = self.status == 1 and errors == [lines[-1]] and "Traceback" not in self.text
-        return lines[-1] if one else None
+        # Progress bars, which have a line of their own, are closed after the error is printed.
+        errors = [line for line in self.text.splitlines() if line.startswith("error: ")]
+        one = self.status == 1 and len(errors) == 1 and "Traceback" not in self.text
+        return errors[0] if one else None
 
 
 class Child:
@@ -185,6 +185,8 @@ def _run(action, plan, output, calls, parent):
             os._exit(status)
         os.dup2(output, 1)
         os.dup2(output, 2)
+        # A test runner, for one, has put others in their place.
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
         _limit(plan)
         if plan.watched:
             sys.addaudithook(_counting(plan, calls))

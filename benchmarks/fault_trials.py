@@ -121,6 +121,8 @@ class Trial:
             return
         state = self.read()
         wanted = self.reference.state.results
+        if self.replaces:  # such as an older archive that was extracted
+            wanted = {**self.reference.old_state.results, **wanted}
         differ = [n for n in wanted | state.results if wanted.get(n) != state.results.get(n)]
         if differ:
             detail = _difference(wanted, state.results, differ[0])

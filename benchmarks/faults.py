@@ -152,12 +152,10 @@ def campaign(names, base, groups):
         written = Child(lambda f=folder, s=seed: write_inputs(base / f, s), output=base / "log")
         if (ended := written.ended()).status:
             raise RuntimeError(ended.text)
-    references = {
-        command: make_reference(COMMANDS[command], base)
-        for command in dict.fromkeys(command for _, command, _ in names)
-    }
-    table, hits, found, begun = {}, 0, 0, time.monotonic()
+    references, table, hits, found, begun = {}, {}, 0, 0, time.monotonic()
     for name in names:
+        if name[1] not in references:
+            references[name[1]] = make_reference(COMMANDS[name[1]], base)
         trial = run_trial(name, references, base, groups)
         hits, found = hits + trial.hit, found + bool(trial.problems)
         counts = table.setdefault(name[:2], [0, 0, 0, 0.0])

@@ -88,8 +88,8 @@ def new_folder(path, overwrite=False):
 
     Raises:
       InputError: if `path` is a file, or a folder that is not empty and may not be replaced; or if
-        another process filled it in the meantime, or took it away.
-      OSError: naming `path`, if it cannot be written.
+        another process filled it in the meantime.
+      OSError: naming `path`, if it cannot be written, or was taken away in the meantime.
     """
     path = Path(path)
     check_new_folder(path, overwrite)
@@ -184,7 +184,7 @@ def _sweep(locks):
 
 @contextlib.contextmanager
 def _same_folder(folder, path):
-    """Raise `InputError` if a folder is another one at the end, or gone.
+    """Raise OSError if a folder is another one at the end, or gone.
 
     Files that are written by their paths make missing folders again: without the files before.
     """
@@ -195,9 +195,8 @@ def _same_folder(folder, path):
     finally:
         os.close(descriptor)
     if not same:
-        raise InputError(
-            f"{path}: its folder was moved, deleted or unmounted while it was written; start again"
-        )
+        what = "Moved, deleted or unmounted while it was written"
+        raise FileNotFoundError(errno.ENOENT, what, str(path))
 
 
 def _exchange(new, old):
