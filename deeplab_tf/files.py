@@ -87,9 +87,9 @@ def new_folder(path, overwrite=False):
       Path of the empty folder to fill, on the same file system as `path`.
 
     Raises:
-      InputError: if `path` is a file, or a folder that is not empty and may not be replaced; or if
-        another process filled it in the meantime.
-      OSError: naming `path`, if it cannot be written, or was taken away in the meantime.
+      InputError: if `path` is a file, or a folder that is not empty and may not be replaced.
+      OSError: naming `path`, if it cannot be written, or if it was taken away, or filled by another
+        process, in the meantime.
     """
     path = Path(path)
     check_new_folder(path, overwrite)
@@ -106,7 +106,8 @@ def new_folder(path, overwrite=False):
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
-                raise InputError(f"{path}: another process has just filled it") from None
+                what = "Another process has just filled it"
+                raise OSError(errno.ENOTEMPTY, what, str(path)) from None
 
 
 @contextlib.contextmanager
