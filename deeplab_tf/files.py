@@ -10,10 +10,11 @@ import socket
 import tempfile
 from pathlib import Path
 
-from deeplab_tf.errors import FAILURES, InputError
+from deeplab_tf.errors import InputError
 
 _ENDING, _LOCK = ".partial", ".lock"  # of temporary folders, and the file in them that is locked
 _LOCKED = errno.EAGAIN, errno.EACCES
+_OF_WRITING = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS  # reading has none of them
 _swept = set()  # folders in which this process has deleted what killed ones left
 
 
@@ -120,7 +121,7 @@ def _named(path):
     except Exception as error:
         code, name = getattr(error, "errno", None), getattr(error, "filename", None)
         if not code:  # libraries in C and C++ have errors of their own
-            code = next((code for code in FAILURES if os.strerror(code) in str(error)), None)
+            code = next((code for code in _OF_WRITING if os.strerror(code) in str(error)), None)
         if not code or (name is not None and _ENDING not in os.fsdecode(name)):
             raise
         raise OSError(code, os.strerror(code), str(path)) from error

@@ -94,5 +94,5 @@ class SavedFiles:
         files before.
         """
         checkpoints = self._folder / "checkpoints"
-        if self._device not in (None, checkpoints.stat().st_dev):
+        if self._device is not None and checkpoints.stat().st_dev != self._device:
             raise FileNotFoundError(errno.ENOENT, "Unmounted while training", str(checkpoints))
