@@ -22,7 +22,7 @@ RAY := .venv-ray
 AUDIT := .venv-audit
 
 .PHONY: demo docs test test-browser test-formats test-ray test-all test-oldest test-newest fix lint bench \
-    ablation fuzz audit clean
+    ablation fuzz faults audit clean
 
 demo: $(READY) $(filter $(PHOTOS),$(PHOTO))  ## label photographs; then train, score, export
 	@test "$(PHOTO)" = "$(PHOTOS)" -a ! -d $(PHOTOS) || \
@@ -88,6 +88,9 @@ lint: $(READY)  ## what CI checks before the tests
 	$(BIN)/lint-imports
 	@! grep -rnE 'keras\.src|_run_through_graph' --include='*.py' crf deeplab_tf tools benchmarks \
 	    || { echo "error: use the public interfaces of Keras"; exit 1; }
+
+faults: $(READY)  ## every command killed, starved and disturbed: what is left? make faults FAULTS=--kills=5
+	$(BIN)/python benchmarks/faults.py $(FAULTS)
 
 docs: $(READY)  ## the documentation as a site in build/docs, with every link checked
 	$(BIN)/python docs/site/site_build.py build/docs

@@ -11,7 +11,7 @@ from deeplab_tf.evaluation.inference import check_image
 from deeplab_tf.export import litert_file, onnx_file, openvino_file, saved_model
 from deeplab_tf.export.description import describe_export
 from deeplab_tf.export.graph import check_export, convertible_graph
-from deeplab_tf.files import check_new_file, whole_file
+from deeplab_tf.files import check_new_file, whole_files
 from deeplab_tf.models.depth import predicts_depth
 from deeplab_tf.models.files import EXPORTED
 
@@ -138,8 +138,7 @@ def export_model(
     batch = 1 if format == "litert" else None
     predict = convertible_graph(model, settings, image_size, batch)
     with contextlib.ExitStack() as stack:
-        # Those that are replaced last come first: the .xml file, when its .bin file is there.
-        partial, *_ = [stack.enter_context(whole_file(f)) for f in reversed(output_files(path))]
+        *_, partial = stack.enter_context(whole_files(output_files(path)))
         if format == "onnx":
             onnx_file.write(predict, description, partial)
             return

@@ -6,10 +6,9 @@ that these images are done: a job that is started again does only those that are
 
 import io
 import json
-from pathlib import Path
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import parse_json
+from deeplab_tf.files import parse_json, remove_leftovers
 from deeplab_tf.scale.session import import_pyarrow
 from deeplab_tf.scale.storage import (
     files_below,
@@ -153,5 +152,4 @@ def clean(out_dir):
     if is_url(out_dir):  # a store shows only whole files
         return
     _, path = open_place(join(out_dir, TABLE))
-    for leftover in Path(path).glob(".*.partial.parquet"):
-        leftover.unlink(missing_ok=True)
+    remove_leftovers(path)

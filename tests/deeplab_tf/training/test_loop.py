@@ -272,6 +272,25 @@ def test_a_full_disk_is_one_line_and_keeps_the_earlier_checkpoint(tmp_path, whol
     keras.saving.load_model(tmp_path / "last.keras")
 
 
+def test_a_folder_that_goes_away_is_one_line_and_not_made_again(tmp_path):
+    folder, away = tmp_path / "run", tmp_path / "away"
+
+    def validate(model):
+        if loop._checkpoints.state.step == 8:
+            folder.rename(away)
+        return -1.0, []
+
+    _, loop = seeded(folder, validate=validate)
+    with pytest.raises(InputError) as error:
+        loop.run()
+    text = f"step 8 cannot be saved: {folder}: [Errno 2] No such file or directory: "
+    assert str(error.value).startswith(text)
+    assert "bring the folder back and start again; the last good checkpoint is" in str(error.value)
+    assert not folder.exists()
+    away.rename(folder)
+    assert seeded(folder)[1]._restore() == 4
+
+
 def test_going_back_takes_the_models_along(tmp_path, capsys, whole):
     _, loop = seeded(tmp_path, make_batches=batches_until(8), settings={"keep": 2})
     with pytest.raises(Killed):
