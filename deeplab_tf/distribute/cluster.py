@@ -107,25 +107,27 @@ def _host_and_port(address):
     return host.strip("[]"), int(port)
 
 
-def meet(cluster, seconds=600):
+def meet(cluster, seconds=600, versions=None):
     """Wait until all workers have started; it returns on all of them at the same time.
 
     Args:
       cluster: `Cluster`.
       seconds: how long to wait for the others.
+      versions: dict from a package to this worker's version of it, which all must have; None:
+        versions are not compared.
 
     Raises:
       InputError: this worker's port is in use, the chief's host is unknown, a worker has a
-        different list, or some have not started in time; the message names them.
+        different list or version, or some have not started in time; the message names them.
     """
     with _listen(cluster.port) as listener:
         if len(cluster.workers) == 1:
             return
         deadline = time.monotonic() + seconds
         if cluster.index == 0:
-            _receive_all(cluster, listener, deadline, seconds)
+            _receive_all(cluster, listener, deadline, seconds, versions or {})
         else:
-            _report_to_chief(cluster, deadline, seconds)
+            _report_to_chief(cluster, deadline, seconds, versions or {})
 
 
 def _listen(port):
@@ -140,7 +142,7 @@ def _listen(port):
         ) from None
 
 
-def _receive_all(cluster, listener, deadline, seconds):
+def _receive_all(cluster, listener, deadline, seconds, versions):
     """The chief's part: wait for a connection from every other worker, then answer them all."""
     connected = []  # (index, connection) of the workers that have reported
     try:
@@ -152,7 +154,7 @@ def _receive_all(cluster, listener, deadline, seconds):
             connection = _accept(listener)
             connected = _still_connected(connected)
             if connection:
-                _receive(cluster, connection, connected)
+                _receive(cluster, connection, connected, versions)
                 connected = _still_connected(connected)
         _answer(connected, _GO)
     except InputError as error:
@@ -171,11 +173,12 @@ def _accept(listener):
         return None
 
 
-def _receive(cluster, connection, connected):
+def _receive(cluster, connection, connected, versions):
     connection.settimeout(_SECONDS_FOR_A_LINE)
     try:
         report = json.loads(_read_line(connection))
         workers, index = tuple(report["workers"]), int(report["index"])
+        theirs = dict(report.get("versions", {}))
     except (OSError, ValueError, KeyError, TypeError):
         connection.close()  # another program, not one of the workers
         return
@@ -192,6 +195,12 @@ def _receive(cluster, connection, connected):
             f"two processes report that they are worker {index}; give each its own index in "
             "TF_CONFIG"
         )
+    for package in versions:
+        if theirs.get(package) != versions[package]:
+            raise InputError(
+                f"worker {index} has {package} {theirs.get(package, 'of another version')}, but the"
+                f" chief has {versions[package]}; install the same versions on all machines"
+            )
 
 
 def _still_connected(connected):
@@ -220,10 +229,11 @@ def _answer(connected, text):
             connection.sendall(f"{text}\n".encode())
 
 
-def _report_to_chief(cluster, deadline, seconds):
+def _report_to_chief(cluster, deadline, seconds, versions):
     """The other workers' part: ask the chief repeatedly until it answers."""
     chief = _host_and_port(cluster.workers[0])
-    report = json.dumps({"workers": cluster.workers, "index": cluster.index}) + "\n"
+    hello = {"workers": cluster.workers, "index": cluster.index, "versions": versions}
+    report = json.dumps(hello) + "\n"
     while True:
         left = deadline - time.monotonic()
         if left <= 0:

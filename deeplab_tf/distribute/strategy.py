@@ -23,6 +23,7 @@ import os
 import signal
 import threading
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -40,7 +41,7 @@ _LOST = (
 )
 
 
-def make_strategy(name, wait_seconds=600):
+def make_strategy(name, wait_seconds=600, versions=None):
     """Make the strategy that a program runs under.
 
     Args:
@@ -48,13 +49,15 @@ def make_strategy(name, wait_seconds=600):
         GPU; "multi_worker": this process and the others that the environment variable TF_CONFIG
         lists, on this machine or elsewhere.
       wait_seconds: how long "multi_worker" waits for the others to be started.
+      versions: dict from a package to its version, str, which all workers must have, as they must
+        have the same TensorFlow and Keras.
 
     Returns:
       `tf.distribute.Strategy`.
 
     Raises:
       InputError: the name is unknown, TF_CONFIG is wrong or does not suit the strategy, workers
-        are missing, or TensorFlow was used before.
+        are missing or have other versions, or TensorFlow was used before.
     """
     if name == "none":
         return tf.distribute.get_strategy()
@@ -68,7 +71,8 @@ def make_strategy(name, wait_seconds=600):
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     if name != "multi_worker":
         raise InputError(f"unknown strategy {name!r}; available: {', '.join(STRATEGIES)}")
-    meet(read_cluster(), wait_seconds)
+    common = {**(versions or {}), "TensorFlow": tf.__version__, "Keras": keras.__version__}
+    meet(read_cluster(), wait_seconds, common)
     try:
         with _kept_sigterm_handler():
             return tf.distribute.MultiWorkerMirroredStrategy()
