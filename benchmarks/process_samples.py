@@ -62,7 +62,7 @@ def watch(process, done, is_over=lambda: False, every=0.2):
         count = done()
         with contextlib.suppress(OSError):  # it has ended since
             holds = held(process.pid)
-            if count is not None:
+            if count is not None and holds[0]:  # a process that has ended has no memory
                 samples.append(Sample(time.monotonic() - start, count, *holds))
         time.sleep(every)
     return samples

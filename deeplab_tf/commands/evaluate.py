@@ -135,8 +135,9 @@ def main(flags):
     model, trained = open_model(flags)
     params = crf_params(flags, model.output_shape[-1])
     examples, label_set, encoding = open_examples(flags, model.output_shape[-1])
+    lists = {flags.split: examples}
     with lost_worker_is_error(strategy):
-        check_agreement(strategy, run_facts(flags, {flags.split: examples}, label_set, model))
+        check_agreement(strategy, lambda: run_facts(flags, lists, label_set, model))
     files = plan_predictions(flags, examples, label_set)
     if is_chief(strategy):
         warn_of_names(flags, trained, label_set)

@@ -202,7 +202,7 @@ def keep_freed_memory():
 def make_trainer(flags, settings, strategy):
     """Open the data and build everything that is trained."""
     splits, label_set, encoding = open_splits(flags)
-    check_agreement(strategy, run_facts(flags, splits, label_set))
+    check_agreement(strategy, lambda: run_facts(flags, splits, label_set))
     check_same_data(flags, splits, label_set)
     num_classes = label_set.num_classes
     run = Run.of_training(flags, describe_network(flags, num_classes), splits, label_set)

@@ -10,26 +10,27 @@ from deeplab_tf.distribute.strategy import sum_over_workers, wait_for_workers, w
 from deeplab_tf.errors import InputError
 
 
-def check_agreement(strategy, facts):
+def check_agreement(strategy, find_facts):
     """Raise `InputError` on every worker unless all workers give the same facts.
 
     Every worker must call it.
 
     Args:
       strategy: what `make_strategy` returned.
-      facts: dict from what is compared, such as "--batch_size", to its value, both str.
+      find_facts: function that returns a dict from what is compared, such as "--batch_size", to
+        its value, both str; it is not called if there is one worker alone.
 
     Raises:
       InputError: naming the first worker and fact that differ from the chief's.
       tf.errors.OpError: a worker is lost; see `lost_worker_is_error`.
 
     Example:
-      >>> check_agreement(strategy, {"--batch_size": "8", "the list train": "367 images"})
+      >>> check_agreement(strategy, lambda: {"--batch_size": "8"})
     """
     index, count = worker(strategy)
     if count == 1:
         return
-    own = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+    own = np.frombuffer(json.dumps(find_facts()).encode(), np.uint8)
     lengths = np.zeros(count, np.int32)
     lengths[index] = len(own)
     lengths = sum_over_workers(strategy, lengths)

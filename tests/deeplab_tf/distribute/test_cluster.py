@@ -70,15 +70,16 @@ def test_a_wrong_tf_config_is_one_line(monkeypatch, text, message):
 class Meeting(threading.Thread):
     """A worker that waits for the others in a thread; how it ended is in `error` and `end`."""
 
-    def __init__(self, workers, index, seconds=20):
+    def __init__(self, workers, index, seconds=20, versions=None):
         super().__init__()
         self.cluster, self.seconds = Cluster(workers, index), seconds
+        self.versions = versions
         self.error = self.end = None
         self.start()
 
     def run(self):
         try:
-            meet(self.cluster, self.seconds)
+            meet(self.cluster, self.seconds, self.versions)
         except InputError as error:
             self.error = str(error)
         self.end = time.monotonic()
@@ -129,6 +130,29 @@ def test_workers_of_other_lists_or_of_one_index_are_told():
         connection.sendall(f"{json.dumps(hello)}\n".encode())
         errors = ended(chief, first)
     assert all("two processes report that they are worker 1" in error for error in errors)
+
+
+@pytest.mark.parametrize("theirs", [{"DeepLab": "0.3", "Keras": "3.14"}, {"DeepLab": "0.3"}, None])
+def test_workers_of_other_versions_are_told(theirs):
+    workers = free_addresses(3)
+    ours = {"DeepLab": "0.3", "Keras": "3.15"}
+    errors = ended(
+        Meeting(workers, 0, versions=ours),
+        Meeting(workers, 1, versions=ours),
+        Meeting(workers, 2, versions=theirs),
+    )
+    name = "Keras" if theirs else "DeepLab"
+    found = (theirs or {}).get(name, "of another version")
+    for error in errors:
+        assert f"worker 2 has {name} {found}, but the chief has {ours[name]}" in error
+        assert "install the same versions" in error and "\n" not in error
+
+
+def test_workers_of_one_version_meet():
+    workers = free_addresses(2)
+    versions = {"DeepLab": "0.3"}
+    meetings = (Meeting(workers, index, versions=versions) for index in range(2))
+    assert ended(*meetings) == [None] * 2
 
 
 def test_strangers_and_those_who_left_do_not_count():
