@@ -1,6 +1,6 @@
 """Refines random scenes with the CRF in several threads, for benchmarks/soak.py.
 
-    python benchmarks/crf_soak_worker.py CALLS THREADS
+    python -m benchmarks.crf_soak_worker CALLS THREADS
 
 The sizes change with every call. Most calls are of `crf.refine`, the others of `crf.dense_crf` with
 each engine. It prints lines "done CALLS", and one line for every result that is wrong.
@@ -12,11 +12,8 @@ import random
 import sys
 import threading
 import time
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# The folder of this script has a crf.py, which would be imported in place of the package.
-sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np
 

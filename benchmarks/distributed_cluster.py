@@ -4,6 +4,7 @@ Uses the workers of the tests, whose folder tests/support must be on the path.
 """
 
 import contextlib
+import io
 import json
 import re
 import signal
@@ -160,7 +161,9 @@ class Training:
             return Found(name, None, "", f"status {[result.status for result in results]}")
         if not re.search(rf"continuing from step {steps - 3} of", results[0].out):
             return Found(name, None, "", f"it does not continue: {results[0].out}")
-        alone = worker_train.train(make_strategy("none"), self._folder / "alone", steps)
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            alone = worker_train.train(make_strategy("none"), self._folder / "alone", steps)
         with np.load(self._folder / "weights-0.npz") as found:
             difference = max(np.abs(found[key] - alone[key]).max() for key in alone)
         line = f"after {steps} steps they differ by {difference:.1g} from one process"

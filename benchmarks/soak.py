@@ -32,7 +32,7 @@ from absl import app, flags
 
 from benchmarks.process_samples import before_and_after, thinned, watch
 from benchmarks.soak_parts import PARTS, Skipped
-from benchmarks.soak_report import HEAD, closing_line, draw, row
+from benchmarks.soak_report import HEAD, closing_line, draw, judge, row
 from deeplab_tf.files import write_file
 
 FLAGS = flags.FLAGS
@@ -74,13 +74,7 @@ def run_part(name):
         problems.append("too short to compare memory: give more steps, calls or minutes")
         return result
     before, after = both
-    growth = after.megabytes / before.megabytes - 1
-    if growth > FLAGS.growth:
-        problems.append(f"memory grows by {growth:.1%}")
-    for what in ("files", "threads"):
-        if getattr(after, what) > getattr(before, what):
-            more = f"{getattr(before, what):g} to {getattr(after, what):g}"
-            problems.append(f"the number of {what} grows from {more}")
+    problems += judge(before, after, FLAGS.growth)
     measured = ("megabytes", "files", "threads")
     for key, sample in (("before", before), ("after", after)):
         result[key] = {what: round(getattr(sample, what), 1) for what in measured}

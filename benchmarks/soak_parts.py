@@ -122,9 +122,9 @@ def prediction(folder, settings):
 @contextlib.contextmanager
 def crf_calls(folder, settings):
     """CRF calls of several threads of one process."""
-    worker = str(ROOT / "benchmarks" / "crf_soak_worker.py")
-    command = [sys.executable, worker, str(settings.calls), str(settings.threads)]
-    with _ended(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "benchmarks.crf_soak_worker"]
+    command += [str(settings.calls), str(settings.threads)]
+    with _ended(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         printed = Printed(process.stdout)
         load = Load(process, settings.calls, lambda: printed.done or None, lambda: printed.done)
         yield load

@@ -8,6 +8,24 @@ HEAD = (
 )
 
 
+def judge(before, after, growth):
+    """What is wrong with what a process held before and after its work, a list of str.
+
+    Args:
+      before, after: `Sample`.
+      growth: share by which memory may grow.
+    """
+    problems = []
+    grown = after.megabytes / before.megabytes - 1
+    if grown > growth:
+        problems.append(f"memory grows by {grown:.1%}")
+    for what in ("files", "threads"):
+        first, last = getattr(before, what), getattr(after, what)
+        if last > first:
+            problems.append(f"the number of {what} grows from {first:g} to {last:g}")
+    return problems
+
+
 def row(name, result):
     """One line of the table: what a part of --json_out found."""
     start = f"{name:12}{result['tried']:8,}{result['seconds']:9,}"
