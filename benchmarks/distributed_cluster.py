@@ -37,6 +37,19 @@ sys.exit(main(["train", *sys.argv[1:]]))
 """
 
 
+# A worker that is lost between the meeting of all workers and their connection by TensorFlow.
+LOST_AT_START = """
+import os, signal, sys
+from deeplab_tf.distribute import strategy
+meet = strategy.meet
+def meet_and_fail(*arguments):
+    meet(*arguments)
+    os.kill(os.getpid(), signal.{signal})
+strategy.meet = meet_and_fail
+strategy.make_strategy("multi_worker")
+"""
+
+
 class Found(NamedTuple):
     """What a fault did.
 
@@ -78,7 +91,11 @@ def ends(fault, processes, bound, is_line=lambda line: True):
             return Found(fault, None, "", f"a worker has not ended within {bound:g} s")
         said = result.err.strip().splitlines() or [""]
         lines.append(said[-1])
-        if result.status != 1 or not said[-1].startswith("error: ") or "Traceback" in result.err:
+        if (
+            result.status not in (1, -signal.SIGKILL)
+            or not said[-1].startswith("error: ")
+            or "Traceback" in result.err
+        ):
             problem = f"status {result.status}: {result.err[-2000:]}"
         elif not is_line(said[-1]):
             problem = f"an unexpected line: {said[-1]}"
@@ -262,14 +279,35 @@ def differing_workers(count, folder, bound):
         "another version": (["-c", OTHER_VERSION, *plain[1:]], "has DeepLab 0.0.1"),
     }
     for name, (command, expected) in cases.items():
-        addresses, processes = free_addresses(count), []
-        try:
-            for index in range(count):
-                own = command if index == count - 1 else plain
-                processes.append(start_worker(own, addresses, index))
-            yield ends(name, processes, bound, lambda line, text=expected: text in line)
-        finally:
-            for process in processes:
-                process.kill()
-                with contextlib.suppress(ValueError):
-                    process.communicate()
+        commands = [plain] * (count - 1) + [command]
+        yield _start_and_wait(
+            name, commands, count, bound, lambda line, text=expected: text in line
+        )
+
+
+def lost_at_start(count, folder, bound):
+    """One worker is killed, or hangs, while TensorFlow connects all of them; yields `Found`."""
+    plain = [WORKER, "multi_worker", folder / "model", ENDLESS, folder / "weights"]
+    for name, sign in (("killed at the start", "SIGKILL"), ("hung at the start", "SIGSTOP")):
+        lost = ["-c", LOST_AT_START.format(signal=sign)]
+        commands = [plain] * (count - 1) + [lost]
+        yield _start_and_wait(name, commands, count - 1, bound, is_of_lost_start)
+
+
+def is_of_lost_start(line):
+    """Whether a worker says that the workers were not connected."""
+    return line.startswith("error: the workers have met, but") or is_of_lost_worker(line)
+
+
+def _start_and_wait(name, commands, ending, bound, is_line):
+    """Start a worker for each command, and wait for the first `ending` of them; see `ends`."""
+    addresses, processes = free_addresses(len(commands)), []
+    try:
+        for index, command in enumerate(commands):
+            processes.append(start_worker(command, addresses, index))
+        return ends(name, processes[:ending], bound, is_line)
+    finally:
+        for process in processes:
+            process.kill()
+            with contextlib.suppress(ValueError):  # it was waited for already
+                process.communicate()

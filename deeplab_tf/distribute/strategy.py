@@ -21,7 +21,6 @@ import contextlib
 import functools
 import os
 import signal
-import sys
 import threading
 
 import keras
@@ -30,12 +29,18 @@ import tensorflow as tf
 
 from deeplab_tf.distribute.cluster import read_cluster
 from deeplab_tf.distribute.meeting import meet
+from deeplab_tf.distribute.watchdog import ended_after
 from deeplab_tf.errors import InputError
 
 STRATEGIES = ("none", "mirrored", "multi_worker")
 
-# All workers are there when they have met, and then connect within a second or a few.
+# All workers are there when they have met, and then connect within a few seconds. For one that is
+# lost meanwhile, TensorFlow would wait an hour.
 _SECONDS_TO_CONNECT = 60
+_NOT_CONNECTED = (
+    f"error: the workers have met, but were not connected within {_SECONDS_TO_CONNECT} s: another "
+    "one has ended or hangs; look at its output, then start all workers again"
+)
 
 # What TensorFlow raises if another worker has ended or cannot be reached.
 _LOST = (
@@ -79,36 +84,10 @@ def make_strategy(name, wait_seconds=600, versions=None):
     common = {**(versions or {}), "TensorFlow": tf.__version__, "Keras": keras.__version__}
     meet(read_cluster(), wait_seconds, common)
     try:
-        with _kept_sigterm_handler(), _end_after(_SECONDS_TO_CONNECT):
+        with ended_after(_SECONDS_TO_CONNECT, _NOT_CONNECTED), _kept_sigterm_handler():
             return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise InputError(f"the workers cannot be connected: {error}") from error
-
-
-@contextlib.contextmanager
-def _end_after(seconds):
-    """End this process with one line if what is inside `with` takes longer.
-
-    TensorFlow waits an hour for a worker that was lost between the meeting and the connection, and
-    cannot be interrupted.
-    """
-
-    def end():
-        print(
-            f"error: the workers have met, but were not connected within {seconds} s: another one "
-            "has ended or hangs; look at its output, then start all workers again",
-            file=sys.stderr,
-            flush=True,
-        )
-        os._exit(1)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 @contextlib.contextmanager
