@@ -28,7 +28,8 @@ sys.path.append(str(ROOT / "tests" / "support"))  # the workers of the tests
 
 from absl import app, flags
 
-from benchmarks.distributed_cluster import FAULTS, Training, differing_workers, lost_at_start
+from benchmarks.distributed_start import differing_workers, lost_at_start
+from benchmarks.distributed_training import FAULTS, Training
 
 FLAGS = flags.FLAGS
 

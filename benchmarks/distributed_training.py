@@ -5,106 +5,27 @@ Uses the workers of the tests, whose folder tests/support must be on the path.
 
 import contextlib
 import io
-import json
 import re
 import signal
-import subprocess
 import time
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import worker_train
-from worker_processes import ended, free_addresses, start
+from worker_processes import ended, free_addresses
 
-from deeplab_tf.data.synthetic import write_synthetic
+from benchmarks.distributed_processes import (
+    ENDLESS,
+    WORKER,
+    Found,
+    ends,
+    is_of_lost_worker,
+    start_worker,
+)
 from deeplab_tf.distribute.strategy import make_strategy
 
-ROOT = Path(__file__).resolve().parents[1]
-WORKER = ROOT / "tests" / "support" / "worker_train.py"
-ENDLESS = 10**6  # steps
 START_SECONDS = 300
 HELD_SECONDS = 4
 PAUSE = "0.1"  # seconds that every batch is delayed
-
-# `deeplab-tf train` of another version.
-OTHER_VERSION = """
-import sys
-import deeplab_tf
-deeplab_tf.__version__ = "0.0.1"
-from deeplab_tf.commands.app import main
-sys.exit(main(["train", *sys.argv[1:]]))
-"""
-
-
-# A worker that is lost between the meeting of all workers and their connection by TensorFlow.
-LOST_AT_START = """
-import os, signal, sys
-from deeplab_tf.distribute import strategy
-meet = strategy.meet
-def meet_and_fail(*arguments):
-    meet(*arguments)
-    os.kill(os.getpid(), signal.{signal})
-strategy.meet = meet_and_fail
-strategy.make_strategy("multi_worker")
-"""
-
-
-class Found(NamedTuple):
-    """What a fault did.
-
-    Attributes:
-      fault: its name.
-      seconds: until the last of the others had ended; None: they go on, as they should.
-      line: what they said last.
-      problem: what is wrong; "": nothing.
-    """
-
-    fault: str
-    seconds: float | None
-    line: str
-    problem: str = ""
-
-
-def start_worker(command, addresses, index, **environment):
-    """Start `python COMMAND...` as one worker; returns a `subprocess.Popen`."""
-    task = {"type": "worker", "index": index}
-    config = json.dumps({"cluster": {"worker": addresses}, "task": task})
-    return start(command, TF_CONFIG=config, **environment)
-
-
-def ends(fault, processes, bound, is_line=lambda line: True):
-    """Wait until workers have ended by themselves; returns `Found`.
-
-    Args:
-      fault: its name.
-      processes: those that must end.
-      bound: seconds that they may take.
-      is_line: function that returns whether this is what they should say.
-    """
-    begin, lines, problem = time.monotonic(), [], ""
-    for process in processes:
-        left = bound - (time.monotonic() - begin)
-        try:
-            result = ended(process, max(0.1, left))
-        except subprocess.TimeoutExpired:
-            return Found(fault, None, "", f"a worker has not ended within {bound:g} s")
-        said = result.err.strip().splitlines() or [""]
-        lines.append(said[-1])
-        if (
-            result.status not in (1, -signal.SIGKILL)
-            or not said[-1].startswith("error: ")
-            or "Traceback" in result.err
-        ):
-            problem = f"status {result.status}: {result.err[-2000:]}"
-        elif not is_line(said[-1]):
-            problem = f"an unexpected line: {said[-1]}"
-    return Found(fault, time.monotonic() - begin, lines[0], problem)
-
-
-def is_of_lost_worker(line):
-    """Whether a worker says that another one is lost."""
-    return line.startswith("error: another worker has ended")
 
 
 class Training:
@@ -263,51 +184,3 @@ FAULTS = {
     "worker held": hold_worker,
     "worker restarted alone": restart_alone,
 }
-
-
-def differing_workers(count, folder, bound):
-    """Start `deeplab-tf train` with one worker that differs from the others; yields `Found`."""
-    same, other = folder / "data", folder / "other"
-    write_synthetic(same, num_train=count, num_val=1, size=(128, 128))
-    write_synthetic(other, num_train=count + 1, num_val=1, size=(128, 128))
-    common = ["--strategy=multi_worker", "--backbone=mobilenetv3small", "--weights=none"]
-    common += [f"--model_dir={folder / 'model'}", "--crop_size=33", "--steps=2", "--eval_images=1"]
-    plain = [ROOT / "tools" / "train.py", *common, f"--batch_size={count}", f"--data_dir={same}"]
-    cases = {
-        "other data": ([*plain[:-1], f"--data_dir={other}"], "in the list train"),
-        "other flags": ([*plain, "--learning_rate=0.5"], "in --learning_rate"),
-        "another version": (["-c", OTHER_VERSION, *plain[1:]], "has DeepLab 0.0.1"),
-    }
-    for name, (command, expected) in cases.items():
-        commands = [plain] * (count - 1) + [command]
-        yield _start_and_wait(
-            name, commands, count, bound, lambda line, text=expected: text in line
-        )
-
-
-def lost_at_start(count, folder, bound):
-    """One worker is killed, or hangs, while TensorFlow connects all of them; yields `Found`."""
-    plain = [WORKER, "multi_worker", folder / "model", ENDLESS, folder / "weights"]
-    for name, sign in (("killed at the start", "SIGKILL"), ("hung at the start", "SIGSTOP")):
-        lost = ["-c", LOST_AT_START.format(signal=sign)]
-        commands = [plain] * (count - 1) + [lost]
-        yield _start_and_wait(name, commands, count - 1, bound, is_of_lost_start)
-
-
-def is_of_lost_start(line):
-    """Whether a worker says that the workers were not connected."""
-    return line.startswith("error: the workers have met, but") or is_of_lost_worker(line)
-
-
-def _start_and_wait(name, commands, ending, bound, is_line):
-    """Start a worker for each command, and wait for the first `ending` of them; see `ends`."""
-    addresses, processes = free_addresses(len(commands)), []
-    try:
-        for index, command in enumerate(commands):
-            processes.append(start_worker(command, addresses, index))
-        return ends(name, processes[:ending], bound, is_line)
-    finally:
-        for process in processes:
-            process.kill()
-            with contextlib.suppress(ValueError):  # it was waited for already
-                process.communicate()
