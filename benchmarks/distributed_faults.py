@@ -16,6 +16,7 @@ what was tried and what was found, and the exit status is 1 if anything was.
 
 import contextlib
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -28,6 +29,7 @@ sys.path.append(str(ROOT / "tests" / "support"))  # the workers of the tests
 
 from absl import app, flags
 
+from benchmarks.distributed_processes import Found
 from benchmarks.distributed_start import differing_workers, lost_at_start
 from benchmarks.distributed_training import FAULTS, Training
 
@@ -45,10 +47,14 @@ def try_faults(count, folder):
         return
     training = Training(count, folder, FLAGS.bound)
     with contextlib.closing(training):
-        training.start()
-        for name in FLAGS.faults:
-            yield FAULTS[name](training, name)
-        yield training.finish()
+        name = "first start"
+        try:
+            training.start()
+            for name in FLAGS.faults:
+                yield FAULTS[name](training, name)
+            yield training.finish()
+        except (RuntimeError, subprocess.TimeoutExpired) as error:
+            yield Found(name, None, "", f"and then {error}")
 
 
 def try_start(count, folder):

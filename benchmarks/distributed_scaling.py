@@ -53,7 +53,7 @@ DRAWS = 2000
 
 def measure(count):
     """Step times and all-reduce times of `count` workers, as the chief prints them."""
-    command = [ROOT / "benchmarks" / "distributed_scaling_worker.py"]
+    command = ["-m", "benchmarks.distributed_scaling_worker"]
     command += [FLAGS.scaling_backbone, FLAGS.crop_size, FLAGS.batch_size, FLAGS.steps]
     if count == 1:
         results = [ended(start([*command, "none"]), 600)]
