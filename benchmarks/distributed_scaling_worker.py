@@ -1,6 +1,8 @@
-"""One worker of benchmarks/distributed_scaling.py; the chief prints what it measured as JSON.
+"""Measures as one worker of benchmarks/distributed_scaling.py; the chief prints JSON.
 
-distributed_scaling_worker.py BACKBONE CROP_SIZE BATCH_SIZE STEPS STRATEGY
+    python -m benchmarks.distributed_scaling_worker BACKBONE CROP_SIZE BATCH_SIZE STEPS STRATEGY
+
+STRATEGY: none, or multi_worker with TF_CONFIG.
 """
 
 import json
