@@ -105,8 +105,8 @@ def main(_):
         print(row(name, found[name]), flush=True)
         results[name] = found[name]
         if kept:
-            text = json.dumps({part: results[part] for part in PARTS if part in results})
-            write_file(kept, text.replace('], ["', '],\n["').encode() + b"\n")
+            lines = [f'"{part}": {json.dumps(results[part])}' for part in PARTS if part in results]
+            write_file(kept, b"{\n" + ",\n".join(lines).encode() + b"\n}\n")
     if FLAGS.picture:
         draw(results, FLAGS.picture)
     for name, result in found.items():

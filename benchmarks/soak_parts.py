@@ -112,7 +112,7 @@ def prediction(folder, settings):
         path.write_bytes(encode_picture(scene(number)))
 
     def done():
-        return len(list(out.glob("[0-9]?????.png"))) + len(list(out.glob("[0-9]????.png"))) or None
+        return len(list(out.glob("[0-9]????.png"))) or None  # without the overlays
 
     flags = f"--model={MODEL}", "--crf", f"--out_dir={out}", images
     with _command(folder, "predict", *flags) as (process, problems):
