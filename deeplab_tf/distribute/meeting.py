@@ -1,6 +1,6 @@
 """The meeting of all workers, before TensorFlow connects them.
 
-TensorFlow waits for missing workers silently and for an hour. So all workers first meet at the
+TensorFlow waits for missing workers silently and without end. So all workers first meet at the
 chief's address, and a one-line error names those that are missing, or have a different list or
 other versions.
 """

@@ -35,7 +35,7 @@ from deeplab_tf.errors import InputError
 STRATEGIES = ("none", "mirrored", "multi_worker")
 
 # All workers are there when they have met, and then connect within a few seconds. For one that is
-# lost meanwhile, TensorFlow would wait an hour.
+# lost meanwhile, TensorFlow would wait without end.
 _SECONDS_TO_CONNECT = 60
 _NOT_CONNECTED = (
     f"error: the workers have met, but were not connected within {_SECONDS_TO_CONNECT} s: another "
