@@ -61,12 +61,12 @@ def test_who_does_not_come_is_named():
 
 
 def test_workers_of_other_lists_or_of_one_index_are_told(monkeypatch):
+    # Worker 2 never comes.
+    monkeypatch.setattr("deeplab_tf.distribute.meeting._SECONDS_FOR_LATECOMERS", 0.1)
     workers = free_addresses(3)
     shuffled = (workers[0], *workers[:0:-1])
     errors = ended(Meeting(workers, 0), Meeting(shuffled, 1))
     assert all("worker 1 has a different list of workers in TF_CONFIG" in error for error in errors)
-    # Worker 2 never comes.
-    monkeypatch.setattr("deeplab_tf.distribute.meeting._SECONDS_FOR_LATECOMERS", 0.1)
     workers = free_addresses(3)
     chief, first = Meeting(workers, 0), Meeting(workers, 1)
     time.sleep(0.5)
