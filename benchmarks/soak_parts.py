@@ -188,7 +188,7 @@ def demo(folder, settings):
             page.process,
             60 * settings.minutes,
             clock.seconds,
-            lambda: visits.count,
+            lambda: len(visits.made),
             lambda: not any(visitor.is_alive() for visitor in visitors),
             visits.problems,
         )
@@ -198,13 +198,13 @@ class Visits:
     """What visitors of the page do, and what they find wrong.
 
     Attributes:
-      count: visits so far.
+      made: list with the visitor of each visit so far.
       problems: list of str.
     """
 
     def __init__(self, page, seconds):
         self._page, self._end = page, time.monotonic() + seconds
-        self.count, self.problems = 0, []
+        self.made, self.problems = [], []
 
     def visit(self, visitor):
         """Come again until the time is over."""
@@ -214,7 +214,7 @@ class Visits:
                 (self._bad if draw.random() < 0.2 else self._good)(draw)
             except Exception as error:
                 self.problems.append(f"a visit: {type(error).__name__}: {error}"[:500])
-            self.count += 1
+            self.made.append(visitor)
 
     def _good(self, draw):
         page = self._page
