@@ -107,7 +107,8 @@ def test_the_picture_is_small(tmp_path):
 
 def test_crf_calls_in_four_threads_are_right(capsys):
     crf_soak_worker.main(12, 4)
-    assert capsys.readouterr().out.splitlines()[-1] == "done 12"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "done 12" and all(re.fullmatch(r"done \d+", line) for line in lines)
 
 
 def test_a_wrong_result_of_the_crf_is_printed(capsys, monkeypatch):

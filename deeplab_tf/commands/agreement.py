@@ -63,6 +63,6 @@ def checksum(examples):
 def _size(path):
     """Bytes of a file; 0 for a record, and for what is missing, which is noticed on reading."""
     try:
-        return Path(path).stat().st_size
-    except OSError:
+        return Path(path).stat().st_size if path else 0
+    except (OSError, ValueError):  # what names a record need not be a path
         return 0

@@ -33,7 +33,16 @@ def test_records_count_by_their_size_and_missing_files_are_no_error():
     records = [RecordExample("x", "a.tfrecord", 12, 99)]
     assert checksum(records) == checksum([RecordExample("x", "/b/a.tfrecord", 12, 99)])
     assert checksum(records) != checksum([RecordExample("x", "a.tfrecord", 12, 98)])
-    assert checksum([Example("x", "missing.jpg", "")]) == checksum([Example("x", "", "")])
+    assert checksum([Example("x", "missing.jpg", "")]) == checksum([Example("x", "a\0b", "")])
+
+
+def test_a_missing_label_is_not_the_folder_in_which_a_worker_was_started(tmp_path, monkeypatch):
+    unlabeled = [Example("x", "missing.jpg", "")]
+    before = checksum(unlabeled)
+    monkeypatch.chdir(tmp_path)
+    for number in range(300):  # so that the folder has another size
+        (tmp_path / f"{number:0100}").touch()
+    assert checksum(unlabeled) == before
 
 
 def parsed(*arguments):
