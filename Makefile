@@ -22,7 +22,7 @@ RAY := .venv-ray
 AUDIT := .venv-audit
 
 .PHONY: demo docs test test-browser test-formats test-ray test-all test-oldest test-newest fix lint bench \
-    ablation fuzz faults audit clean
+    ablation fuzz faults soak distributed audit clean
 
 demo: $(READY) $(filter $(PHOTOS),$(PHOTO))  ## label photographs; then train, score, export
 	@test "$(PHOTO)" = "$(PHOTOS)" -a ! -d $(PHOTOS) || \
@@ -100,6 +100,14 @@ bench: $(READY)  ## every benchmark that needs no flags; with flags, they compar
 	    crf_training input inference train_step large_fov fcn_classifiers evaluation deploy \
 	    boundary_scores depth_inputs depth_from_color; do \
 	    $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+# The page of the demo needs Gradio, which .venv-browser has.
+soak: $(READY)  ## does memory stop growing? hours; make soak SOAK_FLAGS="--parts=crf --scale=0.1"
+	$(firstword $(wildcard $(BROWSER)/bin/python) $(BIN)/python) benchmarks/soak.py $(SOAK_FLAGS)
+
+distributed: $(READY)  ## faults of workers that train together, and what more workers gain
+	$(BIN)/python benchmarks/distributed_faults.py $(DISTRIBUTED_FLAGS)
+	$(BIN)/python benchmarks/distributed_scaling.py
 
 ablation: $(READY)  ## what each part of DeepLab contributes: make ablation DATA=MSRC21 [WEIGHTS=FILE]
 	@test -n "$(DATA)" || { echo "error: name the folder of MSRC-21: make ablation DATA=MSRC21"; exit 1; }

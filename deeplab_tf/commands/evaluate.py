@@ -26,6 +26,8 @@ import contextlib
 
 from tqdm import tqdm
 
+from deeplab_tf import __version__
+from deeplab_tf.commands.agreement import run_facts
 from deeplab_tf.commands.evaluate_depth import evaluate_depth
 from deeplab_tf.commands.evaluate_on_ray import evaluate_on_ray
 from deeplab_tf.commands.evaluation_outputs import (
@@ -54,6 +56,7 @@ from deeplab_tf.commands.flags.model import (
 )
 from deeplab_tf.commands.flags.runner import define_runner_flags, is_on_ray
 from deeplab_tf.commands.recall import recall_for_model
+from deeplab_tf.distribute.agreement import check_agreement
 from deeplab_tf.distribute.strategy import (
     is_chief,
     lost_worker_is_error,
@@ -129,7 +132,7 @@ def main(flags):
     if on_ray:
         refuse_given(flags, ("strategy",), "has no effect with --runner=ray; leave it out")
         import_ray()
-    strategy = make_strategy(flags.strategy)
+    strategy = make_strategy(flags.strategy, versions={"DeepLab": __version__})
     index, count = worker(strategy)
     if is_chief(strategy):
         check_output_flags(flags)
@@ -139,6 +142,9 @@ def main(flags):
         return
     params = crf_params(flags, model.output_shape[-1])
     examples, label_set, encoding = open_examples(flags, model.output_shape[-1])
+    lists = {flags.split: examples}
+    with lost_worker_is_error(strategy):
+        check_agreement(strategy, lambda: run_facts(flags, lists, label_set, model))
     files = plan_predictions(flags, examples, label_set)
     if is_chief(strategy):
         warn_of_names(flags, trained, label_set)

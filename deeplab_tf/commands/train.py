@@ -17,6 +17,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from deeplab_tf import __version__
+from deeplab_tf.commands.agreement import run_facts
 from deeplab_tf.commands.flags.batches import batches_from, define_batch_flags, tile_size
 from deeplab_tf.commands.flags.check import define_check_flags, open_checked
 from deeplab_tf.commands.flags.crf import define_crf_flags, given_params
@@ -51,6 +53,7 @@ from deeplab_tf.commands.parsing import given_flags
 from deeplab_tf.commands.recall import check_same_data, has_checkpoint, recall_training
 from deeplab_tf.commands.runs import RUN_FILE, Run
 from deeplab_tf.data.checks import check_tile_sizes
+from deeplab_tf.distribute.agreement import check_agreement
 from deeplab_tf.distribute.strategy import (
     STRATEGIES,
     check_batch_size,
@@ -159,7 +162,7 @@ def set_up(flags):
     if flags.deterministic:
         tf.config.experimental.enable_op_determinism()
     settings = replace(loop_settings(flags), description=description(flags))
-    strategy = make_strategy(flags.strategy)
+    strategy = make_strategy(flags.strategy, versions={"DeepLab": __version__})
     with lost_worker_is_error(strategy):  # another worker may fail while the networks are built
         check_batch_size(strategy, settings.batch_size, settings.accumulate)
         return make_trainer(flags, settings, strategy)
@@ -185,6 +188,7 @@ def description(flags):
 def make_trainer(flags, settings, strategy):
     """Open the data and build everything that is trained."""
     splits, label_set, encoding = open_splits(flags)
+    check_agreement(strategy, lambda: run_facts(flags, splits, label_set))
     check_same_data(flags, splits, label_set)
     of_depth = learns_depth(flags)
     num_classes = 1 if of_depth else label_set.num_classes

@@ -208,3 +208,17 @@ def test_lattices_agree_with_exact_on_real_images(crf_golden, case):
     )
     assert (exact == numba).mean() > 0.99
     assert (exact == lattice).mean() > 0.99
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_eager_calls_leave_nothing_behind_for_a_new_size(engine, monkeypatch):
+    # TensorFlow keeps a kernel for each value of an operation's attributes, such as this shape.
+    ensure_shape = tf.ensure_shape
+
+    def checked(*arguments):
+        assert not tf.executing_eagerly()
+        return ensure_shape(*arguments)
+
+    monkeypatch.setattr(tf, "ensure_shape", checked)
+    refined = dense_crf(*scene(4, 5, 3), CRFParams(iterations=1), engine)
+    assert refined.shape == (1, 4, 5, 3)
