@@ -142,6 +142,7 @@ class Trainer:
                     self._print(f"training is complete: {start} of {self.settings.steps} steps")
                     self._print(result_text(self._checkpoints.state, self.settings))
                     if not self._files.last_path.exists():
+                        self._files.begin(start)
                         self._files.save_last()
             except Stopped:
                 self._save_stopped()

@@ -10,6 +10,7 @@ from tool_runner import run_tool
 
 from deeplab_tf import build_deeplab
 from deeplab_tf.commands.flags import network
+from deeplab_tf.commands.flags.start import define_start_flags
 from deeplab_tf.commands.parsing import parse_flags
 from deeplab_tf.data.class_weights import balanced_weights
 from deeplab_tf.data.datasets import open_dataset
@@ -126,7 +127,8 @@ def test_multi_scale_features_alone_are_trained(data_dir, tmp_path):
 def test_options_reach_the_fcn(monkeypatch, option, given):
     monkeypatch.setattr(network, "build_fcn", lambda *_, **options: options)
     values = absl.flags.FlagValues()
-    network.define_network_flags(values)
+    network.define_architecture_flags(values)
+    define_start_flags(values)
     flag = [f"--fcn_{option}"] if given else []
     parse_flags(values, ["--network=fcn", "--backbone=vgg16", *flag])
     assert network.build_network(values, 3)[option] == given
