@@ -159,14 +159,15 @@ def one_class_scores(flags):
     The CRF keeps such labels, so its scores are the same.
     """
     settings = read_settings(find_flagfile(flags.system).read_text("utf-8"))
-    dataset, splits = settings.get("dataset", "voc"), {"train": None, "val": flags.limit}
+    dataset = settings.get("dataset", "voc")
     encoding = label_encoding(dataset, flags.data_dir)
-    pixels = {}
-    for split, limit in splits.items():
-        examples, label_set = open_dataset(dataset, flags.data_dir, split)
-        pixels[split], _ = count_pixels(examples[:limit], label_set.num_classes, encoding)
+    pixels = []
+    for split, limit in (("train", None), ("val", flags.limit)):
+        name = settings.get(f"{split}_split", split)
+        examples, label_set = open_dataset(dataset, flags.data_dir, name)
+        pixels.append(count_pixels(examples[:limit], label_set.num_classes, encoding)[0])
     confusion = ConfusionMatrix(label_set.num_classes)
-    confusion.matrix[:, pixels["train"].argmax()] = pixels["val"]
+    confusion.matrix[:, pixels[0].argmax()] = pixels[1]
     means = {name: getattr(confusion, name) for name in MEANS.values()}
     return {**means, "crf": means}
 

@@ -66,7 +66,7 @@ from deeplab_tf.training.freezing import learns_bn, synchronize_bn
 from deeplab_tf.training.interrupts import Stopped, StopSignals
 from deeplab_tf.training.joint_crf import CRFTraining, crf_rules
 from deeplab_tf.training.loop import Trainer
-from deeplab_tf.training.losses import MultiScaleObjective, ProbabilityObjective
+from deeplab_tf.training.losses import MultiScaleObjective
 from deeplab_tf.training.validation import Validation
 
 
@@ -212,12 +212,10 @@ def make_trainer(flags, settings, strategy):
     if weights and is_chief(strategy):
         pairs = zip(label_set.names, weights, strict=True)
         print("class weights:", ", ".join(f"{name} {weight:.4g}" for name, weight in pairs))
+    objective = make_objective(flags, output_stride(flags), read_scales(flags), weights)
     if flags.crf_train:
-        objective = ProbabilityObjective(weights)
         joint = CRFTraining(given_params(flags, num_classes).iterations, validation)
         validation, save = validation and joint, joint.save
-    else:
-        objective = make_objective(flags, output_stride(flags), read_scales(flags), weights)
     model, kept = build(flags, label_set.names, strategy)
     if isinstance(objective, MultiScaleObjective):
         model = with_branches(model)

@@ -150,7 +150,6 @@ def test_options_reach_the_fcn(monkeypatch, option, given):
         (["--fcn_stride=16"], "--fcn_stride has no effect without --network=fcn"),
         (["--fcn_fixed_upsampling"], "--fcn_fixed_upsampling has no effect without --network=fcn"),
         (["--init_from=absent.keras"], "no model absent.keras"),
-        (["--crf_train", "--objective=mil"], "--objective=mil does not train a CRF"),
         (["--class_weights=1,2"], "--class_weights: 2 class weights for 7 classes; give one for"),
         (["--class_weights=1,1,1,1,1,1,-1"], "--class_weights: class weights (1.0, 1.0,"),
         (["--class_weights=balanced"], "--class_weights=balanced: give inverse_frequency or medi"),
