@@ -46,14 +46,19 @@ class Row(NamedTuple):
     from_classifier: bool = False
 
 
+_TRANSFERRED = "--noshared_classes"  # of a row whose start has the classifier's scores already
 BACKGROUND = "background"  # the row without a network
 ROWS = {
     BACKGROUND: Row("the most frequent class everywhere"),
-    "no_classifier": Row("MIL without a classifier, from random weights", ("--weights=none",)),
+    "no_classifier": Row(
+        "MIL without a classifier, from random weights", ("--weights=none", "--noshared_classes")
+    ),
     "classifier": Row("the classifier alone", ("--shared_classes", "--steps=0")),
-    "mil": Row("MIL-FCN, from the classifier", (), True),
-    "em_adapt": Row("EM-Adapt, from the classifier", ("--objective=em_adapt",), True),
-    "oracle": Row("all pixel labels, from the classifier", ("--objective=pixels",), True),
+    "mil": Row("MIL-FCN, from the classifier", (_TRANSFERRED,), True),
+    "em_adapt": Row("EM-Adapt, from the classifier", (_TRANSFERRED, "--objective=em_adapt"), True),
+    "oracle": Row(
+        "all pixel labels, from the classifier", (_TRANSFERRED, "--objective=pixels"), True
+    ),
 }
 # {flagfile: {row: further flags}}: a rate or number of steps for MIL does not suit every row.
 SYSTEMS = {

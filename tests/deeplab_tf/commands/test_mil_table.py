@@ -59,8 +59,10 @@ def test_every_row_has_its_objective_and_start(tmp_path):
     assert found["classifier"][2:5] == ["--weights=w.h5", "--shared_classes", "--steps=0"]
     start = f"--init_from={tmp_path / 'msrc21_mil-classifier-3' / 'last.keras'}"
     assert [found[row][2] for row in ("mil", "em_adapt", "oracle")] == [start] * 3
-    assert found["em_adapt"][3] == "--objective=em_adapt"
-    assert found["oracle"][3] == "--objective=pixels"
+    # What the classifier's row has transferred stays.
+    assert [found[row][3] for row in ("mil", "em_adapt", "oracle")] == ["--noshared_classes"] * 3
+    assert found["em_adapt"][4] == "--objective=em_adapt"
+    assert found["oracle"][4] == "--objective=pixels"
 
 
 def test_synthetic_forms_have_a_classifier_of_their_own(tmp_path, monkeypatch):
