@@ -28,7 +28,7 @@ from deeplab_tf.data.class_weights import count_pixels
 from deeplab_tf.data.datasets import label_encoding, open_dataset
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
-from deeplab_tf.evaluation.report import MEANS
+from deeplab_tf.evaluation.report import score_dict
 from deeplab_tf.files import write_file
 
 
@@ -130,7 +130,8 @@ def score(flags, row, seed):
     if not scores.is_file():
         if row == BACKGROUND:
             scores.parent.mkdir(parents=True, exist_ok=True)
-            write_file(scores, json.dumps(one_class_scores(flags)).encode())
+            text = json.dumps(one_class_scores(flags), indent=1, allow_nan=False)
+            write_file(scores, f"{text}\n".encode())
         else:
             data = f"--data_dir={flags.data_dir}"
             train_and_evaluate(scores.parent, training_flags(flags, row, seed), data, flags.limit)
@@ -159,9 +160,9 @@ def _folder(flags, row, seed):
 
 
 def one_class_scores(flags):
-    """The means that `evaluate` writes, if the class of most training pixels is everywhere.
+    """The scores, as `evaluate` writes them, of the most frequent class of the training pixels.
 
-    The CRF keeps such labels, so its scores are the same.
+    It is predicted everywhere. The CRF keeps such labels, so the scores after it are the same.
     """
     settings = read_settings(find_flagfile(flags.system).read_text("utf-8"))
     dataset = settings.get("dataset", "voc")
@@ -173,8 +174,7 @@ def one_class_scores(flags):
         pixels.append(count_pixels(examples[:limit], label_set.num_classes, encoding)[0])
     confusion = ConfusionMatrix(label_set.num_classes)
     confusion.matrix[:, pixels[0].argmax()] = pixels[1]
-    means = {name: getattr(confusion, name) for name in MEANS.values()}
-    return {**means, "crf": means}
+    return score_dict(label_set, confusion, confusion)
 
 
 def table(results):
