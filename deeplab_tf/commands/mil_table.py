@@ -3,10 +3,10 @@
     deeplab-tf mil-table --data_dir=MSRC21 --weights=EFFICIENTNET_LITE0.weights.h5
     deeplab-tf mil-table --system=synthetic_mil --data_dir=runs/synthetic
 
-trains and scores the same network on the same data: not at all (the most frequent class
-everywhere), by MIL from random weights, as the classifier that it starts from, by MIL-FCN and
-EM-Adapt from that classifier, and from the labels of all pixels. It writes a table of the mean IoU
-before and after the CRF.
+scores the most frequent class everywhere, and trains and scores the same network on the same data:
+by MIL from random weights, not at all (the classifier that it starts from, see --shared_classes of
+`deeplab-tf train`), by MIL-FCN and EM-Adapt from that classifier, and from the labels of all
+pixels. It writes a table of the mean IoU before and after the CRF.
 
 If it is stopped, the same command continues: scored runs are not repeated, and a training
 run continues from its last checkpoint.

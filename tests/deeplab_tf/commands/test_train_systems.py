@@ -90,7 +90,7 @@ def test_no_step_saves_the_network_as_it_starts(data_dir, tmp_path):
 @pytest.mark.slow
 def test_class_scores_start_from_an_imagenet_classifier(weights, msrc21, tmp_path):
     file = weights / "efficientnet_lite0_keras.weights.h5"
-    flags = ["--flagfile=msrc21_mil", "--shared_classes", "--steps=0", f"--weights={file}"]
+    flags = ["--flagfile=msrc21_mil", "--steps=0", f"--weights={file}"]
     place = f"--data_dir={msrc21}", f"--model_dir={tmp_path / 'm'}"
     done = run_tool("train", *place, *flags)
     assert done.status == 0, done.err
