@@ -74,9 +74,12 @@ def _check(flags):
         refuse_given(flags, ["init_hha_from"], reason)
     if flags.shared_classes and (flags.init_from or flags.weights == "none"):
         start = "--init_from" if flags.init_from else "--weights=none"
-        raise InputError(f"--shared_classes needs the ImageNet classifier, not {start}; omit one")
+        raise InputError(
+            f"--shared_classes needs the ImageNet classifier, not {start}; give "
+            "--noshared_classes, or leave the other out"
+        )
     if flags.shared_classes and is_late_fusion(flags):
-        raise InputError("--shared_classes is for one network, not --input=rgb_hha; omit it")
+        raise InputError("--shared_classes is for one network, not --input=rgb_hha; leave it out")
 
 
 def start(flags, model, names, copy=True):
