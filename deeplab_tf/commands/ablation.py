@@ -15,9 +15,6 @@ run continues from its last checkpoint.
 """
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +22,7 @@ from tqdm import tqdm
 
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.outputs import print_written
-from deeplab_tf.errors import InputError
+from deeplab_tf.commands.table_runs import spread, train_and_evaluate
 from deeplab_tf.files import write_file
 
 SYSTEM = "msrc21_ablation"
@@ -120,20 +117,14 @@ def score(flags, row, seed):
     """
     name = f"{row}-{seed}" if flags.system == SYSTEM else f"{flags.system}-{row}-{seed}"
     folder = Path(flags.runs_dir) / name
-    scores, log = folder / "scores.json", folder / "log"
+    scores = folder / "scores.json"
     if not scores.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
         data = f"--data_dir={flags.data_dir}"
         rows = TABLES[flags.table]
         changes = (*rows[row][1], f"--weights={flags.weights}", f"--seed={seed}", *flags.train_flag)
-        run_command(
-            log, "train", f"--flagfile={flags.system}", data, f"--model_dir={folder}", *changes
+        train_and_evaluate(
+            folder, [f"--flagfile={flags.system}", data, *changes], data, flags.limit
         )
-        limit = [f"--limit={flags.limit}"] if flags.limit else []
-        run_command(
-            log, "evaluate", f"--model={folder / 'last.keras'}", data, "--crf",
-            f"--json_out={scores}", *limit,
-        )  # fmt: skip
     content = json.loads(scores.read_text())
     before, after = (measures(part, flags.table) for part in (content, content["crf"]))
     return {measure: (before[measure], after[measure]) for measure in before}
@@ -189,29 +180,6 @@ def _shown(differences):
     return "reversed by every seed" if (differences < 0).all() else "within the spread of the seeds"
 
 
-def run_command(log, name, *arguments):
-    """Run a command in a process of its own, which frees all its memory; its output goes to `log`.
-
-    Raises:
-      InputError: with the last line of the output, if it fails or was stopped.
-    """
-    with log.open("a") as file:
-        start = file.tell()  # after the output of earlier runs
-        done = subprocess.run(
-            [sys.executable, "-m", "deeplab_tf.commands", name, *arguments],
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    lines = log.read_bytes()[start:].decode(errors="replace").strip().splitlines()
-    # A training run that was stopped by a signal ends with status 0 before its last step.
-    stopped = [line for line in lines if line.startswith("stopped by ")]
-    if done.returncode or stopped:
-        last = (stopped or lines or [""])[-1]
-        raise InputError(f"{name}: {last.removeprefix('error: ')} (full output: {log})")
-
-
 def table(results, measure="mean IoU"):
     """The Markdown table of means and half ranges; differences are taken seed by seed.
 
@@ -228,8 +196,8 @@ def table(results, measure="mean IoU"):
         "|---|---|---|---|---|",
     ]
     for row, scores in results.items():
-        cells = [f"{x.mean():.2f} ± {np.ptp(x) / 2:.2f}" for x in scores.T]
+        cells = [spread(x) for x in scores.T]
         differences = scores[:, 0] - base[:, 0], scores[:, 1] - scores[:, 0]
-        cells += [f"{x.mean():+.2f} ± {np.ptp(x) / 2:.2f}" for x in differences]
+        cells += [spread(x, sign="+") for x in differences]
         lines.append(f"| {_title(row)} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

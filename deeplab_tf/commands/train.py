@@ -34,10 +34,9 @@ from deeplab_tf.commands.flags.loop import define_loop_flags, loop_settings
 from deeplab_tf.commands.flags.model import define_testing_flags
 from deeplab_tf.commands.flags.network import (
     build_network,
-    define_network_flags,
+    define_architecture_flags,
     describe_network,
     output_stride,
-    start,
 )
 from deeplab_tf.commands.flags.objective import (
     class_weights,
@@ -47,6 +46,7 @@ from deeplab_tf.commands.flags.objective import (
 )
 from deeplab_tf.commands.flags.optimizer import define_optimizer_flags, make_optimizer
 from deeplab_tf.commands.flags.scales import read_scales
+from deeplab_tf.commands.flags.start import define_start_flags, start
 from deeplab_tf.commands.memory import keep_freed_memory
 from deeplab_tf.commands.outputs import command_line, print_next, print_written
 from deeplab_tf.commands.parsing import given_flags
@@ -71,7 +71,7 @@ from deeplab_tf.training.freezing import learns_bn, synchronize_bn
 from deeplab_tf.training.interrupts import Stopped, StopSignals
 from deeplab_tf.training.joint_crf import CRFTraining, crf_rules
 from deeplab_tf.training.loop import Trainer
-from deeplab_tf.training.losses import MultiScaleObjective, ProbabilityObjective
+from deeplab_tf.training.losses import MultiScaleObjective
 from deeplab_tf.training.validation import Validation
 
 
@@ -80,7 +80,8 @@ def define_flags(values):
     define_data_flags(values, remembered_by="--model_dir")
     define_check_flags(values)
     define_batch_flags(values)
-    define_network_flags(values)
+    define_architecture_flags(values)
+    define_start_flags(values)
     define_objective_flags(values)
     define_optimizer_flags(values)
     define_loop_flags(values)
@@ -204,13 +205,11 @@ def make_trainer(flags, settings, strategy):
     if weights and is_chief(strategy):
         pairs = zip(label_set.names, weights, strict=True)
         print("class weights:", ", ".join(f"{name} {weight:.4g}" for name, weight in pairs))
+    objective = make_objective(flags, output_stride(flags), read_scales(flags), weights)
     if flags.crf_train:
-        objective = ProbabilityObjective(weights)
         joint = CRFTraining(given_params(flags, num_classes).iterations, validation)
         validation, save = validation and joint, joint.save
-    else:
-        objective = make_objective(flags, output_stride(flags), read_scales(flags), weights)
-    model, kept = build(flags, num_classes, strategy)
+    model, kept = build(flags, label_set.names, strategy)
     if isinstance(objective, MultiScaleObjective):
         model = with_branches(model)
     examples = splits[flags.train_split]
@@ -257,13 +256,14 @@ def open_splits(flags):
     return splits, label_set, encoding
 
 
-def build(flags, num_classes, strategy):
+def build(flags, names, strategy):
     """Build the model to train, and the float32 model that is saved.
 
     Under a strategy the saved one is an ordinary model on one device. The one to train is built
     first, so that its initial weights are those of a training run without a strategy.
     """
 
+    num_classes = len(names)
     resumes = has_checkpoint(flags.model_dir)  # its weights replace those to start from
 
     def build_model():
@@ -274,7 +274,7 @@ def build(flags, num_classes, strategy):
         model, kept = build_with_precision(build_model, flags.precision)
     if strategy is not tf.distribute.get_strategy():
         _, kept = build_with_precision(build_model, "float32")
-    start(flags, model, copy=not resumes)
+    start(flags, model, names, copy=not resumes)
     if strategy.num_replicas_in_sync > 1 and learns_bn(model):
         if flags.accumulate > 1:
             raise InputError(

@@ -80,6 +80,13 @@ class SavedFiles:
         with self._guards.writing():
             self._best_models.go_back(step)
 
+    def complete(self, step):
+        """Write the newest model, if it is missing, of a run without a step left to make."""
+        if not self.last_path.exists():
+            self.begin(step)
+            if not step:
+                self.save_last()
+
     def _save(self, path):
         if self._is_chief:
             model = self.current_model()

@@ -5,11 +5,18 @@ from deeplab_tf.data.class_weights import BALANCINGS, balanced_weights
 from deeplab_tf.errors import InputError
 from deeplab_tf.training.cross_entropy import check_class_weights
 from deeplab_tf.training.depth_loss import DepthObjective
-from deeplab_tf.training.losses import LABEL_SIZES, MultiScaleObjective, ScoreMapObjective
+from deeplab_tf.training.losses import (
+    LABEL_SIZES,
+    MultiScaleObjective,
+    ProbabilityObjective,
+    ScoreMapObjective,
+)
+from deeplab_tf.training.partial_labels import PartialLabelsObjective
 from deeplab_tf.training.weak_supervision import (
     ClassifierObjective,
     EMAdaptObjective,
     MILObjective,
+    OnProbabilities,
 )
 
 # These use only which classes an image shows.
@@ -22,11 +29,12 @@ def define_objective_flags(values):
     define.enum(
         "objective",
         "pixels",
-        ["pixels", *_WEAK, "depth"],
-        "pixels: the papers' cross-entropy over all pixels. classifier, mil and em_adapt use only "
-        "which classes an image shows; mil and em_adapt should start from a classifier. depth: "
-        "predict the depth of every pixel, see docs/depth.md; the data set must have depth maps, "
-        "and needs no labels.",
+        ["pixels", "partial", *_WEAK, "depth"],
+        "pixels: the papers' cross-entropy over all pixels. partial: for points and scribbles, "
+        "cross-entropy where they are and mil for their classes. classifier, mil and em_adapt use "
+        "only which classes an image shows; mil and em_adapt should start from a classifier. "
+        "depth: predict the depth of every pixel, see docs/depth.md; the data set must have depth "
+        "maps, and needs no labels.",
     )
     define.float(
         "foreground_portion",
@@ -113,19 +121,28 @@ def make_objective(flags, output_stride, scales, weights=None):
       InputError: if a flag would have no effect.
     """
     portions = "foreground_portion", "background_portion"
-    if flags.objective == "em_adapt":
-        return EMAdaptObjective(
-            output_stride,
-            foreground=flags.foreground_portion,
-            background=flags.background_portion,
-        )
-    refuse_given(flags, portions, "has no effect without --objective=em_adapt; leave it out")
+    if flags.objective != "em_adapt":
+        refuse_given(flags, portions, "has no effect without --objective=em_adapt; leave it out")
     if learns_depth(flags):
         refuse_given(flags, ["branch_labels"], "has no effect with --objective=depth; leave it out")
         return DepthObjective(output_stride)
-    if flags.objective in _WEAK:
-        return _WEAK[flags.objective](output_stride)
+    if flags.objective != "pixels":
+        return _of_weak_labels(flags, output_stride, weights)
+    if flags.crf_train:
+        return ProbabilityObjective(weights)
     if len(scales) > 1:
         return MultiScaleObjective(scales, output_stride, flags.branch_labels, weights)
     refuse_given(flags, ["branch_labels"], "has no effect with one scale; leave it out")
     return ScoreMapObjective(output_stride, weights)
+
+
+def _of_weak_labels(flags, output_stride, weights):
+    stride = 1 if flags.crf_train else output_stride  # the CRF has every pixel
+    if flags.objective == "partial":
+        objective = PartialLabelsObjective(stride, weights)
+    elif flags.objective == "em_adapt":
+        portions = flags.foreground_portion, flags.background_portion
+        objective = EMAdaptObjective(stride, foreground=portions[0], background=portions[1])
+    else:
+        objective = _WEAK[flags.objective](stride)
+    return OnProbabilities(objective) if flags.crf_train else objective

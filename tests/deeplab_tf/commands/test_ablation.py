@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from tool_runner import run_tool
 
-from deeplab_tf.commands.ablation import DECODER_ROWS, ROWS, measures, orders, run_command, table
+from deeplab_tf.commands.ablation import DECODER_ROWS, ROWS, measures, orders, table
+from deeplab_tf.commands.table_runs import run_command
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.errors import InputError
 
