@@ -56,7 +56,7 @@ def test_the_lamp_darkens_what_is_far_away():
     brightest = BRIGHTEST / (1 + (depth / LAMP) ** 2)
     # The noise has a standard deviation of 2; at edges, a part of the pixel may be nearer.
     assert (bright < brightest + 10).mean() > 0.98
-    assert (abs(bright - brightest) < 10).mean() > 0.3  # every second tile
+    assert (abs(bright - brightest) < 10).mean() > 0.2  # of every second tile
 
 
 def test_the_data_set_is_written_and_opened(tmp_path):
