@@ -1,5 +1,6 @@
 """The endless stream of training batches, and the errors that name a file that cannot be used."""
 
+import functools
 import itertools
 import re
 
@@ -95,14 +96,8 @@ def training_batches(
     if tile_size:
         grid = tile_grid(cropper.load(examples[0])[1].shape, tile_size, tile_overlap)
         cropper, tiles = cropper_for(grid), grid.count
-    changes_at = _changes(
-        len(examples) * tiles,
-        seed,
-        scale_range=scale_range,
-        scale_step=scale_step,
-        mirror=mirror,
-        jitter=jitter,
-    )
+    changes_at = _changes_graph(tuple(scale_range), scale_step, mirror, jitter)
+    stream = np.int64(len(examples) * tiles), np.int64(seed)
     image_buffers = Buffers((len(rows), crop_size, crop_size, channels), np.float32)
     label_type = np.float32 if depth else np.uint8
     label_buffers = Buffers((len(rows), crop_size, crop_size), label_type)
@@ -111,7 +106,7 @@ def training_batches(
         # Batch number `step`, counted from the beginning of the stream.
         positions = step * batch_size + np.arange(rows.start, rows.stop, dtype=np.int64)
         with tf.device("CPU"):
-            numbers, *changes = (part.numpy() for part in changes_at(tf.constant(positions)))
+            numbers, *changes = (part.numpy() for part in changes_at(positions, *stream))
         chosen = [examples[number // tiles] for number in numbers]
         images, labels = image_buffers.take(), label_buffers.take()
         changes = zip(*changes, strict=True)
@@ -175,22 +170,24 @@ def _rows_of_worker(examples, batch_size, start, shard):
     return range(index * rows, (index + 1) * rows)
 
 
-def _changes(count, seed, **augmentation):
-    # A function from positions in the stream (n,) to the numbers of their examples (or tiles) and
-    # the fields of their `Change`, each with n rows.
-    count, seed = tf.constant(count, tf.int64), tf.constant(seed, tf.int64)
-
-    def at(position):
-        order_seed = tf.stack([seed, position // count])
-        number = tf.random.experimental.index_shuffle(position % count, order_seed, count - 1)
-        *parts, colors = augment.draw_change(tf.stack([seed, position]), **augmentation)
-        return number, *parts, *([] if colors is None else [colors])
-
-    # Each position is computed separately: vectorized, the results would be rounded differently
-    # for different batch sizes.
+@functools.lru_cache(maxsize=16)
+def _changes_graph(*augmentation):
+    # A function from positions in the stream (n,), the number of examples (or tiles) in a pass,
+    # and the seed, to the numbers of the examples (or tiles) and the fields of their `Change`,
+    # each with n rows. It is traced once for all streams with the same arguments of `draw_change`.
     types = [tf.int64, tf.float32, tf.float32, tf.bool]
-    types += [tf.float32] if augmentation["jitter"] else []
-    return tf.function(
-        lambda positions: tf.map_fn(at, positions, fn_output_signature=tuple(types)),
-        input_signature=[tf.TensorSpec([None], tf.int64)],
-    )
+    types += [tf.float32] if augmentation[-1] else []
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.int64) for shape in ([None], [], [])])
+    def changes_at(positions, count, seed):
+        def at(position):
+            order_seed = tf.stack([seed, position // count])
+            number = tf.random.experimental.index_shuffle(position % count, order_seed, count - 1)
+            *parts, colors = augment.draw_change(tf.stack([seed, position]), *augmentation)
+            return number, *parts, *([] if colors is None else [colors])
+
+        # Each position is computed separately: vectorized, the results would be rounded
+        # differently for different batch sizes.
+        return tf.map_fn(at, positions, fn_output_signature=tuple(types))
+
+    return changes_at

@@ -154,6 +154,7 @@ def test_accepts_half_and_double_precision(engine):
 @pytest.mark.parametrize(
     "dtype", [tf.float16, pytest.param(tf.bfloat16, marks=pytest.mark.bfloat16), tf.float32]
 )
+@pytest.mark.usefixtures("tf_seed")
 def test_accepts_a_softmax_in_any_precision(dtype):
     scores = tf.random.normal([1, 40, 50, 21], stddev=2)
     probabilities = tf.nn.softmax(tf.cast(scores, dtype))

@@ -6,6 +6,7 @@ import absl.flags
 import keras
 import numpy as np
 import pytest
+from small_backbones import small_backbones
 from tool_runner import run_tool
 
 from deeplab_tf import build_deeplab
@@ -31,6 +32,12 @@ TINY = [
     "--steps=2",
     "--eval_images=0",
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_backbones():
+    with small_backbones():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import re
 import keras
 import numpy as np
 import pytest
+from small_backbones import small_backbones
 
 from deeplab_tf import build_deeplab
 from deeplab_tf.errors import InputError
@@ -84,7 +85,8 @@ def test_parameter_counts_of_vgg16(head, count):
 def vgg16():
     """LargeFOV with 8 filters and the multi-scale features."""
     options = {"fc_channels": 8, "use_multi_scale_features": True}
-    return build_deeplab("vgg16", "large_fov", 2, weights=None, **options)
+    with small_backbones():
+        return build_deeplab("vgg16", "large_fov", 2, weights=None, **options)
 
 
 def test_branches_of_other_backbones_may_have_fc6_and_fc7():

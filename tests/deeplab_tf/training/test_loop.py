@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import seed
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_training import (
     SIZE,
@@ -48,7 +49,7 @@ def test_one_step_is_sgd_on_the_published_loss(tmp_path):
 
 def test_micro_batches_add_up_to_the_whole_batch(tmp_path):
     def plain():  # dropout and batch statistics would differ
-        keras.utils.set_random_seed(3)
+        seed(3)
         image = keras.Input((None, None, 3))
         x = keras.layers.Conv2D(8, 3, strides=8, padding="same", activation="relu")(image / 255)
         return keras.Model(image, keras.layers.Conv2D(2, 1, name="fc8")(x))
@@ -116,7 +117,7 @@ def result(folder, model):
 
 
 def seeded(folder, **kwargs):
-    keras.utils.set_random_seed(3)
+    seed(3)
     return trainer(folder, **{"validate": validate, "rate": 0.01, **kwargs})
 
 

@@ -60,6 +60,7 @@ def test_mil_raises_only_the_best_cell_of_each_class():
     assert not gradient[:2].any() and gradient[2, 1] < 0 < gradient[2, 0]
 
 
+@pytest.mark.usefixtures("tf_seed")
 def test_void_images_and_cells_take_no_part():
     scores = tf.random.normal((2, 2, 2, 3), seed=0)
     labels = np.full((2, 2, 2), VOID, np.uint8)
