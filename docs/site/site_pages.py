@@ -24,7 +24,6 @@ NAV = [
             "scale.md",
             "export.md",
             "serving.md",
-            "reliability.md",
             {"More": "*"},
         ]
     },
