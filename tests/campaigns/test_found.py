@@ -4,6 +4,7 @@ Most are read by the campaign's own readers, see fuzz_readers.py.
 """
 
 import json
+import struct
 
 import fuzz_data
 import fuzz_images
@@ -131,6 +132,15 @@ def test_flagfiles_that_double_at_every_level(tmp_path):
     assert outcome(tmp_path, "flagfile", contents)[0] == "result"
     contents["30.flags"] = b"--steps=3"
     refused(tmp_path, "flagfile", contents, "more than 10000 flags")
+
+
+@pytest.mark.parametrize("kind", [0, 14, 19, 77, 65535])
+def test_a_mat_file_of_numbers_of_an_unknown_type(tmp_path, kind):
+    contents = fuzz_data.sbd()[1]["label.mat"]
+    place = contents.index(struct.pack("<II", 2, 24 * 32))  # of Segmentation, uint8
+    damaged = contents[:place] + struct.pack("<I", kind) + contents[place + 4 :]
+    needle = f"damaged (an element of type {kind} instead of numbers)"  # SciPy ends the process
+    refused(tmp_path, "mat sbd", {"label.mat": damaged}, needle)
 
 
 def test_a_number_of_a_class_that_needs_gigabytes(tmp_path):
