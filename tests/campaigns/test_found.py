@@ -4,6 +4,7 @@ Most are read by the campaign's own readers, see fuzz_readers.py.
 """
 
 import json
+import pickle
 import struct
 
 import fuzz_data
@@ -242,6 +243,10 @@ def test_pickles_of_tuples_in_tuples(tmp_path):
     wide = b"\x80\x02)" + b"q\x00h\x00\x86" * 60 + b"\x8c\x01a\x93."
     refused(tmp_path, "pth", {"net.pth": deep}, "a key of the type tuple")
     refused(tmp_path, "pth", {"net.pth": zipped({"a/data.pkl": wide})}, "a key of the type tuple")
+    first = [pickle.dumps(one, 2) for one in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": 1})]
+    keys = b"\x80\x02](" + b")" + b"\x85" * 200_000 + b"e."
+    listed = b"".join(first) + b"\x80\x02}." + keys
+    refused(tmp_path, "pth", {"net.pth": listed}, "whose key has the type tuple")
 
 
 def test_large_images_are_converted_in_parts(monkeypatch):
