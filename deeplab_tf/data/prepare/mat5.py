@@ -5,6 +5,7 @@ Here every size is compared with the bytes that are there, and damage is an exce
 The names are those of MathWorks' "MAT-File Format".
 """
 
+import itertools
 import math
 import struct
 import zlib
@@ -16,6 +17,7 @@ HEADER_SIZE = 128  # bytes of text, version and byte order before the variables
 MAX_BYTES = 1 << 28  # of a variable after decompression
 MAX_NAMES = 1 << 20  # bytes of the names of a struct's fields
 MAX_LEVELS = 30  # of structs and cells within others
+MAX_VALUES = 500_000  # in all structs and cells of a file
 
 _MATRIX, _COMPRESSED = 14, 15
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8",
@@ -57,10 +59,10 @@ def read_mat5(contents):
     while data.left:
         kind, element = data.take(padded=False)
         if kind == _COMPRESSED:
-            kind, element = _Elements(_inflated(element), order).take(padded=False)
+            kind, element = data.inside(_inflated(element)).take(padded=False)
         if kind != _MATRIX:
             raise ValueError(f"an element of type {kind} instead of a variable")
-        name, value = _variable(element, order, 0)
+        name, value = _variable(data.inside(element), 0)
         found[name] = value
     return found
 
@@ -68,8 +70,13 @@ def read_mat5(contents):
 class _Elements:
     """The elements of a file or of a variable, which are taken one after the other."""
 
-    def __init__(self, data, order):
-        self._data, self._order, self._place = memoryview(data), order, 0
+    def __init__(self, data, order, counter=None):
+        self._data, self.order, self._place = memoryview(data), order, 0
+        self.counter = counter or itertools.count()  # of the values of the whole file
+
+    def inside(self, data):
+        """The elements of a part of the same file."""
+        return _Elements(data, self.order, self.counter)
 
     @property
     def left(self):
@@ -80,7 +87,7 @@ class _Elements:
         """The type and the bytes of the next element, which `padded` elements fill up to 8."""
         if self.left < 8:
             raise ValueError("cut off in the head of an element")
-        kind, size = struct.unpack_from(self._order + "II", self._data, self._place)
+        kind, size = struct.unpack_from(self.order + "II", self._data, self._place)
         start = self._place + 8
         if kind >> 16:  # a small element: its size, its type, and up to 4 bytes
             kind, size, start = kind & 0xFFFF, kind >> 16, self._place + 4
@@ -101,7 +108,7 @@ class _Elements:
         if kind not in _NUMBERS:
             raise ValueError(f"an element of type {kind} instead of numbers")
         dtype = np.dtype(_NUMBERS[kind])
-        return np.frombuffer(data, dtype.newbyteorder(self._order)).astype(dtype)
+        return np.frombuffer(data, dtype.newbyteorder(self.order)).astype(dtype)
 
 
 def _inflated(data):
@@ -114,13 +121,13 @@ def _inflated(data):
     return found
 
 
-def _variable(data, order, level):
+def _variable(elements, level):
     """The name and the value of a variable, of a cell, or of a field."""
-    if not data:
+    if next(elements.counter) > MAX_VALUES or level > MAX_LEVELS:
+        raise ValueError(f"more than {MAX_VALUES} values, or {MAX_LEVELS} levels")
+    size = elements.left
+    if not size:
         return "", _EMPTY
-    if level > MAX_LEVELS:
-        raise ValueError(f"more than {MAX_LEVELS} levels")
-    elements = _Elements(data, order)
     flags = elements.numbers()
     if len(flags) != 2 or flags.dtype != np.uint32:
         raise ValueError("a variable without flags")
@@ -133,30 +140,30 @@ def _variable(data, order, level):
     name = elements.take()[1].tobytes().decode("utf-8", "replace")
     if kind == _SPARSE:
         return name, None
-    if math.prod(shape) > len(data):  # every value takes a byte or more
-        raise ValueError(f"an array of the shape {shape} in {len(data)} bytes")
+    if math.prod(shape) > size:  # every value takes a byte or more
+        raise ValueError(f"an array of the shape {shape} in {size} bytes")
     if kind in _NUMERIC:
         return name, _numbers(elements, shape, bits & _COMPLEX)
     if kind == _TEXT:
-        return name, _text(*elements.take(), shape, order)
+        return name, _text(*elements.take(), shape, elements.order)
     if kind not in (_CELL, _STRUCT, _OBJECT):
         raise ValueError(f"a variable of the unknown class {kind}")
     names = _field_names(elements, kind == _OBJECT) if kind != _CELL else [None]
     count = math.prod(shape)
     if count * len(names) > elements.left // 8 or (count > 1 and not names):
         raise ValueError(f"{count} values of {len(names)} fields in {elements.left} bytes")
-    values = ([_inner(elements, order, level) for _ in names] for _ in range(count))
+    values = ([_inner(elements, level) for _ in names] for _ in range(count))
     if kind == _CELL:
         return name, _filled([value for (value,) in values], shape)
     rows = (zip(names, value, strict=True) for value in values)
     return name, _filled([SimpleNamespace(**dict(row)) for row in rows], shape)
 
 
-def _inner(elements, order, level):
+def _inner(elements, level):
     kind, element = elements.take()
     if kind != _MATRIX:
         raise ValueError(f"an element of type {kind} instead of a value")
-    return _variable(element, order, level + 1)[1]
+    return _variable(elements.inside(element), level + 1)[1]
 
 
 def _squeezed(array):

@@ -99,9 +99,18 @@ def test_too_many_levels():
     value = 1
     for _ in range(MAX_LEVELS + 1):
         value = {"a": value}
-    with pytest.raises(ValueError, match="more than 30 levels"):
+    with pytest.raises(ValueError, match="30 levels"):
         read_mat5(saved({"x": value}))
     assert read_mat5(saved({"x": value["a"]}))["x"].a
+
+
+def test_too_many_values(monkeypatch):
+    monkeypatch.setattr(mat5, "MAX_VALUES", 20)
+    cells = np.empty((4, 4), object)
+    cells[:] = 1
+    assert read_mat5(saved({"a": cells}))["a"].shape == (4, 4)
+    with pytest.raises(ValueError, match="more than 20 values"):
+        read_mat5(saved({"a": cells, "b": {"c": cells}}))
 
 
 def test_sizes_that_are_not_there(monkeypatch):
