@@ -4,7 +4,7 @@ import contextlib
 import difflib
 from pathlib import Path
 
-from deeplab_tf.errors import InputError
+from deeplab_tf.errors import InputError, one_line
 
 _MOST_FLAGS = 10_000
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -41,7 +41,7 @@ def find_flagfile(name):
             return own
     near = difflib.get_close_matches(stem, [other.stem for other in CONFIGS.glob("*.flags")], 3)
     advice = f"did you mean {' or '.join(near)}?" if near else "`deeplab-tf configs` lists them"
-    raise InputError(f"--flagfile={name}: no such file; {advice}")
+    raise InputError(f"--flagfile={one_line(name)}: no such file; {advice}")
 
 
 def expand_flagfiles(arguments, inside=(), known=None):

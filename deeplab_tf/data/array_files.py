@@ -22,14 +22,14 @@ def read_array_header(contents):
       (shape, whether it is stored by columns, dtype, where the numbers start).
 
     Raises:
-      ValueError: if it is no .npy file of numbers or texts.
+      ValueError: if it is damaged, or no .npy file.
     """
     layout, file = np.lib.format, io.BytesIO(contents)
     is_first_version = layout.read_magic(file) == (1, 0)
     read = layout.read_array_header_1_0 if is_first_version else layout.read_array_header_2_0
     shape, is_fortran, dtype = read(file)
-    if dtype.hasobject or min(shape, default=0) < 0:
-        raise ValueError(f"an array of {dtype} {shape}")
+    if min(shape, default=0) < 0:
+        raise ValueError(f"an array of the shape {shape}")
     return shape, is_fortran, dtype, file.tell()
 
 
@@ -46,6 +46,8 @@ def read_array(contents):
       ValueError: if the file is damaged or cut off, or holds Python objects.
     """
     shape, is_fortran, dtype, start = read_array_header(contents)
+    if dtype.hasobject:  # stored as a pickle
+        raise ValueError(f"an array of {dtype}")
     values = np.frombuffer(contents, dtype, math.prod(shape), start)
     return values.reshape(shape, order="F" if is_fortran else "C")
 

@@ -110,7 +110,8 @@ def decode_depth(contents):
         raise InputError(f"cannot be read as {kind} (damaged or cut off?); replace it") from None
     if kind == "PNG":
         return depth.astype(np.float32) / np.float32(MILLIMETERS)
-    depth = np.array(depth, np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, so unknown
+        depth = np.array(depth, np.float32)
     depth[~((depth > 0) & np.isfinite(depth))] = 0
     return depth
 

@@ -211,7 +211,15 @@ def without_turn(contents):
         return contents
     if read_orientation(exif) == 1:
         return contents
-    start, upright = contents.index(exif), set_upright(exif)
+    upright = set_upright(exif)
+    start = contents.find(exif)
+    if start < 0:
+        # The EXIF data of a JPEG may go on in a further segment, behind the head of that segment.
+        last = max(place for place, byte in enumerate(exif) if upright[place] != byte)
+        exif, upright = exif[: last + 1], upright[: last + 1]
+        start = contents.find(exif)
+        if start < 0:
+            return contents
     changed, end = bytearray(contents), start + len(exif)
     changed[start:end] = upright
     if contents.startswith(PNG_START):

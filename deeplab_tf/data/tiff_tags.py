@@ -16,7 +16,7 @@ FILL_ORDER, STRIPS, SAMPLES, STRIP_ROWS, STRIP_BYTES, PLANAR = 266, 273, 277, 27
 PREDICTOR, TILE_WIDTH, TILE_HEIGHT, TILES, TILE_BYTES = 317, 322, 323, 324, 325
 EXTRA_SAMPLES, SAMPLE_FORMAT, PAGE_KIND, ORIENTATION = 338, 339, 254, 274
 
-# All of the above. Other tags are not read.
+# All of the above. Of other tags only the place is checked.
 _USED = {
     *(WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, STRIPS, SAMPLES, STRIP_ROWS),
     *(STRIP_BYTES, PLANAR, PREDICTOR, TILE_WIDTH, TILE_HEIGHT, TILES, TILE_BYTES),
@@ -121,6 +121,8 @@ def _only_page(contents, order):
             # Each of thousands of tags may claim the whole file as its values.
             if tag in _USED and tag not in tags:
                 tags[tag] = struct.unpack_from(form, contents, place)
+            elif place + struct.calcsize(form) > len(contents):
+                raise struct.error(f"tag {tag} leads out of the file")
         if not tags.get(PAGE_KIND, (0,))[0] & _NO_PAGE:
             pages.append(tags)
         elif not pages:

@@ -25,7 +25,7 @@ class Limits(NamedTuple):
     """
 
     seconds: float = 10
-    wall_seconds: float = 60
+    wall_seconds: float = 180
     memory: int = 2 << 30
 
 

@@ -273,6 +273,8 @@ READERS = {
     "probabilities": _plain(load_probabilities, "scores.npz"),
     "http": fetch,
 }
+# A process that was forked from one that has loaded TensorFlow cannot compute with it.
+TENSORFLOW = ("checkpoint", "network tar", "training", "keras", "h5", "packed npz", "tfrecord")
 # Their result depends on the speed of the machine.
 TIMED = ("http",)
 

@@ -4,6 +4,8 @@ Most are read by the campaign's own readers, see fuzz_readers.py.
 """
 
 import json
+import pickle
+import struct
 
 import fuzz_data
 import fuzz_images
@@ -133,6 +135,15 @@ def test_flagfiles_that_double_at_every_level(tmp_path):
     refused(tmp_path, "flagfile", contents, "more than 10000 flags")
 
 
+@pytest.mark.parametrize("kind", [0, 14, 19, 77, 65535])
+def test_a_mat_file_of_numbers_of_an_unknown_type(tmp_path, kind):
+    contents = fuzz_data.sbd()[1]["label.mat"]
+    place = contents.index(struct.pack("<II", 2, 24 * 32))  # of Segmentation, uint8
+    damaged = contents[:place] + struct.pack("<I", kind) + contents[place + 4 :]
+    needle = f"damaged (an element of type {kind} instead of numbers)"  # SciPy ends the process
+    refused(tmp_path, "mat sbd", {"label.mat": damaged}, needle)
+
+
 def test_a_number_of_a_class_that_needs_gigabytes(tmp_path):
     contents = fuzz_data.context()[0] | {"labels.txt": b"99999999999: table\n"}
     refused(tmp_path, "mat context", contents, "is not 'NUMBER: NAME'")
@@ -232,6 +243,10 @@ def test_pickles_of_tuples_in_tuples(tmp_path):
     wide = b"\x80\x02)" + b"q\x00h\x00\x86" * 60 + b"\x8c\x01a\x93."
     refused(tmp_path, "pth", {"net.pth": deep}, "a key of the type tuple")
     refused(tmp_path, "pth", {"net.pth": zipped({"a/data.pkl": wide})}, "a key of the type tuple")
+    first = [pickle.dumps(one, 2) for one in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": 1})]
+    keys = b"\x80\x02](" + b")" + b"\x85" * 200_000 + b"e."
+    listed = b"".join(first) + b"\x80\x02}." + keys
+    refused(tmp_path, "pth", {"net.pth": listed}, "whose key has the type tuple")
 
 
 def test_large_images_are_converted_in_parts(monkeypatch):

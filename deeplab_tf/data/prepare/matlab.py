@@ -1,15 +1,15 @@
-"""Reading annotations from MATLAB files: with SciPy, and of version 7.3, which is HDF5, with h5py.
+"""Reading annotations from MATLAB files: versions 5 to 7, and 7.3, which is HDF5, with h5py.
 
 A struct becomes an object with its fields as attributes, a 1x1 array becomes its only value.
 """
 
-import io
+import zlib
 
 import h5py
 import numpy as np
-import scipy.io
 
 from deeplab_tf.data.examples import read_file
+from deeplab_tf.data.prepare.mat5 import read_mat5, version_of
 from deeplab_tf.errors import InputError, one_line
 
 
@@ -43,19 +43,20 @@ def load_variables(path):
     Raises:
       InputError: naming the file if it is missing or damaged.
     """
-    file = io.BytesIO(read_file(path))
-    try:
-        contents = scipy.io.loadmat(file, squeeze_me=True, struct_as_record=False)
-    except NotImplementedError:
+    contents = read_file(path)
+    version = version_of(contents)
+    if version == 2:
         raise InputError(
             f"{path}: a .mat file of version 7.3, which is not supported; save it as version 7"
-        ) from None
-    except Exception as error:  # scipy and zlib raise almost anything for a damaged file
-        reason = f"{type(error).__name__}: {one_line(error)}"
+        )
+    try:
+        if version != 1:
+            raise ValueError("not a .mat file of version 5 to 7")
+        return read_mat5(contents)
+    except (ValueError, OverflowError, zlib.error) as error:
         raise InputError(
-            f"{path}: cut off or damaged ({reason}); extract its archive again"
+            f"{path}: cut off or damaged ({one_line(error)}); extract its archive again"
         ) from None
-    return {name: value for name, value in contents.items() if not name.startswith("__")}
 
 
 def open_hdf5(path, names):

@@ -173,10 +173,10 @@ def _blob(contents, span):
     values = chunks[0] if len(chunks) == 1 else np.concatenate([np.empty(0, np.float32), *chunks])
     if shape is None:
         shape = [old_shape.get(field, 0) for field in _OLD_SHAPE] if old_shape else values.shape
+    if len(shape) <= _MOST_AXES and math.prod(shape) != len(values):
+        raise _MalformedError(f"{len(values)} values for the shape {tuple(shape)}")
     if len(shape) > _MOST_AXES or max(shape, default=0) > _LONGEST_AXIS:
         raise _MalformedError(f"an array of {len(shape)} axes, the longest of {max(shape)}")
-    if math.prod(shape) != len(values):
-        raise _MalformedError(f"{len(values)} values for the shape {tuple(shape)}")
     return values.reshape(shape)
 
 

@@ -106,6 +106,8 @@ def _read_old(path, file):
     content, keys = run_pickle(path, file)
     storages = {}
     for key in run_pickle(path, file)[0]:
+        if not isinstance(key, str):  # to look up tuples in tuples would exhaust the stack
+            raise ValueError(f"a storage whose key has the type {type(key).__name__}")
         storage = keys[key]
         (count,) = struct.unpack(f"{order}q", file.read(8))
         if count != storage.count:

@@ -35,6 +35,8 @@ def test_floats_come_back_exactly():
 
 
 def test_what_is_no_depth_is_unknown():
+    depth = decode_depth(npy(np.array([[1e300, 2.0]])))  # too far for float32
+    np.testing.assert_array_equal(depth, [[0, 2]])
     depth = decode_depth(npy(np.float32([[np.nan, np.inf], [-1, 2]])))
     np.testing.assert_array_equal(depth, [[0, 0], [0, 2]])
 

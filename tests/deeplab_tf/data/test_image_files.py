@@ -242,6 +242,18 @@ def test_without_turn_the_image_is_as_stored(kind):
     assert without_turn(contents) is contents
 
 
+def test_without_turn_of_a_jpeg_whose_exif_data_goes_on_in_a_further_segment():
+    turned = EXIF_OF["jpeg"](6)
+    more = b"Exif\0\0" + b"more" * 9
+    place = turned.index(b"\xff\xe1")
+    place += 2 + int.from_bytes(turned[place + 2 : place + 4], "big")
+    further = b"\xff\xe1" + (len(more) + 2).to_bytes(2, "big") + more
+    contents = without_turn(turned[:place] + further + turned[place:])
+    upright = without_turn(turned)
+    assert contents == upright[:place] + further + upright[place:]
+    assert read_header(contents).orientation == 1
+
+
 def test_without_turn_leaves_damaged_files_alone():
     for contents in (b"", b"GIF89a", JPEG_START, b"II*\0", b"\x93NUMPY"):
         assert without_turn(contents) == contents
