@@ -15,6 +15,9 @@ looking at. --trimap scores and plots only the pixels near borders.
 
 writes the predicted labels of all images, even if only a test server has the true ones.
 
+A network with several score heads is scored in one pass, each head by itself; --head_name=NAME
+scores one head alone, with everything that a network with one head can have.
+
 With --strategy=multi_worker, start the command once for each worker in TF_CONFIG: every worker
 processes its part of the images, and the first one prints and writes the result of all. With
 --runner=ray, workers on the machines of a Ray cluster score parts of the images.
@@ -24,6 +27,7 @@ import contextlib
 
 from tqdm import tqdm
 
+from deeplab_tf.commands.evaluate_heads import evaluate_heads
 from deeplab_tf.commands.evaluate_on_ray import evaluate_on_ray
 from deeplab_tf.commands.evaluation_outputs import (
     check_output_flags,
@@ -63,6 +67,7 @@ from deeplab_tf.evaluation.predict_dataset import predict_examples
 from deeplab_tf.evaluation.predictions import SERVERS, PredictionFiles, shared_folder
 from deeplab_tf.evaluation.result_scores import ResultScores, add_prediction
 from deeplab_tf.files import check_new_folder
+from deeplab_tf.head_labels import HeadLabels
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.scale.scorer import ScoreJob
 from deeplab_tf.scale.session import import_ray
@@ -129,7 +134,10 @@ def main(flags):
     index, count = worker(strategy)
     if is_chief(strategy):
         check_output_flags(flags)
-    model, trained = open_model(flags)
+    model, trained = open_model(flags, all_heads=True)
+    if isinstance(trained, HeadLabels):
+        evaluate_heads(flags, model, trained)
+        return
     params = crf_params(flags, model.output_shape[-1])
     examples, label_set, encoding = open_examples(flags, model.output_shape[-1])
     files = plan_predictions(flags, examples, label_set)

@@ -23,6 +23,7 @@ from deeplab_tf.commands.flags.batches import batches_from, define_batch_flags, 
 from deeplab_tf.commands.flags.check import define_check_flags, open_checked
 from deeplab_tf.commands.flags.crf import define_crf_flags, given_params
 from deeplab_tf.commands.flags.data import define_data_flags, open_split
+from deeplab_tf.commands.flags.describe import describe_network
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.flags.joint_crf import (
     check_joint_crf_flags,
@@ -34,14 +35,12 @@ from deeplab_tf.commands.flags.model import define_testing_flags
 from deeplab_tf.commands.flags.network import (
     build_network,
     define_network_flags,
-    describe_network,
     output_stride,
     start,
 )
 from deeplab_tf.commands.flags.objective import (
-    class_weights,
+    choose_objective,
     define_objective_flags,
-    make_objective,
 )
 from deeplab_tf.commands.flags.optimizer import define_optimizer_flags, make_optimizer
 from deeplab_tf.commands.flags.scales import read_scales
@@ -66,8 +65,7 @@ from deeplab_tf.training.freezing import learns_bn, synchronize_bn
 from deeplab_tf.training.interrupts import Stopped, StopSignals
 from deeplab_tf.training.joint_crf import CRFTraining, crf_rules
 from deeplab_tf.training.loop import Trainer
-from deeplab_tf.training.losses import MultiScaleObjective, ProbabilityObjective
-from deeplab_tf.training.validation import Validation
+from deeplab_tf.training.validation import HeadsValidation, Validation
 
 
 def define_flags(values):
@@ -205,22 +203,19 @@ def make_trainer(flags, settings, strategy):
     validation, save = None, save_model
     if flags.eval_images:
         examples = splits[flags.val_split]
-        validation = Validation(examples, label_set, flags.eval_images, encoding=encoding)
+        kind = HeadsValidation if flags.heads else Validation
+        validation = kind(examples, label_set, flags.eval_images, encoding=encoding)
         settings = replace(settings, score_name=score_name(flags, len(examples)))
-    weights = class_weights(flags, splits[flags.train_split], num_classes, encoding)
-    if weights and is_chief(strategy):
-        pairs = zip(label_set.names, weights, strict=True)
-        print("class weights:", ", ".join(f"{name} {weight:.4g}" for name, weight in pairs))
+    examples = splits[flags.train_split]
+    network = output_stride(flags), read_scales(flags)
+    weights = examples, label_set, encoding, is_chief(strategy)
+    objective = choose_objective(flags, *network, *weights)
     if flags.crf_train:
-        objective = ProbabilityObjective(weights)
         joint = CRFTraining(given_params(flags, num_classes).iterations, validation)
         validation, save = validation and joint, joint.save
-    else:
-        objective = make_objective(flags, output_stride(flags), read_scales(flags), weights)
     model, kept = build(flags, num_classes, strategy)
-    if isinstance(objective, MultiScaleObjective):
+    if len(read_scales(flags)) > 1 and flags.objective == "pixels" and not flags.crf_train:
         model = with_branches(model)
-    examples = splits[flags.train_split]
     batches = batches_from(flags, examples, num_classes, encoding, worker(strategy))
     with strategy.scope():
         optimizer = make_optimizer(flags, crf_rules(flags.crf_rate))
@@ -246,6 +241,7 @@ def make_trainer(flags, settings, strategy):
 def score_name(flags, count):
     """What the score of a validation is, for messages; `count`: how many images are listed."""
     what = "mean IoU after the CRF" if flags.crf_train else "mean IoU"
+    what += f", mean of {len(flags.heads)} heads" if flags.heads else ""
     return f"{what} on {min(flags.eval_images, count)} of the {count} images of {flags.val_split}"
 
 

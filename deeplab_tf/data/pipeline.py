@@ -36,6 +36,7 @@ def training_batches(
     shard=(0, 1),
     encoding=None,
     channels=3,
+    heads=0,
 ):
     """Endless batches of randomly scaled, cropped and mirrored examples.
 
@@ -67,10 +68,13 @@ def training_batches(
         its own batch_size / count rows of every batch.
       encoding: `LabelEncoding` of the label files; None: they hold class indices.
       channels: of the images; those after red, green and blue keep their values in color changes.
+      heads: number of label maps of each example, if these are `HeadsExample`s; 0: one for each
+        of the others.
 
     Returns:
       A `tf.data.Dataset` of dicts `{"image": float32 (B, crop, crop, channels), "label": uint8
-      (B, crop, crop), "name": string (B,)}` with B = batch_size / count. Taking a batch raises
+      (B, crop, crop), "name": string (B,)}` with B = batch_size / count; with heads, labels are
+      (B, crop, crop, heads). Taking a batch raises
       `tf.errors.OpError` if an example cannot be used; see `input_error_from`.
 
     Raises:
@@ -84,7 +88,7 @@ def training_batches(
     grid, tiles = None, 1
     if tile_size:
         first = load_pair(examples[0], num_classes, encoding, channels)[1]
-        grid = tile_grid(first.shape, tile_size, tile_overlap)
+        grid = tile_grid(first.shape[:2], tile_size, tile_overlap)
         tiles = grid.count
     changes_at = _changes(
         len(examples) * tiles,
@@ -95,8 +99,10 @@ def training_batches(
         jitter=jitter,
     )
     cropper = Cropper(num_classes, encoding, grid, channels)
-    image_buffers = Buffers((len(rows), crop_size, crop_size, channels), np.float32)
-    label_buffers = Buffers((len(rows), crop_size, crop_size), np.uint8)
+    size = len(rows), crop_size, crop_size
+    label_shape = (*size, heads) if heads else size
+    image_buffers = Buffers((*size, channels), np.float32)
+    label_buffers = Buffers(label_shape, np.uint8)
 
     def make(step):
         # Batch number `step`, counted from the beginning of the stream.
@@ -113,8 +119,8 @@ def training_batches(
         return {"image": images, "label": labels, "name": names}
 
     signature = {
-        "image": tf.TensorSpec((len(rows), crop_size, crop_size, channels), tf.float32),
-        "label": tf.TensorSpec((len(rows), crop_size, crop_size), tf.uint8),
+        "image": tf.TensorSpec((*size, channels), tf.float32),
+        "label": tf.TensorSpec(label_shape, tf.uint8),
         "name": tf.TensorSpec((len(rows),), tf.string),
     }
     workers = min(available_threads(), MAX_WORKERS)

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import tensorflow as tf
 
 from crf import dense_crf, refine
 from deeplab_tf.data.shrink import shrink
@@ -11,6 +10,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.compiled import FixedNetwork
 from deeplab_tf.evaluation.opened import OpenedModel, refuse_second_crf
 from deeplab_tf.evaluation.photographs import enlarge, enlarged_planes
+from deeplab_tf.models.score_heads import find_head, labels_of, probabilities_of, score_heads
 
 
 def segment(
@@ -24,6 +24,7 @@ def segment(
     pad_to=None,
     max_side=None,
     max_memory=None,
+    head=None,
 ):
     """Predict the class of every pixel of one image.
 
@@ -39,6 +40,7 @@ def segment(
         there, network and CRF see the small image, and the probabilities are interpolated to the
         size of `image`; None: no limit.
       max_memory: as for `apply_crf`.
+      head: name of the score head whose classes are meant, if the model has several.
 
     Returns:
       Labels (H, W) uint8, or probabilities (H, W, C) float32.
@@ -50,10 +52,12 @@ def segment(
       >>> label = segment(model, image, crf=CRFParams(w1=4, sigma_alpha=67, sigma_beta=3))
     """
     check_image(image, model.input_shape[-1])
+    heads = heads_of(model)
+    chosen = find_head(heads, head, "the model") if heads or head else slice(None)
     if crf is not None:
         refuse_second_crf(model)
     seen = shrink(image, max_side)
-    probabilities = predict_probabilities(model, seen, scales, flip, tile, pad_to)
+    probabilities = predict_probabilities(model, seen, scales, flip, tile, pad_to)[..., chosen]
     if crf is not None:
         probabilities = apply_crf(probabilities, seen, crf, max_memory)
     size = image.shape[:2]
@@ -78,7 +82,8 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
         papers.
 
     Returns:
-      (H, W, C) float32, summing to one over the classes.
+      (H, W, C) float32, summing to one over the classes; of a network with several score heads,
+      over those of each head, in the order of `score_heads`.
 
     Raises:
       InputError: if the image is not uint8 with the model's channels, a setting is out of its
@@ -88,7 +93,8 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
     if isinstance(model, OpenedModel):
         check_settings(**settings)
         return model.probabilities(image, **settings)
-    return tf.nn.softmax(_scores(model, image, settings)).numpy()
+    network = fix_weights(model)
+    return probabilities_of(_scores(network, image, settings), network.heads).numpy()
 
 
 def predict_labels(model, image, scales=(1.0,), flip=False, tile=None, pad_to=None):
@@ -98,16 +104,16 @@ def predict_labels(model, image, scales=(1.0,), flip=False, tile=None, pad_to=No
 
     Returns:
       (H, W) uint8: `most_probable` of the probabilities, and where two of them are equal after
-      rounding, the class of the higher score.
+      rounding, the class of the higher score; (H, W, heads) of a network with several score heads.
 
     Raises:
       InputError: as for `predict_probabilities`.
     """
     settings = {"scales": scales, "flip": flip, "tile": tile, "pad_to": pad_to}
     if isinstance(model, OpenedModel):
-        return most_probable(predict_probabilities(model, image, **settings))
-    scores = _scores(model, image, settings)
-    return tf.cast(tf.argmax(scores, axis=-1, output_type=tf.int32), tf.uint8).numpy()
+        return labels_of(predict_probabilities(model, image, **settings), model.heads).numpy()
+    network = fix_weights(model)
+    return labels_of(_scores(network, image, settings), network.heads).numpy()
 
 
 def predict_batch(model, images, scales=(1.0,), flip=False, pad_to=None):
@@ -122,7 +128,9 @@ def predict_batch(model, images, scales=(1.0,), flip=False, pad_to=None):
     Returns:
       (B, H, W, num_classes) float32, those of single images up to rounding.
     """
-    return tf.nn.softmax(fix_weights(model).batch_scores(images, scales, flip, pad_to)).numpy()
+    network = fix_weights(model)
+    scores = network.batch_scores(images, scales, flip, pad_to)
+    return probabilities_of(scores, network.heads).numpy()
 
 
 def fix_weights(model):
@@ -141,10 +149,15 @@ def fix_weights(model):
     return model if isinstance(model, OpenedModel | FixedNetwork) else FixedNetwork(model)
 
 
-def _scores(model, image, settings):
-    """Scores (H, W, C) float32 of a Keras model or a `FixedNetwork`, as a tensor."""
+def heads_of(model):
+    """The score heads of a Keras model, or of what `fix_weights` takes; see `score_heads`."""
+    is_ready = isinstance(model, OpenedModel | FixedNetwork)
+    return model.heads if is_ready else score_heads(model)
+
+
+def _scores(network, image, settings):
+    """Scores (H, W, C) float32 of a `FixedNetwork`, as a tensor."""
     check_settings(**settings)
-    network = fix_weights(model)
     check_image(image, network.channels)
     minimum, tile = 2 * network.output_stride + 1, settings["tile"]
     if tile is not None and tile < minimum:

@@ -38,6 +38,8 @@ def check_joint_crf_flags(flags):
     if flags.crf_train:
         if flags.objective != "pixels":
             raise InputError(f"--objective={flags.objective} does not train a CRF; leave one out")
+        if flags.heads:
+            raise InputError("--crf_train trains the CRF of one label space; leave out --heads")
         if flags.xla:
             raise InputError("--xla cannot compile the CRF of --crf_train; leave one out")
         return

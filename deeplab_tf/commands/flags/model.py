@@ -2,17 +2,19 @@
 
 from deeplab_tf.commands.flags.data import check_input
 from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.commands.flags.heads import check_head_name, choose_head, define_head_name_flag
 from deeplab_tf.commands.flags.say import say
 from deeplab_tf.commands.flags.scales import read_scales
 from deeplab_tf.commands.runs import RUN_FILE, Run
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import check_settings
+from deeplab_tf.evaluation.opened import OneHead
 from deeplab_tf.export import open_model as open_exported
-from deeplab_tf.labels import LabelSet
 from deeplab_tf.models import find_model, is_pretrained, load_model, with_output_stride
 from deeplab_tf.models.files import export_format, trained_names
 from deeplab_tf.models.precision import PRECISIONS, with_precision
-from deeplab_tf.models.trained import check_classes, load_labels
+from deeplab_tf.models.score_heads import score_heads
+from deeplab_tf.models.trained import check_classes, generic_labels, load_labels
 from deeplab_tf.pretrained.released import released_names
 
 MODEL_HELP = (
@@ -59,6 +61,7 @@ def define_model_flags(values, model_help=RUN_HELP, required=True):
         "Number format that the network computes in; mixed_bfloat16 can take half the time if the "
         "processor or GPU supports it. Default: as saved.",
     )
+    define_head_name_flag(values)
 
 
 def define_size_flags(values):
@@ -93,18 +96,24 @@ def define_testing_flags(values):
     define.integer("test_pad_to", None, "The same for --pad_to; paper: 513.", lower_bound=1)
 
 
-def open_model(flags):
+def open_model(flags, all_heads=False):
     """Load the model of --model and its classes, see `find_labels`.
 
+    Args:
+      flags: the parsed flags.
+      all_heads: whether the command can use several score heads at once; otherwise one of them
+        must be chosen by --head_name.
+
     Returns:
-      (Keras model, `LabelSet`); for an exported network (`OpenedModel`, `LabelSet`).
+      (Keras model, `LabelSet`); for an exported network (`OpenedModel`, `LabelSet`); for several
+      heads `HeadLabels` in place of the `LabelSet`.
 
     Raises:
       InputError: if the model cannot be loaded, --output_stride or --input does not suit it, or
         labels.json has another number of classes.
     """
     if export_format(flags.model):
-        return _open_export(flags)
+        return _open_export(flags, all_heads)
     model = load_model(flags.model)
     check_input(flags, model.input_shape[-1])
     if is_pretrained(flags.model):
@@ -120,14 +129,16 @@ def open_model(flags):
             raise InputError(f"--output_stride={flags.output_stride}: {error}") from None
     if flags.precision:
         model = with_precision(model, flags.precision)
-    return model, find_labels(flags.model, model.output_shape[-1])
+    labels = find_labels(flags.model, model.output_shape[-1], score_heads(model))
+    model = choose_head(flags, model, all_heads)
+    return model, labels.of(flags.head_name) if flags.head_name else labels
 
 
 def _origin(name):
     return "was released" if name in released_names() else "comes with this package"
 
 
-def _open_export(flags):
+def _open_export(flags, all_heads):
     """Open the exported network of --model; `InputError` if a flag would change what is fixed."""
     refuse_given(
         flags,
@@ -140,28 +151,32 @@ def _open_export(flags):
         refuse_given(flags, ["tile"], f"{reason} model")
     model = open_exported(flags.model)
     check_input(flags, model.input_shape[-1])
+    if flags.head_name or (model.heads and not all_heads):
+        check_head_name(flags, model.heads)
+        model = OneHead(model, flags.head_name)
     return model, model.label_set
 
 
-def find_labels(path, num_classes):
+def find_labels(path, num_classes, heads=None):
     """The classes of a model: those of its card, or of `labels.json` or `run.json` next to it.
 
     Args:
       path: of the model, see `deeplab_tf.models.find_model`.
       num_classes: number of its classes.
+      heads: its score heads, see `score_heads`; None: it has one.
 
     Returns:
-      `LabelSet`; without card and files the classes are "class 0", "class 1", ...
+      `LabelSet`, or `HeadLabels` of several heads; without card and files the classes are
+      "class 0", "class 1", ...
 
     Raises:
-      InputError: if the files have another number of classes.
+      InputError: if the files have another number of classes, or other heads.
     """
-    if found := load_labels(path, num_classes):
-        return found
     folder = find_model(path).parent
-    if run := Run.load(folder):
-        return check_classes(run.label_set, folder / RUN_FILE, path, num_classes)
-    return LabelSet.generic(num_classes)
+    found = load_labels(path, num_classes, heads)
+    if found is None and (run := Run.load(folder)):
+        found = check_classes(run.label_set, folder / RUN_FILE, path, num_classes, heads)
+    return found or generic_labels(num_classes, heads)
 
 
 def checked_scales(flags):
@@ -175,7 +190,8 @@ def recorded_settings(flags):
     """The settings that change the scores, as a dict for files that record them."""
     stride = {"output_stride": flags.output_stride} if flags.output_stride else {}
     depth = {} if flags.input == "rgb" else {"input": flags.input}
-    return {**segment_settings(flags), "precision": flags.precision, **stride, **depth}
+    head = {"head_name": flags.head_name} if flags.head_name else {}
+    return {**segment_settings(flags), "precision": flags.precision, **stride, **depth, **head}
 
 
 def segment_settings(flags):

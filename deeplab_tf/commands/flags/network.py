@@ -5,10 +5,12 @@ from functools import partial
 from deeplab_tf import build_deeplab, build_fcn
 from deeplab_tf.commands.flags.data import define_input_flag, image_channels
 from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.commands.flags.heads import define_heads_flag, read_heads
 from deeplab_tf.commands.flags.scales import read_scales
 from deeplab_tf.models import start_from
 from deeplab_tf.models.heads import score_stride
 from deeplab_tf.models.late_fusion import HHA_PREFIX, build_late_fusion
+from deeplab_tf.models.score_heads import with_heads
 from deeplab_tf.training.freezing import freeze_bn, set_bn_momentum, train_only
 
 # The flags that have an effect on one of the networks only.
@@ -123,6 +125,7 @@ def define_architecture_flags(values):
         lower_bound=3,
     )
     define_input_flag(values, NETWORK)
+    define_heads_flag(values, NETWORK)
     define.integer(
         "output_stride",
         8,
@@ -179,21 +182,6 @@ def _define_start(define):
 def output_stride(flags):
     """Pixels between two positions of the scores that are trained."""
     return 1 if flags.network == "fcn" else score_stride(flags.head, flags.output_stride)
-
-
-def describe_network(flags, num_classes):
-    """What the flags build, as a dict for people who read run.json."""
-    fcn = flags.network == "fcn"
-    what = {"stride": flags.fcn_stride} if fcn else {"head": flags.head}
-    more = {} if fcn else {"output_stride": flags.output_stride, "scales": read_scales(flags)}
-    return {
-        "network": flags.network,
-        "backbone": flags.backbone,
-        **what,
-        "num_classes": num_classes,
-        **more,
-        **({} if flags.input == "rgb" else {"input": flags.input}),
-    }
 
 
 def is_late_fusion(flags):
@@ -260,6 +248,8 @@ def build_network(flags, num_classes, read_weights=True):
     model = build(
         weights=None if random else flags.weights, **network_arguments(flags, num_classes)
     )
+    if flags.heads:
+        model = with_heads(model, read_heads(flags))
     if flags.bn_momentum is not None:
         set_bn_momentum(model, flags.bn_momentum)
     if flags.freeze_bn:

@@ -1,0 +1,84 @@
+"""The flags of networks with several score heads."""
+
+import re
+
+from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.errors import InputError
+from deeplab_tf.labels import VOID
+from deeplab_tf.models.score_heads import find_head, one_head, score_heads
+
+_HEAD = re.compile(r"([A-Za-z][A-Za-z0-9_]*):(\d+)")
+
+
+def define_heads_flag(values, title):
+    """Define --heads.
+
+    Args:
+      values: `absl.flags.FlagValues` that the flag is added to.
+      title: heading of the flag.
+    """
+    heading(values, title).list(
+        "heads",
+        [],
+        "Score heads as NAME:CLASSES, such as semantic:33,geometric:3, each with its own labels of "
+        "the images: those of the data set's label space NAME (SegmentationClass_NAME and "
+        "classes_NAME.txt); one head may have those of SegmentationClass. Default: one head.",
+    )
+
+
+def define_head_name_flag(values):
+    """Define --head_name."""
+    heading(values, "Model").string(
+        "head_name",
+        None,
+        "Of a network with several score heads, use only this one. Default: all, where the command "
+        "can.",
+    )
+
+
+def read_heads(flags):
+    """The heads of --heads, {name: number of classes}; {} without the flag.
+
+    Raises:
+      InputError: if they are written in another way.
+    """
+    found = {}
+    for word in flags.heads if "heads" in flags else ():
+        match = _HEAD.fullmatch(word.strip())
+        if not match or not 2 <= int(match[2]) <= VOID or match[1] in found:
+            raise InputError(
+                f"--heads={','.join(flags.heads)}: {word!r} cannot be used; give NAME:CLASSES for "
+                f"each head, each name once, with 2 to {VOID} classes, such as "
+                "semantic:33,geometric:3"
+            )
+        found[match[1]] = int(match[2])
+    return found
+
+
+def choose_head(flags, model, all_heads):
+    """The network of --head_name, or the whole one.
+
+    Args:
+      flags: the parsed flags.
+      model: Keras model.
+      all_heads: whether the command can use several heads at once.
+
+    Returns:
+      A Keras model with one head, or with `all_heads` and without --head_name `model`.
+
+    Raises:
+      InputError: if there is no such head, or one must be chosen.
+    """
+    heads = score_heads(model)
+    if flags.head_name is None and (all_heads or not heads):
+        return model
+    check_head_name(flags, heads)
+    return one_head(model, flags.head_name)
+
+
+def check_head_name(flags, heads):
+    """Raise `InputError` unless --head_name is one of the heads that `score_heads` gives."""
+    try:
+        find_head(heads, flags.head_name, f"the model {flags.model}")
+    except InputError as error:
+        raise InputError(f"--head_name: {error}") from None
