@@ -9,10 +9,10 @@ from tqdm import tqdm
 
 from deeplab_tf.commands.evaluation_outputs import score_settings
 from deeplab_tf.commands.flags.data import open_split, skip_first
+from deeplab_tf.commands.flags.heads import refuse_of_one_head
 from deeplab_tf.commands.flags.model import segment_settings
 from deeplab_tf.commands.outputs import beside_model, print_next, print_written
 from deeplab_tf.commands.recall import SETTING_FLAGS, not_remembered
-from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.predict_dataset import predict_examples
 from deeplab_tf.evaluation.predictions import PredictionFiles
 from deeplab_tf.evaluation.report import boundary_table, score_dict, score_table
@@ -68,22 +68,6 @@ def evaluate_heads(flags, model, trained):
     settings = not_remembered(flags, SETTING_FLAGS)
     out = f"--out_dir={beside_model(flags, 'predictions')}"
     print_next("predict", f"--model={flags.model}", *settings, out, "IMAGE")
-
-
-def refuse_of_one_head(flags, defaults, heads):
-    """Raise `InputError` for flags that need a single label space.
-
-    Args:
-      flags: the parsed flags.
-      defaults: {name of such a flag: its value if it is not given}.
-      heads: names of the network's heads.
-    """
-    for name, default in defaults.items():
-        if flags[name].value not in (default, []):
-            raise InputError(
-                f"--{name} is for one label space, but {flags.model} has the score heads "
-                f"{', '.join(heads)}; choose one by --head_name"
-            )
 
 
 def warn_of_head_names(flags, trained, labels):

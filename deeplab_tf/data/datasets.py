@@ -23,6 +23,7 @@ from deeplab_tf.data.label_sets import (
     NYUDV2,
     PASCAL_CONTEXT,
     PERSON_PART,
+    SIFTFLOW,
     VOC,
 )
 from deeplab_tf.data.records import (
@@ -95,6 +96,7 @@ DATASETS = {
         Dataset("camvid", CAMVID, _open_records, "Camvid"),
         Dataset("msrc21", MSRC21, _open_records, "Msrc21"),
         Dataset("nyudv2", NYUDV2, _open_records, "Nyudv2"),
+        Dataset("siftflow", SIFTFLOW, _open_records, "Siftflow"),
         Dataset("folder", None, _open_records, "Folder"),  # the user's own images
     )
 }

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 import deeplab_tf
 from crf import CRFParams
 from deeplab_tf.errors import InputError
+from deeplab_tf.head_labels import HeadLabels
 from deeplab_tf.models.record import NetworkRecord
 from deeplab_tf.models.resize import find_output_stride
 
@@ -16,7 +17,7 @@ class Description(NetworkRecord):
     """Classes, CRF parameters and settings of an exported network.
 
     Attributes:
-      classes: the arguments of `label_set`, its `LabelSet`.
+      classes: the arguments of `label_set`, its `LabelSet`, or the `HeadLabels` of its score heads.
       stride: pixels between two positions of the network's scores; None in a SavedModel of an
         older version, which does not say.
       input: "channels" of the images, their "order" and "range" of values, and "size", [height,
@@ -67,7 +68,7 @@ def describe_export(model, label_set, crf, settings, image_size=None, depth_inpu
 
     Args:
       model: the Keras model.
-      label_set: its `LabelSet`.
+      label_set: its `LabelSet`, or the `HeadLabels` of its score heads.
       crf: `CRFParams`, or None.
       settings: (scales, flip, pad_to).
       image_size: (height, width) in pixels of the only images that it takes; None: any.
@@ -83,6 +84,9 @@ def describe_export(model, label_set, crf, settings, image_size=None, depth_inpu
     """
     if crf is not None and not isinstance(crf, CRFParams):
         raise InputError(f"crf is {crf!r}; give CRFParams, or None")
+    if crf is not None and isinstance(label_set, HeadLabels):
+        heads = ", ".join(label_set.heads)
+        raise InputError(f"the CRF refines one head; choose one of {heads} by one_head")
     taken = {"channels": model.input_shape[-1], "order": "RGB", "range": [0, 255]}
     scales, flip, pad_to = settings
     return Description(

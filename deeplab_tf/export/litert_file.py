@@ -101,12 +101,13 @@ def read_description(path):
     return Description.from_json(text)
 
 
-def open_runner(path, num_threads):
+def open_runner(path, num_threads, outputs=("probabilities",)):
     """Load a file that `write` wrote.
 
     Args:
       path: the file.
       num_threads: number of processor threads.
+      outputs: names of the probabilities, one for each score head.
 
     Returns:
       Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32.
@@ -114,7 +115,8 @@ def open_runner(path, num_threads):
     module = import_extra("ai_edge_litert.interpreter", EXTRA)
     interpreter = module.Interpreter(model_path=str(path), num_threads=num_threads)
     (taken,) = interpreter.get_input_details()
-    (given,) = [each for each in interpreter.get_output_details() if each["dtype"] == np.float32]
+    named = interpreter.get_signature_runner("serving_default").get_output_details()
+    given = [named[name]["index"] for name in outputs]
 
     def run(images):
         if tuple(interpreter.get_input_details()[0]["shape"]) != images.shape:
@@ -122,6 +124,6 @@ def open_runner(path, num_threads):
         interpreter.allocate_tensors()
         interpreter.set_tensor(taken["index"], images.astype(np.float32))
         interpreter.invoke()
-        return interpreter.get_tensor(given["index"])[0]
+        return np.concatenate([interpreter.get_tensor(index)[0] for index in given], axis=-1)
 
     return run

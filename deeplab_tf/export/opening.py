@@ -13,6 +13,7 @@ from deeplab_tf.evaluation.inference import check_image, fix_weights, predict_pr
 from deeplab_tf.evaluation.opened import OpenedModel, refuse_settings
 from deeplab_tf.export.extras import MissingPackageError
 from deeplab_tf.export.formats import MODULES
+from deeplab_tf.export.graph import output_parts
 from deeplab_tf.models import is_packed, load_card, load_model
 from deeplab_tf.models.files import export_format
 from deeplab_tf.models.record import NewerVersionError
@@ -96,7 +97,9 @@ class ExportedModel(OpenedModel):
         shape = found.stride, found.input["channels"]
         super().__init__(path, found.label_set, *shape, found.crf_params, found.has_crf)
         with _explained(path):
-            self._run = MODULES[export_format(path)].open_runner(path, available_threads())
+            outputs = [f"{prefix}probabilities" for prefix, _ in output_parts(self.heads)]
+            module = MODULES[export_format(path)]
+            self._run = module.open_runner(path, available_threads(), outputs)
         self._lock = threading.Lock()  # most runtimes keep the maps of one image
 
     def probabilities(self, image, **settings):

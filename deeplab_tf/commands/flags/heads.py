@@ -82,3 +82,19 @@ def check_head_name(flags, heads):
         find_head(heads, flags.head_name, f"the model {flags.model}")
     except InputError as error:
         raise InputError(f"--head_name: {error}") from None
+
+
+def refuse_of_one_head(flags, defaults, heads):
+    """Raise `InputError` for flags that need a single label space.
+
+    Args:
+      flags: the parsed flags.
+      defaults: {name of such a flag: its value if it is not given}.
+      heads: names of the network's heads.
+    """
+    for name, default in defaults.items():
+        if flags[name].value not in (default, []):
+            raise InputError(
+                f"--{name} is for one label space, but {flags.model} has the score heads "
+                f"{', '.join(heads)}; choose one by --head_name"
+            )
