@@ -94,15 +94,17 @@ def score_heads(model):
     Returns:
       {name of a head: slice of its channels}; {} for a network with one head.
     """
-    last = model.layers[-1]
+    last = model
     while isinstance(last, keras.Model):
-        last = last.layers[-1]
-    return slices_of(dict(zip(last.heads, last.sizes, strict=True))) if is_heads(last) else {}
+        last = last.layers[-1] if last.layers else None
+    if not isinstance(last, ScoreHeads):
+        return {}
+    return slices_of(dict(zip(last.heads, last.sizes, strict=True)))
 
 
-def is_heads(layer):
-    """Whether a layer is a `ScoreHeads`."""
-    return isinstance(layer, ScoreHeads)
+def head_sizes(heads):
+    """{name of a head: number of its classes} of what `score_heads` returned."""
+    return {name: part.stop - part.start for name, part in heads.items()}
 
 
 def slices_of(sizes):

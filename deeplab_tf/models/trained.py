@@ -6,7 +6,7 @@ from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.files import PACKED, load_keras
 from deeplab_tf.models.locate import find_model, find_trained, is_packed
 from deeplab_tf.models.packed import load_card, unpack
-from deeplab_tf.models.score_heads import slices_of
+from deeplab_tf.models.score_heads import head_sizes, slices_of
 from deeplab_tf.models.weights import copy_layers
 
 
@@ -88,7 +88,7 @@ def generic_labels(num_classes, heads=None):
     """`LabelSet.generic`, or of a network with several score heads `HeadLabels.generic`."""
     if not heads:
         return LabelSet.generic(num_classes)
-    return HeadLabels.generic({name: part.stop - part.start for name, part in heads.items()})
+    return HeadLabels.generic(head_sizes(heads))
 
 
 def check_classes(label_set, file, path, num_classes, heads=None):

@@ -59,7 +59,7 @@ def is_on_ray(flags, *others):
     """
     if flags.runner != "ray":
         refuse_given(flags, [*RAY_FLAGS, *others], "has no effect without --runner=ray; add it")
-    elif flags.head_name:
+    elif "head_name" in flags and flags.head_name:
         raise InputError("--head_name cannot be used with --runner=ray; leave one of them out")
     return flags.runner == "ray"
 

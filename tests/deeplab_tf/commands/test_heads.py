@@ -10,14 +10,17 @@ import tensorflow as tf
 from tiny_flags import TINY
 from tiny_heads import scene, write_tiny_heads
 from tiny_model import random_model
+from tiny_siftflow import write_siftflow
 from tool_runner import run_tool
 
 import deeplab_tf
 from deeplab_tf.commands.runs import Run
-from deeplab_tf.data.image_files import load_label
+from deeplab_tf.data.image_files import load_label, load_pair
+from deeplab_tf.data.label_sets import SIFTFLOW, SIFTFLOW_GEOMETRIC
+from deeplab_tf.data.label_spaces import open_heads
 from deeplab_tf.head_labels import HeadLabels, read_labels
 from deeplab_tf.labels import LabelSet
-from deeplab_tf.models.score_heads import score_heads, with_heads
+from deeplab_tf.models.score_heads import head_sizes, score_heads, with_heads
 
 SIZES = {"thing": 3, "surface": 2}
 LABELS = HeadLabels(
@@ -156,39 +159,69 @@ def test_predict_writes_a_folder_for_each_head(model, tmp_path):
 
 
 @pytest.mark.slow
-def test_from_training_to_an_exported_network(data_dir, tmp_path):
-    folder, heads = tmp_path / "m", "--heads=thing:3,surface:2"
-    place = f"--data_dir={data_dir}", f"--model_dir={folder}"
+def test_siftflow_from_its_archive_to_an_exported_network(tmp_path):
+    names = [f"coast_{number}" for number in range(6)]
+    original = write_siftflow(tmp_path / "original", names[:4], names[4:])
+    data = "--dataset=siftflow", f"--data_dir={tmp_path / 'data'}"
+    source = f"--siftflow_dir={original}", f"--download_dir={tmp_path / 'downloads'}"
+    done = run_tool("prepare-data", *data, *source, "--trust_archives")
+    assert done.status == 0, done.out + done.err
+    heads, lists = "--heads=semantic:33,geometric:3", ("trainval", "test")
+    done = run_tool("check-data", *data, heads, f"--splits={','.join(lists)}")
+    assert done.status == 0, done.out + done.err
+
+    folder = tmp_path / "m"
+    lists = [f"--train_split={lists[0]}", f"--val_split={lists[1]}"]
     balanced = "--class_weights=median_frequency"
+    place = *data, *lists, f"--model_dir={folder}"
     done = run_tool("train", *TINY, *place, heads, "--steps=2", "--crop_size=33", balanced)
     assert done.status == 0, done.err
-    assert "class weights: thing/sky" in done.out and "mean of 2 heads" in done.out
-    run = Run.load(folder)
-    assert run.label_set == read_labels(folder / "labels.json") == LABELS
-    assert run.network["heads"] == SIZES
-    network = deeplab_tf.load_model(folder)
-    assert score_heads(network) == score_heads(with_heads(random_model(5), SIZES))
-    refused = run_tool("train", f"--model_dir={folder}", "--heads=thing:3")
-    assert "has --heads=thing:3,surface:2; leave the flag out" in refused.error
-    done = run_tool("evaluate", f"--model={folder}")
-    assert done.status == 0 and "head surface" in done.out, done.err
+    assert "class weights: semantic/awning" in done.out and "mean of 2 heads" in done.out
+    labels = HeadLabels(("semantic", "geometric"), (SIFTFLOW, SIFTFLOW_GEOMETRIC))
+    run, network = Run.load(folder), deeplab_tf.load_model(folder)
+    assert run.label_set == read_labels(folder / "labels.json") == labels
+    assert (
+        run.network["heads"] == {"semantic": 33, "geometric": 3} == head_sizes(score_heads(network))
+    )
+    refused = run_tool("train", f"--model_dir={folder}", "--heads=semantic:33")
+    assert "has --heads=semantic:33,geometric:3; leave the flag out" in refused.error
+    done = run_tool("evaluate", f"--model={folder}", f"--json_out={tmp_path / 's.json'}")
+    assert done.status == 0, done.err
+    scores = json.loads((tmp_path / "s.json").read_text())["heads"]
+    image, truth = load_pair(open_heads(*place_of(data), "test", labels.sizes)[0][0], 36)
+    assert set(scores) == {"semantic", "geometric"} and truth.shape == (*image.shape[:2], 2)
+    cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
+    done = run_tool("predict", f"--model={folder}", f"--out_dir={tmp_path}", tmp_path / "a.png")
+    assert done.status == 0, done.err
+    found = load_label(tmp_path / "geometric" / "a.png", 3)
+    np.testing.assert_array_equal(found, deeplab_tf.segment(network, image, head="geometric"))
+    check_export(folder, network, labels, image, tmp_path)
 
+
+def place_of(flags):
+    return [flag.partition("=")[2] for flag in flags]
+
+
+def check_export(folder, network, labels, image, tmp_path):
+    """Export the network, and compare what TensorFlow and `open_model` make of the export."""
     served = tmp_path / "served"
     done = run_tool("export", f"--model={folder}", f"--out={served}")
     assert done.status == 0, done.err
-    image = scene(4)[0]
     found = tf.saved_model.load(str(served)).signatures["uint8"](images=tf.constant(image[None]))
-    assert set(found) == {f"{h}_{what}" for h in SIZES for what in ("labels", "probabilities")}
+    what = "labels", "probabilities"
+    assert set(found) == {f"{head}_{each}" for head in labels.heads for each in what}
     opened = deeplab_tf.open_model(served)
-    assert opened.label_set == LABELS
-    for head in SIZES:
+    assert opened.label_set == labels
+    for head in labels.heads:
         right = deeplab_tf.segment(network, image, head=head, return_probabilities=True)
         np.testing.assert_allclose(found[f"{head}_probabilities"][0], right, atol=1e-5)
         again = deeplab_tf.segment(opened, image, head=head, return_probabilities=True)
         np.testing.assert_allclose(again, right, atol=1e-5)
-    for words in ([], ["--head_name=surface", "--crf"]):
-        done = run_tool("evaluate", f"--model={served}", f"--data_dir={data_dir}", *words)
+    data = "--dataset=siftflow", f"--data_dir={tmp_path / 'data'}", "--split=test"
+    for words in ([], ["--head_name=geometric", "--crf"]):
+        done = run_tool("evaluate", f"--model={served}", *data, *words)
         assert done.status == 0, done.err
-    one = run_tool("export", f"--model={folder}", "--head_name=surface", f"--out={tmp_path / 's'}")
-    assert one.status == 0, one.err
-    assert deeplab_tf.open_model(tmp_path / "s").classes == ("flat", "upright")
+    one = tmp_path / "one"
+    done = run_tool("export", f"--model={folder}", "--head_name=geometric", f"--out={one}")
+    assert done.status == 0, done.err
+    assert deeplab_tf.open_model(one).classes == ("sky", "horizontal", "vertical")

@@ -6,6 +6,9 @@ from tiny_model import random_model
 import deeplab_tf
 from deeplab_tf import InputError
 from deeplab_tf.evaluation.inference import predict_labels, predict_probabilities
+from deeplab_tf.models.multiscale import fuse_scales
+from deeplab_tf.models.output_stride import with_output_stride
+from deeplab_tf.models.resize import find_output_stride
 from deeplab_tf.models.score_heads import (
     labels_of,
     one_head,
@@ -82,3 +85,11 @@ def test_wrong_heads_are_one_line():
         deeplab_tf.segment(random_model(5), image(), head="thing")
     with pytest.raises(InputError, match="the CRF refines one head"):
         with_crf(model)
+
+
+def test_a_network_of_several_scales_keeps_its_heads_at_a_finer_stride():
+    network = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(5, 1, 16)])
+    network = keras.Model(network.inputs, network.outputs)
+    model = with_heads(fuse_scales(network, (1.0, 0.5), 16), SIZES)
+    finer = with_output_stride(model, 8)
+    assert find_output_stride(finer) == 8 and score_heads(finer) == score_heads(model)

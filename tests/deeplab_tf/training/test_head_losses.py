@@ -9,6 +9,7 @@ from deeplab_tf.labels import VOID
 from deeplab_tf.models.score_heads import slices_of, with_heads
 from deeplab_tf.training.head_losses import HeadsLoss, HeadsObjective
 from deeplab_tf.training.losses import MultiScaleObjective, ScoreMapObjective
+from deeplab_tf.training.step import TrainStep
 
 SIZES = {"thing": 3, "surface": 2}
 PARTS = tuple(slices_of(SIZES).values())
@@ -70,3 +71,26 @@ def test_fit_trains_both_heads():
 def test_labels_or_scores_of_other_heads_are_refused():
     with pytest.raises(InputError, match=r"give labels \(B, H, W, 2\) and 5 score channels"):
         HeadsLoss([3, 2], 1).call(tf.constant(LABELS[..., :1]), tf.constant(SCORES))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_step_of_the_loop_has_the_gradient_of_the_sum(accumulate):
+    model = with_heads(random_model(5), SIZES)
+    rng = np.random.default_rng(2)
+    images = np.float32(rng.integers(0, 256, (4, 17, 17, 3)))
+    labels = np.stack([rng.integers(0, n, (4, 17, 17), np.uint8) for n in (3, 2)], axis=-1)
+    labels[0, ..., 1] = VOID
+    before = [variable.numpy() for variable in model.trainable_variables]
+    with tf.GradientTape() as tape:
+        loss = HeadsLoss([3, 2], 8)(labels, model(images))
+    gradients = tape.gradient(loss, model.trainable_variables)
+    optimizer = keras.optimizers.SGD(0.5)
+    optimizer.build(model.trainable_variables)
+    objective = HeadsObjective((ScoreMapObjective(8),) * 2, PARTS)
+    step = TrainStep(
+        model, optimizer, objective, tf.distribute.get_strategy(), accumulate=accumulate
+    )
+    found, *_ = step(tf.constant(images), tf.constant(labels))
+    assert float(found) == pytest.approx(float(loss), rel=1e-5)
+    for old, gradient, variable in zip(before, gradients, model.trainable_variables, strict=True):
+        np.testing.assert_allclose(variable.numpy(), old - 0.5 * gradient, atol=1e-5)
