@@ -8,7 +8,9 @@ import numpy as np
 from tqdm import tqdm
 
 from deeplab_tf.commands.evaluation_outputs import score_settings
+from deeplab_tf.commands.flags.crf import crf_params
 from deeplab_tf.commands.flags.data import open_split, skip_first
+from deeplab_tf.commands.flags.heading import refuse_given
 from deeplab_tf.commands.flags.heads import refuse_of_one_head
 from deeplab_tf.commands.flags.model import segment_settings
 from deeplab_tf.commands.outputs import beside_model, print_next, print_written
@@ -26,7 +28,6 @@ _OF_ONE_HEAD = {
     "report_out": None,
     "panel_out": None,
     "server": None,
-    "runner": "local",
     "strategy": "none",
 }
 
@@ -43,6 +44,9 @@ def evaluate_heads(flags, model, trained):
       InputError: for a flag that needs --head_name, or data without the labels of all heads.
     """
     refuse_of_one_head(flags, _OF_ONE_HEAD, trained.heads)
+    crf_params(flags, trained.num_classes)  # refuses its other flags
+    if not flags.predictions_out:
+        refuse_given(flags, ("overwrite",), "has no effect without --predictions_out; add it")
     examples, labels, _ = open_split(flags, flags.split, heads=trained.sizes)
     examples = skip_first(flags, examples)[: flags.limit]
     warn_of_head_names(flags, trained, labels)

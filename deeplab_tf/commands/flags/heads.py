@@ -70,18 +70,34 @@ def choose_head(flags, model, all_heads):
       InputError: if there is no such head, or one must be chosen.
     """
     heads = score_heads(model)
-    if flags.head_name is None and (all_heads or not heads):
+    if not is_chosen(flags, heads, all_heads):
         return model
-    check_head_name(flags, heads)
     return one_head(model, flags.head_name)
 
 
-def check_head_name(flags, heads):
-    """Raise `InputError` unless --head_name is one of the heads that `score_heads` gives."""
+def is_chosen(flags, heads, all_heads):
+    """Whether one of a network's heads is chosen by --head_name.
+
+    Args:
+      flags: the parsed flags.
+      heads: what `score_heads` gives.
+      all_heads: see `choose_head`.
+
+    Raises:
+      InputError: as `choose_head`.
+    """
+    if heads and "runner" in flags and flags.runner == "ray":
+        raise InputError(
+            f"{flags.model}: has the score heads {', '.join(heads)}, but --runner=ray takes "
+            "networks with one; leave it out"
+        )
+    if flags.head_name is None and (all_heads or not heads):
+        return False
     try:
         find_head(heads, flags.head_name, f"the model {flags.model}")
     except InputError as error:
         raise InputError(f"--head_name: {error}") from None
+    return True
 
 
 def refuse_of_one_head(flags, defaults, heads):

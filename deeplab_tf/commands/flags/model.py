@@ -2,7 +2,7 @@
 
 from deeplab_tf.commands.flags.data import check_input
 from deeplab_tf.commands.flags.heading import heading, refuse_given
-from deeplab_tf.commands.flags.heads import check_head_name, choose_head, define_head_name_flag
+from deeplab_tf.commands.flags.heads import choose_head, define_head_name_flag, is_chosen
 from deeplab_tf.commands.flags.say import say
 from deeplab_tf.commands.flags.scales import read_scales
 from deeplab_tf.commands.runs import RUN_FILE, Run
@@ -151,8 +151,7 @@ def _open_export(flags, all_heads):
         refuse_given(flags, ["tile"], f"{reason} model")
     model = open_exported(flags.model)
     check_input(flags, model.input_shape[-1])
-    if flags.head_name or (model.heads and not all_heads):
-        check_head_name(flags, model.heads)
+    if is_chosen(flags, model.heads, all_heads):
         model = OneHead(model, flags.head_name)
     return model, model.label_set
 
@@ -172,11 +171,12 @@ def find_labels(path, num_classes, heads=None):
     Raises:
       InputError: if the files have another number of classes, or other heads.
     """
+    if found := load_labels(path, num_classes, heads):
+        return found
     folder = find_model(path).parent
-    found = load_labels(path, num_classes, heads)
-    if found is None and (run := Run.load(folder)):
-        found = check_classes(run.label_set, folder / RUN_FILE, path, num_classes, heads)
-    return found or generic_labels(num_classes, heads)
+    if run := Run.load(folder):
+        return check_classes(run.label_set, folder / RUN_FILE, path, num_classes, heads)
+    return generic_labels(num_classes, heads)
 
 
 def checked_scales(flags):

@@ -91,7 +91,9 @@ def test_one_head_is_scored_like_a_network_with_one(data_dir, model, tmp_path):
     [
         (["evaluate", "--crf"], "--crf is for one label space, but .* thing, surface; choose one"),
         (["evaluate", "--head_name=color"], "--head_name: no head 'color'; .* thing, surface"),
-        (["evaluate", "--runner=ray"], "--runner is for one label space"),
+        (["evaluate", "--overwrite"], "--overwrite has no effect without --predictions_out"),
+        (["evaluate", "--crf_w1=3"], "--crf_w1 has no effect without --crf"),
+        (["evaluate", "--runner=ray"], "thing, surface, but --runner=ray takes networks with one"),
         (["search-crf", "--out_dir=o"], "--head_name: no head is chosen; .* thing, surface"),
     ],
 )
