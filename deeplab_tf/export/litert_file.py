@@ -115,8 +115,7 @@ def open_runner(path, num_threads, outputs=("probabilities",)):
     module = import_extra("ai_edge_litert.interpreter", EXTRA)
     interpreter = module.Interpreter(model_path=str(path), num_threads=num_threads)
     (taken,) = interpreter.get_input_details()
-    named = interpreter.get_signature_runner("serving_default").get_output_details()
-    given = [named[name]["index"] for name in outputs]
+    given = _output_indices(interpreter, outputs)
 
     def run(images):
         if tuple(interpreter.get_input_details()[0]["shape"]) != images.shape:
@@ -127,3 +126,12 @@ def open_runner(path, num_threads, outputs=("probabilities",)):
         return np.concatenate([interpreter.get_tensor(index)[0] for index in given], axis=-1)
 
     return run
+
+
+def _output_indices(interpreter, outputs):
+    """The tensors of the probabilities, which are the only floating-point outputs."""
+    if len(outputs) == 1:
+        (given,) = [e for e in interpreter.get_output_details() if e["dtype"] == np.float32]
+        return [given["index"]]
+    named = interpreter.get_signature_runner("serving_default").get_output_details()
+    return [named[name]["index"] for name in outputs]

