@@ -193,9 +193,10 @@ def test_siftflow_from_its_archive_to_an_exported_network(tmp_path):
     image, truth = load_pair(open_heads(*place_of(data), "test", labels.sizes)[0][0], 36)
     assert set(scores) == {"semantic", "geometric"} and truth.shape == (*image.shape[:2], 2)
     cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
-    done = run_tool("predict", f"--model={folder}", f"--out_dir={tmp_path}", tmp_path / "a.png")
+    out = tmp_path / "out"
+    done = run_tool("predict", f"--model={folder}", f"--out_dir={out}", tmp_path / "a.png")
     assert done.status == 0, done.err
-    found = load_label(tmp_path / "geometric" / "a.png", 3)
+    found = load_label(out / "geometric" / "a.png", 3)
     np.testing.assert_array_equal(found, deeplab_tf.segment(network, image, head="geometric"))
     check_export(folder, network, labels, image, tmp_path)
 
