@@ -19,9 +19,10 @@ PYTEST_OPTIONS = -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 BROWSER := .venv-browser
 FORMATS := .venv-formats
 RAY := .venv-ray
+AUDIT := .venv-audit
 
 .PHONY: demo docs test test-browser test-formats test-ray test-all test-oldest test-newest fix lint bench \
-    ablation clean
+    ablation fuzz faults soak distributed audit clean
 
 demo: $(READY) $(filter $(PHOTOS),$(PHOTO))  ## label photographs; then train, score, export
 	@test "$(PHOTO)" = "$(PHOTOS)" -a ! -d $(PHOTOS) || \
@@ -71,6 +72,12 @@ test-newest:  ## the tests with the newest released versions
 	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager -e .[dev]
 	.venv-newest/bin/pytest $(PYTEST_OPTIONS) -m "not slow"
 
+fuzz: $(READY)  ## thousands of damaged and hostile inputs for every reader; docs/reliability.md
+	$(BIN)/python tests/campaigns/fuzz.py --inputs=12000 --findings=$(RUNS)/fuzz
+
+audit: $(AUDIT)/ready  ## known vulnerabilities of the pinned packages, asked of the package index
+	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner=off -r requirements.txt
+
 fix: $(READY)  ## format, and fix what the linter can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -82,14 +89,25 @@ lint: $(READY)  ## what CI checks before the tests
 	@! grep -rnE 'keras\.src|_run_through_graph' --include='*.py' crf deeplab_tf tools benchmarks \
 	    || { echo "error: use the public interfaces of Keras"; exit 1; }
 
+faults: $(READY)  ## every command killed, starved and disturbed: what is left? make faults FAULTS=--kills=5
+	$(BIN)/python benchmarks/faults.py $(FAULTS)
+
 docs: $(READY)  ## the documentation as a site in build/docs, with every link checked
 	$(BIN)/python docs/site/site_build.py build/docs
 
 bench: $(READY)  ## every benchmark that needs no flags; with flags, they compare with other programs
 	for script in dilated_convolution depthwise crf crf_kernels crf_scaling crf_strips \
 	    crf_training input inference train_step large_fov fcn_classifiers evaluation deploy \
-	    boundary_scores depth_inputs; do \
+	    boundary_scores depth_inputs depth_from_color; do \
 	    $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+# The page of the demo needs Gradio, which .venv-browser has.
+soak: $(READY)  ## does memory stop growing? hours; make soak SOAK_FLAGS="--parts=crf --scale=0.1"
+	$(firstword $(wildcard $(BROWSER)/bin/python) $(BIN)/python) benchmarks/soak.py $(SOAK_FLAGS)
+
+distributed: $(READY)  ## faults of workers that train together, and what more workers gain
+	$(BIN)/python benchmarks/distributed_faults.py $(DISTRIBUTED_FLAGS)
+	$(BIN)/python benchmarks/distributed_scaling.py
 
 ablation: $(READY)  ## what each part of DeepLab contributes: make ablation DATA=MSRC21 [WEIGHTS=FILE]
 	@test -n "$(DATA)" || { echo "error: name the folder of MSRC-21: make ablation DATA=MSRC21"; exit 1; }
@@ -162,11 +180,16 @@ $(RAY)/ready: $(READY)
 	    -e ".[ray]"
 	@touch $@
 
+$(AUDIT)/ready: $(READY)
+	$(BIN)/python -m venv --clear $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check "pip-audit>=2.10"
+	@touch $@
+
 .venv-oldest/ready: constraints-oldest.txt setup.py
 	$(call make_environment,.venv-oldest,$(OLDEST_PYTHON))
 	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt -e .[dev]
 	@touch $@
 
 clean:  ## remove the environments, the runs and the site
-	rm -rf .venv .venv-oldest .venv-newest $(BROWSER) $(FORMATS) $(RAY) $(RUNS) \
+	rm -rf .venv .venv-oldest .venv-newest $(BROWSER) $(FORMATS) $(RAY) $(AUDIT) $(RUNS) \
 	    build/docs build/docs_sources

@@ -51,6 +51,7 @@ setup(
         "deeplab_tf.demo": ["*.html", "*.jinja", "*.css", "*.js"],
         "deeplab_tf.evaluation.html_report": ["*.jinja", "*.css", "*.js"],
         "deeplab_tf.configs": ["*.flags"],
+        "deeplab_tf.models": ["*.txt"],
         "deeplab_tf.pretrained": ["*.npz", "*.md", "SHA256SUMS"],
     },
     entry_points={"console_scripts": ["deeplab-tf = deeplab_tf_tools.launch:main"]},

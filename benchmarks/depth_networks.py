@@ -11,10 +11,11 @@ from deeplab_tf.labels import VOID
 from deeplab_tf.models import fuse_late
 
 STRIDE = 8
+SCORES = len(CLASSES)
 
 
-def small_network(channels):
-    """Six convolutions, with a score for every eighth pixel."""
+def small_network(channels, outputs=SCORES):
+    """Six convolutions, with a score for every eighth pixel, or the depth if `outputs` is 1."""
     images = keras.Input((None, None, channels))
     x = keras.layers.Rescaling(1 / 127.5, offset=-1)(images)
     for filters, stride, rate in ((16, 2, 1), (32, 2, 1), (48, 2, 1), (64, 1, 2), (64, 1, 4)):
@@ -27,7 +28,7 @@ def small_network(channels):
             activation="relu",
             kernel_initializer="he_normal",
         )(x)
-    return keras.Model(images, keras.layers.Conv2D(len(CLASSES), 1)(x))
+    return keras.Model(images, keras.layers.Conv2D(outputs, 1)(x))
 
 
 def build(name):

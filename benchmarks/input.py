@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from benchmarks.photographs import find_examples, write_jpeg
 from benchmarks.worker import Worker
-from deeplab_tf.commands.train import keep_freed_memory
+from deeplab_tf.commands.memory import keep_freed_memory
 from deeplab_tf.data.examples import RECORD_FOOTER, RECORD_HEADER, Example, RecordExample
 from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.pipeline import training_batches

@@ -17,7 +17,7 @@ of docs/serving.md unless they are set before; --plain leaves them out.
 
 import json
 import os
-import subprocess
+import statistics
 import sys
 import tempfile
 from pathlib import Path
@@ -26,15 +26,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # The folder of this script has a crf.py, which would be imported in place of the package.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import numpy as np
 from absl import app, flags
 
-from crf import CRFParams
-from deeplab_tf import segment
-from deeplab_tf.data.synthetic import draw_scene
-from deeplab_tf.export import export_saved_model
-from deeplab_tf.labels import LabelSet
-from deeplab_tf.models import is_packed, load_card, load_model
+from benchmarks.process_samples import Printed, watch
+from benchmarks.serving_load import ENVIRONMENT, prepare, start_worker
 
 MODEL = flags.DEFINE_string("model", None, "Name or file of a network.", required=True)
 MINUTES = flags.DEFINE_float("minutes", 10, "How long requests are sent.", lower_bound=0)
@@ -42,34 +37,31 @@ THREADS = flags.DEFINE_integer("threads", 4, "Threads that send them.", lower_bo
 GROWTH = flags.DEFINE_float("growth", 0.1, "Share by which memory may grow after a minute.")
 PLAIN = flags.DEFINE_bool("plain", False, "Leave the environment as it is.")
 
-# Height and width of the images whose labels are compared.
-SIZES = (64, 64), (97, 131), (360, 480), (375, 500), (513, 513), (64, 1600), (1600, 200)
-MAX_PIXELS = 600_000
 
-# The remedies of docs/serving.md.
-ENVIRONMENT = {"TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "1", "MALLOC_ARENA_MAX": "2"}
-
-
-def prepare(folder):
-    """Export the network, and write images with the labels that are expected."""
-    network = load_model(MODEL.value)
-    params = (load_card(MODEL.value).crf_params if is_packed(MODEL.value) else None) or CRFParams()
-    label_set = LabelSet.generic(network.output_shape[-1])
-    export_saved_model(network, folder / "served", label_set, params, max_pixels=MAX_PIXELS)
-    arrays = {}
-    for number, size in enumerate(SIZES):
-        scene, _ = draw_scene(np.random.default_rng(number), (400, 400))
-        image = np.tile(scene, (4, 4, 1))[: size[0], : size[1]]
-        arrays[f"image{number}"], arrays[f"labels{number}"] = image, segment(network, image, params)
-    np.savez(folder / "images.npz", **arrays)
+def rows_of_minutes(samples):
+    """Requests, median and peak of the memory of each minute since the first sample."""
+    # What is still running when the time is over belongs to the last minute.
+    last, rows = max(0, -(-MINUTES.value // 1) - 1), {}
+    for sample in samples:
+        minute = min(int((sample.seconds - samples[0].seconds) // 60), int(last))
+        rows.setdefault(minute, []).append(sample)
+    counts = [0, *(row[-1].done for row in rows.values())]
+    return [
+        {
+            "requests": count - before,
+            "median": statistics.median(sample.megabytes for sample in row),
+            "peak": max(sample.megabytes for sample in row),
+        }
+        for row, before, count in zip(rows.values(), counts, counts[1:], strict=False)
+    ]
 
 
-def print_table(found):
-    """Print what the worker measured; returns the growth of memory after the first minute."""
+def print_table(found, minutes):
+    """Print what was measured; returns the growth of memory after the first minute."""
     print(f"\n{'minute':>6}  {'requests':>8}  {'median MB':>9}  {'peak MB':>8}")
-    for number, row in enumerate(found["minutes"], 1):
+    for number, row in enumerate(minutes, 1):
         print(f"{number:6}  {row['requests']:8}  {row['median']:9.0f}  {row['peak']:8.0f}")
-    first, last = found["minutes"][0], found["minutes"][-1]
+    first, last = minutes[0], minutes[-1]
     growth = last["peak"] / first["peak"] - 1
     print(
         f"\nserved {found['served']}, refused {found['refused']} of {found['bad']} bad requests\n"
@@ -82,19 +74,17 @@ def print_table(found):
 
 def main(_):
     """Run the worker and print the table."""
-    remedies = {} if PLAIN.value else ENVIRONMENT
-    settings = {"minutes": MINUTES.value, "threads": THREADS.value, "max_pixels": MAX_PIXELS}
     with tempfile.TemporaryDirectory() as folder:
-        prepare(Path(folder))
-        # -I: nothing of this project is on the path, and no variable adds it.
-        worker = Path(__file__).with_name("serving_soak_worker.py").resolve()
-        command = [sys.executable, "-I", str(worker), json.dumps(settings)]
-        environment = {**remedies, **os.environ}
-        done = subprocess.run(
-            command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True
-        )
-    found = json.loads(done.stdout)
-    growth = print_table(found)
+        prepare(Path(folder), MODEL.value)
+        remedies = {} if PLAIN.value else ENVIRONMENT
+        process = start_worker(folder, MINUTES.value, THREADS.value, remedies)
+        printed = Printed(process.stdout)
+        samples = watch(process, lambda: printed.done, every=0.1)
+        printed.join()
+    if process.returncode:
+        sys.exit(f"error: the worker ended with status {process.returncode}")
+    found = json.loads(printed.lines[-1])
+    growth = print_table(found, rows_of_minutes(samples))
     for problem in found["problems"]:
         print(f"wrong: {problem}")
     if found["problems"] or growth > GROWTH.value:

@@ -23,6 +23,7 @@ from crf.tensor_checks import (
     check_probabilities,
     check_types_and_shapes,
     check_weights,
+    with_shape_of,
 )
 from crf.tensor_inference import ENGINES_FOR_XLA, FILTERS, Options, has_gpu, refine_with_filter
 
@@ -214,7 +215,7 @@ def _refine_with_numba(probabilities, images, options, weights, compatibility, n
                 result = refine_with_filter(probabilities, images, lattice, **given)
             return tape.gradient(result, (probabilities, given), upstream)
 
-        return tf.ensure_shape(refined, probabilities.shape), gradient
+        return with_shape_of(refined, probabilities), gradient
 
     return refine_all(probabilities, given)
 

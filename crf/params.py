@@ -110,7 +110,7 @@ class CRFParams:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise ValueError(f"CRFParams: cannot read {path}: {error.strerror}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter for lists within lists
             raise ValueError(f"CRFParams: {path} is not a JSON file: {error}") from error
         _check_names(values, {field.name for field in fields(cls)}, path)
         try:

@@ -12,6 +12,7 @@ from crf.mean_field import mean_field
 from crf.memory import GRAPH_FACTOR, check_memory, inference_bytes
 from crf.params import SIGMAS_TOO_SMALL, CRFParams
 from crf.static_lattice import static_lattice_filter
+from crf.tensor_checks import with_shape_of
 from crf.tensor_strips import refine_in_strips
 
 FILTERS = {"lattice": lattice_filter, "xla": static_lattice_filter, "exact": ExactFilter}
@@ -110,7 +111,7 @@ def map_images(refine_one, probabilities, *others):
         fn_output_signature=tf.TensorSpec(probabilities.shape[1:], tf.float32),
         parallel_iterations=1,
     )
-    return tf.ensure_shape(refined, probabilities.shape)
+    return with_shape_of(refined, probabilities)
 
 
 def refine_image(probabilities, image, options, weights=None, compatibility=None, params=None):

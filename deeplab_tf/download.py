@@ -1,6 +1,7 @@
 """Downloading one file: with a progress bar, and resuming where an earlier run was cut off."""
 
 import http.client
+import re
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -11,6 +12,7 @@ from deeplab_tf.errors import InputError, one_line
 
 BLOCK = 1 << 20  # bytes read at a time
 TIMEOUT = 60  # seconds without an answer
+MOST_LITTLE = 20  # attempts in a row that may bring less than a block each
 
 
 class _Interrupted(Exception):
@@ -20,8 +22,9 @@ class _Interrupted(Exception):
 def download(url, path, remedy=None):
     """Download a file, or the rest of it if `path` already holds its beginning.
 
-    A broken connection is opened again as long as each attempt transfers something. If the download
-    fails, `path` keeps what has arrived, and the next call resumes from there.
+    A broken connection is opened again as long as each attempt transfers something, and some of
+    them a megabyte. If the download fails, `path` keeps what has arrived, and the next call resumes
+    from there.
 
     Args:
       url: http, https, ftp or file URL.
@@ -39,13 +42,16 @@ def download(url, path, remedy=None):
         f"download it yourself, save it as {path.stem}, and give its folder as --manual_dir"
     )
     with tqdm(desc=f"downloading {path.stem}", unit="B", unit_scale=True, leave=False) as bar:
+        little = 0
         while True:
             size = _size(path)
             try:
                 _append(url, path, bar)
                 return path
             except _Interrupted as reason:
-                if _size(path) <= size:
+                # A server that sends a byte at a time would keep us for ever.
+                little = little + 1 if _size(path) - size < BLOCK else 0
+                if _size(path) <= size or little > MOST_LITTLE:
                     raise InputError(
                         f"{path.stem}: cannot be downloaded from {url} ({one_line(reason)});"
                         f" {remedy}"
@@ -99,8 +105,9 @@ class _Response:
         if self.answer.status == 206 and sent and not sent.startswith(f"bytes {start}-"):
             self.answer.close()
             raise _Interrupted(f"the server sent another part ({sent}) than asked for")
-        length = self.answer.headers.get("Content-Length")
-        has_length = length is not None and self.answer.status != 416
+        length = self.answer.headers.get("Content-Length", "")
+        # As http.client does, take what is no number for no length at all.
+        has_length = re.fullmatch(r"[0-9]{1,18}", length) and self.answer.status != 416
         self.total = self.start + int(length) if has_length else None
 
     def __enter__(self):

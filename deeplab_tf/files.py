@@ -1,8 +1,10 @@
 """Writing files and folders atomically, and locking folders against other processes."""
 
 import contextlib
+import ctypes
 import errno
 import fcntl
+import json
 import os
 import shutil
 import socket
@@ -11,33 +13,58 @@ from pathlib import Path
 
 from deeplab_tf.errors import InputError
 
+_HARMLESS, _MOST_TIMES = 1 << 30, 200  # bytes; times the size of the archive
+_ENDING, _LOCK = ".partial", ".lock"  # of temporary folders, and the file in them that is locked
+_LOCKED = errno.EAGAIN, errno.EACCES
+_OF_WRITING = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS  # reading has none of them
+_swept = set()  # folders in which this process has deleted what killed ones left
+
 
 @contextlib.contextmanager
 def whole_file(path):
     """Write a file under a temporary name; it gets its own name when the `with` block ends.
 
-    Readers see either the old file or the complete new one, even if this process is killed. After
-    an error the old file stays.
+    Readers see either the old file or the complete new one, even if this process is killed or
+    another one writes the same file. After an error the old file stays.
 
     Args:
       path: the file; its folder is created if it is missing.
 
     Yields:
-      Path to write to, which does not exist yet, with the file extension of `path`.
+      Path to write to, which does not exist yet, with the name of `path`.
+
+    Raises:
+      OSError: naming `path`, if it cannot be written.
 
     Example:
       >>> with whole_file("runs/last.keras") as partial:
       ...     model.save(partial)
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    partial.unlink(missing_ok=True)
-    try:
+    with whole_files([path]) as (partial,):
         yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_files(paths):
+    """Write files of one folder that belong together, as `whole_file` writes one.
+
+    If they replace old ones, the last one is missing for a moment, so that a process that is killed
+    leaves no file of this kind beside others of the old kind.
+
+    Args:
+      paths: the files, the one that readers open last.
+
+    Yields:
+      List of paths to write to, in one folder.
+    """
+    *others, last = map(Path, paths)
+    with _named(last), _workplace(last) as folder:
+        partials = [folder / path.name for path in (*others, last)]
+        yield partials
+        if others:
+            last.unlink(missing_ok=True)
+        for partial, path in zip(partials, (*others, last), strict=True):
+            partial.replace(path)
 
 
 def write_file(path, contents):
@@ -49,6 +76,47 @@ def write_file(path, contents):
     """
     with whole_file(path) as partial:
         partial.write_bytes(contents)
+
+
+def is_bomb(unpacked, packed):
+    """Whether an archive of `packed` bytes has so much in it that it was made to fill a disk.
+
+    Real data shrinks less; what is smaller than a gigabyte does no harm.
+
+    Args:
+      unpacked: bytes of what is in it.
+      packed: bytes of the file.
+    """
+    return unpacked > _HARMLESS and unpacked > _MOST_TIMES * packed
+
+
+def check_expansion(archive, path):
+    """Raise `InputError` if the members of an open `zipfile.ZipFile` claim too much; see `is_bomb`.
+
+    Args:
+      archive: the open file.
+      path: its path.
+    """
+    unpacked = sum(member.file_size for member in archive.infolist())
+    if is_bomb(unpacked, Path(path).stat().st_size):
+        raise InputError(
+            f"{path}: a small file that claims to hold {unpacked:,} bytes; do not use it"
+        )
+
+
+def parse_json(text):
+    """What a JSON document holds.
+
+    Args:
+      text: str or bytes.
+
+    Raises:
+      ValueError: if it is no JSON, or has so many levels that no program of ours wrote it.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("lists within lists, too deep to be read") from None
 
 
 @contextlib.contextmanager
@@ -64,20 +132,127 @@ def new_folder(path, overwrite=False):
 
     Raises:
       InputError: if `path` is a file, or a folder that is not empty and may not be replaced.
-      OSError: if another process filled `path` in the meantime.
+      OSError: naming `path`, if it cannot be written, or if it was taken away, or filled by another
+        process, in the meantime.
     """
     path = Path(path)
     check_new_folder(path, overwrite)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        dir=path.parent, prefix=f"{path.name}.", suffix=".partial"
-    ) as temporary:
-        filled = Path(temporary) / "new"
+    with _named(path), _workplace(path) as folder:
+        filled = folder / "new"
         filled.mkdir()
-        yield filled
+        with _same_folder(filled, path):
+            yield filled
         if overwrite and path.exists():
-            path.replace(Path(temporary) / "old")
-        filled.replace(path)  # fails if another process has filled `path` meanwhile
+            _exchange(filled, path)
+        else:
+            try:
+                filled.replace(path)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                what = "Another process has just filled it"
+                raise OSError(errno.ENOTEMPTY, what, str(path)) from None
+
+
+@contextlib.contextmanager
+def _named(path):
+    """Turn errors of the system into an OSError that names the result, not a temporary file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        code, name = getattr(error, "errno", None), getattr(error, "filename", None)
+        if not code:  # libraries in C and C++ have errors of their own
+            code = next((code for code in _OF_WRITING if os.strerror(code) in str(error)), None)
+        if not code or (name is not None and _ENDING not in os.fsdecode(name)):
+            raise
+        raise OSError(code, os.strerror(code), str(path)) from error
+
+
+@contextlib.contextmanager
+def _workplace(path):
+    """A temporary folder beside `path`, which nobody else uses and which is deleted at the end.
+
+    What killed processes left there is deleted, too: the operating system has released their locks.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.parent.absolute() not in _swept:
+        _swept.add(path.parent.absolute())
+        remove_leftovers(path.parent)
+    while True:
+        folder = Path(tempfile.mkdtemp(_ENDING, f".{path.name[:40]}.", path.parent))
+        lock = _lock_in(folder, fcntl.LOCK_EX)
+        # Another process may have taken the folder for a leftover before it was locked.
+        if lock and folder.is_dir():
+            break
+    try:
+        yield folder
+    finally:
+        lock.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_leftovers(folder):
+    """Delete the temporary files that killed processes have left in a folder.
+
+    Those of processes that still work are kept. Whoever writes into a folder for the first time
+    does this anyway.
+    """
+    _sweep(Path(folder).glob(f".*{_ENDING}/{_LOCK}"))
+
+
+def _lock_in(folder, how):
+    """Lock a temporary folder; None if it is locked already, or gone. Closing releases it."""
+    try:
+        file = (folder / _LOCK).open("a")
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(file, how)
+    except OSError as error:
+        # A file system without locks: those who make a folder go on, and nobody deletes it.
+        if error.errno in _LOCKED or how & fcntl.LOCK_NB:
+            file.close()
+            return None
+    return file
+
+
+def _sweep(locks):
+    """Delete the temporary folders of these locks, unless a process still works in them."""
+    for path in locks:
+        with contextlib.suppress(OSError):
+            if lock := _lock_in(path.parent, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                with lock:
+                    shutil.rmtree(path.parent, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _same_folder(folder, path):
+    """Raise OSError if a folder is another one at the end, or gone.
+
+    Files that are written by their paths make missing folders again: without the files before.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield
+        same = folder.is_dir() and os.path.samestat(folder.stat(), os.fstat(descriptor))
+    finally:
+        os.close(descriptor)
+    if not same:
+        what = "Moved, deleted or unmounted while it was written"
+        raise FileNotFoundError(errno.ENOENT, what, str(path))
+
+
+def _exchange(new, old):
+    """Let two folders change their names, so that at each moment one of them is there."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of <stdio.h>
+    if renameat2 and renameat2(here, os.fsencode(new), here, os.fsencode(old), exchange) == 0:
+        return
+    # Not every file system can do it, such as NFS: then there is a moment without either.
+    old.replace(new.with_name("old"))
+    new.replace(old)
 
 
 def check_new_folder(path, overwrite=False):
@@ -104,8 +279,8 @@ def lock_folder(path, user="another run", remedy="wait until it ends"):
     """Keep other processes out of a folder while `with` lasts.
 
     The operating system releases the lock if the process is killed. The folder is created if it
-    is missing; if it stays empty it is removed again, with the parents created for it. Folders
-    named *.partial, which a killed process left in it, are deleted.
+    is missing; if it stays empty it is removed again, with the parents created for it. Files and
+    folders named *.partial, which a killed process left in it, are deleted.
 
     Args:
       path: the folder. A file named "lock" in it names the process that holds it.
@@ -124,8 +299,8 @@ def lock_folder(path, user="another run", remedy="wait until it ends"):
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
-        for leftover in path.glob("*.partial"):
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        for leftover in path.glob(f"*{_ENDING}"):
+            leftover.unlink() if leftover.is_file() else _sweep([leftover / _LOCK])
         try:
             yield path
         finally:
@@ -153,7 +328,7 @@ def _lock(file, path, user, remedy):
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
+        if error.errno not in _LOCKED:
             # Some network file systems have no locks.
             print(f"warning: {path} cannot be locked: {error.strerror}", flush=True)
             return

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import write_file
+from deeplab_tf.files import parse_json, write_file
 from deeplab_tf.labels import LabelSet
 
 
@@ -91,7 +91,7 @@ def read_labels(path):
       InputError: if the file is missing or holds something else.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = parse_json(Path(path).read_text(encoding="utf-8"))
         if "heads" in content:
             return labels_from(content)
     except (OSError, KeyError, TypeError, ValueError):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import write_file
+from deeplab_tf.files import parse_json, write_file
 
 VOID = 255
 """The value of pixels of labels that have no class: no loss and no score counts them."""
@@ -85,6 +85,8 @@ class LabelSet:
     void_color: tuple[int, int, int] = VOID_COLOR
 
     def __post_init__(self):
+        if isinstance(self.names, str) or not all(isinstance(name, str) for name in self.names):
+            raise InputError(f"class names {self.names!r}; give a list of texts")
         # Lists become tuples, so that sets of equal classes are equal and hashable.
         object.__setattr__(self, "names", tuple(self.names))
         object.__setattr__(self, "colors", tuple(_rgb(color) for color in self.colors))
@@ -145,7 +147,7 @@ class LabelSet:
           InputError: if the file is missing or holds something else.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = parse_json(Path(path).read_text(encoding="utf-8"))
             void = content.get("void", {"color": VOID_COLOR})  # absent in old files
             return cls(content["names"], content["colors"], void["color"])
         except FileNotFoundError:

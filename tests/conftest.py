@@ -15,6 +15,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import pytest
 from hypothesis import HealthCheck, settings
+from seeds import seed
 
 # The same examples in every run; on a busy machine any example may take long.
 settings.register_profile(
@@ -49,17 +50,24 @@ def pytest_runtest_setup(item):
 
 @pytest.fixture(autouse=True)
 def _seed():
-    import keras  # here, as the process that only hands out the tests need not load it
+    seed(0)
 
-    keras.utils.set_random_seed(0)
+
+@pytest.fixture
+def tf_seed():
+    """Seed `tf.random` too, for tests that draw from it."""
+    import tensorflow as tf  # here, as the process that only hands out the tests need not load it
+
+    tf.random.set_seed(0)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _free_memory():
     """Free the networks and graphs of a test module before the next one begins."""
-    yield
     import keras
 
+    keras.utils.set_random_seed(0)  # whatever the modules before have drawn from `tf.random`
+    yield
     keras.backend.clear_session()  # also collects garbage
     # glibc keeps what is freed for later; two test processes would need almost twice the memory.
     if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim"):

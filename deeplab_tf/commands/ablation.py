@@ -1,11 +1,12 @@
 """Measure what each part of DeepLab contributes: one change at a time, equal budgets.
 
-    deeplab-tf ablation --data_dir=MSRC21 [--weights=VGG16_NOTOP.weights.h5] [--seeds=0,1,2]
+    deeplab-tf ablation --data_dir=MSRC21 [--weights=LITE0.weights.h5] [--seeds=0,1,2]
 
 trains the system msrc21_ablation and the variants below from ImageNet weights, each with every
 seed, scores them on all validation images before and after the CRF, and writes a table of the
-means. --table=decoder asks whether the heads of v3 and the decoder of v3+ mend what the CRF mends:
-near borders, and in classes of thin objects, with and without the CRF.
+means, with the orders of the papers that all seeds show. --table=decoder asks whether the heads of
+v3 and the decoder of v3+ mend what the CRF mends: near borders, and in classes of thin objects,
+with and without the CRF.
 
     deeplab-tf ablation --table=decoder --system=camvid_vgg16_large_fov --data_dir=CAMVID
 
@@ -14,9 +15,6 @@ run continues from its last checkpoint.
 """
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +22,7 @@ from tqdm import tqdm
 
 from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.outputs import print_written
-from deeplab_tf.errors import InputError
+from deeplab_tf.commands.table_runs import spread, train_and_evaluate
 from deeplab_tf.files import write_file
 
 SYSTEM = "msrc21_ablation"
@@ -36,7 +34,8 @@ ROWS = {
     "msc": ("LargeFOV, three scales", ("--scales=1,0.75,0.5",)),
     "one_scale": ("LargeFOV, no scale augmentation", ("--scale_low=1", "--scale_high=1")),
     "step": ("LargeFOV, step policy", ("--schedule=step",)),
-    "wide": ("LargeFOV, 4,096 filters", ("--fc_channels=4096",)),
+    "narrow": ("LargeFOV, fc6 and fc7 of 1,024 filters", ("--fc_channels=1024",)),
+    "wide": ("LargeFOV, fc6 and fc7 of 4,096 filters", ("--fc_channels=4096",)),
 }
 _SHORT = "--bn_momentum=0.9"  # moving statistics of heads with batch normalization, in short runs
 DECODER_ROWS = {
@@ -45,6 +44,12 @@ DECODER_ROWS = {
     "v3plus": ("v3+: ASPP of v3 and decoder", ("--head=v3plus", _SHORT)),
 }
 TABLES = {"parts": ROWS, "decoder": DECODER_ROWS}
+# What the papers found: (the better row, the worse row).
+ORDERS = (
+    *(("large_fov", "step"), ("large_fov", "one_scale"), ("msc", "large_fov")),
+    *(("aspp_s", "large_fov"), ("aspp_l", "large_fov"), ("aspp_l", "aspp_s")),
+    *(("aspp_v3", "aspp_l"), ("v3plus", "aspp_v3")),
+)
 THIN = ("pole", "sign", "bicycle", "bicyclist")  # classes of thin objects in CamVid and MSRC-21
 
 
@@ -61,7 +66,9 @@ def define_flags(values):
     )
     define.string("system", SYSTEM, "Flagfile of the first row, such as camvid_vgg16_large_fov.")
     define.string(
-        "weights", "imagenet", "ImageNet weights of VGG-16: imagenet downloads them, or a file."
+        "weights",
+        "imagenet",
+        "ImageNet weights of the system's backbone: imagenet downloads them, or a file.",
     )
     define.string("runs_dir", "runs/ablation", "Folder for the training runs and their scores.")
     define.list("seeds", ["0", "1", "2"], "Seeds; every row is trained with each.")
@@ -91,6 +98,8 @@ def main(flags):
     for measure in found["large_fov"][0]:
         results = {row: np.array([x[measure] for x in scores]) for row, scores in found.items()}
         texts.append(table(results, measure))
+        if len(flags.seeds) > 1:
+            texts.append(orders(results))
     text = "\n".join(texts)
     out = flags.out or "docs/ablation_table.md"
     if flags.out is None and (flags.table, flags.system) != ("parts", SYSTEM):
@@ -108,20 +117,14 @@ def score(flags, row, seed):
     """
     name = f"{row}-{seed}" if flags.system == SYSTEM else f"{flags.system}-{row}-{seed}"
     folder = Path(flags.runs_dir) / name
-    scores, log = folder / "scores.json", folder / "log"
+    scores = folder / "scores.json"
     if not scores.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
         data = f"--data_dir={flags.data_dir}"
         rows = TABLES[flags.table]
         changes = (*rows[row][1], f"--weights={flags.weights}", f"--seed={seed}", *flags.train_flag)
-        run_command(
-            log, "train", f"--flagfile={flags.system}", data, f"--model_dir={folder}", *changes
+        train_and_evaluate(
+            folder, [f"--flagfile={flags.system}", data, *changes], data, flags.limit
         )
-        limit = [f"--limit={flags.limit}"] if flags.limit else []
-        run_command(
-            log, "evaluate", f"--model={folder / 'last.keras'}", data, "--crf",
-            f"--json_out={scores}", *limit,
-        )  # fmt: skip
     content = json.loads(scores.read_text())
     before, after = (measures(part, flags.table) for part in (content, content["crf"]))
     return {measure: (before[measure], after[measure]) for measure in before}
@@ -147,27 +150,34 @@ def measures(content, table):
     return {title: 100 * value for title, value in found.items()}
 
 
-def run_command(log, name, *arguments):
-    """Run a command in a process of its own, which frees all its memory; its output goes to `log`.
+def orders(results):
+    """The Markdown list of `ORDERS` and of the CRF's gain, each shown by all seeds or not.
 
-    Raises:
-      InputError: with the last line of the output, if it fails or was stopped.
+    Args:
+      results: as for `table`, of several seeds.
+
+    Returns:
+      str.
     """
-    with log.open("a") as file:
-        start = file.tell()  # after the output of earlier runs
-        done = subprocess.run(
-            [sys.executable, "-m", "deeplab_tf.commands", name, *arguments],
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    lines = log.read_bytes()[start:].decode(errors="replace").strip().splitlines()
-    # A training run that was stopped by a signal ends with status 0 before its last step.
-    stopped = [line for line in lines if line.startswith("stopped by ")]
-    if done.returncode or stopped:
-        last = (stopped or lines or [""])[-1]
-        raise InputError(f"{name}: {last.removeprefix('error: ')} (full output: {log})")
+    lines = ["In the papers, and here:", ""]
+    for better, worse in ORDERS:
+        if better in results and worse in results:
+            differences = results[better][:, 0] - results[worse][:, 0]
+            title = f"{_title(better)} over {_title(worse)}"
+            lines.append(f"- {title}: {_shown(differences)}")
+    for row, scores in results.items():
+        lines.append(f"- {_title(row)} gains by the CRF: {_shown(scores[:, 1] - scores[:, 0])}")
+    return "\n".join(lines) + "\n"
+
+
+def _title(row):
+    return (ROWS | DECODER_ROWS)[row][0]
+
+
+def _shown(differences):
+    if (differences > 0).all():
+        return "shown by every seed"
+    return "reversed by every seed" if (differences < 0).all() else "within the spread of the seeds"
 
 
 def table(results, measure="mean IoU"):
@@ -186,8 +196,8 @@ def table(results, measure="mean IoU"):
         "|---|---|---|---|---|",
     ]
     for row, scores in results.items():
-        cells = [f"{x.mean():.2f} ± {np.ptp(x) / 2:.2f}" for x in scores.T]
+        cells = [spread(x) for x in scores.T]
         differences = scores[:, 0] - base[:, 0], scores[:, 1] - scores[:, 0]
-        cells += [f"{x.mean():+.2f} ± {np.ptp(x) / 2:.2f}" for x in differences]
-        lines.append(f"| {(ROWS | DECODER_ROWS)[row][0]} | {' | '.join(cells)} |")
+        cells += [spread(x, sign="+") for x in differences]
+        lines.append(f"| {_title(row)} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

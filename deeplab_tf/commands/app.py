@@ -7,7 +7,7 @@ from absl import flags, logging
 
 from deeplab_tf.commands.names import COMMANDS, unknown_command
 from deeplab_tf.commands.parsing import asks_for_help, help_text, parse_flags
-from deeplab_tf.errors import InputError, one_line
+from deeplab_tf.errors import InputError, is_out_of_memory, one_line, system_line
 
 
 def main(arguments):
@@ -27,11 +27,20 @@ def main(arguments):
         message = f"{error.filename}: a file is where a folder is needed; give another name"
         print(f"error: {message}", file=sys.stderr)
         return 1
-    except (InputError, OSError) as error:
+    except InputError as error:
         print(f"error: {one_line(error, limit=2000)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if is_out_of_memory(error):
+            what, remedy = one_line(error), "free memory, or use smaller images or batches"
+            print(f"error: out of memory ({what}): {remedy}", file=sys.stderr)
+        elif isinstance(error, OSError):
+            print(f"error: {system_line(error)}", file=sys.stderr)
+        else:
+            raise
         return 1
     return 0
 

@@ -9,8 +9,10 @@ is 1 if one of them would ruin training. With --heads the labels of every head a
 import json
 
 from deeplab_tf.commands.flags.data import define_data_flags, image_channels
+from deeplab_tf.commands.flags.depth import check_color_input
 from deeplab_tf.commands.flags.heading import heading
-from deeplab_tf.commands.flags.heads import define_heads_flag, read_heads
+from deeplab_tf.commands.flags.heads import check_heads_flags, define_heads_flag, read_heads
+from deeplab_tf.commands.flags.objective import learns_depth
 from deeplab_tf.commands.outputs import (
     as_given,
     check_output_files,
@@ -20,6 +22,7 @@ from deeplab_tf.commands.outputs import (
 )
 from deeplab_tf.data.checks import accepted_kinds, check_dataset, offenders_picture, open_lists
 from deeplab_tf.data.datasets import label_encoding
+from deeplab_tf.data.depth_targets import depth_targets
 from deeplab_tf.data.inputs import add_depth
 from deeplab_tf.data.label_spaces import find_spaces
 from deeplab_tf.errors import InputError
@@ -32,6 +35,13 @@ def define_flags(values):
     define_data_flags(values, with_input=True)
     define_heads_flag(values, "Data set")
     define = heading(values, "Check")
+    define.enum(
+        "objective",
+        "pixels",
+        ["pixels", "depth"],
+        "What is to be trained, as for train: the classes of the labels; or the depth, for which "
+        "every image needs a depth map and no label.",
+    )
     define.integer("channels", 3, "Channels that the images should have.", lower_bound=3)
     define.list("splits", ["train", "val"], "Lists to check, the one to train on first.")
     define.integer(
@@ -54,6 +64,7 @@ def define_flags(values):
 def main(flags):
     """Check the lists, and report."""
     check_output_files(flags.json_out, flags.picture_out)
+    check_heads_flags(flags)
     heads = read_heads(flags)
     if heads and flags.picture_out:
         raise InputError("--picture_out shows one label space; leave out --heads, or the picture")
@@ -81,7 +92,8 @@ def main(flags):
     val_split = next((split for split in flags.splits[1:] if split in counts), None)
     train_split = flags.splits[0]
     data = training_flags(*place, train_split, val_split, counts[train_split].listed)
-    print_next("train", *data, *as_given(flags, "input", "channels", "heads", "allow_data"))
+    names = "objective", "input", "channels", "heads", "allow_data"
+    print_next("train", *data, *as_given(flags, *names))
 
 
 def check_size(flags, head, num_classes):
@@ -105,11 +117,16 @@ def check(flags, space):
         raise InputError("--splits names no list; give some, such as --splits=train,val")
     optional = flags.splits[1:] if flags["splits"].using_default_value else ()
     place = flags.dataset, flags.data_dir
-    splits, label_set, found = open_lists(*place, flags.splits, optional, space)
-    splits = {
-        split: add_depth(examples, flags.input, *place, must_exist=False)
-        for split, examples in splits.items()
-    }
+    of_depth = learns_depth(flags)
+    splits, label_set, found = open_lists(*place, flags.splits, optional, not of_depth, space)
+    if of_depth:
+        check_color_input(flags)
+        splits = {split: depth_targets(part, *place, False) for split, part in splits.items()}
+    else:
+        splits = {
+            split: add_depth(examples, flags.input, *place, must_exist=False)
+            for split, examples in splits.items()
+        }
     return check_dataset(
         splits,
         label_set,

@@ -18,8 +18,9 @@ from deeplab_tf.data.inputs import CHANNELS
 from deeplab_tf.errors import InputError
 
 ARGUMENTS = "[NAME]"
-# What the table calls the values of --input.
+# What the table calls the values of --input and --objective.
 INPUTS = {"rgbd": "RGB-D", "hha": "HHA", "rgb_hha": "RGB-HHA"}
+OBJECTIVES = {"mil": "MIL", "em_adapt": "EM-Adapt", "depth": "depth"}
 
 COLUMNS = ("configuration", "data", "network", "parameters", "mean IoU", "with the CRF", "test")
 
@@ -77,6 +78,7 @@ def read_settings(text):
 def describe(settings):
     """Data, network and number of parameters of a configuration, as text."""
     fcn, scales = settings.get("network") == "fcn", settings.get("scales", "1")
+    is_depth = settings.get("objective") == "depth"
     what = f"FCN-{settings.get('fcn_stride')}s" if fcn else settings["head"]
     heads = [int(head.partition(":")[2]) for head in settings.get("heads", "").split(",") if head]
     options = [
@@ -85,13 +87,13 @@ def describe(settings):
         "multi-scale features" if "multi_scale_features" in settings else "",
         INPUTS.get(settings.get("input"), ""),
         f"{len(heads)} heads" if heads else "",
-        {"mil": "MIL", "em_adapt": "EM-Adapt"}.get(settings.get("objective"), ""),
+        OBJECTIVES.get(settings.get("objective"), ""),
     ]
     network = ", ".join([settings["backbone"], what, *filter(None, options)])
     count = count_parameters(
         settings["backbone"],
         int(settings["fcn_stride"]) if fcn else settings["head"],
-        sum(heads) or LABEL_SETS[settings["dataset"]].num_classes,
+        None if is_depth else sum(heads) or LABEL_SETS[settings["dataset"]].num_classes,
         "multi_scale_features" in settings,
         settings.get("input", "rgb"),
     )
@@ -103,7 +105,8 @@ def count_parameters(backbone, head, num_classes, use_multi_scale_features=False
     """The number of parameters of a network.
 
     Args:
-      backbone, num_classes, use_multi_scale_features: see `deeplab_tf.build_deeplab`.
+      backbone, use_multi_scale_features: see `deeplab_tf.build_deeplab`.
+      num_classes: number of classes; None: the network predicts depth.
       head: of a DeepLab; the stride of an FCN.
       input: see `deeplab_tf.data.inputs.CHANNELS`.
     """
@@ -111,6 +114,7 @@ def count_parameters(backbone, head, num_classes, use_multi_scale_features=False
     with keras.StatelessScope(initialize_variables=False):
         networks = 2 if input == "rgb_hha" else 1
         options = {"input_shape": (None, None, CHANNELS[input] // networks), "weights": None}
+        options["predict_depth"] = num_classes is None
         if isinstance(head, int):
             model = build_fcn(backbone, head, num_classes, **options)
         else:

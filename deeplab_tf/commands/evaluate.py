@@ -18,6 +18,8 @@ writes the predicted labels of all images, even if only a test server has the tr
 A network with several score heads is scored in one pass, each head by itself; --head_name=NAME
 scores one head alone, with everything that a network with one head can have.
 
+A network that was trained with --objective=depth is scored by the errors of its depth maps.
+
 With --strategy=multi_worker, start the command once for each worker in TF_CONFIG: every worker
 processes its part of the images, and the first one prints and writes the result of all. With
 --runner=ray, workers on the machines of a Ray cluster score parts of the images.
@@ -27,6 +29,9 @@ import contextlib
 
 from tqdm import tqdm
 
+from deeplab_tf import __version__
+from deeplab_tf.commands.agreement import run_facts
+from deeplab_tf.commands.evaluate_depth import evaluate_depth
 from deeplab_tf.commands.evaluate_heads import evaluate_heads
 from deeplab_tf.commands.evaluate_on_ray import evaluate_on_ray
 from deeplab_tf.commands.evaluation_outputs import (
@@ -50,11 +55,12 @@ from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.model import (
     define_model_flags,
     define_size_flags,
-    open_model,
+    open_any_model,
     segment_settings,
 )
 from deeplab_tf.commands.flags.runner import define_runner_flags, is_on_ray
 from deeplab_tf.commands.recall import recall_for_model
+from deeplab_tf.distribute.agreement import check_agreement
 from deeplab_tf.distribute.strategy import (
     is_chief,
     lost_worker_is_error,
@@ -69,6 +75,7 @@ from deeplab_tf.evaluation.result_scores import ResultScores, add_prediction
 from deeplab_tf.files import check_new_folder
 from deeplab_tf.head_labels import HeadLabels
 from deeplab_tf.labels import LabelSet
+from deeplab_tf.models.depth import predicts_depth
 from deeplab_tf.scale.scorer import ScoreJob
 from deeplab_tf.scale.session import import_ray
 
@@ -130,16 +137,22 @@ def main(flags):
     if on_ray:
         refuse_given(flags, ("strategy",), "has no effect with --runner=ray; leave it out")
         import_ray()
-    strategy = make_strategy(flags.strategy)
+    strategy = make_strategy(flags.strategy, versions={"DeepLab": __version__})
     index, count = worker(strategy)
     if is_chief(strategy):
         check_output_flags(flags)
-    model, trained = open_model(flags, all_heads=True)
+    model, trained = open_any_model(flags)
+    if predicts_depth(model):
+        evaluate_depth(flags, model, strategy)
+        return
     if isinstance(trained, HeadLabels):
         evaluate_heads(flags, model, trained)
         return
     params = crf_params(flags, model.output_shape[-1])
     examples, label_set, encoding = open_examples(flags, model.output_shape[-1])
+    lists = {flags.split: examples}
+    with lost_worker_is_error(strategy):
+        check_agreement(strategy, lambda: run_facts(flags, lists, label_set, model))
     files = plan_predictions(flags, examples, label_set)
     if is_chief(strategy):
         warn_of_names(flags, trained, label_set)

@@ -28,6 +28,7 @@ from deeplab_tf.commands.calibration import (
     load_calibration,
 )
 from deeplab_tf.commands.flags.crf import (
+    CRF_FLAGS,
     MEMORY_FLAG,
     crf_memory,
     crf_params,
@@ -42,7 +43,7 @@ from deeplab_tf.commands.flags.model import (
     checked_scales,
     define_model_flags,
     define_pad_flag,
-    open_model,
+    open_any_model,
 )
 from deeplab_tf.commands.outputs import print_next, print_written
 from deeplab_tf.commands.recall import known_camera, recall_for_model
@@ -144,10 +145,12 @@ def main(flags):
     if flags.int8 and format not in QUANTIZED:
         raise InputError(f"--int8: is for the formats {' and '.join(QUANTIZED)}, not {format}")
     examples = find_calibration(flags)
-    model, label_set = open_model(flags, all_heads=True)
+    model, label_set = open_any_model(flags)
+    if label_set is None:
+        refuse_for_depth(flags, scales)
     if isinstance(label_set, HeadLabels):
         refuse_of_one_head(flags, {"crf": False}, label_set.heads)
-    params = crf_params(flags, label_set.num_classes)
+    params = crf_params(flags, model.output_shape[-1])
     crf_options = read_crf_options(flags, format)
     max_side = load_card(flags.model).testing.get("max_side") if is_packed(flags.model) else None
     calibration = None
@@ -183,6 +186,14 @@ def main(flags):
     # Beside all versions, not among them.
     stem = flags.out if format == SAVED_MODEL else output_files(out)[-1].with_suffix("")
     print_next("predict", f"--model={out}", *crf, f"--out_dir={stem}_predictions", "IMAGE")
+
+
+def refuse_for_depth(flags, scales):
+    """Raise `InputError` for flags that make no sense for a network that predicts depth."""
+    reason = f"is for classes, but {flags.model} predicts depth; leave it out"
+    refuse_given(flags, [*CRF_FLAGS, "crf_prune_below", "crf_engine", "int8"], reason)
+    if scales != (1.0,):
+        raise InputError(f"--scales {reason}")
 
 
 def describe_input(flags):

@@ -10,7 +10,7 @@ from deeplab_tf.commands.explain_crf import iterations_shown
 from deeplab_tf.commands.flags.crf import card_params, crf_params, given_params
 from deeplab_tf.commands.flags.data import open_split, skip_first
 from deeplab_tf.commands.flags.heading import refuse_given
-from deeplab_tf.commands.flags.model import open_model, segment_settings
+from deeplab_tf.commands.flags.model import open_any_model, open_model, segment_settings
 from deeplab_tf.commands.predict import read_checked
 from deeplab_tf.data.examples import Example
 from deeplab_tf.data.image_files import load_label, load_pair
@@ -74,7 +74,7 @@ def draw_fields(flags, images):
     if flags.model:
         reason = "has no effect with --model, whose own layers are measured; leave it out"
         refuse_given(flags, ("backbone", "heads"), reason)
-        model, _ = open_model(flags)
+        model, _ = open_any_model(flags)
         find_output_stride(model)  # refuses networks of another kind
         found = [fields.Field("network", *fields.measure_field(model, flags.field_side))]
     else:

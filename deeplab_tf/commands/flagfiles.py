@@ -1,10 +1,12 @@
 """Flagfiles: finding them by path or by name, and inserting their flags."""
 
+import contextlib
 import difflib
 from pathlib import Path
 
 from deeplab_tf.errors import InputError
 
+_MOST_FLAGS = 10_000
 _PACKAGE = Path(__file__).resolve().parents[1]
 # A wheel has the flagfiles inside the package, a checkout next to it.
 CONFIGS = next(
@@ -26,32 +28,39 @@ def find_flagfile(name):
     Raises:
       InputError: if there is no such file.
     """
-    path = Path(name).expanduser()
-    if path.is_file():
-        return path
+    path = Path(name)
+    # A name that no file, and no user in ~USER, can have is like that of a missing file.
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        path = path.expanduser()
+        if path.is_file():
+            return path
     stem = path.name.removesuffix(".flags")
     own = CONFIGS / f"{stem}.flags"
-    if path.parent in (Path(), Path("configs")) and own.is_file():
-        return own
+    with contextlib.suppress(OSError, ValueError):
+        if path.parent in (Path(), Path("configs")) and own.is_file():
+            return own
     near = difflib.get_close_matches(stem, [other.stem for other in CONFIGS.glob("*.flags")], 3)
     advice = f"did you mean {' or '.join(near)}?" if near else "`deeplab-tf configs` lists them"
     raise InputError(f"--flagfile={name}: no such file; {advice}")
 
 
-def expand_flagfiles(arguments, inside=()):
+def expand_flagfiles(arguments, inside=(), known=None):
     """Replace every --flagfile=NAME by the flags in that file, which may name further files.
 
     Args:
       arguments: list of str, as on the command line.
       inside: the files that these arguments come from, the outermost first.
+      known: {Path: the flags of a flagfile that was read before}.
 
     Returns:
       List of str without --flagfile. If a flag is given twice, the later one counts.
 
     Raises:
-      InputError: if a file is missing, unreadable, or includes itself.
+      InputError: if a file is missing, unreadable, or includes itself, or there are too many
+        flags: files that each name another one twice are soon millions.
     """
     expanded, rest = [], list(arguments)
+    known = {} if known is None else known
     while rest:
         flag, equals, name = rest.pop(0).partition("=")
         if flag == "--":  # no flags follow
@@ -66,7 +75,11 @@ def expand_flagfiles(arguments, inside=()):
         path = find_flagfile(name.strip())
         if path in inside:
             raise InputError(f"{path}: includes itself by --flagfile; remove that line")
-        expanded += expand_flagfiles(_read_flags(path), (*inside, path))
+        if path not in known:
+            known[path] = expand_flagfiles(_read_flags(path), (*inside, path), known)
+        expanded += known[path]
+        if len(expanded) > _MOST_FLAGS:
+            raise InputError(f"{path}: with it, there are more than {_MOST_FLAGS} flags")
     return expanded
 
 

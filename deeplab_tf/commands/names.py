@@ -18,6 +18,7 @@ COMMANDS = {
     "models": "List the trained networks, or print the card of one.",
     "import-weights": "Convert released weights: the authors', and Keras and PyTorch ports.",
     "ablation": "Measure what each part of DeepLab contributes.",
+    "mil-table": "Measure what image labels alone teach a network, and its limits.",
     "configs": "List the published systems, or print one of their flagfiles.",
 }
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from deeplab_tf.commands.card_text import card_text
 from deeplab_tf.commands.flags.crf import crf_params, define_crf_flags
 from deeplab_tf.commands.flags.heading import heading, refuse_given
-from deeplab_tf.commands.flags.model import MODEL_HELP, find_labels
+from deeplab_tf.commands.flags.model import MODEL_HELP, check_for_classes, find_labels
 from deeplab_tf.commands.flags.network import (
     NETWORK,
     define_architecture_flags,
@@ -31,7 +31,7 @@ from deeplab_tf.commands.outputs import check_output_files, print_next, print_wr
 from deeplab_tf.commands.recall import recall_network
 from deeplab_tf.commands.runs import RUN_FILE, Run, is_path
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import check_new_file, write_file
+from deeplab_tf.files import check_new_file, parse_json, write_file
 from deeplab_tf.models import ModelCard, find_model, is_packed, load_card, load_model, pack
 from deeplab_tf.models.files import PACKED
 from deeplab_tf.models.output_stride import with_output_stride
@@ -81,6 +81,7 @@ def main(flags):
     page = out.with_suffix(".md")
     check_outputs(flags, out, page)
     model = load_model(flags.model)
+    check_for_classes(flags, model)
     if heads := score_heads(model):
         raise InputError(
             f"{flags.model}: has the score heads {', '.join(heads)}, but a packed network has one; "
@@ -184,7 +185,7 @@ def describe_training(run):
 def read_scores(path, label_set):
     """Read the scores that evaluate wrote; `InputError` unless they are of these classes."""
     try:
-        scores = json.loads(read_text(path))
+        scores = parse_json(read_text(path))
         names, _ = tuple(scores["per_class_iou"]), (scores["miou"], scores["pixel_accuracy"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not written by evaluate --json_out ({error})") from None

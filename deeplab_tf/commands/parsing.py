@@ -1,5 +1,6 @@
 """From the command line to the values of a command's flags; the text of --help."""
 
+import contextlib
 import difflib
 import os
 import re
@@ -53,7 +54,8 @@ def parse_flags(values, arguments):
         # The shell does not expand ~ in --flag=~/file. Unlike `Path.expanduser` this leaves ~NAME,
         # which may be the name of a file, unchanged if there is no such user.
         if isinstance(flag.value, str) and flag.value.startswith("~"):
-            flag.value = os.path.expanduser(flag.value)  # noqa: PTH111
+            with contextlib.suppress(ValueError):  # a name that no user can have
+                flag.value = os.path.expanduser(flag.value)  # noqa: PTH111
     return positional
 
 

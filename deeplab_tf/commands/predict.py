@@ -14,6 +14,9 @@ plain 8-bit RGB, such as turning it by its EXIF orientation. A network that was 
 score heads, the files of each head are in a folder O/HEAD; --head_name=NAME chooses one head.
 Images that cannot be read are left out and named at the end, and the exit status is 1.
 
+With a network that was trained with --objective=depth, O/NAME.png is a 16-bit PNG of millimeters,
+and O/NAME_colors.png a picture of the depth.
+
     deeplab-tf predict --model=M --out_dir=O --runner=ray --inputs='photos/**/*.jpg'
 
 labels any number of images on the machines of a Ray cluster, with a table of all in
@@ -38,11 +41,12 @@ from deeplab_tf.commands.flags.model import (
     FIXED_BY_EXPORT,
     define_model_flags,
     define_size_flags,
-    open_model,
+    open_any_model,
     segment_settings,
 )
 from deeplab_tf.commands.flags.runner import define_runner_flags, is_on_ray
 from deeplab_tf.commands.outputs import beside_model, print_next, print_written
+from deeplab_tf.commands.predict_depth import DepthWriter, depth_stages, plan_depth_outputs
 from deeplab_tf.commands.predict_heads import OF_ONE_HEAD, HeadsWriter
 from deeplab_tf.commands.predict_on_ray import (
     ARCHIVE_FLAGS,
@@ -109,8 +113,11 @@ def main(flags, images):
     predictor = open_predictor(flags)
     read_scene = scene_reader(flags)
     max_side, reduced, refused = side_limit(flags), [], []
-    kind = HeadsWriter if isinstance(predictor.label_set, HeadLabels) else PredictionWriter
-    writer = kind(flags, predictor.label_set, predictor.source, len(plan), images)
+    if predictor.label_set is None:
+        plan, writer = plan_depth_outputs(flags, images), DepthWriter(flags)
+    else:
+        kind = HeadsWriter if isinstance(predictor.label_set, HeadLabels) else PredictionWriter
+        writer = kind(flags, predictor.label_set, predictor.source, len(plan), images)
     for one in tqdm(plan, unit="image"):
         try:
             color = read_checked(one.image, predictor.channels if read_scene is None else 3)
@@ -124,7 +131,8 @@ def main(flags, images):
             reduced.append((one.image, image.shape[:2]))
     writer.finish(list(map(str, refused)))
     if reduced:
-        print(reduction_line(reduced, max_side))
+        what = "depth" if predictor.label_set is None else "labels"
+        print(reduction_line(reduced, max_side, what))
     print_written(*writer.written)
     raise_refused(refused, len(plan))
     print_export(flags)
@@ -180,19 +188,20 @@ def side_limit(flags):
     return flags.max_side or None
 
 
-def reduction_line(reduced, max_side):
+def reduction_line(reduced, max_side, what="labels"):
     """One line about the images that were scored smaller.
 
     Args:
       reduced: list of (path, (height, width) of the image).
       max_side: the limit, in pixels.
+      what: has full size.
     """
     (path, (height, width)), *others = reduced
     small_height, small_width = limited_size(height, width, max_side)
     more = f", and {len(others)} more images likewise" if others else ""
     return (
         f"{path}: scored at {small_width}x{small_height} instead of {width}x{height} pixels, "
-        f"labels at full size{more} (--max_side={max_side}; 0: no limit)"
+        f"{what} at full size{more} (--max_side={max_side}; 0: no limit)"
     )
 
 
@@ -203,7 +212,8 @@ class Predictor(NamedTuple):
       stages_of: function from an image (H, W, channels) uint8 and `max_side` to an iterable of
         (caption, probabilities (h, w, C) float32): the result, and if it is wanted, before it
         the one without the CRF; (h, w) is the size that the image is scored at.
-      label_set: `LabelSet`; `HeadLabels` of a network with several score heads.
+      label_set: `LabelSet`; `HeadLabels` of a network with several score heads; None: it predicts
+        depth, see `depth_stages`.
       channels: number of channels of the images.
       source: what the result is, see `deeplab_tf.evaluation.probability_files.SOURCES`.
     """
@@ -223,7 +233,9 @@ def open_predictor(flags):
     Raises:
       InputError: if it cannot be opened, or a flag would change what an export has fixed.
     """
-    model, label_set = open_model(flags, all_heads=True)
+    model, label_set = open_any_model(flags)
+    if label_set is None:
+        return Predictor(depth_stages(flags, model), None, model.input_shape[-1], "network")
     if isinstance(label_set, HeadLabels):
         refuse_of_one_head(flags, OF_ONE_HEAD, label_set.heads)
     params, memory = crf_params(flags, label_set.num_classes), crf_memory(flags)

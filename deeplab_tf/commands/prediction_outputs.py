@@ -30,6 +30,15 @@ from deeplab_tf.files import write_file
 from deeplab_tf.visualize import encode_picture, overlay_with_legend
 
 FORMATS = ("npz", "npz_float16", "png")
+# The flags of what a network for depth does not give.
+OF_CLASSES = (
+    "overlay_alpha",
+    "side_by_side",
+    "class_maps",
+    "probabilities_out",
+    "probabilities_format",
+    "contact_sheet_out",
+)
 SHOWN_IMAGES = 3  # of those on the command line, on the contact sheet
 
 

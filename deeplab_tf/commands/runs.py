@@ -14,7 +14,7 @@ from deeplab_tf.commands.parsing import given_flags
 from deeplab_tf.data.datasets import dataset_camera
 from deeplab_tf.data.inputs import NEED_CAMERA
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import write_file
+from deeplab_tf.files import parse_json, write_file
 from deeplab_tf.head_labels import labels_from
 from deeplab_tf.models import is_pretrained
 
@@ -94,7 +94,7 @@ class Run:
         if not path.is_file():
             return None
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_text(encoding="utf-8"))
             run = cls(**{field.name: content[field.name] for field in dataclasses.fields(cls)})
             run._check()
         except (OSError, KeyError, TypeError, ValueError) as error:

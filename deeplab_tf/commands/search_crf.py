@@ -49,7 +49,7 @@ from deeplab_tf.evaluation.crf_search import (
 from deeplab_tf.evaluation.inference import fix_weights, predict_probabilities
 from deeplab_tf.evaluation.opened import refuse_second_crf
 from deeplab_tf.evaluation.search_report import params_flagfile, search_picture, trial_table
-from deeplab_tf.files import write_file
+from deeplab_tf.files import lock_folder, write_file
 from deeplab_tf.models.locate import model_checksum
 from deeplab_tf.scale.model_files import read_model
 from deeplab_tf.scale.searcher import RayPointScorer
@@ -129,16 +129,17 @@ def main(flags):
         "settings": recorded_settings(flags),
     }
     identity = {**network, "images": identity_of_pairs(pairs)}
-    record = SearchRecord(out_dir / "search.json", identity)
-
-    cache = ProbabilityCache(out_dir / "probabilities", network, num_classes)
-    for name in (PICTURE, FLAGFILE):  # those of an earlier search would stay until the end
-        (out_dir / name).unlink(missing_ok=True)
-    missing = [image for image, _ in pairs if image not in cache]
-    progress = partial(tqdm, unit="image", smoothing=0.05)
-    with contextlib.ExitStack() as cluster:
+    with contextlib.ExitStack() as held:
+        remedy = "wait until it ends, or give another --out_dir"
+        held.enter_context(lock_folder(out_dir, "another search", remedy))
+        record = SearchRecord(out_dir / "search.json", identity)
+        cache = ProbabilityCache(out_dir / "probabilities", network, num_classes)
+        for name in (PICTURE, FLAGFILE):  # those of an earlier search would stay until the end
+            (out_dir / name).unlink(missing_ok=True)
+        missing = [image for image, _ in pairs if image not in cache]
+        progress = partial(tqdm, unit="image", smoothing=0.05)
         if on_ray:
-            scorer = cluster.enter_context(scorer_on_ray(flags, settings, num_classes, progress))
+            scorer = held.enter_context(scorer_on_ray(flags, settings, num_classes, progress))
             found = scorer.probabilities(missing)
         else:
             network = fix_weights(model) if missing else None
@@ -159,7 +160,7 @@ def main(flags):
                 yield miou
 
         trials = coarse_to_fine(score, tried, params, rounds, record.scores)
-    write_results(flags, grid, trials, before, len(pairs), num_listed)
+        write_results(flags, grid, trials, before, len(pairs), num_listed)
 
 
 @contextlib.contextmanager

@@ -9,8 +9,6 @@ the network; best_crf.json and last_crf.json then hold its parameters, for --crf
 other commands.
 """
 
-import contextlib
-import ctypes
 import shlex
 import signal
 from dataclasses import replace
@@ -19,12 +17,15 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from deeplab_tf import __version__
+from deeplab_tf.commands.agreement import run_facts
 from deeplab_tf.commands.flags.batches import batches_from, define_batch_flags, tile_size
 from deeplab_tf.commands.flags.check import define_check_flags, open_checked
 from deeplab_tf.commands.flags.crf import define_crf_flags, given_params
 from deeplab_tf.commands.flags.data import define_data_flags, open_split
-from deeplab_tf.commands.flags.describe import describe_network
+from deeplab_tf.commands.flags.depth import check_depth_flags, open_depth
 from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.commands.flags.heads import check_heads_flags
 from deeplab_tf.commands.flags.joint_crf import (
     check_joint_crf_flags,
     define_joint_crf_flags,
@@ -34,21 +35,25 @@ from deeplab_tf.commands.flags.loop import define_loop_flags, loop_settings
 from deeplab_tf.commands.flags.model import define_testing_flags
 from deeplab_tf.commands.flags.network import (
     build_network,
-    define_network_flags,
+    define_architecture_flags,
+    describe_network,
     output_stride,
-    start,
 )
 from deeplab_tf.commands.flags.objective import (
     choose_objective,
     define_objective_flags,
+    learns_depth,
 )
 from deeplab_tf.commands.flags.optimizer import define_optimizer_flags, make_optimizer
 from deeplab_tf.commands.flags.scales import read_scales
+from deeplab_tf.commands.flags.start import define_start_flags, start
+from deeplab_tf.commands.memory import keep_freed_memory
 from deeplab_tf.commands.outputs import command_line, print_next, print_written
 from deeplab_tf.commands.parsing import given_flags
 from deeplab_tf.commands.recall import check_same_data, has_checkpoint, recall_training
 from deeplab_tf.commands.runs import RUN_FILE, Run
 from deeplab_tf.data.checks import check_tile_sizes
+from deeplab_tf.distribute.agreement import check_agreement
 from deeplab_tf.distribute.strategy import (
     STRATEGIES,
     check_batch_size,
@@ -61,6 +66,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.models.multiscale import with_branches
 from deeplab_tf.models.precision import build_with_precision
 from deeplab_tf.training.checkpoints import save_model
+from deeplab_tf.training.depth_validation import DepthValidation
 from deeplab_tf.training.freezing import learns_bn, synchronize_bn
 from deeplab_tf.training.interrupts import Stopped, StopSignals
 from deeplab_tf.training.joint_crf import CRFTraining, crf_rules
@@ -73,7 +79,8 @@ def define_flags(values):
     define_data_flags(values, remembered_by="--model_dir")
     define_check_flags(values)
     define_batch_flags(values)
-    define_network_flags(values)
+    define_architecture_flags(values)
+    define_start_flags(values)
     define_objective_flags(values)
     define_optimizer_flags(values)
     define_loop_flags(values)
@@ -133,7 +140,7 @@ def print_results(flags, stopped):
     print(f"curves and pictures: tensorboard --logdir={shlex.quote(str(folder))}")
     crf = ["--crf", f"--crf_params={folder / 'best_crf.json'}"] if flags.crf_train else []
     try:
-        open_split(flags, flags.val_split)
+        (open_depth if learns_depth(flags) else open_split)(flags, flags.val_split)
     except InputError:  # no images to score: label some to look at instead
         results = f"--out_dir={folder / 'predictions'}"
         print_next("predict", f"--model={folder}", *crf, results, "IMAGE")
@@ -144,6 +151,9 @@ def print_results(flags, stopped):
 def set_up(flags):
     """Do everything that comes before the first step; returns the `Trainer`."""
     check_joint_crf_flags(flags)
+    check_heads_flags(flags)
+    if learns_depth(flags):
+        check_depth_flags(flags)
     if flags.test_scales is not None:
         read_scales(flags, "test_scales")  # a mistake would only be found after the training
     keep_freed_memory()
@@ -153,7 +163,7 @@ def set_up(flags):
     if flags.deterministic:
         tf.config.experimental.enable_op_determinism()
     settings = replace(loop_settings(flags), description=description(flags))
-    strategy = make_strategy(flags.strategy)
+    strategy = make_strategy(flags.strategy, versions={"DeepLab": __version__})
     with lost_worker_is_error(strategy):  # another worker may fail while the networks are built
         check_batch_size(strategy, settings.batch_size, settings.accumulate)
         return make_trainer(flags, settings, strategy)
@@ -176,52 +186,39 @@ def description(flags):
     return "\n".join(lines)
 
 
-def keep_freed_memory():
-    """Let every thread keep some memory that it has freed, for its next allocations.
-
-    glibc returns blocks as large as an image to the system at once and then requests and clears
-    new ones: a quarter of the time of making training batches. The setting holds for the whole
-    process, so a program may choose it, but not a library. With other C libraries nothing
-    happens.
-    """
-    # mallopt's parameters, from <malloc.h>.
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3
-    kept = 32 << 20  # bytes; the largest value that mmap_threshold may have
-    with contextlib.suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(mmap_threshold, kept)
-        mallopt(trim_threshold, 4 * kept)
-        mallopt(top_pad, kept)
-
-
 def make_trainer(flags, settings, strategy):
     """Open the data and build everything that is trained."""
     splits, label_set, encoding = open_splits(flags)
+    check_agreement(strategy, lambda: run_facts(flags, splits, label_set))
     check_same_data(flags, splits, label_set)
-    num_classes = label_set.num_classes
+    of_depth = learns_depth(flags)
+    num_classes = 1 if of_depth else label_set.num_classes
     run = Run.of_training(flags, describe_network(flags, num_classes), splits, label_set)
     validation, save = None, save_model
     if flags.eval_images:
         examples = splits[flags.val_split]
-        kind = HeadsValidation if flags.heads else Validation
-        validation = kind(examples, label_set, flags.eval_images, encoding=encoding)
+        if of_depth:
+            validation = DepthValidation(examples, flags.eval_images)
+        else:
+            kind = HeadsValidation if flags.heads else Validation
+            validation = kind(examples, label_set, flags.eval_images, encoding=encoding)
         settings = replace(settings, score_name=score_name(flags, len(examples)))
-    examples = splits[flags.train_split]
-    network = output_stride(flags), read_scales(flags)
-    weights = examples, label_set, encoding, is_chief(strategy)
-    objective = choose_objective(flags, *network, *weights)
+    examples, scales = splits[flags.train_split], read_scales(flags)
+    of_weights = examples, label_set, encoding, is_chief(strategy)
+    objective = choose_objective(flags, output_stride(flags), scales, *of_weights)
     if flags.crf_train:
         joint = CRFTraining(given_params(flags, num_classes).iterations, validation)
         validation, save = validation and joint, joint.save
-    model, kept = build(flags, num_classes, strategy)
-    if len(read_scales(flags)) > 1 and flags.objective == "pixels" and not flags.crf_train:
+    model, kept = build(flags, label_set.names, strategy)
+    if len(scales) > 1 and flags.objective == "pixels" and not flags.crf_train:
         model = with_branches(model)
     batches = batches_from(flags, examples, num_classes, encoding, worker(strategy))
     with strategy.scope():
         optimizer = make_optimizer(flags, crf_rules(flags.crf_rate))
 
     def save_with_labels(model, path):
-        label_set.save(path.with_name("labels.json"))
+        if not of_depth:
+            label_set.save(path.with_name("labels.json"))
         save(model, path)
 
     return Trainer(
@@ -241,6 +238,7 @@ def make_trainer(flags, settings, strategy):
 def score_name(flags, count):
     """What the score of a validation is, for messages; `count`: how many images are listed."""
     what = "mean IoU after the CRF" if flags.crf_train else "mean IoU"
+    what = "delta < 1.25" if learns_depth(flags) else what
     what += f", mean of {len(flags.heads)} heads" if flags.heads else ""
     return f"{what} on {min(flags.eval_images, count)} of the {count} images of {flags.val_split}"
 
@@ -258,13 +256,14 @@ def open_splits(flags):
     return splits, label_set, encoding
 
 
-def build(flags, num_classes, strategy):
+def build(flags, names, strategy):
     """Build the model to train, and the float32 model that is saved.
 
     Under a strategy the saved one is an ordinary model on one device. The one to train is built
     first, so that its initial weights are those of a training run without a strategy.
     """
 
+    num_classes = len(names)
     resumes = has_checkpoint(flags.model_dir)  # its weights replace those to start from
 
     def build_model():
@@ -275,7 +274,7 @@ def build(flags, num_classes, strategy):
         model, kept = build_with_precision(build_model, flags.precision)
     if strategy is not tf.distribute.get_strategy():
         _, kept = build_with_precision(build_model, "float32")
-    start(flags, model, copy=not resumes)
+    start(flags, model, names, copy=not resumes)
     if strategy.num_replicas_in_sync > 1 and learns_bn(model):
         if flags.accumulate > 1:
             raise InputError(

@@ -3,6 +3,7 @@
 from deeplab_tf.data.class_weights import balanced_weights
 from deeplab_tf.data.datasets import DATASETS, open_dataset
 from deeplab_tf.data.depth import Camera, decode_depth, depth_levels, encode_depth
+from deeplab_tf.data.depth_targets import DepthTarget, depth_targets
 from deeplab_tf.data.examples import Example, RecordExample
 from deeplab_tf.data.hha import hha_image
 from deeplab_tf.data.image_files import load_image, load_label, load_pair
@@ -21,6 +22,7 @@ __all__ = [
     "VOID",
     "Camera",
     "DepthExample",
+    "DepthTarget",
     "Example",
     "HeadLabels",
     "HeadsExample",
@@ -32,6 +34,7 @@ __all__ = [
     "decode_depth",
     "decode_label",
     "depth_levels",
+    "depth_targets",
     "encode_depth",
     "encode_label",
     "ensure_synthetic",

@@ -212,6 +212,23 @@ def crop_label(label, place, out, origin=(0, 0)):
     kernels.resample_label(label, origin, *place, VOID, out)
 
 
+def crop_depth(depth, place, scale, out, origin=(0, 0)):
+    """Scale, crop and mirror a depth map that is to be predicted, with the nearest pixel.
+
+    An image that is enlarged by a factor s shows what the camera would see s times as near, so the
+    depth is divided by s (Eigen et al., NIPS 2014, section 3.3).
+
+    Args:
+      depth: (h, w) float32 in meters, 0 where it is unknown.
+      place: `Place`.
+      scale: s, that of the `Change`.
+      out: (crop, crop) float32, receives the crop; pixels outside of the depth map become 0.
+      origin: as for `crop_image`.
+    """
+    kernels.resample_label(depth, origin, *place, np.float32(0), out)
+    out /= scale
+
+
 def check_augmentation(crop_size, scale_range, scale_step, jitter):
     """Check the settings of the augmentation.
 

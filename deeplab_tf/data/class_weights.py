@@ -85,18 +85,36 @@ def balanced_weights(balancing, examples, num_classes, encoding=None, progress=T
     if balancing not in BALANCINGS:
         raise InputError(f"unknown class weights {balancing!r}; available: {', '.join(BALANCINGS)}")
 
+    pixels, image_pixels = count_pixels(examples, num_classes, encoding, progress)
+    if not pixels.any():
+        raise InputError(
+            "all pixels of all labels are void; fix the labels, or give no class weights"
+        )
+    return tuple(BALANCINGS[balancing](pixels, image_pixels).tolist())
+
+
+def count_pixels(examples, num_classes, encoding=None, progress=True):
+    """Count the pixels of every class.
+
+    Args:
+      examples, num_classes, encoding, progress: as for `balanced_weights`.
+
+    Returns:
+      Two `(num_classes,)` int64 arrays: the pixels of each class, and all pixels, void ones too,
+      of the images that show it.
+
+    Raises:
+      InputError: if a label cannot be read.
+    """
+
     def count(example):
         label = load_classes(example, num_classes, encoding)
         return np.bincount(label.ravel(), minlength=256)[:num_classes], label.size
 
     pixels, image_pixels = np.zeros((2, num_classes), np.int64)
     counts = prefetch_map(count, examples)
-    bar = {"total": len(examples), "unit": "label", "desc": "class weights", "delay": 1}
+    bar = {"total": len(examples), "unit": "label", "desc": "pixels of classes", "delay": 1}
     for found, size in tqdm(counts, **bar, disable=not progress):
         pixels += found
         image_pixels += size * (found > 0)
-    if not pixels.any():
-        raise InputError(
-            "all pixels of all labels are void; fix the labels, or give no class weights"
-        )
-    return tuple(BALANCINGS[balancing](pixels, image_pixels).tolist())
+    return pixels, image_pixels

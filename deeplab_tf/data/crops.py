@@ -38,19 +38,28 @@ class Cropper:
         try:
             self._write(example, tile, change, image_out, label_out)
         except (InputError, tf.errors.OpError) as error:
-            # Reading the whole example raises an error that names the file at fault.
-            load_pair(example, self._num_classes, self._encoding, self._channels)
+            self.load(example)  # raises an error that names the file at fault
             if str(error).startswith((example.image, example.label)):
                 raise
             raise InputError(f"{example.image}: cannot be used ({error}); replace it") from None
 
+    def load(self, example):
+        """The whole image and label of an example, see `load_pair`."""
+        return load_pair(example, self._num_classes, self._encoding, self._channels)
+
+    def _decode(self, contents):
+        return decode_classes(contents, self._num_classes, self._encoding)
+
+    def _crop(self, label, place, change, out, origin):
+        crop_label(label, place, out, origin)
+
     def _write(self, example, tile, change, image_out, label_out):
         image_contents, label_contents = example.read()
-        label = decode_classes(label_contents, self._num_classes, self._encoding)
+        label = self._decode(label_contents)
         shape = label.shape[:2]
         origin, size = self._tile(example, tile, shape)
         place = place_crop(size, change, len(label_out))
-        crop_label(label, place, label_out, origin)
+        self._crop(label, place, change, label_out, origin)
         (top, bottom), (left, right) = needed_part(place, len(label_out))
         box = (origin[0] + top, origin[1] + left, origin[0] + bottom, origin[1] + right)
         image, start = decode_part(image_contents, shape, box, self._channels)

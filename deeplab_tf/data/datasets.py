@@ -36,6 +36,7 @@ from deeplab_tf.data.records import (
 from deeplab_tf.data.synthetic import ensure_synthetic
 from deeplab_tf.data.synthetic_depth import ensure_synthetic_depth
 from deeplab_tf.data.synthetic_heads import ensure_synthetic_heads
+from deeplab_tf.data.synthetic_rooms import ensure_synthetic_rooms
 from deeplab_tf.data.voc import label_spaces, read_encoding, read_label_set, read_split
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import LabelSet
@@ -45,6 +46,7 @@ SYNTHETIC = {
     "synthetic": ensure_synthetic,
     "synthetic_depth": ensure_synthetic_depth,
     "synthetic_heads": ensure_synthetic_heads,
+    "synthetic_rooms": ensure_synthetic_rooms,
 }
 
 
@@ -86,6 +88,7 @@ DATASETS = {
         Dataset("synthetic", None, _open_synthetic),
         Dataset("synthetic_depth", None, _open_synthetic),
         Dataset("synthetic_heads", None, _open_synthetic),
+        Dataset("synthetic_rooms", None, _open_synthetic),
         Dataset("voc12", VOC, _open_records, "Voc12"),
         Dataset("voc12_aug", VOC, _open_records, "Voc12Aug"),
         Dataset("voc11_sbd", VOC, _open_records, "Voc11Sbd"),
@@ -113,8 +116,9 @@ def open_dataset(dataset, data_dir, split, need_labels=True, space=""):
 
     Args:
       dataset: name of a row of `DATASETS`: "voc" for any folder in VOC layout; "synthetic",
-        "synthetic_depth" or "synthetic_heads" for a built-in one, which is written into `data_dir`
-        on first use; or a data set that `deeplab-tf prepare-data` wrote into `data_dir`.
+        "synthetic_depth", "synthetic_rooms" or "synthetic_heads" for a built-in one, which is
+        written into `data_dir` on first use; or a data set that `deeplab-tf prepare-data` wrote
+        into `data_dir`.
       data_dir: the data set's folder.
       split: name of the list of examples, such as "train" or "val".
       need_labels: whether every example must have a label; see `read_split`.

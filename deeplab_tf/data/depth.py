@@ -14,6 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from deeplab_tf.data.array_files import read_array, read_array_header
 from deeplab_tf.data.examples import read_file
 from deeplab_tf.data.image_header import (
     DAMAGED,
@@ -158,11 +159,10 @@ def _read_png(contents):
 
 
 def _read_array(contents):
-    depth = np.load(io.BytesIO(contents), allow_pickle=False)
-    if depth.ndim != 2 or depth.dtype.kind != "f" or not depth.size:
+    shape, _, dtype, _ = read_array_header(contents)
+    if len(shape) != 2 or dtype.kind != "f" or 0 in shape:
         raise InputError(
-            f"a depth map of {depth.dtype} {depth.shape}; save floating-point numbers (H, W) in "
-            "meters"
+            f"a depth map of {dtype} {shape}; save floating-point numbers (H, W) in meters"
         )
-    check_pixels(*depth.shape[::-1])
-    return depth
+    check_pixels(*shape[::-1])
+    return read_array(contents)

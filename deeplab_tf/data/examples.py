@@ -1,8 +1,8 @@
 """The examples of a data set: where to read the bytes of an image and of its label.
 
 An example is either a pair of files (`Example`), or one record of a TFRecord file
-(`RecordExample`), as `deeplab-tf prepare-data` writes them. Both have the same methods, and so has
-the `DepthExample` of inputs.py, which adds depth.
+(`RecordExample`), as `deeplab-tf prepare-data` writes them. Both have the same methods, and so have
+the `DepthExample` of inputs.py, which adds depth, and the `DepthTarget` of depth_targets.py.
 """
 
 from pathlib import Path

@@ -5,6 +5,7 @@ WebP files. Whatever the file, an image is upright as viewers show it, has 8 bit
 3 channels, red, green and blue, unless another number of channels is asked for.
 """
 
+import re
 import struct
 
 import cv2
@@ -30,6 +31,9 @@ from deeplab_tf.data.tiff_tags import TiffPage
 from deeplab_tf.errors import InputError
 
 JPEG_END = b"\xff\xd9"
+JPEG_SCAN = b"\xff\xda"
+MAX_SCANS = 100  # of a JPEG; a progressive one has about ten
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # that ends the pixels of a scan
 
 # A part of a JPEG is decoded by itself if it has at most this share of the image's pixels.
 PART_SHARE = 0.25
@@ -143,6 +147,8 @@ def decode_image(contents, channels=3):
     if not kind:
         what = f"not a {FORMATS} file, whatever its name says; convert it"
         raise InputError(f"cannot be read: {what if contents else 'empty file; replace it'}")
+    if kind == "JPEG":
+        _check_scans(contents)
     try:
         return _decode(contents, kind, channels)
     except InputError:
@@ -188,6 +194,7 @@ def decode_part(contents, size, box, channels=3):
     top, left, bottom, right = box
     is_small = (bottom - top) * (right - left) <= PART_SHARE * size[0] * size[1] and channels == 3
     if is_small and contents.startswith(JPEG_START) and contents.endswith(JPEG_END):
+        _check_scans(contents)
         found, orientation = _size_of_plain_jpeg(contents), 1
         if found is None:
             header = read_header(contents)
@@ -243,6 +250,22 @@ def _size_of_plain_jpeg(contents):
             return None
         place += 2 + length
     return None
+
+
+def _check_scans(contents):
+    # Each scan goes over all pixels, so a small file of thousands could take hours. Photographs
+    # with a film behind them hold any bytes there, so its marks do not count.
+    if contents.count(JPEG_SCAN) <= MAX_SCANS:
+        return
+    place, scans = len(JPEG_START), 0
+    while place + 4 <= len(contents) and contents[place] == 0xFF and contents[place + 1] != 0xD9:
+        kind, length = struct.unpack_from(">BH", contents, place + 1)
+        place += 1 if kind == 0xFF else 2 + length  # bytes 0xFF may fill the place before a mark
+        if kind == JPEG_SCAN[1]:
+            scans, found = scans + 1, _MARKER.search(contents, place)
+            place = found.start() if found else len(contents)
+    if scans > MAX_SCANS:
+        raise InputError(f"JPEG of {scans} scans (limit: {MAX_SCANS}); save it again")
 
 
 def _needs_samples(contents, kind):

@@ -5,7 +5,6 @@ and whether viewers turn the image.
 """
 
 import io
-import math
 import struct
 import tokenize
 import warnings
@@ -20,6 +19,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from deeplab_tf.data.array_files import read_array, read_array_header
 from deeplab_tf.data.orientation import EXIF_START, read_orientation, set_upright, turned_size
 from deeplab_tf.data.tiff_tags import BIG_TIFF, ORDERS, TiffPage
 from deeplab_tf.errors import InputError
@@ -232,15 +232,11 @@ def load_array(contents):
       InputError: if the array has another type or shape.
       ValueError: if the file is damaged.
     """
-    layout, file = np.lib.format, io.BytesIO(contents)
-    is_first_version = layout.read_magic(file) == (1, 0)
-    read = layout.read_array_header_1_0 if is_first_version else layout.read_array_header_2_0
-    shape, is_fortran, dtype = read(file)
+    shape, _, dtype, _ = read_array_header(contents)
     if len(shape) not in (2, 3) or dtype != np.uint8 or 0 in shape:
         raise InputError(f".npy file of {dtype} {shape}; save an image as uint8 (H, W, C)")
     check_pixels(*shape[1::-1])
-    values = np.frombuffer(contents, np.uint8, math.prod(shape), file.tell())
-    array = values.reshape(shape, order="F" if is_fortran else "C")
+    array = read_array(contents)
     return np.array(array if array.ndim == 3 else array[..., None], order="C")
 
 

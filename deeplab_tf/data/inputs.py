@@ -144,26 +144,43 @@ def add_depth(examples, input, dataset, data_dir, must_exist=True):
     """
     if input == "rgb":
         return examples
+    pairs = find_depth_maps(examples, dataset, data_dir, must_exist, "give --input=rgb")
     camera = dataset_camera(dataset, data_dir)
-    if examples and isinstance(examples[0], RecordExample):
-        if camera is None:
-            raise InputError(
-                f"--input={input}: the data set {dataset} in {data_dir} has no depth; give one "
-                "with depth, such as nyudv2, or --input=rgb"
-            )
-        return [DepthExample(example, "", input, camera) for example in examples]
     if input in NEED_CAMERA and camera is None:
         raise InputError(
             f"{Path(data_dir, 'camera.txt')}: no such file, but --input={input} needs the camera "
             "matrix; write fx fy cx cy there, in pixels"
         )
+    return [DepthExample(*pair, input, camera) for pair in pairs]
+
+
+def find_depth_maps(examples, dataset, data_dir, must_exist, advice):
+    """Find the depth map of each example of a data set.
+
+    Args:
+      examples: list of `Example` or `RecordExample`.
+      dataset, data_dir, must_exist: see `add_depth`.
+      advice: what can be done without depth, for messages.
+
+    Returns:
+      List of (example, path of its depth map); the path is "" if the depth is in a record.
+
+    Raises:
+      InputError: if the data set has no depth.
+    """
+    if examples and isinstance(examples[0], RecordExample):
+        if dataset_camera(dataset, data_dir) is None:
+            raise InputError(
+                f"the data set {dataset} in {data_dir} has no depth; give one with depth, such as "
+                f"nyudv2, or {advice}"
+            )
+        return [(example, "") for example in examples]
     folder = Path(data_dir, DEPTH_FOLDER)
     files = [find_depth(folder, example.name) for example in examples]
     missing = next((file for file in files if must_exist and not file.is_file()), None)
     if missing:
-        raise missing_depth(missing)
-    pairs = zip(examples, files, strict=True)
-    return [DepthExample(example, str(file), input, camera) for example, file in pairs]
+        raise missing_depth(missing, advice)
+    return list(zip(examples, map(str, files), strict=True))
 
 
 def find_depth(folder, name):

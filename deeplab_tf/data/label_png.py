@@ -24,6 +24,8 @@ LABEL_FORMATS = ("PNG", "TIFF", "BMP", "WebP")  # of `Header`; JPEG would change
 # Bytes that zlib can make of one byte, at most.
 _MAX_EXPANSION = 1032
 
+_BLOCK = 1 << 22  # pixels whose colors are looked up at a time
+
 # Turns an RGB color into one number.
 _COLOR_WEIGHTS = np.array([65536, 256, 1], np.int32)
 
@@ -223,13 +225,17 @@ def _match_colors(pixels, colors):
     table = np.concatenate([np.reshape(colors, (-1, 3)), [VOID_COLOR]]).astype(np.int32)
     keys, rows = np.unique(table @ _COLOR_WEIGHTS, return_index=True)
     values = np.where(rows == len(table) - 1, VOID, rows).astype(np.uint8)
-    wanted = pixels.astype(np.int32) @ _COLOR_WEIGHTS
-    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    if (keys[places] != wanted).any():
-        raise InputError(
-            "RGB label with a color that no class has; give each class its exact color"
-        )
-    return values[places]
+    label = np.empty(pixels.shape[:2], np.uint8)
+    rows = max(1, _BLOCK // pixels.shape[1])  # the numbers take 20 times the memory of the label
+    for top in range(0, len(pixels), rows):
+        wanted = pixels[top : top + rows].astype(np.int32) @ _COLOR_WEIGHTS
+        places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        if (keys[places] != wanted).any():
+            raise InputError(
+                "RGB label with a color that no class has; give each class its exact color"
+            )
+        label[top : top + rows] = values[places]
+    return label
 
 
 def _palette_bytes(color_table, highest):

@@ -22,7 +22,10 @@ IMAGES_FOLDER = "JPEGImages"
 
 # Names may contain spaces, so the first path ends at its file extension.
 _PATH = rf"(.+?(?:{'|'.join(map(re.escape, IMAGE_EXTENSIONS))}))"
-_PAIR = re.compile(rf"{_PATH}\s+{_PATH}", re.IGNORECASE)
+_FILE = re.compile(_PATH, re.IGNORECASE)
+_PAIR = re.compile(rf"{_PATH}\s+(.+)", re.IGNORECASE)  # the second path is matched by itself: fast
+# What file systems take: bytes of a name without its extension, and of a path in a folder.
+_LONGEST_NAME, _LONGEST_PATH = 250, 3000
 
 
 class Entry(NamedTuple):
@@ -61,7 +64,7 @@ def parse_entry(line, data_dir=None):
       data_dir: the data set's folder, for absolute paths; None: there are none.
 
     Raises:
-      InputError: if it leads out of the data set's folder.
+      InputError: if it leads out of the data set's folder, or no file can have such a name.
 
     Example:
       >>> parse_entry("a.jpg")
@@ -70,13 +73,25 @@ def parse_entry(line, data_dir=None):
       Entry(name='a', image='JPEGImages/a.jpg', label='masks/a.png')
     """
     pair = _PAIR.fullmatch(line)
-    paths = [_relative(path, data_dir) for path in (pair.groups() if pair else [line])]
+    if pair and not _FILE.fullmatch(pair[2]):
+        pair = None
+    paths = pair.groups() if pair else [line]
+    for path in paths:
+        _check_can_exist(path)
+    paths = [_relative(path, data_dir) for path in paths]
     if any(".." in PurePosixPath(path).parts for path in paths):
         raise InputError(f"{line!r} leads out of the data set's folder; give a path inside it")
     name = paths[0].removeprefix(f"{IMAGES_FOLDER}/")
     if name.lower().endswith(IMAGE_EXTENSIONS):
         name = name[: name.rindex(".")]
     return Entry(name, *paths) if pair else Entry(name)
+
+
+def _check_can_exist(path):
+    """Raise `InputError` for what the system would refuse to look up."""
+    longest = max(len(name.encode()) for name in path.split("/"))
+    if "\0" in path or longest > _LONGEST_NAME or len(path.encode()) > _LONGEST_PATH:
+        raise InputError(f"{path[:80]!r}... is no name of a file; correct the line")
 
 
 def _relative(path, data_dir):

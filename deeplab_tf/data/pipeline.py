@@ -1,5 +1,6 @@
 """The endless stream of training batches, and the errors that name a file that cannot be used."""
 
+import functools
 import itertools
 import re
 
@@ -10,7 +11,7 @@ from crf.threads import available_threads
 from deeplab_tf.data import augment
 from deeplab_tf.data.buffers import Buffers
 from deeplab_tf.data.crops import Cropper
-from deeplab_tf.data.image_files import load_pair
+from deeplab_tf.data.depth_targets import DepthCropper
 from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.data.tiles import tile_grid
 from deeplab_tf.errors import InputError
@@ -36,6 +37,7 @@ def training_batches(
     shard=(0, 1),
     encoding=None,
     channels=3,
+    depth=False,
     heads=0,
 ):
     """Endless batches of randomly scaled, cropped and mirrored examples.
@@ -68,6 +70,9 @@ def training_batches(
         its own batch_size / count rows of every batch.
       encoding: `LabelEncoding` of the label files; None: they hold class indices.
       channels: of the images; those after red, green and blue keep their values in color changes.
+      depth: whether the examples are `DepthTarget`, whose depth maps take the place of labels: the
+        "label" of a batch is then float32, meters, and 0 where the depth is unknown or outside of
+        the image; `num_classes` and `encoding` have no effect.
       heads: number of label maps of each example, if these are `HeadsExample`s; 0: one for each
         of the others.
 
@@ -85,30 +90,29 @@ def training_batches(
     augment.check_augmentation(crop_size, scale_range, scale_step, jitter)
     if tile_overlap and not tile_size:
         raise InputError(f"tile_overlap {tile_overlap} without tile_size; give both or neither")
-    grid, tiles = None, 1
+
+    def cropper_for(grid):
+        if depth:
+            return DepthCropper(grid, channels)
+        return Cropper(num_classes, encoding, grid, channels)
+
+    cropper, tiles = cropper_for(None), 1
     if tile_size:
-        first = load_pair(examples[0], num_classes, encoding, channels)[1]
-        grid = tile_grid(first.shape[:2], tile_size, tile_overlap)
-        tiles = grid.count
-    changes_at = _changes(
-        len(examples) * tiles,
-        seed,
-        scale_range=scale_range,
-        scale_step=scale_step,
-        mirror=mirror,
-        jitter=jitter,
-    )
-    cropper = Cropper(num_classes, encoding, grid, channels)
+        grid = tile_grid(cropper.load(examples[0])[1].shape[:2], tile_size, tile_overlap)
+        cropper, tiles = cropper_for(grid), grid.count
+    changes_at = _changes_graph(tuple(scale_range), scale_step, mirror, jitter)
+    stream = np.int64(len(examples) * tiles), np.int64(seed)
     size = len(rows), crop_size, crop_size
-    label_shape = (*size, heads) if heads else size
     image_buffers = Buffers((*size, channels), np.float32)
-    label_buffers = Buffers(label_shape, np.uint8)
+    label_shape = (*size, heads) if heads else size
+    label_type = np.float32 if depth else np.uint8
+    label_buffers = Buffers(label_shape, label_type)
 
     def make(step):
         # Batch number `step`, counted from the beginning of the stream.
         positions = step * batch_size + np.arange(rows.start, rows.stop, dtype=np.int64)
         with tf.device("CPU"):
-            numbers, *changes = (part.numpy() for part in changes_at(tf.constant(positions)))
+            numbers, *changes = (part.numpy() for part in changes_at(positions, *stream))
         chosen = [examples[number // tiles] for number in numbers]
         images, labels = image_buffers.take(), label_buffers.take()
         changes = zip(*changes, strict=True)
@@ -120,7 +124,7 @@ def training_batches(
 
     signature = {
         "image": tf.TensorSpec((*size, channels), tf.float32),
-        "label": tf.TensorSpec(label_shape, tf.uint8),
+        "label": tf.TensorSpec(label_shape, label_type),
         "name": tf.TensorSpec((len(rows),), tf.string),
     }
     workers = min(available_threads(), MAX_WORKERS)
@@ -172,22 +176,24 @@ def _rows_of_worker(examples, batch_size, start, shard):
     return range(index * rows, (index + 1) * rows)
 
 
-def _changes(count, seed, **augmentation):
-    # A function from positions in the stream (n,) to the numbers of their examples (or tiles) and
-    # the fields of their `Change`, each with n rows.
-    count, seed = tf.constant(count, tf.int64), tf.constant(seed, tf.int64)
-
-    def at(position):
-        order_seed = tf.stack([seed, position // count])
-        number = tf.random.experimental.index_shuffle(position % count, order_seed, count - 1)
-        *parts, colors = augment.draw_change(tf.stack([seed, position]), **augmentation)
-        return number, *parts, *([] if colors is None else [colors])
-
-    # Each position is computed separately: vectorized, the results would be rounded differently
-    # for different batch sizes.
+@functools.lru_cache(maxsize=16)
+def _changes_graph(*augmentation):
+    # A function from positions in the stream (n,), the number of examples (or tiles) in a pass,
+    # and the seed, to the numbers of the examples (or tiles) and the fields of their `Change`,
+    # each with n rows. It is traced once for all streams with the same arguments of `draw_change`.
     types = [tf.int64, tf.float32, tf.float32, tf.bool]
-    types += [tf.float32] if augmentation["jitter"] else []
-    return tf.function(
-        lambda positions: tf.map_fn(at, positions, fn_output_signature=tuple(types)),
-        input_signature=[tf.TensorSpec([None], tf.int64)],
-    )
+    types += [tf.float32] if augmentation[-1] else []
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.int64) for shape in ([None], [], [])])
+    def changes_at(positions, count, seed):
+        def at(position):
+            order_seed = tf.stack([seed, position // count])
+            number = tf.random.experimental.index_shuffle(position % count, order_seed, count - 1)
+            *parts, colors = augment.draw_change(tf.stack([seed, position]), *augmentation)
+            return number, *parts, *([] if colors is None else [colors])
+
+        # Each position is computed separately: vectorized, the results would be rounded
+        # differently for different batch sizes.
+        return tf.map_fn(at, positions, fn_output_signature=tuple(types))
+
+    return changes_at

@@ -8,7 +8,6 @@ A list such as "trainval" is a split or a union of splits; metadata.json says wh
 only finds where each record starts, so that any record can be read at any time.
 """
 
-import json
 import re
 import shlex
 import struct
@@ -21,6 +20,7 @@ from deeplab_tf.data.examples import (
     RecordExample,
 )
 from deeplab_tf.errors import InputError
+from deeplab_tf.files import parse_json
 from deeplab_tf.labels import LabelSet
 
 INFO, METADATA = "dataset_info.json", "metadata.json"
@@ -141,7 +141,7 @@ def read_metadata(folder):
     """
     path = folder / METADATA
     try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
+        metadata = parse_json(path.read_text(encoding="utf-8"))
         defect = _defect(metadata)
     except (OSError, ValueError) as error:
         defect = f"cannot be read ({error})"

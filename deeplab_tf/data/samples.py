@@ -39,6 +39,7 @@ from deeplab_tf.errors import InputError
 # into one of these numbers of bits would be nearly black if it had all 16.
 USUAL_BITS = (8, 10, 12)
 
+_BLOCK = 1 << 23  # pixels that are converted to RGB at a time
 _PREDICTED = (5, 8, 32946, 34925, 50000)  # compressions that may store differences of neighbors
 
 
@@ -149,18 +150,32 @@ def has_plain_samples(page):
 
 def to_rgb(image):
     """The pixels of an image that Pillow opened, (H, W, 3) uint8."""
-    if image.mode == "CMYK":
-        pixels = np.asarray(image)
-        # Pillow inverts the inks of all CMYK JPEGs, but only Adobe's programs store them inverted.
-        is_inverted = image.format == "JPEG" and "adobe" not in image.info
-        light = (pixels if is_inverted else 255 - pixels).astype(np.uint16)
-        return (light[..., :3] * light[..., 3:] // 255).astype(np.uint8)
     image.info.pop("transparency", None)  # Pillow would warn that it is lost
-    return np.array(image.convert("RGB"))
+    # Pillow inverts the inks of all CMYK JPEGs, but only Adobe's programs store them inverted.
+    is_inverted = image.format == "JPEG" and "adobe" not in image.info
+    rows = max(1, _BLOCK // image.width)
+    if rows >= image.height:
+        return _rgb_block(image, is_inverted)
+    # Each step below makes another copy, which together would be gigabytes.
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, rows):
+        part = image.crop((0, top, image.width, min(top + rows, image.height)))
+        pixels[top : top + rows] = _rgb_block(part, is_inverted)
+    return pixels
+
+
+def _rgb_block(image, is_inverted):
+    if image.mode != "CMYK":
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    pixels = np.asarray(image)
+    light = (pixels if is_inverted else 255 - pixels).astype(np.uint16)
+    return (light[..., :3] * light[..., 3:] // 255).astype(np.uint8)
 
 
 def _deep_png(contents):
     # OpenCV keeps all 16 bits, and gives gray with alpha as BGRA.
+    width, height = struct.unpack_from(">II", contents, 16)
+    _check_values(width * height * (1 if png_depth_and_color(contents)[1] == "gray" else 4), "PNG")
     values = cv2.imdecode(np.frombuffer(contents, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise ValueError("not decoded")
@@ -181,10 +196,7 @@ def _tiff_values(contents, page):
     # that are stored separately are like gray images.
     is_planar = page.get(PLANAR, (1,))[0] == 2
     count = page.width * page.height * (1 if is_planar else page.channels)
-    if count > MAX_PIXELS:
-        raise InputError(
-            f"TIFF of {count} values is too large (limit: {MAX_PIXELS}); make it smaller"
-        )
+    _check_values(count, "TIFF")
     if is_planar:
         values = np.dstack([_gray(contents, page, 1, c) for c in range(page.channels)])
     else:
@@ -193,6 +205,13 @@ def _tiff_values(contents, page):
     if page.color == "gray" and page.get(PHOTOMETRIC, (1,))[0] == 0:  # 0 is white
         values = values.dtype.type(2**page.bits - 1) - values
     return values
+
+
+def _check_values(count, kind):
+    if count > MAX_PIXELS:
+        raise InputError(
+            f"{kind} of {count} values is too large (limit: {MAX_PIXELS}); make it smaller"
+        )
 
 
 def _gray(contents, page, channels, plane):

@@ -16,6 +16,13 @@ FILL_ORDER, STRIPS, SAMPLES, STRIP_ROWS, STRIP_BYTES, PLANAR = 266, 273, 277, 27
 PREDICTOR, TILE_WIDTH, TILE_HEIGHT, TILES, TILE_BYTES = 317, 322, 323, 324, 325
 EXTRA_SAMPLES, SAMPLE_FORMAT, PAGE_KIND, ORIENTATION = 338, 339, 254, 274
 
+# All of the above. Other tags are not read.
+_USED = {
+    *(WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, STRIPS, SAMPLES, STRIP_ROWS),
+    *(STRIP_BYTES, PLANAR, PREDICTOR, TILE_WIDTH, TILE_HEIGHT, TILES, TILE_BYTES),
+    *(EXTRA_SAMPLES, SAMPLE_FORMAT, PAGE_KIND, ORIENTATION),
+}
+_MOST_PAGES = 1000
 _TYPES = {1: "B", 3: "H", 4: "I"}  # the types of whole numbers
 # Bits of PAGE_KIND: a smaller copy of another page, and the mask of another page.
 _NO_PAGE = 1 | 4
@@ -107,8 +114,13 @@ def _only_page(contents, order):
     (offset,), seen, pages = struct.unpack_from(order + "I", contents, 4), set(), []
     while offset and offset not in seen:
         seen.add(offset)
-        found = entries(contents, order, offset)
-        tags = {tag: struct.unpack_from(form, contents, place) for tag, form, place in found}
+        if len(seen) > _MOST_PAGES:
+            raise InputError(f"TIFF of more than {_MOST_PAGES} pages; save the page to use alone")
+        tags = {}
+        for tag, form, place in entries(contents, order, offset):
+            # Each of thousands of tags may claim the whole file as its values.
+            if tag in _USED and tag not in tags:
+                tags[tag] = struct.unpack_from(form, contents, place)
         if not tags.get(PAGE_KIND, (0,))[0] & _NO_PAGE:
             pages.append(tags)
         elif not pages:

@@ -44,6 +44,7 @@ LISTS = "ImageSets/Segmentation"
 LABELS_FOLDER = "SegmentationClass"
 DEPTH_FOLDER = "Depth"
 
+_MOST_LETTERS = 500  # of a line of classes.txt
 _VOID_WORD = r"([\s,]+void)?"
 _CLASS_LINE = re.compile(
     rf"(.+?){_VOID_WORD}(?:[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\d+))?{_VOID_WORD}", re.IGNORECASE
@@ -188,10 +189,12 @@ def read_classes(path):
       InputError: if the file is missing or not text, names fewer than two classes or one class
         twice, gives two classes one color, or gives only some of the classes colors.
     """
-    lines = [_parse_class(line) for line in read_lines(path)]
-    if not lines:
+    found = read_lines(path)
+    if not found:
         raise InputError(f"{path}: lists no class; write one name per line, or delete the file")
     try:
+        _check_lines(found)
+        lines = [_parse_class(line) for line in found]
         return _label_set(lines), _encoding(lines)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
@@ -201,6 +204,17 @@ class _ClassLine(NamedTuple):
     name: str
     color: tuple | None
     is_void: bool
+
+
+def _check_lines(lines):
+    if len(lines) > VOID:
+        raise InputError(f"{len(lines)} class names; give at most {VOID}: the value {VOID} is void")
+    longest = max(map(len, lines))
+    if longest > _MOST_LETTERS:
+        raise InputError(
+            f"a line of {longest} characters; write one class per line, at most {_MOST_LETTERS} "
+            "characters long"
+        )
 
 
 def _parse_class(line):
@@ -225,8 +239,6 @@ def _encoding(lines):
 
 
 def _check_class_lines(lines):
-    if len(lines) > VOID:
-        raise InputError(f"{len(lines)} class names; give at most {VOID}: the value {VOID} is void")
     if all(line.is_void for line in lines):
         raise InputError("every line is marked as void; name the classes to learn without 'void'")
     colored = sum(line.color is not None for line in lines)

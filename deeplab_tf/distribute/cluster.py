@@ -1,14 +1,7 @@
-"""The workers of a training run or an evaluation on several machines, which TF_CONFIG lists.
+"""The workers of a training run or an evaluation on several machines, which TF_CONFIG lists."""
 
-TensorFlow waits for missing workers silently and forever. So all workers first meet at the
-chief's address, and a one-line error names those that are missing or have a different list.
-"""
-
-import contextlib
 import json
 import os
-import socket
-import time
 from dataclasses import dataclass
 
 from deeplab_tf.errors import InputError
@@ -18,9 +11,6 @@ _EXAMPLE = (
     '"task": {"type": "worker", "index": 0}}'
 )
 _HELP = f"set it for every worker, such as TF_CONFIG='{_EXAMPLE}'"
-_GO = "go"
-_SECONDS_BETWEEN_TRIES = 0.2
-_SECONDS_FOR_A_LINE = 2
 
 
 @dataclass(frozen=True)
@@ -38,7 +28,7 @@ class Cluster:
     @property
     def port(self):
         """The port that this worker listens on, 1 to 65535."""
-        return _host_and_port(self.workers[self.index])[1]
+        return host_and_port(self.workers[self.index])[1]
 
 
 def read_cluster():
@@ -81,7 +71,7 @@ def _workers(jobs):
     if len(jobs.get("chief", [])) > 1:
         raise InputError("TF_CONFIG: the cluster has more than one chief; give one")
     for address in workers:
-        _host_and_port(address)
+        host_and_port(address)
         if workers.count(address) > 1:
             raise InputError(f"TF_CONFIG: {address} is listed twice; give each worker its own port")
     return tuple(workers)
@@ -100,171 +90,13 @@ def _index(jobs, task):
     return int(index) + (len(jobs.get("chief", [])) if job == "worker" else 0)
 
 
-def _host_and_port(address):
+def host_and_port(address):
+    """Split an address into its host, str, and its port, int.
+
+    Raises:
+      InputError: if it is not "host:port".
+    """
     host, colon, port = str(address).rpartition(":")
     if not (host and colon and port.isdigit() and 0 < int(port) < 65536):
         raise InputError(f'TF_CONFIG: address "{address}" is not host:port, like 10.0.0.1:2222')
     return host.strip("[]"), int(port)
-
-
-def meet(cluster, seconds=600):
-    """Wait until all workers have started; it returns on all of them at the same time.
-
-    Args:
-      cluster: `Cluster`.
-      seconds: how long to wait for the others.
-
-    Raises:
-      InputError: this worker's port is in use, the chief's host is unknown, a worker has a
-        different list, or some have not started in time; the message names them.
-    """
-    with _listen(cluster.port) as listener:
-        if len(cluster.workers) == 1:
-            return
-        deadline = time.monotonic() + seconds
-        if cluster.index == 0:
-            _receive_all(cluster, listener, deadline, seconds)
-        else:
-            _report_to_chief(cluster, deadline, seconds)
-
-
-def _listen(port):
-    both = socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if both else socket.AF_INET
-    try:
-        return socket.create_server(("", port), family=family, dualstack_ipv6=both)
-    except OSError as error:
-        raise InputError(
-            f"port {port} of this worker in TF_CONFIG cannot be used ({error.strerror}): stop the "
-            "program that uses it, or choose another port in the TF_CONFIG of all workers"
-        ) from None
-
-
-def _receive_all(cluster, listener, deadline, seconds):
-    """The chief's part: wait for a connection from every other worker, then answer them all."""
-    connected = []  # (index, connection) of the workers that have reported
-    try:
-        while len(connected) < len(cluster.workers) - 1:
-            if time.monotonic() > deadline:
-                present = {0, *(index for index, _ in connected)}
-                absent = [a for i, a in enumerate(cluster.workers) if i not in present]
-                raise InputError(_absent_message(absent, seconds))
-            connection = _accept(listener)
-            connected = _still_connected(connected)
-            if connection:
-                _receive(cluster, connection, connected)
-                connected = _still_connected(connected)
-        _answer(connected, _GO)
-    except InputError as error:
-        _answer(connected, str(error))
-        raise
-    finally:
-        for _, connection in connected:
-            connection.close()
-
-
-def _accept(listener):
-    listener.settimeout(_SECONDS_BETWEEN_TRIES)
-    try:
-        return listener.accept()[0]
-    except TimeoutError:
-        return None
-
-
-def _receive(cluster, connection, connected):
-    connection.settimeout(_SECONDS_FOR_A_LINE)
-    try:
-        report = json.loads(_read_line(connection))
-        workers, index = tuple(report["workers"]), int(report["index"])
-    except (OSError, ValueError, KeyError, TypeError):
-        connection.close()  # another program, not one of the workers
-        return
-    twice = any(index == other for other, _ in connected)
-    connected.append((index, connection))
-    if workers != cluster.workers:
-        raise InputError(
-            f"worker {index} has a different list of workers in TF_CONFIG"
-            f" ({', '.join(map(str, workers))}) than the chief"
-            f" ({', '.join(cluster.workers)}); give all of them the same list"
-        )
-    if twice:
-        raise InputError(
-            f"two processes report that they are worker {index}; give each its own index in "
-            "TF_CONFIG"
-        )
-
-
-def _still_connected(connected):
-    gone = [pair for pair in connected if _is_closed(pair[1])]
-    for _, connection in gone:
-        connection.close()
-    return [pair for pair in connected if pair not in gone]
-
-
-def _is_closed(connection):
-    # A worker that ended while it waited has closed its connection, and nothing can be read.
-    connection.setblocking(False)
-    try:
-        return not connection.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    finally:
-        connection.settimeout(_SECONDS_FOR_A_LINE)
-
-
-def _answer(connected, text):
-    for _, connection in connected:
-        with contextlib.suppress(OSError):  # it has ended, which the others notice later
-            connection.sendall(f"{text}\n".encode())
-
-
-def _report_to_chief(cluster, deadline, seconds):
-    """The other workers' part: ask the chief repeatedly until it answers."""
-    chief = _host_and_port(cluster.workers[0])
-    report = json.dumps({"workers": cluster.workers, "index": cluster.index}) + "\n"
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise InputError(_absent_message(cluster.workers[:1], seconds))
-        answer = _ask(chief, report, left)
-        if answer == _GO:
-            return
-        if answer:
-            raise InputError(answer)
-        time.sleep(_SECONDS_BETWEEN_TRIES)
-
-
-def _ask(chief, report, seconds):
-    """The chief's answer; empty if it has not started, or if something else listens there."""
-    try:
-        with socket.create_connection(chief, timeout=min(seconds, 5)) as connection:
-            connection.sendall(report.encode())
-            connection.settimeout(seconds)
-            answer = _read_line(connection)
-    except socket.gaierror as error:
-        raise InputError(
-            f"TF_CONFIG: the chief's host {chief[0]} cannot be found ({error.strerror}): check it, "
-            "or use its IP address"
-        ) from None
-    except (OSError, ValueError):
-        return ""
-    return answer
-
-
-def _read_line(connection):
-    data = b""
-    while not data.endswith(b"\n"):
-        more = connection.recv(1 << 16)
-        if not more or len(data) > 1 << 20:
-            return ""
-        data += more
-    return data.decode().strip()
-
-
-def _absent_message(addresses, seconds):
-    return (
-        f"no answer from {', '.join(addresses)} of TF_CONFIG within {seconds:g} s: start all "
-        "workers, and check that this machine can reach that address and port"
-    )

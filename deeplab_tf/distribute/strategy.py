@@ -23,13 +23,24 @@ import os
 import signal
 import threading
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf.distribute.cluster import meet, read_cluster
+from deeplab_tf.distribute.cluster import read_cluster
+from deeplab_tf.distribute.meeting import meet
+from deeplab_tf.distribute.watchdog import ended_after
 from deeplab_tf.errors import InputError
 
 STRATEGIES = ("none", "mirrored", "multi_worker")
+
+# All workers are there when they have met, and then connect within a few seconds. For one that is
+# lost meanwhile, TensorFlow would wait without end.
+_SECONDS_TO_CONNECT = 60
+_NOT_CONNECTED = (
+    f"error: the workers have met, but were not connected within {_SECONDS_TO_CONNECT} s: another "
+    "one has ended or hangs; look at its output, then start all workers again"
+)
 
 # What TensorFlow raises if another worker has ended or cannot be reached.
 _LOST = (
@@ -40,7 +51,7 @@ _LOST = (
 )
 
 
-def make_strategy(name, wait_seconds=600):
+def make_strategy(name, wait_seconds=600, versions=None):
     """Make the strategy that a program runs under.
 
     Args:
@@ -48,13 +59,15 @@ def make_strategy(name, wait_seconds=600):
         GPU; "multi_worker": this process and the others that the environment variable TF_CONFIG
         lists, on this machine or elsewhere.
       wait_seconds: how long "multi_worker" waits for the others to be started.
+      versions: dict from a package to its version, str, which all workers must have, as they must
+        have the same TensorFlow and Keras.
 
     Returns:
       `tf.distribute.Strategy`.
 
     Raises:
       InputError: the name is unknown, TF_CONFIG is wrong or does not suit the strategy, workers
-        are missing, or TensorFlow was used before.
+        are missing or have other versions, or TensorFlow was used before.
     """
     if name == "none":
         return tf.distribute.get_strategy()
@@ -68,9 +81,10 @@ def make_strategy(name, wait_seconds=600):
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     if name != "multi_worker":
         raise InputError(f"unknown strategy {name!r}; available: {', '.join(STRATEGIES)}")
-    meet(read_cluster(), wait_seconds)
+    common = {**(versions or {}), "TensorFlow": tf.__version__, "Keras": keras.__version__}
+    meet(read_cluster(), wait_seconds, common)
     try:
-        with _kept_sigterm_handler():
+        with ended_after(_SECONDS_TO_CONNECT, _NOT_CONNECTED), _kept_sigterm_handler():
             return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise InputError(f"the workers cannot be connected: {error}") from error

@@ -66,6 +66,7 @@ class FixedNetwork:
       output_stride: pixels between two cells of the scores before they are interpolated.
       channels: of the images.
       heads: as of `score_heads`.
+      output_shape: that of the model.
     """
 
     def __init__(self, model):
@@ -74,6 +75,7 @@ class FixedNetwork:
             _networks[model] = _CompiledNetwork(model)
         self._model, self._network = model, _networks[model]  # the model must stay alive
         self.output_stride, self.channels = self._network.output_stride, self._network.channels
+        self.output_shape = model.output_shape
         self._weights = self._network.prepared.compute()
 
     def scores(self, image, scales=(1.0,), flip=False, tile=None, pad_to=None):

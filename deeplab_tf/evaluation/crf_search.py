@@ -19,7 +19,7 @@ from crf.params import MIN_PROBABILITY
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import most_probable
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
-from deeplab_tf.files import write_file
+from deeplab_tf.files import parse_json, write_file
 
 # To be increased when a change of the code makes the stored probabilities outdated.
 _CACHE_FORMAT = 1
@@ -226,7 +226,7 @@ class SearchRecord:
     def _read(self):
         remedy = "delete it or give another folder"
         try:
-            record = json.loads(self.path.read_bytes())
+            record = parse_json(self.path.read_bytes())
             identity, scores = record["identity"], {}
             for point in record["points"]:
                 miou = float(point.pop("miou"))

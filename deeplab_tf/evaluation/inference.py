@@ -10,6 +10,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.compiled import FixedNetwork
 from deeplab_tf.evaluation.opened import OpenedModel, refuse_second_crf
 from deeplab_tf.evaluation.photographs import enlarge, enlarged_planes
+from deeplab_tf.models.depth import refuse_depth
 from deeplab_tf.models.score_heads import find_head, labels_of, probabilities_of, score_heads
 
 
@@ -90,11 +91,12 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
         range, or the model is not a segmentation network for images of any size.
     """
     settings = {"scales": scales, "flip": flip, "tile": tile, "pad_to": pad_to}
+    refuse_depth(model)
     if isinstance(model, OpenedModel):
         check_settings(**settings)
         return model.probabilities(image, **settings)
     network = fix_weights(model)
-    return probabilities_of(_scores(network, image, settings), network.heads).numpy()
+    return probabilities_of(pixel_scores(network, image, settings), network.heads).numpy()
 
 
 def predict_labels(model, image, scales=(1.0,), flip=False, tile=None, pad_to=None):
@@ -110,10 +112,11 @@ def predict_labels(model, image, scales=(1.0,), flip=False, tile=None, pad_to=No
       InputError: as for `predict_probabilities`.
     """
     settings = {"scales": scales, "flip": flip, "tile": tile, "pad_to": pad_to}
+    refuse_depth(model)
     if isinstance(model, OpenedModel):
         return labels_of(predict_probabilities(model, image, **settings), model.heads).numpy()
     network = fix_weights(model)
-    return labels_of(_scores(network, image, settings), network.heads).numpy()
+    return labels_of(pixel_scores(network, image, settings), network.heads).numpy()
 
 
 def predict_batch(model, images, scales=(1.0,), flip=False, pad_to=None):
@@ -128,6 +131,7 @@ def predict_batch(model, images, scales=(1.0,), flip=False, pad_to=None):
     Returns:
       (B, H, W, num_classes) float32, those of single images up to rounding.
     """
+    refuse_depth(model)
     network = fix_weights(model)
     scores = network.batch_scores(images, scales, flip, pad_to)
     return probabilities_of(scores, network.heads).numpy()
@@ -155,9 +159,22 @@ def heads_of(model):
     return model.heads if is_ready else score_heads(model)
 
 
-def _scores(network, image, settings):
-    """Scores (H, W, C) float32 of a `FixedNetwork`, as a tensor."""
+def pixel_scores(model, image, settings):
+    """Scores of every pixel by a network of Keras, before the softmax.
+
+    Args:
+      model: Keras model or `FixedNetwork`.
+      image: (H, W, C) uint8.
+      settings: dict of `scales`, `flip`, `tile` and `pad_to` as in `predict_probabilities`.
+
+    Returns:
+      (H, W, classes) float32, as a tensor; of a network for depth, its logarithm (H, W, 1).
+
+    Raises:
+      InputError: as for `predict_probabilities`.
+    """
     check_settings(**settings)
+    network = fix_weights(model)
     check_image(image, network.channels)
     minimum, tile = 2 * network.output_stride + 1, settings["tile"]
     if tile is not None and tile < minimum:

@@ -15,7 +15,8 @@ class OpenedModel:
 
     Attributes:
       path: where it comes from.
-      label_set: `LabelSet` of its classes; `HeadLabels` of a network with several score heads.
+      label_set: `LabelSet` of its classes; `HeadLabels` of a network with several score heads;
+        None: it predicts depth.
       stride: pixels between two positions of the scores that it interpolates; None in a
         SavedModel of an older version, which does not say.
       channels: of the images that it takes.
@@ -30,8 +31,8 @@ class OpenedModel:
 
     @property
     def classes(self):
-        """The names of the classes, a tuple of str."""
-        return self.label_set.names
+        """The names of the classes, a tuple of str; empty for a network for depth."""
+        return () if self.label_set is None else self.label_set.names
 
     @property
     def heads(self):
@@ -51,8 +52,8 @@ class OpenedModel:
 
     @property
     def output_shape(self):
-        """As of a Keras model: (None, None, None, number of classes)."""
-        return None, None, None, self.label_set.num_classes
+        """As of a Keras model: (None, None, None, number of classes); 1 for depth."""
+        return None, None, None, len(self.classes) or 1
 
     def probabilities(self, image, **settings):
         """The probabilities of the classes at every pixel.
@@ -68,6 +69,10 @@ class OpenedModel:
         Raises:
           InputError: if the image or a setting cannot be used.
         """
+        raise NotImplementedError
+
+    def depth(self, image, **settings):
+        """The depth of every pixel, (H, W) float32 in meters; arguments as of `probabilities`."""
         raise NotImplementedError
 
     def scores(self, image, **settings):

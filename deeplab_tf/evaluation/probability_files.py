@@ -19,11 +19,12 @@ import cv2
 import numpy as np
 
 from crf.memory import available_memory
+from deeplab_tf.data.array_files import DAMAGED_ZIP, read_npz
 from deeplab_tf.data.image_header import DAMAGED
 from deeplab_tf.data.samples import read_samples
 from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.evaluation.photographs import enlarged_planes
-from deeplab_tf.files import new_folder, whole_file, write_file
+from deeplab_tf.files import new_folder, parse_json, whole_file, write_file
 
 # What the probabilities are of, and how people are told.
 SOURCES = {
@@ -36,7 +37,7 @@ INDEX = "probabilities.json"
 
 _PLANE = re.compile(r"\d{3}_.*\.png")
 _LONGEST = 80  # characters of a class name in the name of a file
-_UNREADABLE = (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (TypeError, zlib.error, *DAMAGED_ZIP)
 
 
 def save_npz(path, probabilities, names, source="network", size=None, dtype="float32"):
@@ -159,13 +160,13 @@ def _of_size(probabilities, size, dtype):
 
 
 def _load_npz(path):
-    with np.load(path, allow_pickle=False) as file:
-        names, source = tuple(file["classes"].tolist()), str(file["source"])
-        return _checked(file["probabilities"].astype(np.float32), names, source)
+    file = read_npz(path, ("probabilities", "classes", "source"))
+    names, source = tuple(file["classes"].tolist()), str(file["source"])
+    return _checked(file["probabilities"].astype(np.float32), names, source)
 
 
 def _load_pngs(path):
-    content = json.loads((path / INDEX).read_text("utf-8"))
+    content = parse_json((path / INDEX).read_text("utf-8"))
     files = sorted(file for file in path.iterdir() if _PLANE.fullmatch(file.name))
     planes = [read_samples(file.read_bytes()).values for file in files]
     values = np.dstack(planes).astype(np.float32) / content["scale"]

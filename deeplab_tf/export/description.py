@@ -6,6 +6,7 @@ import deeplab_tf
 from crf import CRFParams
 from deeplab_tf.errors import InputError
 from deeplab_tf.head_labels import HeadLabels
+from deeplab_tf.models.depth import predicts_depth
 from deeplab_tf.models.record import NetworkRecord
 from deeplab_tf.models.resize import find_output_stride
 
@@ -30,10 +31,11 @@ class Description(NetworkRecord):
       precision: "float32", or "int8" after quantization.
       limits: of a SavedModel, "max_pixels" and "max_side" of images, see `build_signatures`.
       version: of this package, which exported it; None: an older one.
+      predicts: "classes", or "depth" of a network that predicts it, without classes.
     """
 
     FORMAT = 1
-    ADDED = ("limits", "version")
+    ADDED = ("limits", "version", "predicts")
 
     classes: dict
     stride: int | None
@@ -45,6 +47,12 @@ class Description(NetworkRecord):
     precision: str = "float32"
     limits: dict | None = None
     version: str | None = None
+    predicts: str = "classes"
+
+    @property
+    def label_set(self):
+        """The `LabelSet` of its classes, or `HeadLabels`; None: it predicts depth."""
+        return None if self.predicts == "depth" else super().label_set
 
     @classmethod
     def from_json(cls, text):
@@ -68,7 +76,7 @@ def describe_export(model, label_set, crf, settings, image_size=None, depth_inpu
 
     Args:
       model: the Keras model.
-      label_set: its `LabelSet`, or the `HeadLabels` of its score heads.
+      label_set: its `LabelSet`, or the `HeadLabels` of its score heads; None if it predicts depth.
       crf: `CRFParams`, or None.
       settings: (scales, flip, pad_to).
       image_size: (height, width) in pixels of the only images that it takes; None: any.
@@ -87,10 +95,12 @@ def describe_export(model, label_set, crf, settings, image_size=None, depth_inpu
     if crf is not None and isinstance(label_set, HeadLabels):
         heads = ", ".join(label_set.heads)
         raise InputError(f"the CRF refines one head; choose one of {heads} by one_head")
+    if crf is not None and predicts_depth(model):
+        raise InputError("the network predicts depth, which a CRF of classes cannot refine")
     taken = {"channels": model.input_shape[-1], "order": "RGB", "range": [0, 255]}
     scales, flip, pad_to = settings
     return Description(
-        classes=asdict(label_set),
+        classes={} if label_set is None else asdict(label_set),
         stride=find_output_stride(model),
         input={
             **taken,
@@ -100,5 +110,6 @@ def describe_export(model, label_set, crf, settings, image_size=None, depth_inpu
         settings={"scales": list(scales), "flip": flip, "pad_to": pad_to},
         crf=None if crf is None else asdict(crf),
         version=deeplab_tf.__version__,
+        predicts="depth" if predicts_depth(model) else "classes",
         **more,
     )

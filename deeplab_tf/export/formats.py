@@ -11,7 +11,8 @@ from deeplab_tf.evaluation.inference import check_image
 from deeplab_tf.export import litert_file, onnx_file, openvino_file, saved_model
 from deeplab_tf.export.description import describe_export
 from deeplab_tf.export.graph import check_export, convertible_graph
-from deeplab_tf.files import check_new_file, whole_file
+from deeplab_tf.files import check_new_file, whole_files
+from deeplab_tf.models.depth import predicts_depth
 from deeplab_tf.models.files import EXPORTED
 
 SAVED_MODEL = "saved_model"
@@ -73,14 +74,16 @@ def export_model(
 
     The file takes `images`, float32 (B, H, W, 3) RGB, values 0..255, and gives `labels`, uint8
     (B, H, W), and `probabilities`, float32 (B, H, W, C), as `segment` computes them; a network with
-    several score heads gives `HEAD_labels` and `HEAD_probabilities` for each. Class names and CRF
-    parameters are in the file, too; `deeplab_tf.open_model` reads all.
+    several score heads gives `HEAD_labels` and `HEAD_probabilities` for each, and one for depth
+    `depth`, float32 (B, H, W), as `predict_depth` does. Class names and CRF parameters are in the
+    file, too; `deeplab_tf.open_model` reads all.
 
     Args:
       model: Keras model from RGB images (B, H, W, 3), values 0..255, of any size to scores.
       path: .onnx, .xml (OpenVINO, with a .bin file beside it) or .tflite file (LiteRT), or the
         folder of a SavedModel. It appears when it is complete.
-      label_set: `LabelSet` of the model's classes; `HeadLabels` of several score heads.
+      label_set: `LabelSet` of the model's classes; `HeadLabels` of several score heads; None for a
+        network for depth.
       crf: `crf.CRFParams`: a SavedModel computes this CRF in its graph; in the other formats the
         parameters come along for `open_model(path).crf`.
       scales, flip, pad_to: as in `deeplab_tf.evaluation.inference.predict_probabilities`.
@@ -106,6 +109,8 @@ def export_model(
     """
     format = format_for(path, format)
     check_quantization(format, calibration, model.input_shape[-1], image_size)
+    if calibration is not None and predicts_depth(model):
+        raise InputError("8 bits are for networks for classes; export depth in float32")
     settings = scales, flip, pad_to
     if format == SAVED_MODEL:
         more = overwrite, pad_to, image_size, max_side, suited_crf, max_pixels, served_max_side
@@ -135,8 +140,7 @@ def export_model(
     batch = 1 if format == "litert" else None
     predict = convertible_graph(model, settings, image_size, batch)
     with contextlib.ExitStack() as stack:
-        # Those that are replaced last come first: the .xml file, when its .bin file is there.
-        partial, *_ = [stack.enter_context(whole_file(f)) for f in reversed(output_files(path))]
+        *_, partial = stack.enter_context(whole_files(output_files(path)))
         if format == "onnx":
             onnx_file.write(predict, description, partial)
             return

@@ -7,8 +7,10 @@ from crf.memory import GRAPH_FACTOR
 from crf.strips import plan_strips
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.compiled import upsampled_scores
+from deeplab_tf.evaluation.depth import depth_from_log
 from deeplab_tf.evaluation.inference import check_settings
 from deeplab_tf.head_labels import HeadLabels
+from deeplab_tf.models.depth import predicts_depth
 from deeplab_tf.models.fast.convertible import convertible
 from deeplab_tf.models.resize import find_output_stride
 from deeplab_tf.models.score_heads import labels_of, probabilities_of, score_heads, slices_of
@@ -22,6 +24,10 @@ def check_export(model, label_set, scales, flip, pad_to, image_size):
     check_settings(scales, flip, pad_to=pad_to)
     if image_size is not None and (len(image_size) != 2 or min(image_size) < 1):
         raise InputError(f"image_size {image_size!r}; give (height, width) in pixels, or None")
+    if predicts_depth(model):
+        if tuple(scales) != (1.0,):
+            raise InputError(f"scales {tuple(scales)}: are for classes; the network predicts depth")
+        return
     num_classes = model.output_shape[-1]
     if label_set.num_classes != num_classes:
         raise InputError(
@@ -84,6 +90,11 @@ def predict_images(network, images, stride, settings, heads):
     return probabilities_of(upsampled_scores(network, images, stride, *settings), heads)
 
 
+def predict_depth_maps(network, images, stride, settings):
+    """The depth of every pixel, (B, H, W) float32 in meters; arguments as of `predict_images`."""
+    return depth_from_log(upsampled_scores(network, images, stride, *settings)[..., 0])
+
+
 def most_probable(probabilities):
     """The most probable classes of a network with one head, (B, H, W) uint8."""
     return labels_of(probabilities, {})
@@ -122,13 +133,16 @@ def convertible_graph(model, settings, image_size=None, batch=None):
       batch: number of images; None: any.
 
     Returns:
-      `tf.function` from `images` (B, H, W, channels) float32 to the dict of `named_results`.
+      `tf.function` from `images` (B, H, W, channels) float32 to the dict of
+      `named_results`, or of `depth`.
     """
     network, stride, heads = convertible(model), find_output_stride(model), score_heads(model)
     shape = [batch, *(image_size or (None, None)), model.input_shape[-1]]
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, "images")])
     def predict(images):
+        if predicts_depth(model):
+            return {"depth": predict_depth_maps(network, images, stride, settings)}
         return named_results(predict_images(network, images, stride, settings, heads), heads)
 
     return predict

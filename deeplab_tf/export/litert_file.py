@@ -107,10 +107,11 @@ def open_runner(path, num_threads, outputs=("probabilities",)):
     Args:
       path: the file.
       num_threads: number of processor threads.
-      outputs: names of the probabilities, one for each score head.
+      outputs: names of the probabilities, one for each score head; or `["depth"]`.
 
     Returns:
-      Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32.
+      Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32, or to
+      depth (H, W).
     """
     module = import_extra("ai_edge_litert.interpreter", EXTRA)
     interpreter = module.Interpreter(model_path=str(path), num_threads=num_threads)
@@ -129,7 +130,7 @@ def open_runner(path, num_threads, outputs=("probabilities",)):
 
 
 def _output_indices(interpreter, outputs):
-    """The tensors of the probabilities, which are the only floating-point outputs."""
+    """The tensors of the probabilities or of the depth, the only floating-point outputs."""
     if len(outputs) == 1:
         (given,) = [e for e in interpreter.get_output_details() if e["dtype"] == np.float32]
         return [given["index"]]

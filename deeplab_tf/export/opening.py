@@ -9,12 +9,14 @@ import numpy as np
 
 from crf.threads import available_threads
 from deeplab_tf.errors import InputError, one_line
+from deeplab_tf.evaluation.depth import predict_depth
 from deeplab_tf.evaluation.inference import check_image, fix_weights, predict_probabilities
 from deeplab_tf.evaluation.opened import OpenedModel, refuse_settings
 from deeplab_tf.export.extras import MissingPackageError
 from deeplab_tf.export.formats import MODULES
 from deeplab_tf.export.graph import output_parts
 from deeplab_tf.models import is_packed, load_card, load_model
+from deeplab_tf.models.depth import check_depth, predicts_depth, refuse_depth
 from deeplab_tf.models.files import export_format
 from deeplab_tf.models.record import NewerVersionError
 from deeplab_tf.models.resize import find_output_stride
@@ -97,7 +99,9 @@ class ExportedModel(OpenedModel):
         shape = found.stride, found.input["channels"]
         super().__init__(path, found.label_set, *shape, found.crf_params, found.has_crf)
         with _explained(path):
-            outputs = [f"{prefix}probabilities" for prefix, _ in output_parts(self.heads)]
+            outputs = ["depth"]
+            if found.predicts != "depth":
+                outputs = [f"{prefix}probabilities" for prefix, _ in output_parts(self.heads)]
             module = MODULES[export_format(path)]
             self._run = module.open_runner(path, available_threads(), outputs)
         self._lock = threading.Lock()  # most runtimes keep the maps of one image
@@ -108,6 +112,15 @@ class ExportedModel(OpenedModel):
         Raises:
           InputError: also if the image has another size than the only one that the export takes.
         """
+        refuse_depth(self)
+        return self._result(image, settings)
+
+    def depth(self, image, **settings):
+        """See `OpenedModel`; errors as of `probabilities`."""
+        check_depth(self)
+        return self._result(image, settings)
+
+    def _result(self, image, settings):
         refuse_settings(self.path, settings)
         check_image(image, self.channels)
         size = self.description.input["size"]
@@ -133,9 +146,10 @@ class KerasModel(OpenedModel):
     def __init__(self, path):
         self.network = load_model(path)
         num_classes = self.network.output_shape[-1]
-        heads = score_heads(self.network)
-        found = load_labels(path, num_classes, heads)
-        label_set = found or generic_labels(num_classes, heads)
+        heads, label_set = score_heads(self.network), None
+        if not predicts_depth(self.network):
+            found = load_labels(path, num_classes, heads)
+            label_set = found or generic_labels(num_classes, heads)
         shape = find_output_stride(self.network), self.network.input_shape[-1]
         crf = load_card(path).crf_params if is_packed(path) else None
         super().__init__(path, label_set, *shape, crf)
@@ -143,6 +157,10 @@ class KerasModel(OpenedModel):
     def probabilities(self, image, **settings):
         """See `OpenedModel`."""
         return predict_probabilities(self._fixed, image, **settings)
+
+    def depth(self, image, **settings):
+        """See `OpenedModel`; `scales` cannot be used."""
+        return predict_depth(self._fixed, image, **settings)
 
     @functools.cached_property
     def _fixed(self):

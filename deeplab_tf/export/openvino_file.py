@@ -70,10 +70,11 @@ def open_runner(path, num_threads, outputs=("probabilities",)):
     Args:
       path: the .xml file.
       num_threads: number of processor threads.
-      outputs: names of the probabilities, one for each score head.
+      outputs: names of the probabilities, one for each score head; or `["depth"]`.
 
     Returns:
-      Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32.
+      Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32, or to
+      depth (H, W).
     """
     openvino = import_extra("openvino", EXTRA)
     core = openvino.Core()

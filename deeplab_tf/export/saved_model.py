@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.errors import InputError
+from deeplab_tf.export.depth_signatures import build_depth_signatures
 from deeplab_tf.export.description import KEY, Description, describe_export
 from deeplab_tf.export.graph import check_crf_options, check_export
 from deeplab_tf.export.served_checks import check_limits
@@ -15,6 +16,7 @@ from deeplab_tf.export.signatures import build_signatures
 from deeplab_tf.export.warmup import write_warmup
 from deeplab_tf.files import new_folder, write_file
 from deeplab_tf.labels import LabelSet
+from deeplab_tf.models.depth import predicts_depth
 
 DESCRIPTION = f"{KEY}.json"  # in the folder of assets
 
@@ -67,13 +69,16 @@ def export_saved_model(
     Lite and ONNX need them; only `serving_default` and `uint8` are there, and they check nothing,
     because converters know neither strings nor assertions.
 
+    A network for depth gives `depth` instead, see `build_depth_signatures`.
+
     The graph runs on every machine, but is optimized for the kind of machine that exports it: to
     serve on GPUs, export on a machine with a GPU; to serve on CPUs, on one without.
 
     Args:
       model: Keras model from RGB images (B, H, W, 3), values 0..255, of any size to scores.
       path: folder to write; it appears only when it is complete.
-      label_set: `LabelSet` of the model's classes; `HeadLabels` of several score heads.
+      label_set: `LabelSet` of the model's classes; `HeadLabels` of several score heads; None for a
+        network for depth.
       crf: `crf.CRFParams` of the fully connected CRF to apply after the network; None: no CRF.
       scales, flip, pad_to: as in `deeplab_tf.evaluation.inference.predict_probabilities`.
       overwrite: whether to replace an existing folder.
@@ -113,16 +118,20 @@ def export_saved_model(
         max_side=max_side,
         limits=limits,
     )
-    crf_options = check_crf_options(crf, crf_options, len(label_set.names), image_size)
+    crf_options = check_crf_options(crf, crf_options, model.output_shape[-1], image_size)
     with new_folder(path, overwrite) as folder, tempfile.TemporaryDirectory() as assets:
-        label_set.save(Path(assets) / "labels.json")
+        if label_set is not None:
+            label_set.save(Path(assets) / "labels.json")
         write_file(Path(assets) / DESCRIPTION, description.to_json().encode())
         served = tf.Module()
         served.assets = [tf.saved_model.Asset(str(file)) for file in Path(assets).iterdir()]
         # Track only the variables: for a tracked model, Keras would add its own graphs to the file.
         served.weights = [variable.value for variable in model.variables]
         options = {**limits, "crf_options": crf_options}
-        signatures = build_signatures(model, crf, settings, image_size, **options)
+        if predicts_depth(model):
+            signatures = build_depth_signatures(model, settings, image_size, **limits)
+        else:
+            signatures = build_signatures(model, crf, settings, image_size, **options)
         tf.saved_model.save(served, str(folder), signatures)
         write_warmup(folder, signatures, crf, max_pixels)
 
@@ -159,10 +168,11 @@ def open_runner(path, num_threads=None, outputs=("probabilities",)):
     Args:
       path: its folder.
       num_threads: has no effect; TensorFlow has its own settings of threads.
-      outputs: names of the probabilities, one for each score head.
+      outputs: names of the probabilities, one for each score head; or `["depth"]`.
 
     Returns:
-      Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32.
+      Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32, or to
+      depth (H, W).
     """
     served = tf.saved_model.load(str(path))
     signature = served.signatures["uint8"]

@@ -2,6 +2,7 @@
 
 from deeplab_tf.models.atrous import to_atrous
 from deeplab_tf.models.backbones import backbone_names
+from deeplab_tf.models.class_transfer import transfer_classes
 from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.fcn import build_fcn
 from deeplab_tf.models.files import is_pretrained
@@ -42,6 +43,7 @@ __all__ = [
     "score_heads",
     "start_from",
     "to_atrous",
+    "transfer_classes",
     "with_crf",
     "with_heads",
     "with_output_stride",

@@ -39,6 +39,7 @@ def build_deeplab(
     average_pool5=False,
     preprocessing=None,
     separable_convolutions=None,
+    predict_depth=False,
 ):
     """A DeepLab network of version 1, 2, 3 or 3+, from images to class scores.
 
@@ -70,7 +71,8 @@ def build_deeplab(
       input_shape: `(H, W, C)`, H and W None for sizes that vary. C is 3 for RGB. Channels after
         the third, such as depth, are also 0..255; they are centered on 127.5, and start with the
         mean of the first convolution's weights for red, green and blue.
-      fc_channels: VGG-16's filters in fc6 and fc7; None: 4,096 for the larger kernels, else 1,024.
+      fc_channels: filters in fc6 and fc7. None: for VGG-16 4,096 with the larger kernels, else
+        1,024; the branches of others have no fc6 and fc7 then, but lead straight to the classes.
       pool_size: window size of VGG-16's poolings: 2 as its ImageNet weights were trained, 3 as
         in the authors' own files.
       use_multi_scale_features: whether VGG-16's fc8 also takes features of the image and the first
@@ -81,6 +83,8 @@ def build_deeplab(
         VGG and ResNet: the mean color of the DeepLab authors, which their released weights need.
       separable_convolutions: whether the 3x3 convolutions of "aspp_v3" and "v3plus" are depthwise
         separable; None: with xception41, xception65 and xception71, as published.
+      predict_depth: whether the network predicts depth instead of classes: its output has one
+        channel, the natural logarithm of the depth in meters, and `num_classes` has no effect.
 
     Returns:
       keras.Model: images `(B, H, W, C)`, values 0..255, preprocessing included, to float32
@@ -101,7 +105,7 @@ def build_deeplab(
     is_vgg16 = backbone == "vgg16"
     vgg16_options = pool_size != 2 or use_multi_scale_features or average_pool5
     _check_options(backbone, pool_size, vgg16_options, preprocessing)
-    check_num_classes(num_classes)
+    num_classes = check_num_classes(num_classes, predict_depth)
     check_input_shape(input_shape)
     if not scales or any(not 0 < scale <= 4 for scale in scales):
         raise InputError(f"scales must be numbers above 0 and at most 4, got {scales!r}")
@@ -119,8 +123,10 @@ def build_deeplab(
         low_level = decoder_map(network, backbone) if branches.decoder else None
         features = last_map(network, backbone)
         scores = apply_v3(features, low_level, branches, num_classes, output_stride, separable)
-    elif is_vgg16:
-        features = _undilated_pool5(network, output_stride, pool_size)
+    elif is_vgg16 or fc_channels:
+        features = network.output
+        if is_vgg16:
+            features = _undilated_pool5(network, output_stride, pool_size)
         features = _average(features) if average_pool5 else features
         extra = multi_scale_features(network, output_stride) if use_multi_scale_features else None
         scores = apply_fully_connected(features, branches, num_classes, extra)

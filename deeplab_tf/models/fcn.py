@@ -47,6 +47,7 @@ def build_fcn(
     fixed_upsampling=False,
     scaled_skips=False,
     released_padding=False,
+    predict_depth=False,
 ):
     """An FCN-32s, FCN-16s or FCN-8s, from images to class scores at the image's size.
 
@@ -74,6 +75,7 @@ def build_fcn(
       released_padding: whether images are surrounded by 100 zeros, as in the authors' released
         networks, whose windows, crops and mean color the network then has too. False: maps keep
         the image's size, which takes less time. For VGG and AlexNet.
+      predict_depth: as in `build_deeplab`; the depth is 1 meter before the training.
 
     Returns:
       keras.Model: images `(B, H, W, C)`, values 0..255, preprocessing included, to float32
@@ -89,7 +91,7 @@ def build_fcn(
     """
     backbone = find_backbone(backbone).name
     _check_options(backbone, stride, scaled_skips, released_padding)
-    check_num_classes(num_classes)
+    num_classes = check_num_classes(num_classes, predict_depth)
     check_input_shape(input_shape)
     found = read_weights(backbone, weights)
     if backbone in _OF_THE_PAPER:

@@ -74,8 +74,8 @@ def load_keras(file):
     Raises:
       InputError: as `deeplab_tf.load_model`.
     """
-    _check_kind(file)
     try:
+        _check_kind(file)
         check_safe(file)
         return keras.saving.load_model(file, compile=False, safe_mode=True)
     except InputError:

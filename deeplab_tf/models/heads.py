@@ -90,8 +90,9 @@ def find_head(name, backbone, channels=None):
 
     Args:
       name: see `head_names`.
-      backbone: its name; the branches of vgg16 have fc6 and fc7.
-      channels: filters of fc6 and fc7 in place of the published number.
+      backbone: its name; the branches of vgg16 have fc6 and fc7, those of others only with
+        `channels`.
+      channels: filters of fc6 and fc7; None: the published number.
 
     Raises:
       InputError: for an unknown head, a head that the backbone cannot have, or a number of
@@ -112,31 +113,41 @@ def find_head(name, backbone, channels=None):
         )
     if channels is None:
         return HEADS[name]
-    if backbone != "vgg16":
-        raise InputError(f"fc_channels is an option of vgg16, got backbone {backbone!r}; omit it")
-    if channels < 1 or 4096 % channels:
+    if name == "plain":
+        raise InputError("fc_channels is no option of head 'plain'; omit it")
+    if channels < 1 or (backbone == "vgg16" and 4096 % channels):
         raise InputError(f"fc_channels must divide 4096, got {channels}; use 1024 or 4096")
     return dataclasses.replace(HEADS[name], channels=channels)
 
 
-def check_num_classes(num_classes):
+def check_num_classes(num_classes, predict_depth=False):
     """Refuse a number of classes that cannot be learned, or that 8-bit label maps cannot hold.
+
+    Args:
+      num_classes: the number.
+      predict_depth: whether the network predicts depth, and has no classes.
+
+    Returns:
+      The number of channels of the network's output: `num_classes`, or 1 for depth.
 
     Raises:
       InputError: unless it is an int from 2 to 255.
     """
+    if predict_depth:
+        return 1
     if not isinstance(num_classes, int) or not 2 <= num_classes <= 255:
         advice = f"; {ADD_BACKGROUND}" if num_classes == 1 else ""
         raise InputError(f"num_classes must be 2 to 255, got {num_classes!r}{advice}")
+    return num_classes
 
 
 def apply_fully_connected(features, head, num_classes, extra=None):
-    """Class scores of VGG-16's branches: fc6, fc7 (1x1) and fc8 (1x1), with dropout 0.5.
+    """Class scores of branches as in VGG-16: fc6, fc7 (1x1) and fc8 (1x1), with dropout 0.5.
 
     Figure 7 of DeepLab v2; with one branch, the networks of DeepLab v1.
 
     Args:
-      features: `(B, h, w, 512)` at output stride 8, for which the rates are published.
+      features: `(B, h, w, C)` at output stride 8, for which the rates are published.
       head: `Head`.
       num_classes: classes, without void.
       extra: `(B, h, w, C)` features that fc8 takes together with those of fc7; or None.

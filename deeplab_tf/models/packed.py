@@ -17,8 +17,9 @@ from functools import partial
 import keras
 import numpy as np
 
+from deeplab_tf.data.array_files import DAMAGED_ZIP, read_npz
 from deeplab_tf.errors import InputError, one_line
-from deeplab_tf.files import whole_file
+from deeplab_tf.files import check_expansion, whole_file
 from deeplab_tf.models.card import ModelCard
 from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.fast.fuse import check_not_fused
@@ -37,7 +38,7 @@ BUILDERS = {
     "deeplab_late_fusion": partial(build_late_fusion, build_deeplab),
     "fcn_late_fusion": partial(build_late_fusion, build_fcn),
 }
-_DAMAGED = (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+_DAMAGED = (TypeError, AttributeError, zlib.error, *DAMAGED_ZIP)
 
 
 def pack(model, path, card):
@@ -97,9 +98,12 @@ def unpack(path):
       InputError: if the file is damaged, or not a packed network.
     """
     card = load_card(path)
-    with _explained(path), np.load(path, allow_pickle=False) as file:
-        weights = {name: file[name] for name in file.files if name != CARD}
+    with _explained(path):
+        weights = read_npz(path)
     try:
+        if card.network["num_classes"] != card.label_set.num_classes:
+            # Building it could take all memory.
+            raise ValueError("its card names another number of classes than its network has")
         model = _build(card)
         _fill(model, weights)
     except (KeyError, TypeError, ValueError) as error:
@@ -131,6 +135,7 @@ def load_card(path):
             raise InputError(
                 f"not a packed network, which `deeplab-tf pack` writes: it has no {CARD}"
             )
+        check_expansion(file, path)
         return ModelCard.from_json(file.read(CARD).decode())
 
 

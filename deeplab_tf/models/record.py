@@ -5,6 +5,7 @@ from dataclasses import asdict, fields
 
 from crf import CRFParams
 from deeplab_tf.errors import InputError
+from deeplab_tf.files import parse_json
 from deeplab_tf.head_labels import labels_from
 
 
@@ -49,7 +50,7 @@ class NetworkRecord:
           InputError: if it has classes that cannot be.
           KeyError, TypeError, ValueError: if it is something else.
         """
-        content = json.loads(text)
+        content = parse_json(text)
         if content["format"] > cls.FORMAT:
             raise NewerVersionError("written by a newer version of this package; update it")
         # Older versions did not write all fields; those that have always been there are needed.

@@ -5,16 +5,21 @@ their messages name no file.
 """
 
 import io
-import json
 import math
 import zipfile
 
 import h5py
 
 from deeplab_tf.errors import InputError
+from deeplab_tf.files import check_expansion, parse_json
 
+_WITH_KERNEL = ("Conv2D", "Conv2DTranspose", "DepthwiseConv2D", "Dense")
 _CODE = ("Lambda", "__lambda__")  # class names in the configuration of a network
 _MOST_NUMBERS = 1 << 30  # in one file; VGG-16 with its classifier has 0.14 billion
+_FEW_NUMBERS = 1 << 22  # harmless whatever the size of the file
+# What h5py and zipfile raise for damaged files, besides OSError.
+DAMAGED_HDF5 = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError,
+                AttributeError, zipfile.BadZipFile)  # fmt: skip
 
 
 def check_safe(path):
@@ -25,21 +30,23 @@ def check_safe(path):
 
     Raises:
       InputError: if it does.
-      OSError, zipfile.BadZipFile: if it is damaged.
+      One of `DAMAGED_HDF5`: if it is damaged.
     """
     if path.suffix != ".keras":
         with h5py.File(path) as file:
-            read_datasets(file, path)
-            _check_config(path, file.attrs.get("model_config"))
+            numbers = _count_numbers(read_datasets(file, path))
+            _check_config(path, file.attrs.get("model_config"), numbers)
         return
     with zipfile.ZipFile(path) as archive:
+        check_expansion(archive, path)
+        numbers = 0
         for name in archive.namelist():
-            if name == "config.json":
-                _check_config(path, archive.read(name))
-            elif name.endswith(".h5"):
+            if name.endswith(".h5"):
                 # From memory: looking about in a zip file means to read it again and again.
                 with h5py.File(io.BytesIO(archive.read(name))) as file:
-                    read_datasets(file, path)
+                    numbers += _count_numbers(read_datasets(file, path))
+        if "config.json" in archive.namelist():
+            _check_config(path, archive.read("config.json"), numbers)
 
 
 def read_datasets(file, path):
@@ -54,6 +61,7 @@ def read_datasets(file, path):
 
     Raises:
       InputError: if anything in it is a link, or lies in another file, or is too large.
+      One of `DAMAGED_HDF5`: if it is damaged.
     """
     found, groups, waiting = {}, set(), [("", file)]
     while waiting:
@@ -72,17 +80,30 @@ def read_datasets(file, path):
                 if item.external or item.is_virtual:
                     raise InputError(f"{path}: {name!r} lies in another file, which is not read")
                 found[name] = item
-    total = sum(math.prod(dataset.shape or ()) for dataset in found.values())
+    total = _count_numbers(found)
     if total > _MOST_NUMBERS:
         raise InputError(f"{path}: its arrays have {total:,} numbers, which is no network")
+    # Numbers that were never written take no place in a file, and gigabytes in memory.
+    if total > _FEW_NUMBERS and total > file.id.get_filesize():
+        raise InputError(f"{path}: its arrays have {total:,} numbers, more than the file has bytes")
     return found
 
 
-def _check_config(path, text):
-    """Refuse the configuration of a network with layers of Python code; None: there is none."""
+def _count_numbers(datasets):
+    return sum(math.prod(dataset.shape or ()) for dataset in datasets.values())
+
+
+def _check_config(path, text, numbers):
+    """Refuse the configuration of a network with layers of Python code, or larger than its weights.
+
+    Args:
+      path: the file, for messages.
+      text: the configuration, as JSON; None: there is none.
+      numbers: how many numbers the arrays of the file have.
+    """
     if text is None:
         return
-    waiting = [json.loads(text)]
+    waiting = [parse_json(text)]
     while waiting:
         item = waiting.pop()
         if isinstance(item, dict):
@@ -92,6 +113,21 @@ def _check_config(path, text):
                     "of the file; if you trust it, load it with "
                     f"keras.saving.load_model({str(path)!r}, safe_mode=False)"
                 )
+            if (least := _least_kernel(item)) > numbers:
+                # Keras would fill it with random numbers before it looks for the stored ones.
+                raise InputError(
+                    f"{path}: a layer needs {least:,} numbers or more, but the file has {numbers:,}"
+                )
             waiting.extend(item.values())
         elif isinstance(item, list):
             waiting.extend(item)
+
+
+def _least_kernel(item):
+    """The least number of numbers in the kernel of a layer; 0 for anything else."""
+    settings = item.get("config")
+    if item.get("class_name") not in _WITH_KERNEL or not isinstance(settings, dict):
+        return 0
+    window, count = settings.get("kernel_size"), settings.get("filters", settings.get("units"))
+    window = window if isinstance(window, list) else [window]
+    return math.prod(size for size in (*window, count) if isinstance(size, int))

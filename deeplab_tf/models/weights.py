@@ -2,7 +2,6 @@
 
 import re
 import warnings
-import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +15,7 @@ from deeplab_tf.models.channels import widen_kernel
 from deeplab_tf.models.fast.fuse import check_not_fused
 from deeplab_tf.models.files import PACKED, is_pretrained
 from deeplab_tf.models.foreign_weights import advise_start_from, stored_shapes
-from deeplab_tf.models.safe_files import check_safe
+from deeplab_tf.models.safe_files import DAMAGED_HDF5, check_safe
 from deeplab_tf.models.walk import leaf_layers
 from deeplab_tf.pretrained.released import released_names
 
@@ -34,20 +33,23 @@ class BackboneWeights(NamedTuple):
     Attributes:
       backbone: weights of the network without its classifier, in Keras's order; None: random.
       classifier: kernels and biases of fc1 and fc2, if the file has the VGG-16 classifier.
+      class_layer: kernel and bias of the classifier's last layer, if the file has it.
       whole: the file, if it holds no backbone and so may hold a whole DeepLab network.
     """
 
     backbone: list | None = None
     classifier: list | None = None
+    class_layer: list | None = None
     whole: Path | None = None
 
 
-def read_weights(backbone, weights):
+def read_weights(backbone, weights, class_layer=False):
     """Read a backbone's weights.
 
     Args:
       backbone: its name, see `backbone_names`.
       weights: "imagenet", None, or a path: `.h5` (old or new format) or `.keras`.
+      class_layer: whether to download the classifier's last layer, too.
 
     Returns:
       BackboneWeights.
@@ -59,7 +61,7 @@ def read_weights(backbone, weights):
     if weights is None:
         return BackboneWeights()
     if weights == "imagenet":
-        return _with_variances(_download(found.constructor, found.name))
+        return _with_variances(_download(found.constructor, found.name, class_layer))
     path = Path(weights)
     _check_file(path)
     read = _read_keras if path.suffix == ".keras" else _read_h5
@@ -177,8 +179,9 @@ def load_strictly(network, path):
         network.load_weights(path)
 
 
-def _download(constructor, backbone):
-    has_classifier = backbone == "vgg16"  # the only one whose classifier the heads use
+def _download(constructor, backbone, class_layer):
+    # VGG-16's is the only classifier of which the heads use more than the last layer.
+    has_classifier = class_layer or backbone == "vgg16"
     try:
         with warnings.catch_warnings():
             # MobileNets warn that their weights for 224 pixels are used for any size: intended.
@@ -219,14 +222,14 @@ def _check_file(path):
         check_safe(path)
     except InputError:
         raise
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except DAMAGED_HDF5 as error:
         raise _unreadable(path, error) from error
 
 
 def _read_h5(constructor, path):
     try:
         stored = Counter(stored_shapes(path))
-    except OSError as error:
+    except DAMAGED_HDF5 as error:
         raise _unreadable(path, error) from error
     for include_top in (True, False):
         if include_top and (_IMAGENET_CLASSES,) not in stored:
@@ -262,13 +265,13 @@ def _read_keras(constructor, path):
 
 
 def _split(constructor, with_top):
-    """Split the weights of a network with classifier into the backbone's and those of fc1, fc2."""
+    """Split the weights of a network with classifier: backbone, fc1 and fc2, class layer."""
     # The classifier's weights come last, after those of the backbone.
     count = len(constructor(weights=None, include_top=False).weights)
     weights = with_top.get_weights()
     names = [layer.name for layer in with_top.layers]
     classifier = weights[count : count + 4] if {"fc1", "fc2"} <= set(names) else None
-    return BackboneWeights(weights[:count], classifier)
+    return BackboneWeights(weights[:count], classifier, weights[-2:])
 
 
 def _unreadable(path, error):

@@ -6,9 +6,9 @@ that these images are done: a job that is started again does only those that are
 
 import io
 import json
-from pathlib import Path
 
 from deeplab_tf.errors import InputError
+from deeplab_tf.files import parse_json, remove_leftovers
 from deeplab_tf.scale.session import import_pyarrow
 from deeplab_tf.scale.storage import (
     files_below,
@@ -133,7 +133,7 @@ def begin_job(out_dir, identity):
     identity = json.loads(json.dumps(identity))  # tuples become lists, as in a file
     if is_file(place):
         try:
-            known = json.loads(read_place(place))
+            known = parse_json(read_place(place))
         except ValueError:
             raise InputError(f"{place}: not the record of a job; delete it") from None
         known = known if isinstance(known, dict) else {}
@@ -152,5 +152,4 @@ def clean(out_dir):
     if is_url(out_dir):  # a store shows only whole files
         return
     _, path = open_place(join(out_dir, TABLE))
-    for leftover in Path(path).glob(".*.partial.parquet"):
-        leftover.unlink(missing_ok=True)
+    remove_leftovers(path)

@@ -1,5 +1,7 @@
 """Training: losses, schedules, optimizers, and the loop with its checkpoints."""
 
+from deeplab_tf.training.depth_loss import DepthLoss, DepthObjective
+from deeplab_tf.training.depth_validation import DepthValidation
 from deeplab_tf.training.freezing import freeze_bn, set_bn_momentum, train_only
 from deeplab_tf.training.head_losses import HeadsLoss, HeadsObjective
 from deeplab_tf.training.joint_crf import CRFTraining
@@ -16,6 +18,9 @@ from deeplab_tf.training.validation import HeadsValidation, Validation
 
 __all__ = [
     "CRFTraining",
+    "DepthLoss",
+    "DepthObjective",
+    "DepthValidation",
     "HeadsLoss",
     "HeadsObjective",
     "HeadsValidation",

@@ -73,10 +73,11 @@ class Checkpoints:
 
     Attributes:
       state: `TrainingState`, which is saved and restored with the rest.
+      folder: Path of the checkpoints.
     """
 
     def __init__(self, folder, model, optimizer, keep=3, loss_scale=()):
-        self._folder, self._keep = Path(folder), keep
+        self.folder, self._keep = Path(folder), keep
         self._kept = []  # steps, in ascending order
         self.state = TrainingState()
         self._numbers = {
@@ -132,8 +133,10 @@ class Checkpoints:
                 self._delete(step)
             raise
         self._kept = kept[-self._keep :]
-        for old in kept[: -self._keep]:
-            self._delete(old)
+        # Not only what was listed: a process that was killed may have deleted one in part.
+        for old in self._found():
+            if old < step and old not in self._kept:
+                self._delete(old)
 
     def restore(self):
         """Restore the newest checkpoint that can be read, with a warning for each that cannot.
@@ -159,7 +162,7 @@ class Checkpoints:
         if damaged and not self._kept:
             raise InputError(
                 f"{damaged[0]}; no other can be read either: restore one from a backup, or "
-                f"delete {self._folder} to start over"
+                f"delete {self.folder} to start over"
             )
         for what in damaged:
             print(f"warning: {what}: using the one of step {self._kept[-1]}", flush=True)
@@ -196,7 +199,7 @@ class Checkpoints:
 
     def _listed(self):
         """The steps of the complete checkpoints, in ascending order."""
-        path = self._folder / "checkpoint"
+        path = self.folder / "checkpoint"
         if not path.exists():
             return []
         found = re.findall(r'paths?: ".*?step-(\d+)"', path.read_text("utf-8", errors="replace"))
@@ -207,11 +210,16 @@ class Checkpoints:
             found = [file.stem.removeprefix("step-") for file in path.parent.glob("step-*.index")]
         return sorted({int(step) for step in found})
 
+    def _found(self):
+        """The steps of all files in the folder, complete or not."""
+        names = (re.match(r"step-(\d+)[._]", path.name) for path in self.folder.glob("step-*"))
+        return {int(name[1]) for name in names if name}
+
     def _write_list(self, steps):
         """Write TensorFlow's list of checkpoints, which `tf.train.latest_checkpoint` reads."""
         lines = [f'model_checkpoint_path: "step-{steps[-1]}"']
         lines += [f'all_model_checkpoint_paths: "step-{step}"' for step in steps]
-        write_file(self._folder / "checkpoint", "".join(f"{x}\n" for x in lines).encode())
+        write_file(self.folder / "checkpoint", "".join(f"{x}\n" for x in lines).encode())
 
     def _delete(self, step):
         path = self._path(step)
@@ -224,7 +232,7 @@ class Checkpoints:
         shutil.rmtree(path.with_name(f"{path.name}_temp"), ignore_errors=True)
 
     def _path(self, step):
-        return self._folder / f"step-{step}"
+        return self.folder / f"step-{step}"
 
 
 def copy_weights(source, target):

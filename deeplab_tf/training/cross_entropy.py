@@ -18,7 +18,7 @@ from deeplab_tf.labels import ADD_BACKGROUND, VOID
 
 # Smaller probabilities count as this one: far below what the CRF returns, and far enough above
 # the smallest float32 that the gradient 1 / p stays finite.
-_TINY = 1e-30
+TINY = 1e-30
 
 
 def shrink_labels(labels, output_stride=8):
@@ -86,7 +86,7 @@ def log_likelihood_sum(labels, probabilities, class_weights=None):
     _check_shapes(labels, probabilities, "probabilities", remedy)
     # Multiplied by a one-hot label: the gradient of tf.gather would not be deterministic.
     chosen = tf.one_hot(labels, tf.shape(probabilities)[-1]) * probabilities
-    entropy = -tf.math.log(tf.maximum(tf.reduce_sum(chosen, axis=-1), _TINY))
+    entropy = -tf.math.log(tf.maximum(tf.reduce_sum(chosen, axis=-1), TINY))
     return _sum_and_count(entropy, labels, class_weights, probabilities.shape[-1])
 
 

@@ -1,11 +1,14 @@
 """Turns training failures into one-line errors."""
 
 import contextlib
+import errno
 import re
 
 import tensorflow as tf
 
 from deeplab_tf.errors import InputError, one_line
+
+_GONE = errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENOTCONN
 
 
 class Guards:
@@ -85,9 +88,14 @@ class Guards:
         try:
             yield
         except (OSError, tf.errors.OpError) as error:
+            text, code = one_line(error), getattr(error, "errno", None)
+            remedy = "bring the folder back" if code in _GONE else "free disk space"
+            if code in (errno.EROFS, errno.EACCES, errno.EPERM):
+                remedy = "make the folder writable"
             raise InputError(
-                f"step {self._checkpoints.state.step} cannot be saved: {one_line(error)}: free "
-                f"disk space and start again; {self._last_checkpoint()}"
+                f"step {self._checkpoints.state.step} cannot be saved: "
+                f"{self._checkpoints.folder.parent}: {text}: {remedy} and start again; "
+                f"{self._last_checkpoint()}"
             ) from error
 
     def _bad_step(self, what, step, batch):

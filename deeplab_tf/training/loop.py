@@ -141,8 +141,7 @@ class Trainer:
                 else:
                     self._print(f"training is complete: {start} of {self.settings.steps} steps")
                     self._print(result_text(self._checkpoints.state, self.settings))
-                    if not self._files.last_path.exists():
-                        self._files.save_last()
+                    self._files.complete(start)
             except Stopped:
                 self._save_stopped()
             wait_for_workers(self._strategy)  # none ends before the last file is written

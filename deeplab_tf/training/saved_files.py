@@ -1,5 +1,7 @@
 """The files of a training run: last.keras, best.keras, and the checkpoints."""
 
+import errno
+
 from deeplab_tf.training.best_models import BestModels
 from deeplab_tf.training.checkpoints import copy_weights
 
@@ -29,6 +31,7 @@ class SavedFiles:
         self._checkpoints, self._guards = checkpoints, guards
         self._best_models = BestModels(folder, folder / "checkpoints")
         self.saved_step = 0
+        self._device = None  # the file system of the folder, once training begins
 
     @property
     def last_path(self):
@@ -55,6 +58,7 @@ class SavedFiles:
         """Save a checkpoint, and delete the best models that no checkpoint needs any more."""
         if self._is_chief:
             with self._guards.writing():
+                self._check_place()
                 self._checkpoints.save()
                 self.saved_step = self._checkpoints.state.step
                 # Only now, because older checkpoints stay if this one cannot be saved.
@@ -66,6 +70,8 @@ class SavedFiles:
         The saved models become those of its checkpoint, since a run that was killed may have
         left newer ones.
         """
+        if self._is_chief:
+            self._device = (self._folder / "checkpoints").stat().st_dev
         if self._begin and self._is_chief:
             with self._guards.writing():
                 self._begin()
@@ -74,8 +80,26 @@ class SavedFiles:
         with self._guards.writing():
             self._best_models.go_back(step)
 
+    def complete(self, step):
+        """Write the newest model, if it is missing, of a run without a step left to make."""
+        if not self.last_path.exists():
+            self.begin(step)
+            if not step:
+                self.save_last()
+
     def _save(self, path):
         if self._is_chief:
             model = self.current_model()
             with self._guards.writing():
+                self._check_place()
                 self._save_model(model, path)
+
+    def _check_place(self):
+        """Raise OSError if the folder was moved, deleted or unmounted since training began.
+
+        Files are written by their paths, which would make it again: elsewhere, and without the
+        files before.
+        """
+        checkpoints = self._folder / "checkpoints"
+        if self._device is not None and checkpoints.stat().st_dev != self._device:
+            raise FileNotFoundError(errno.ENOENT, "Unmounted while training", str(checkpoints))

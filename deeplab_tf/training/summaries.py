@@ -1,6 +1,7 @@
 """Showing a training run: curves and pictures in TensorBoard, and a progress bar."""
 
 import os
+import re
 import socket
 import sys
 import time
@@ -46,8 +47,8 @@ class Summaries:
     def __init__(self, folder, first_step=1, description=""):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        # TensorBoard reads files in the order of their names.
-        name = f"events.out.tfevents.{time.time():017.6f}.{socket.gethostname()}.{os.getpid()}"
+        moment = f"{_moment_after(folder):017.6f}"
+        name = f"events.out.tfevents.{moment}.{socket.gethostname()}.{os.getpid()}"
         self._file = (folder / name).open("xb")
         self._records = RecordWriter(self._file)
         self._add(file_version="brain.Event:2")
@@ -90,6 +91,16 @@ class Summaries:
     def _add(self, **content):
         self._records.write(Event(wall_time=time.time(), **content).SerializeToString())
         self._file.flush()  # a killed run must not lose points before its checkpoint
+
+
+def _moment_after(folder):
+    """The time, but later than that in the name of each event file in a folder.
+
+    TensorBoard reads files in the order of their names, and the clock may have been set back.
+    """
+    names = (path.name for path in folder.glob("events.out.tfevents.*"))
+    found = (re.match(r"events\.out\.tfevents\.(\d{10}(?:\.\d{6})?)\b", name) for name in names)
+    return max([time.time(), *(float(match[1]) + 0.001 for match in found if match)])
 
 
 def _encode(picture):

@@ -13,7 +13,12 @@ import dataclasses
 import tensorflow as tf
 
 from deeplab_tf.labels import VOID
-from deeplab_tf.training.cross_entropy import count_labeled, cross_entropy_sum, shrink_labels
+from deeplab_tf.training.cross_entropy import (
+    TINY,
+    count_labeled,
+    cross_entropy_sum,
+    shrink_labels,
+)
 
 _NEVER = -1e30  # the score of a class that cannot win; finite, so that no NaN arises
 _MARGIN = 1e-5  # added to a bias, which alone would only make the scores equal
@@ -85,16 +90,50 @@ class MILObjective:
 
     def sums(self, labels, scores):
         """The images' losses summed, float32 `(1,)`, of scores `(B, h, w, C)`."""
-        present = tf.cast(image_labels(labels, scores.shape[-1]), tf.float32)
-        void = tf.cast(shrink_labels(labels, self.output_stride), tf.int32) == VOID
-        log_p = tf.nn.log_softmax(tf.cast(scores, tf.float32))
-        highest = tf.reduce_max(tf.where(void[..., None], _NEVER, log_p), axis=(1, 2))
-        seen = tf.reduce_any(~void, axis=(1, 2))
-        loss = tf.math.divide_no_nan(
-            tf.reduce_sum(tf.where(present > 0, -highest, 0.0), axis=1),
-            tf.reduce_sum(present, axis=1),
-        )
-        return tf.reduce_sum(tf.where(seen, loss, 0.0))[None]
+        valid = tf.cast(shrink_labels(labels, self.output_stride), tf.int32) != VOID
+        losses = mil_losses(image_labels(labels, scores.shape[-1]), scores, valid)
+        return tf.reduce_sum(tf.where(tf.reduce_any(valid, axis=(1, 2)), losses, 0.0))[None]
+
+
+def mil_losses(present, scores, valid=None):
+    """The loss of each image: the mean of -log of its classes' highest probabilities.
+
+    Args:
+      present: bool `(B, C)`, the classes that the image shows.
+      scores: `(B, h, w, C)`.
+      valid: bool `(B, h, w)`, the cells that count; None: all.
+
+    Returns:
+      float32 `(B,)`; 0 for an image without classes.
+    """
+    log_p = tf.nn.log_softmax(tf.cast(scores, tf.float32))
+    if valid is not None:
+        log_p = tf.where(valid[..., None], log_p, _NEVER)
+    highest = tf.reduce_max(log_p, axis=(1, 2))
+    total = tf.reduce_sum(tf.where(present, -highest, 0.0), axis=1)
+    return tf.math.divide_no_nan(total, tf.reduce_sum(tf.cast(present, tf.float32), axis=1))
+
+
+@dataclasses.dataclass(frozen=True)
+class OnProbabilities:
+    """An objective of image labels for probabilities of every pixel, such as those of a CRF.
+
+    The objective takes their logarithms as scores, whose softmax they are.
+
+    Attributes:
+      objective: one of this module, with an output stride of 1.
+    """
+
+    objective: object
+
+    def counts(self, labels):
+        """What the objective counts, of labels `(B, H, W)`."""
+        return self.objective.counts(labels)
+
+    def sums(self, labels, probabilities):
+        """The objective's sums, of probabilities `(B, H, W, C)`."""
+        scores = tf.math.log(tf.maximum(tf.cast(probabilities, tf.float32), TINY))
+        return self.objective.sums(labels, scores)
 
 
 @dataclasses.dataclass(frozen=True)

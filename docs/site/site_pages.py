@@ -25,6 +25,7 @@ NAV = [
             "scale.md",
             "export.md",
             "serving.md",
+            "reliability.md",
             {"More": "*"},
         ]
     },
@@ -40,7 +41,7 @@ NAV = [
     {"Results": ["results.md", "systems.md", {"What each part gives": "ablation_table.md"}]},
     {"Commands": "commands/*"},
     {"Python": "reference/*"},
-    {"Project": ["changelog.md", "contributing.md", "security.md"]},
+    {"Project": ["reliability.md", "changelog.md", "contributing.md", "security.md"]},
 ]
 # The first page has no neighbors to list beside it.
 ALONE = "---\nhide: [navigation]\n---\n"

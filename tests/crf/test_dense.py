@@ -154,6 +154,7 @@ def test_accepts_half_and_double_precision(engine):
 @pytest.mark.parametrize(
     "dtype", [tf.float16, pytest.param(tf.bfloat16, marks=pytest.mark.bfloat16), tf.float32]
 )
+@pytest.mark.usefixtures("tf_seed")
 def test_accepts_a_softmax_in_any_precision(dtype):
     scores = tf.random.normal([1, 40, 50, 21], stddev=2)
     probabilities = tf.nn.softmax(tf.cast(scores, dtype))
@@ -208,3 +209,17 @@ def test_lattices_agree_with_exact_on_real_images(crf_golden, case):
     )
     assert (exact == numba).mean() > 0.99
     assert (exact == lattice).mean() > 0.99
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_eager_calls_leave_nothing_behind_for_a_new_size(engine, monkeypatch):
+    # TensorFlow keeps a kernel for each value of an operation's attributes, such as this shape.
+    ensure_shape = tf.ensure_shape
+
+    def checked(*arguments):
+        assert not tf.executing_eagerly()
+        return ensure_shape(*arguments)
+
+    monkeypatch.setattr(tf, "ensure_shape", checked)
+    refined = dense_crf(*scene(4, 5, 3), CRFParams(iterations=1), engine)
+    assert refined.shape == (1, 4, 5, 3)

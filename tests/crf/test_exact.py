@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from crf.exact import _BLOCK, ExactFilter
@@ -30,6 +31,7 @@ def test_close_points_far_from_the_origin_lose_no_digits():
     np.testing.assert_allclose(filtered[0, 0], np.exp(-0.03125), rtol=1e-6)
 
 
+@pytest.mark.usefixtures("tf_seed")
 def test_works_in_a_graph_of_unknown_size():
     signature = [tf.TensorSpec([None, 2]), tf.TensorSpec([None, None])]
     run = tf.function(lambda f, v: ExactFilter(f)(v), input_signature=signature)

@@ -102,6 +102,7 @@ def test_transposed_filter_is_the_adjoint(d):
 
 
 @pytest.mark.parametrize("d", [2, 5])
+@pytest.mark.usefixtures("tf_seed")
 def test_gradient_of_the_gradient_is_the_filter(d):
     features = tf.random.normal([30, d], dtype=tf.float64)
     run = lattice_filter(features)
@@ -118,6 +119,7 @@ def test_gradient_of_the_gradient_is_the_filter(d):
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.parametrize("engine", FILTERS)
+@pytest.mark.usefixtures("tf_seed")
 def test_normalization_swaps_sides_in_the_gradient(engine, normalization):
     features = tf.constant(np.random.default_rng(0).normal(size=(20, 2)) * 2)
     ones, eye = tf.ones([20, 1], tf.float64), tf.eye(20, dtype=tf.float64)
@@ -138,6 +140,7 @@ def test_normalization_swaps_sides_in_the_gradient(engine, normalization):
 
 
 @pytest.mark.parametrize(("engine", "in_graph"), [("lattice", True), ("exact", False)])
+@pytest.mark.usefixtures("tf_seed")
 def test_dense_crf_passes_gradients_of_a_batch(engine, in_graph):
     probabilities, image = scene()
     batch = tf.constant(np.stack([probabilities, probabilities[::-1]]), tf.float32)

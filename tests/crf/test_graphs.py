@@ -128,6 +128,7 @@ def test_numba_gives_bit_identical_results_in_a_graph_and_eagerly(prune_below):
 
 
 @pytest.mark.parametrize(("in_graph", "learned"), [(False, True), (True, False)])
+@pytest.mark.usefixtures("tf_seed")
 def test_numba_has_the_gradients_of_the_lattice(in_graph, learned):
     probabilities, images = scene(5, 6, 3, batch=2)
     params = CRFParams(sigma_alpha=20, sigma_beta=10, sigma_gamma=2, iterations=2)

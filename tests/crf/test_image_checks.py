@@ -1,5 +1,7 @@
 """What dense_crf says about images of other ranges, types and numbers of channels."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -96,18 +98,22 @@ def test_only_0_and_1_are_warned_of(engine):
     np.testing.assert_allclose(warned, EVEN, atol=1e-6)
 
 
+@functools.cache
+def graph(engine):
+    """The CRF on images of any size, traced once."""
+    return tf.function(lambda p, i: dense_crf(p, i, PARAMS, engine), input_signature=UNKNOWN_SIZE)
+
+
 @pytest.mark.parametrize("images", [mostly(0, 0), mostly(1, 1), mostly(0, 2), mostly(1, 2)])
 def test_black_and_other_dark_images_are_not(images, capfd):
     dense_crf(EVEN, images, PARAMS)  # a warning would be an error
-    run = tf.function(lambda p, i: dense_crf(p, i, PARAMS), input_signature=UNKNOWN_SIZE)
-    run(EVEN, images)
+    graph("lattice")(EVEN, images)
     assert "0 and 1" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("engine", ["numba", "lattice"])
 def test_a_graph_prints_the_warning_when_it_runs(engine, capfd):
-    run = tf.function(lambda p, i: dense_crf(p, i, PARAMS, engine), input_signature=UNKNOWN_SIZE)
-    np.testing.assert_allclose(run(EVEN, mostly(0, 1)), EVEN, atol=1e-6)
+    np.testing.assert_allclose(graph(engine)(EVEN, mostly(0, 1)), EVEN, atol=1e-6)
     assert "hold only the values 0 and 1" in capfd.readouterr().err
 
 

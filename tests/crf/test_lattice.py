@@ -75,6 +75,7 @@ def test_equals_the_slow_lattice(d, spread):
 
 
 @pytest.mark.parametrize("d", [2, 5])
+@pytest.mark.usefixtures("tf_seed")
 def test_splat_weights_of_a_point_sum_to_one(d):
     features = tf.random.normal([200, d], stddev=5.0)
     splat = tf.sparse.to_dense(tf.sparse.reorder(lattice_filter(features).splat)).numpy()
@@ -83,6 +84,7 @@ def test_splat_weights_of_a_point_sum_to_one(d):
     np.testing.assert_allclose(splat.sum(axis=0), np.ones(200), atol=1e-5)
 
 
+@pytest.mark.usefixtures("tf_seed")
 def test_neighbors_are_mutual():
     for halves in lattice_filter(tf.random.normal([200, 3])).neighbors:
         matrix = tf.sparse.to_dense(tf.sparse.reorder(halves)).numpy()
@@ -123,6 +125,7 @@ def test_label_groups_of_a_number_that_only_the_graph_knows(labels, axes):
     assert bounds == alone + [labels] * (len(_label_groups(60, axes)) - len(alone))
 
 
+@pytest.mark.usefixtures("tf_seed")
 def test_a_graph_filters_any_number_of_labels_up_to_the_bound():
     features = tf.random.normal([50, 2], dtype=tf.float64)
     run = lattice_filter(features, most_labels=50)
@@ -138,6 +141,7 @@ def test_a_graph_filters_any_number_of_labels_up_to_the_bound():
 
 @pytest.mark.parametrize("d", [2, 5])
 @pytest.mark.parametrize("labels", [1, 2, 17, 21, 40])
+@pytest.mark.usefixtures("tf_seed")
 def test_label_groups_do_not_change_the_result(labels, d):
     run = lattice_filter(tf.random.normal([50, d], dtype=tf.float64))
     values = tf.random.uniform([50, labels], dtype=tf.float64)
@@ -157,6 +161,7 @@ def test_approximates_the_gaussian():
     assert np.abs(means - wanted).mean() < 0.1 * wanted.std(axis=0).mean()
 
 
+@pytest.mark.usefixtures("tf_seed")
 def test_order_of_the_points_does_not_matter():
     features, values = tf.random.normal([100, 5]), tf.random.uniform([100, 2])
     order = tf.random.shuffle(tf.range(100))
@@ -166,6 +171,7 @@ def test_order_of_the_points_does_not_matter():
     )
 
 
+@pytest.mark.usefixtures("tf_seed")
 def test_works_in_a_graph_of_unknown_size():
     signature = [tf.TensorSpec([None, 5]), tf.TensorSpec([None, None])]
     run = tf.function(lambda f, v: lattice_filter(f)(v), input_signature=signature)
@@ -176,6 +182,7 @@ def test_works_in_a_graph_of_unknown_size():
         )
 
 
+@pytest.mark.usefixtures("tf_seed")
 def test_gradient_is_the_transposed_filter():
     run = lattice_filter(tf.random.normal([40, 2], stddev=2.0))
     matrix = run(tf.eye(40)).numpy()

@@ -23,12 +23,39 @@ def test_file_is_written_with_its_folder_and_replaced(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["scores.json"]
 
 
-def test_a_whole_file_keeps_its_ending_and_ignores_what_a_kill_left(tmp_path):
-    (tmp_path / ".model.partial.keras").write_text("half")
+def test_a_whole_file_keeps_its_name_and_what_a_kill_left_is_deleted(tmp_path):
+    remains = tmp_path / ".other.keras.x1y2.partial"
+    remains.mkdir()
+    for name in (".lock", "other.keras"):
+        (remains / name).write_text("half")
+    (tmp_path / ".mine.partial").mkdir()  # without the file that is locked: of somebody else
     with whole_file(tmp_path / "model.keras") as partial:
-        assert not partial.exists() and partial.suffix == ".keras"
+        assert not partial.exists() and partial.name == "model.keras"
         partial.write_text("new")
-    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".mine.partial", "model.keras"]
+
+
+def test_two_writers_of_a_file_do_not_meet(tmp_path):
+    path = tmp_path / "model.keras"
+    with whole_file(path) as first:
+        first.write_text("first")
+        with whole_file(path) as second:
+            assert first.exists()
+            second.write_text("second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_where_folders_cannot_change_names_the_new_one_still_replaces_the_old(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "old").touch()
+    monkeypatch.setattr("ctypes.CDLL", lambda *_, **__: object())  # as on other C libraries
+    with new_folder(tmp_path / "made", overwrite=True) as folder:
+        (folder / "new").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["made", "new"]
 
 
 def test_an_error_while_writing_keeps_the_old_file(tmp_path):
@@ -90,7 +117,8 @@ def test_a_file_is_in_the_way(tmp_path):
 
 
 def test_a_folder_filled_by_others_meanwhile_is_not_replaced(tmp_path):
-    with pytest.raises(OSError), new_folder(tmp_path / "new") as folder:
+    filled = pytest.raises(OSError, match=r"Another process has just filled it: '.*new'")
+    with filled, new_folder(tmp_path / "new") as folder:
         (folder / "mine").touch()
         (tmp_path / "new").mkdir()
         (tmp_path / "new" / "theirs").touch()

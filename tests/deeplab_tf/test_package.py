@@ -23,7 +23,14 @@ def test_the_docstring_names_the_modules():
     assert set(USED) <= set(dir(deeplab_tf))
 
 
-def test_its_modules_are_attributes():
+@pytest.mark.parametrize("module", USED)
+def test_its_modules_are_attributes(module, monkeypatch):
+    monkeypatch.delattr(deeplab_tf, module)  # as before its first import
+    assert getattr(getattr(deeplab_tf, module), USED[module]).__name__ == USED[module]
+
+
+@pytest.mark.slow
+def test_its_modules_are_attributes_in_a_process_that_imports_nothing_else():
     chains = [f"deeplab_tf.{module}.{name}" for module, name in USED.items()]
     code = f"import deeplab_tf; print(*[x.__name__ for x in ({', '.join(chains)})])"
     assert run_python(code).stdout.split() == list(USED.values())

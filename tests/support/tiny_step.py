@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import tensorflow as tf
+from seeds import seed
 
 from deeplab_tf.labels import VOID
 from deeplab_tf.training.freezing import freeze_bn
@@ -13,7 +14,7 @@ from deeplab_tf.training.step import TrainStep
 
 def network(dtype="float32"):
     """9x9 images to 2x2 scores; always the same weights."""
-    keras.utils.set_random_seed(3)
+    seed(3)
     image = keras.Input((9, 9, 3), dtype="float32")
     x = keras.layers.Conv2D(4, 3, 8, "same", activation="relu", dtype=dtype)(image)
     return keras.Model(image, keras.layers.Conv2D(2, 1, dtype="float32")(x))
@@ -21,7 +22,7 @@ def network(dtype="float32"):
 
 def frozen_bn_network():
     """The same with frozen batch normalization with statistics of other data."""
-    keras.utils.set_random_seed(3)
+    seed(3)
     image = keras.Input((9, 9, 3))
     x = keras.layers.Conv2D(4, 3, 8, "same")(image)
     bn = keras.layers.BatchNormalization()

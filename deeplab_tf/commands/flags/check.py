@@ -1,7 +1,9 @@
 """The flags of the data check that comes before training."""
 
 from deeplab_tf.commands.flags.data import image_channels, open_split
+from deeplab_tf.commands.flags.depth import open_depth
 from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.commands.flags.objective import learns_depth
 from deeplab_tf.data.checks import accepted_kinds, check_dataset, same_list
 from deeplab_tf.errors import InputError
 from deeplab_tf.head_labels import HeadLabels
@@ -31,15 +33,21 @@ def open_checked(flags, names):
       names: of the lists, the one to train on first.
 
     Returns:
-      (dict from the name of each list to its examples, `LabelSet`, `LabelEncoding` or None).
+      (dict from the name of each list to its examples, `LabelSet`, `LabelEncoding` or None); with
+      --objective=depth the examples are `DepthTarget`.
 
     Raises:
       InputError: if a list cannot be opened, or the data would ruin training.
     """
-    opened = {names[0]: open_split(flags, names[0])}
+    of_depth = learns_depth(flags)
+
+    def open_list(name):
+        return (*open_depth(flags, name), None) if of_depth else open_split(flags, name)
+
+    opened = {names[0]: open_list(names[0])}
     for name in names[1:]:
         try:
-            opened[name] = open_split(flags, name)
+            opened[name] = open_list(name)
         except InputError as error:
             raise InputError(f"{error}; or train without validation: --eval_images=0") from None
     splits = {name: examples for name, (examples, *_) in opened.items()}

@@ -23,8 +23,9 @@ def define_data_flags(values, remembered_by=None, with_input=False):
         "dataset",
         "voc",
         list(DATASETS),
-        "voc: any folder in VOC layout. synthetic, synthetic_depth, synthetic_heads: drawn into "
-        f"--data_dir on first use. The others: prepared in --data_dir by prepare-data.{remembered}",
+        "voc: any folder in VOC layout. synthetic, synthetic_depth, synthetic_rooms, "
+        "synthetic_heads: drawn into --data_dir on first use. The others: prepared in --data_dir "
+        f"by prepare-data.{remembered}",
     )
     folder_help = f"Folder of the data set.{remembered}"
     define.string("data_dir", None, folder_help, required=remembered_by is None)

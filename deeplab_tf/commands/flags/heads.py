@@ -55,6 +55,21 @@ def read_heads(flags):
     return found
 
 
+def check_heads_flags(flags):
+    """Raise `InputError` for flags of a training or a data check that --heads cannot have."""
+    if not read_heads(flags):
+        return
+    if flags.objective == "depth":
+        raise InputError("--objective=depth predicts depth, not classes; leave out --heads")
+    if flags.objective != "pixels":
+        raise InputError(
+            f"--objective={flags.objective} is for one label space; leave out --heads, or train on "
+            "pixels"
+        )
+    if "shared_classes" in flags and flags.shared_classes:
+        raise InputError("--shared_classes is for one label space; leave it or --heads out")
+
+
 def choose_head(flags, model, all_heads):
     """The network of --head_name, or the whole one.
 

@@ -36,8 +36,6 @@ def define_joint_crf_flags(values):
 def check_joint_crf_flags(flags):
     """Raise `InputError` for flags that contradict each other or have no effect."""
     if flags.crf_train:
-        if flags.objective != "pixels":
-            raise InputError(f"--objective={flags.objective} does not train a CRF; leave one out")
         if flags.heads:
             raise InputError("--crf_train trains the CRF of one label space; leave out --heads")
         if flags.xla:

@@ -13,7 +13,12 @@ def define_loop_flags(values):
     define.string(
         "model_dir", None, "Folder for models, checkpoints and TensorBoard curves.", required=True
     )
-    define.integer("steps", 20_000, "Total number of steps; paper: 20000.", lower_bound=1)
+    define.integer(
+        "steps",
+        20_000,
+        "Total number of steps; 0 saves the network as it starts. Paper: 20000.",
+        lower_bound=0,
+    )
     define.integer(
         "accumulate",
         1,

@@ -11,6 +11,7 @@ from deeplab_tf.evaluation.inference import check_settings
 from deeplab_tf.evaluation.opened import OneHead
 from deeplab_tf.export import open_model as open_exported
 from deeplab_tf.models import find_model, is_pretrained, load_model, with_output_stride
+from deeplab_tf.models.depth import predicts_depth
 from deeplab_tf.models.files import export_format, trained_names
 from deeplab_tf.models.precision import PRECISIONS, with_precision
 from deeplab_tf.models.score_heads import score_heads
@@ -96,22 +97,42 @@ def define_testing_flags(values):
     define.integer("test_pad_to", None, "The same for --pad_to; paper: 513.", lower_bound=1)
 
 
-def open_model(flags, all_heads=False):
+def open_model(flags):
     """Load the model of --model and its classes, see `find_labels`.
 
-    Args:
-      flags: the parsed flags.
-      all_heads: whether the command can use several score heads at once; otherwise one of them
-        must be chosen by --head_name.
-
     Returns:
-      (Keras model, `LabelSet`); for an exported network (`OpenedModel`, `LabelSet`); for several
-      heads `HeadLabels` in place of the `LabelSet`.
+      (Keras model, `LabelSet`); for an exported network (`OpenedModel`, `LabelSet`).
 
     Raises:
-      InputError: if the model cannot be loaded, --output_stride or --input does not suit it, or
-        labels.json has another number of classes.
+      InputError: if the model cannot be loaded, --output_stride or --input does not suit it,
+        labels.json has another number of classes, the network predicts depth, or it has several
+        score heads and --head_name chooses none.
     """
+    model, label_set = _open(flags, all_heads=False)
+    check_for_classes(flags, model)
+    return model, label_set
+
+
+def check_for_classes(flags, model):
+    """Raise `InputError` if the model of --model predicts depth, not classes."""
+    if predicts_depth(model):
+        raise InputError(
+            f"{flags.model}: a network for depth, which this command cannot use; use evaluate, "
+            "predict or export"
+        )
+
+
+def open_any_model(flags):
+    """`open_model` for commands that can use every network.
+
+    Returns:
+      As `open_model`, but with None in place of the `LabelSet` for a network that predicts depth,
+      and with `HeadLabels` for one with several score heads of which --head_name chooses none.
+    """
+    return _open(flags, all_heads=True)
+
+
+def _open(flags, all_heads):
     if export_format(flags.model):
         return _open_export(flags, all_heads)
     model = load_model(flags.model)
@@ -129,9 +150,11 @@ def open_model(flags, all_heads=False):
             raise InputError(f"--output_stride={flags.output_stride}: {error}") from None
     if flags.precision:
         model = with_precision(model, flags.precision)
+    chosen = choose_head(flags, model, all_heads)
+    if predicts_depth(model):
+        return model, None
     labels = find_labels(flags.model, model.output_shape[-1], score_heads(model))
-    model = choose_head(flags, model, all_heads)
-    return model, labels.of(flags.head_name) if flags.head_name else labels
+    return chosen, labels.of(flags.head_name) if flags.head_name else labels
 
 
 def _origin(name):

@@ -1,4 +1,4 @@
-"""The flags that describe the network to train and the weights that it starts from."""
+"""The flags that describe the network to train."""
 
 from functools import partial
 
@@ -6,12 +6,12 @@ from deeplab_tf import build_deeplab, build_fcn
 from deeplab_tf.commands.flags.data import define_input_flag, image_channels
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.heads import define_heads_flag, read_heads
+from deeplab_tf.commands.flags.objective import learns_depth
 from deeplab_tf.commands.flags.scales import read_scales
-from deeplab_tf.models import start_from
 from deeplab_tf.models.heads import score_stride
-from deeplab_tf.models.late_fusion import HHA_PREFIX, build_late_fusion
+from deeplab_tf.models.late_fusion import build_late_fusion
 from deeplab_tf.models.score_heads import with_heads
-from deeplab_tf.training.freezing import freeze_bn, set_bn_momentum, train_only
+from deeplab_tf.training.freezing import freeze_bn, set_bn_momentum
 
 # The flags that have an effect on one of the networks only.
 _OF_FCN = ("fcn_stride", "fcn_fixed_upsampling", "fcn_scaled_skips", "fcn_released_padding")
@@ -27,14 +27,7 @@ _OF_DEEPLAB = (
     "separable_convolutions",
 )
 
-
 NETWORK = "Network"  # the heading of the flags that describe the layers
-
-
-def define_network_flags(values):
-    """Define the flags of the network's layers and of its initial weights."""
-    define_architecture_flags(values)
-    _define_start(heading(values, "Initial weights"))
 
 
 def define_architecture_flags(values):
@@ -70,7 +63,8 @@ def define_architecture_flags(values):
     define.integer(
         "fc_channels",
         None,
-        "VGG-16: number of filters of fc6 and fc7. Default: as published for the head.",
+        "Number of filters of fc6 and fc7. Default: for VGG-16 as published for the head; the "
+        "branches of other backbones have no fc6 and fc7, but lead straight to the classes.",
     )
     define.integer(
         "pool_size",
@@ -141,47 +135,25 @@ def define_architecture_flags(values):
     )
 
 
-def _define_start(define):
-    define.string(
-        "weights",
-        "imagenet",
-        "imagenet, none, or a weights file of the backbone or of the whole network.",
-    )
-    define.string(
-        "init_from",
-        None,
-        "A trained .keras or packed .npz file, the --model_dir of a run, or a name that "
-        "`deeplab-tf models` lists: copy the weights of the layers with the same name and shape. "
-        "--weights is then ignored.",
-    )
-    define.string(
-        "init_hha_from",
-        None,
-        "The same for the second network of --input=rgb_hha: a network trained with --input=hha. "
-        "Default: that of --init_from.",
-    )
-    define.string(
-        "train_layers", None, "Regular expression: train only the layers whose names match it."
-    )
-    define.float(
-        "bn_momentum",
-        None,
-        "Batch normalization: share of the old statistics that each step keeps, 0 to 1; 0.9 suits "
-        "training from scratch. Default: as the backbone has it.",
-        lower_bound=0,
-        upper_bound=1,
-    )
-    define.bool(
-        "freeze_bn",
-        False,
-        "Batch normalization: do not train statistics, scales and offsets, nor the biases of "
-        "convolutions right before it, which are further offsets; paper (ResNet-101): yes.",
-    )
-
-
 def output_stride(flags):
     """Pixels between two positions of the scores that are trained."""
     return 1 if flags.network == "fcn" else score_stride(flags.head, flags.output_stride)
+
+
+def describe_network(flags, num_classes):
+    """What the flags build, as a dict for people who read run.json."""
+    fcn = flags.network == "fcn"
+    what = {"stride": flags.fcn_stride} if fcn else {"head": flags.head}
+    more = {} if fcn else {"output_stride": flags.output_stride, "scales": read_scales(flags)}
+    return {
+        "network": flags.network,
+        "backbone": flags.backbone,
+        **what,
+        "num_classes": num_classes,
+        **more,
+        **({} if flags.input == "rgb" else {"input": flags.input}),
+        **({"heads": read_heads(flags)} if flags.heads else {}),
+    }
 
 
 def is_late_fusion(flags):
@@ -245,9 +217,9 @@ def build_network(flags, num_classes, read_weights=True):
     build = build_fcn if flags.network == "fcn" else build_deeplab
     if is_late_fusion(flags):
         build = partial(build_late_fusion, build)
-    model = build(
-        weights=None if random else flags.weights, **network_arguments(flags, num_classes)
-    )
+    arguments = network_arguments(flags, num_classes)
+    arguments["weights"] = None if random else flags.weights
+    model = build(**arguments, predict_depth=learns_depth(flags))
     if flags.heads:
         model = with_heads(model, read_heads(flags))
     if flags.bn_momentum is not None:
@@ -255,36 +227,3 @@ def build_network(flags, num_classes, read_weights=True):
     if flags.freeze_bn:
         freeze_bn(model)
     return model
-
-
-def _copy_weights(flags, model):
-    hha_from = flags.init_hha_from
-    if flags.init_from:
-        started = start_from(model, flags.init_from)
-        print(f"start from {flags.init_from}: {started.summary()}")
-        if any(name.startswith(HHA_PREFIX) for name in started.absent):
-            # A network for color alone: HHA starts from it, too, as it does from ImageNet weights.
-            hha_from = hha_from or flags.init_from
-    if hha_from:
-        started = start_from(model, hha_from, HHA_PREFIX)
-        print(f"start from {hha_from}, for HHA: {started.summary()}")
-
-
-def start(flags, model, copy=True):
-    """Copy the weights of --init_from and --init_hha_from, print which, and freeze layers.
-
-    Args:
-      flags: the parsed flags.
-      model: the network.
-      copy: whether to copy; False if a checkpoint will replace the weights.
-
-    Raises:
-      InputError: if a network cannot be read, does not fit, or has no place in this one.
-    """
-    if not is_late_fusion(flags):
-        reason = "has no effect without --input=rgb_hha; leave it out"
-        refuse_given(flags, ["init_hha_from"], reason)
-    if copy:
-        _copy_weights(flags, model)
-    if flags.train_layers is not None:
-        train_only(model, flags.train_layers)

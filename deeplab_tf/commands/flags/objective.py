@@ -5,6 +5,7 @@ from deeplab_tf.data.class_weights import BALANCINGS, balanced_weights
 from deeplab_tf.errors import InputError
 from deeplab_tf.models.score_heads import slices_of
 from deeplab_tf.training.cross_entropy import check_class_weights
+from deeplab_tf.training.depth_loss import DepthObjective
 from deeplab_tf.training.head_losses import HeadsObjective
 from deeplab_tf.training.losses import (
     LABEL_SIZES,
@@ -12,10 +13,12 @@ from deeplab_tf.training.losses import (
     ProbabilityObjective,
     ScoreMapObjective,
 )
+from deeplab_tf.training.partial_labels import PartialLabelsObjective
 from deeplab_tf.training.weak_supervision import (
     ClassifierObjective,
     EMAdaptObjective,
     MILObjective,
+    OnProbabilities,
 )
 
 # These use only which classes an image shows.
@@ -28,9 +31,12 @@ def define_objective_flags(values):
     define.enum(
         "objective",
         "pixels",
-        ["pixels", *_WEAK],
-        "pixels: the papers' cross-entropy over all pixels. classifier, mil and em_adapt use only "
-        "which classes an image shows; mil and em_adapt should start from a classifier.",
+        ["pixels", "partial", *_WEAK, "depth"],
+        "pixels: the papers' cross-entropy over all pixels. partial: for points and scribbles, "
+        "cross-entropy where they are and mil for their classes. classifier, mil and em_adapt use "
+        "only which classes an image shows; mil and em_adapt should start from a classifier. "
+        "depth: predict the depth of every pixel, see docs/depth.md; the data set must have depth "
+        "maps, and needs no labels.",
     )
     define.float(
         "foreground_portion",
@@ -62,6 +68,11 @@ def define_objective_flags(values):
     )
 
 
+def learns_depth(flags):
+    """Whether the network of the flags is to predict depth, not classes."""
+    return "objective" in flags and flags.objective == "depth"
+
+
 def choose_objective(flags, output_stride, scales, examples, label_set, encoding, say):
     """The objective of the flags, with class weights from the examples.
 
@@ -83,12 +94,9 @@ def choose_objective(flags, output_stride, scales, examples, label_set, encoding
     if values and say:
         pairs = zip(label_set.names, values, strict=True)
         print("class weights:", ", ".join(f"{name} {weight:.4g}" for name, weight in pairs))
-    if flags.crf_train:
-        return ProbabilityObjective(weights)
-    network = output_stride, scales
     if flags.heads:
-        return make_heads_objective(flags, *network, label_set, weights)
-    return make_objective(flags, *network, weights)
+        return make_heads_objective(flags, output_stride, scales, label_set, weights)
+    return make_objective(flags, output_stride, scales, weights)
 
 
 def class_weights(flags, examples, num_classes, encoding):
@@ -109,7 +117,7 @@ def class_weights(flags, examples, num_classes, encoding):
     given = flags.class_weights
     if not given:
         return None
-    if flags.objective in _WEAK:
+    if flags.objective in _WEAK or learns_depth(flags):
         raise InputError(
             f"--class_weights has no effect with --objective={flags.objective}; leave one out"
         )
@@ -163,13 +171,8 @@ def make_heads_objective(flags, output_stride, scales, label_set, weights):
       weights: what `head_weights` returned.
 
     Raises:
-      InputError: if a flag would have no effect, or cannot be used with several heads.
+      InputError: if a flag would have no effect.
     """
-    if flags.objective in _WEAK:
-        raise InputError(
-            f"--objective={flags.objective} is for one label space; leave out --heads, or train on "
-            "pixels"
-        )
     objectives = [make_objective(flags, output_stride, scales, each) for each in weights]
     return HeadsObjective(tuple(objectives), tuple(slices_of(label_set.sizes).values()))
 
@@ -187,16 +190,28 @@ def make_objective(flags, output_stride, scales, weights=None):
       InputError: if a flag would have no effect.
     """
     portions = "foreground_portion", "background_portion"
-    if flags.objective == "em_adapt":
-        return EMAdaptObjective(
-            output_stride,
-            foreground=flags.foreground_portion,
-            background=flags.background_portion,
-        )
-    refuse_given(flags, portions, "has no effect without --objective=em_adapt; leave it out")
-    if flags.objective in _WEAK:
-        return _WEAK[flags.objective](output_stride)
+    if flags.objective != "em_adapt":
+        refuse_given(flags, portions, "has no effect without --objective=em_adapt; leave it out")
+    if learns_depth(flags):
+        refuse_given(flags, ["branch_labels"], "has no effect with --objective=depth; leave it out")
+        return DepthObjective(output_stride)
+    if flags.objective != "pixels":
+        return _of_weak_labels(flags, output_stride, weights)
+    if flags.crf_train:
+        return ProbabilityObjective(weights)
     if len(scales) > 1:
         return MultiScaleObjective(scales, output_stride, flags.branch_labels, weights)
     refuse_given(flags, ["branch_labels"], "has no effect with one scale; leave it out")
     return ScoreMapObjective(output_stride, weights)
+
+
+def _of_weak_labels(flags, output_stride, weights):
+    stride = 1 if flags.crf_train else output_stride  # the CRF has every pixel
+    if flags.objective == "partial":
+        objective = PartialLabelsObjective(stride, weights)
+    elif flags.objective == "em_adapt":
+        portions = flags.foreground_portion, flags.background_portion
+        objective = EMAdaptObjective(stride, foreground=portions[0], background=portions[1])
+    else:
+        objective = _WEAK[flags.objective](stride)
+    return OnProbabilities(objective) if flags.crf_train else objective

@@ -12,6 +12,7 @@ from deeplab_tf.data.checks.inspection import inspect_example, label_file
 from deeplab_tf.data.checks.interpolation import interpolated_labels
 from deeplab_tf.data.checks.label_values import sum_counts
 from deeplab_tf.data.checks.report import Report, SplitCounts
+from deeplab_tf.data.depth_targets import DepthTarget
 from deeplab_tf.data.examples import evenly_spaced
 from deeplab_tf.labels import LabelEncoding
 
@@ -22,8 +23,8 @@ def check_dataset(
     """Find what would ruin training.
 
     Args:
-      splits: dict from the name of a list to its examples (`Example` or `RecordExample`); the
-        first list is the one that is trained on.
+      splits: dict from the name of a list to its examples (`Example`, `RecordExample`,
+        `DepthExample` or `DepthTarget`); the first list is the one that is trained on.
       label_set: `LabelSet`.
       encoding: `LabelEncoding` of the label files; None: they hold class indices.
       channels: that images should have.
@@ -54,7 +55,8 @@ def check_dataset(
     findings = [*known, *_list_findings(splits)]
     findings += [finding for inspection in inspections.values() for finding in inspection.findings]
     is_complete = read == listed and not any(map(_hides_labels, findings))
-    findings += _set_findings(labels, label_set, encoding, is_complete)
+    if not any(isinstance(example, DepthTarget) for example in inspections):
+        findings += _set_findings(labels, label_set, encoding, is_complete)
     findings = across_labels.explain_values(
         across_labels.explain_void(findings), _together(labels), label_set, encoding.num_values
     )

@@ -11,6 +11,7 @@ from deeplab_tf.data.checks.findings import WARNING, Finding, problem, some
 from deeplab_tf.data.checks.image_inspection import inspect_image
 from deeplab_tf.data.checks.interpolation import between_pixels
 from deeplab_tf.data.checks.label_values import count_values, wrong_values
+from deeplab_tf.data.depth_targets import DepthTarget
 from deeplab_tf.data.image_files import decode_image
 from deeplab_tf.data.image_header import read_header
 from deeplab_tf.data.inputs import DepthExample
@@ -53,7 +54,7 @@ def inspect_example(example, encoding, channels=3):
     """Find the problems that one example shows by itself.
 
     Args:
-      example: `Example`, `RecordExample` or `DepthExample`.
+      example: `Example`, `RecordExample`, `DepthExample` or `DepthTarget`, whose label is not read.
       encoding: `LabelEncoding` of the label.
       channels: that images should have; with depth, color images are expected.
 
@@ -63,6 +64,8 @@ def inspect_example(example, encoding, channels=3):
     if isinstance(example, DepthExample):
         found = inspect_example(example.color, encoding)
         return found._replace(findings=(*found.findings, *inspect_depth(example)))
+    if isinstance(example, DepthTarget):
+        return _inspect_target(example, channels)
     try:
         image_contents, label_contents = example.read()
     except InputError as error:
@@ -103,6 +106,15 @@ def inspect_example(example, encoding, channels=3):
         values,
         between_pixels(label),
     )
+
+
+def _inspect_target(example, channels):
+    try:
+        contents = example.read_image()
+    except InputError as error:
+        return _without_label([_missing_file(example, str(error))])
+    _, findings = inspect_image(contents, example.image, channels)
+    return _without_label([*findings, *inspect_depth(example.pair)])
 
 
 def label_file(example):

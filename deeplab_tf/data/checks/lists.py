@@ -12,7 +12,7 @@ from deeplab_tf.data.voc import find_files, list_path, missing_label, read_label
 from deeplab_tf.errors import InputError
 
 
-def open_lists(dataset, data_dir, splits, optional=(), space=""):
+def open_lists(dataset, data_dir, splits, optional=(), need_labels=True, space=""):
     """Find the examples of several lists.
 
     `open_dataset` stops at the first missing file; this function reports all of them.
@@ -22,6 +22,7 @@ def open_lists(dataset, data_dir, splits, optional=(), space=""):
       data_dir: the data set's folder.
       splits: names of the lists; a list that is named twice is a finding.
       optional: names of lists that may be missing, with only a warning.
+      need_labels: whether every example must have a label; False: labels are not looked for.
       space: label space, see `open_dataset`.
 
     Returns:
@@ -40,7 +41,8 @@ def open_lists(dataset, data_dir, splits, optional=(), space=""):
         if dataset in PREPARED:
             examples, found = _open_prepared(dataset, data_dir, split, split in optional, space)
         else:
-            examples, found = _open_folder(data_dir, split, split in optional, space)
+            wanted = need_labels, space
+            examples, found = _open_folder(data_dir, split, split in optional, *wanted)
         findings += found
         if examples is not None:
             opened[split] = examples
@@ -80,7 +82,7 @@ def _missing_list(place, what, remedy, is_optional):
     return problem("list_missing", place, what, remedy, WARNING if is_optional else None)
 
 
-def _open_folder(data_dir, split, is_optional, space):
+def _open_folder(data_dir, split, is_optional, need_labels, space):
     # (examples, findings); None for the examples of a list that cannot be read.
     path = list_path(data_dir, split)
     if not path.is_file():
@@ -88,7 +90,7 @@ def _open_folder(data_dir, split, is_optional, space):
         return None, [_missing_list(path, "no such list", remedy, is_optional)]
     try:
         lines = read_lines(path)
-        found = [_find(data_dir, line, space) for line in lines]
+        found = [_find(data_dir, line, need_labels, space) for line in lines]
     except InputError as error:
         what, _, remedy = str(error).removeprefix(f"{path}: ").partition("; ")
         return None, [problem("list_unreadable", path, what, remedy)]
@@ -97,7 +99,7 @@ def _open_folder(data_dir, split, is_optional, space):
     return (None if findings and not examples else examples), findings
 
 
-def _find(data_dir, line, space):
+def _find(data_dir, line, need_labels, space):
     # (Example, findings); None for the example if a file is missing.
     entry = parse_entry(line, data_dir)
     image, label = find_files(data_dir, entry, space)
@@ -105,9 +107,10 @@ def _find(data_dir, line, space):
     if not image.is_file():
         what, remedy = "no such image", "add it or remove its name from the list"
         findings.append(problem("image_missing", image, what + _instead(image), remedy))
-    if not label.is_file():
+    if need_labels and not label.is_file():
         findings.append(_missing_label(label))
-    return (None if findings else Example(entry.name, str(image), str(label))), findings
+    label = str(label) if label.is_file() else ""
+    return (None if findings else Example(entry.name, str(image), label)), findings
 
 
 def _missing_label(path):

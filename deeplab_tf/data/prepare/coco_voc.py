@@ -17,6 +17,8 @@ import numpy as np
 from pycocotools import mask as run_lengths
 from pycocotools.coco import COCO
 
+from crf.checks import check_count
+from deeplab_tf.data.image_header import MAX_PIXELS, check_pixels
 from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.prepare.archives import Archive
 from deeplab_tf.data.prepare.builder import Builder
@@ -34,6 +36,11 @@ COCO_NAMES = {
     "diningtable": "dining table",
     "tvmonitor": "tv",
 }
+
+
+# What pycocotools and the checks here raise for other contents than COCO's.
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, AssertionError, IndexError,
+              RecursionError)  # fmt: skip
 
 
 class Region(NamedTuple):
@@ -145,13 +152,11 @@ def load_source(path):
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
             annotations = COCO(str(path))
-        # Fields that are needed here, but that pycocotools does not require.
-        for entry in annotations.imgs.values():
-            _ = entry["file_name"], entry["height"], entry["width"]
+        _check_entries(annotations)
         ids = {entry["name"]: entry["id"] for entry in annotations.cats.values()}
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; check that the archive is complete") from None
-    except (ValueError, KeyError, TypeError, AssertionError) as error:
+    except _MALFORMED as error:
         reason = f"{type(error).__name__}: {one_line(error)}"
         raise InputError(f"{path}: not COCO annotations ({reason}); extract it again") from None
     labels = {}
@@ -161,6 +166,19 @@ def load_source(path):
             raise InputError(f"{path}: has no category {coco_name!r}; use the original file")
         labels[ids[coco_name]] = label
     return Source(path, annotations, labels)
+
+
+def _check_entries(annotations):
+    """Raise one of `_MALFORMED` for fields that pycocotools does not require, or look at."""
+    for entry in annotations.imgs.values():
+        if not isinstance(entry["file_name"], str):
+            raise TypeError("a file name that is no text")
+        for side in (entry["height"], entry["width"]):
+            if check_count(side, "height and width", 1) > MAX_PIXELS:
+                raise ValueError(f"an image with {side} rows or columns")
+        check_pixels(entry["width"], entry["height"])
+    for entry in annotations.anns.values():
+        hash((entry["category_id"], entry["id"]))
 
 
 def image_shape(source, image_id):
@@ -224,13 +242,8 @@ def draw(regions, shape):
 def _run_lengths(segmentation, shape, place):
     # A malformed mask would make pycocotools read out of bounds, so masks are checked first.
     if isinstance(segmentation, dict):
-        counts = np.asarray(segmentation.get("counts"))
-        fits = (
-            segmentation.get("size") == list(shape)
-            and counts.dtype.kind == "i"
-            and counts.min() >= 0
-            and counts.sum() == shape[0] * shape[1]
-        )
+        counts = _whole_numbers(segmentation.get("counts"))
+        fits = segmentation.get("size") == list(shape) and sum(counts) == shape[0] * shape[1]
         if not fits:
             what = "its run lengths do not fit its image"
             raise InputError(f"{place}: {what}; extract the file again")
@@ -244,10 +257,16 @@ def _run_lengths(segmentation, shape, place):
     return run_lengths.merge(run_lengths.frPyObjects(polygons, *shape))
 
 
+def _whole_numbers(values):
+    """A list of whole numbers from 0; an empty one if it is something else."""
+    is_list = isinstance(values, list) and all(type(value) is int for value in values)
+    return values if is_list and min(values, default=0) >= 0 else []
+
+
 def _polygon(points, shape, place):
     try:
         points = np.asarray(points, np.float64).ravel()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         points = np.array([np.nan])
     far = 2 * max(shape)  # points may lie a little outside of the image
     if len(points) % 2 or not (np.abs(points) <= far).all():

@@ -24,6 +24,8 @@ LABELS = Archive(
     "https://cs.stanford.edu/~roozbeh/pascal-context/trainval.tar.gz",
 )
 
+_MOST_DIGITS = 5  # of a number of a class; label maps have 16 bits
+
 # The authors' list of the 59 classes (59_labels.txt) has other names for three of them than their
 # list of all 459 (labels.txt). Both names are accepted.
 OTHER_NAMES = {"table": "diningtable", "cloth": "clothes", "bedclothes": "bedcloth"}
@@ -67,8 +69,10 @@ def class_lookup(path):
         if not line.strip():
             continue
         number, name = (part.strip() for part in line.partition(":")[::2])
-        if not number.isdecimal() or not name:
-            raise InputError(f"{path}: line {line!r} is not 'NUMBER: NAME'; use the original list")
+        if not number.isdecimal() or len(number) > _MOST_DIGITS or not name:
+            raise InputError(
+                f"{path}: line {line[:80]!r} is not 'NUMBER: NAME'; use the original list"
+            )
         indices[name] = int(number)
     if not indices:
         raise InputError(f"{path}: lists no class; use the original list")

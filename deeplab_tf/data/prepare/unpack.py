@@ -1,10 +1,11 @@
 """Extracting tar and zip archives into a folder, and nowhere else."""
 
+import errno
 import functools
 import gzip
 import lzma
-import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -13,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from deeplab_tf.errors import InputError, one_line
-from deeplab_tf.files import new_folder
+from deeplab_tf.files import is_bomb, new_folder
 
 # What Python raises for a file that is not an archive, is cut off or was changed. OSError is not
 # included: it means that a disk is full or cannot be read.
@@ -25,7 +26,16 @@ DAMAGE = (
     EOFError,
     gzip.BadGzipFile,
     RuntimeError,  # from zipfile, for unknown compression methods and for passwords
+    # From both, for numbers, names and offsets that cannot be.
+    ValueError,
+    OverflowError,
+    IndexError,
+    KeyError,
+    struct.error,
 )
+# Names that the file system refuses: too long, both a file and a folder, or no name at all; EINVAL
+# is for places before the beginning of an archive.
+_IMPOSSIBLE = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EINVAL)
 
 
 def extracted(path, folder):
@@ -52,10 +62,17 @@ def extracted(path, folder):
     with new_folder(folder) as unfinished:
         try:
             _extract(path, unfinished)
+        except InputError:
+            raise
         except DAMAGE as error:
             # tarfile appends the error of every compression method that it has tried.
             reason = one_line(error).partition(": - method")[0]
             raise InputError(f"{path}: cut off or damaged ({reason}); download it again") from None
+        except OSError as error:
+            if error.errno not in _IMPOSSIBLE:
+                raise
+            what = f"impossible names or places: {error.strerror}"
+            raise InputError(f"{path}: damaged ({what}); download it again") from None
         if not any(unfinished.iterdir()):
             raise InputError(f"{path}: contains no files; download it again")
     return folder
@@ -64,6 +81,7 @@ def extracted(path, folder):
 def _extract(path, folder):
     members = _zip_members if path.suffix == ".zip" else _tar_members
     size = path.stat().st_size
+    unpacked = 0
     bar = tqdm(total=size, desc=f"extracting {path.name}", unit="B", unit_scale=True, leave=False)
     with bar, path.open("rb") as file:
         for name, is_plain, open_member in members(file):
@@ -74,17 +92,31 @@ def _extract(path, folder):
             if relative.is_absolute() or ".." in relative.parts:
                 what = "would lie outside the folder"
                 raise InputError(f"{path}: its member {name!r} {what}; do not use this archive")
-            _write(folder / relative, open_member())
+            unpacked = _write(path, folder / relative, open_member(), unpacked)
             bar.update(max(file.tell() - bar.n, 0))
 
 
-def _write(target, contents):
+def _write(path, target, contents, unpacked):
+    """Write a member; returns how many bytes were unpacked with it.
+
+    Raises:
+      InputError: if a small archive becomes gigabytes; see `is_bomb`.
+    """
     if contents is None:
         target.mkdir(parents=True, exist_ok=True)
-        return
+        return unpacked
     target.parent.mkdir(parents=True, exist_ok=True)
+    packed = path.stat().st_size
     with contents, target.open("wb") as file:
-        shutil.copyfileobj(contents, file, 1 << 20)
+        while block := contents.read(1 << 20):
+            unpacked += len(block)
+            if is_bomb(unpacked, packed):
+                raise InputError(
+                    f"{path}: of {packed:,} bytes, but becomes more than {unpacked:,}; do not use "
+                    "this archive"
+                )
+            file.write(block)
+    return unpacked
 
 
 # Both yield (name, whether it is a plain file or a folder, a function that opens the contents); for

@@ -19,6 +19,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _WIDTHS = {_FIXED64: 8, _FIXED32: 4}
 
 _NET_LAYER, _NET_OLD_LAYER = 100, 2  # NetParameter: layer; layers of Caffe before 2015
+_MOST_AXES, _LONGEST_AXIS = 32, 1 << 31  # Caffe's own limits
 _BLOB_SHAPE, _BLOB_DATA, _BLOB_DOUBLES = 7, 5, 8
 _OLD_SHAPE = (1, 2, 3, 4)  # num, channels, height, width, instead of a shape
 _SHAPE_DIM = 1
@@ -172,6 +173,8 @@ def _blob(contents, span):
     values = chunks[0] if len(chunks) == 1 else np.concatenate([np.empty(0, np.float32), *chunks])
     if shape is None:
         shape = [old_shape.get(field, 0) for field in _OLD_SHAPE] if old_shape else values.shape
+    if len(shape) > _MOST_AXES or max(shape, default=0) > _LONGEST_AXIS:
+        raise _MalformedError(f"an array of {len(shape)} axes, the longest of {max(shape)}")
     if math.prod(shape) != len(values):
         raise _MalformedError(f"{len(values)} values for the shape {tuple(shape)}")
     return values.reshape(shape)

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from deeplab_tf.errors import InputError, one_line
-from deeplab_tf.models.safe_files import read_datasets
+from deeplab_tf.models.safe_files import DAMAGED_HDF5, read_datasets
 
 _XCEPTION = "xception_65"
 _PART = r"(separable_conv\d_(?:depthwise|pointwise)|shortcut)"
@@ -70,7 +70,9 @@ def read_keras_port(path):
                 if name in arrays:
                     raise InputError(f"{path}: has two variables {origin}; save the weights again")
                 arrays[name], origins[name] = np.asarray(dataset[()], np.float32), origin
-    except OSError as error:
+    except InputError:
+        raise
+    except DAMAGED_HDF5 as error:
         raise InputError(
             f"{Path(path)}: truncated, or not an HDF5 file ({one_line(error, 100)}); download it "
             "again"

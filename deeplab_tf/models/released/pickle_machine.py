@@ -118,7 +118,8 @@ class _Machine:
             self.stack[-1].extend(values)
         elif name in ("SETITEM", "SETITEMS"):
             values = [self.pop(), self.pop()][::-1] if name == "SETITEM" else self.since_mark()
-            self.stack[-1].update(zip(values[::2], values[1::2], strict=True))
+            keys = map(_plain, values[::2])
+            self.stack[-1].update(zip(keys, values[1::2], strict=True))
         else:
             self.call(name, argument)
 
@@ -127,7 +128,7 @@ class _Machine:
         if name == "GLOBAL":
             self.stack.append(self.known(argument.replace(" ", ".")))
         elif name == "STACK_GLOBAL":
-            last, module = self.pop(), self.pop()
+            last, module = _plain(self.pop()), _plain(self.pop())
             self.stack.append(self.known(f"{module}.{last}"))
         elif name == "REDUCE":
             arguments, function = self.pop(), self.pop()
@@ -156,13 +157,14 @@ class _Machine:
         """The storage of a persistent id; `view` was a part of another storage before 2018."""
         if word != "storage" or view is not None or not isinstance(count, int):
             raise ValueError("a storage of an unknown kind")
-        return self.storages.setdefault(str(key), Storage(kind.text, str(key), count))
+        key = str(_plain(key))
+        return self.storages.setdefault(key, Storage(kind.text, key, count))
 
 
 def _record(name, arguments):
     """What a call of a known function stands for."""
     if name == _DICT:
-        return dict(*arguments)
+        return {_plain(key): value for pairs in arguments for key, value in pairs}
     if name == _PARAMETER:
         return arguments[0]
     if name == _TENSOR:
@@ -170,3 +172,10 @@ def _record(name, arguments):
         if isinstance(storage, Storage) and storage.kind in DTYPES:
             return Tensor(storage, offset, tuple(sizes), tuple(strides))
     raise ValueError(f"a call of {name} with other arguments than a tensor's")
+
+
+def _plain(key):
+    """A key, if it is a text or a number; tuples in tuples would exhaust the stack when hashed."""
+    if not isinstance(key, str | int):
+        raise ValueError(f"a key of the type {type(key).__name__}")
+    return key

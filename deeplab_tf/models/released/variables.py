@@ -4,8 +4,10 @@ Nothing in a file is run. A tar may hold plain files and folders only, and what 
 copied to a temporary folder under names of our own.
 """
 
+import lzma
 import math
 import shutil
+import struct
 import tarfile
 import tempfile
 import zlib
@@ -16,6 +18,9 @@ from google.protobuf.message import DecodeError
 
 from deeplab_tf.errors import InputError, one_line
 
+# What tarfile raises for a damaged file, besides OSError.
+_DAMAGED_TAR = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError, KeyError,
+                IndexError, OverflowError, struct.error, RuntimeError)  # fmt: skip
 _TARS = (".tar", ".tar.gz", ".tgz")
 _TRAINING_ONLY = ("/Momentum", "/ExponentialMovingAverage", "global_step")
 _MOST_BYTES = 4 << 30  # of one file in a tar; the largest released one has 0.4 GB
@@ -126,7 +131,9 @@ def _read_tar(path):
                 raise InputError(f"{path}: holds no checkpoint and {len(graphs)} frozen graphs")
             _copy(path, tar, members[graphs[0]], Path(folder) / "graph.pb")
             return _read_graph(path, (Path(folder) / "graph.pb").read_bytes())
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except InputError:
+        raise
+    except (*_DAMAGED_TAR, OSError) as error:
         raise InputError(
             f"{path}: truncated, or not a tar file ({one_line(error, 100)}); download it again"
         ) from error

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from tool_runner import run_tool
 
-from deeplab_tf.commands.ablation import DECODER_ROWS, ROWS, measures, run_command, table
+from deeplab_tf.commands.ablation import DECODER_ROWS, ROWS, measures, orders, table
+from deeplab_tf.commands.table_runs import run_command
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.errors import InputError
 
@@ -20,6 +21,21 @@ def test_table_by_hand():
     assert table(results).splitlines()[2:] == [
         "| LargeFOV | 41.00 ± 1.00 | 42.50 ± 1.50 | +0.00 ± 0.00 | +1.50 ± 0.50 |",
         "| ASPP-S | 43.00 ± 0.00 | 44.00 ± 0.50 | +2.00 ± 1.00 | +1.00 ± 0.50 |",
+    ]
+
+
+def test_orders_by_hand():
+    results = {
+        "large_fov": np.array([[40.0, 41.0], [42.0, 42.5]]),
+        "step": np.array([[41.0, 41.0], [43.0, 42.0]]),
+        "aspp_s": np.array([[43.0, 42.0], [42.0, 43.0]]),
+    }
+    assert orders(results).splitlines()[2:] == [
+        "- LargeFOV over LargeFOV, step policy: reversed by every seed",
+        "- ASPP-S over LargeFOV: within the spread of the seeds",
+        "- LargeFOV gains by the CRF: shown by every seed",
+        "- LargeFOV, step policy gains by the CRF: within the spread of the seeds",
+        "- ASPP-S gains by the CRF: within the spread of the seeds",
     ]
 
 
@@ -64,10 +80,11 @@ def test_the_table_of_the_decoder(tmp_path):
     assert lines[0].startswith("| | mean IoU | with the CRF | against LargeFOV |")
     numbers = "34.00 ± 1.00 | 40.00 ± 0.00 | +3.00 ± 0.00 | +6.00 ± 1.00"
     assert lines[5] == f"| v3+: ASPP of v3 and decoder | {numbers} |"
-    assert lines[7].startswith("| | boundary IoU |")
-    assert lines[10].startswith("| ASPP-L | 16.00 ± 0.50 | 20.00 ± 0.00 | +0.50 ± 0.00 |")
-    assert lines[14].startswith("| | mean IoU of pole, bicyclist |")
-    assert lines[16].startswith("| LargeFOV | 4.38 ± 0.12 | 5.50 ± 0.00 |")
+    assert lines[9] == "- ASPP-L over LargeFOV: shown by every seed"
+    assert lines[17].startswith("| | boundary IoU |")
+    assert lines[20].startswith("| ASPP-L | 16.00 ± 0.50 | 20.00 ± 0.00 | +0.50 ± 0.00 |")
+    assert lines[34].startswith("| | mean IoU of pole, bicyclist |")
+    assert lines[36].startswith("| LargeFOV | 4.38 ± 0.12 | 5.50 ± 0.00 |")
 
 
 def test_thin_classes_are_left_out_where_there_are_none():

@@ -36,6 +36,23 @@ def test_a_command_can_be_called_from_python(capsys):
             "error: out/labels: a file is where a folder is needed; give another name\n",
         ),
         (KeyboardInterrupt(), "error: interrupted\n"),
+        (
+            OSError(28, "No space left on device", "out/a.png"),
+            "error: out/a.png: No space left on device; make room there, or give another folder\n",
+        ),
+        (
+            OSError(30, "Read-only file system", "out"),
+            "error: out: Read-only file system; give a folder that can be written\n",
+        ),
+        (
+            MemoryError("array of 3 GB"),
+            "error: out of memory (array of 3 GB): free memory, or use smaller images or batches\n",
+        ),
+        (
+            RuntimeError("can't start new thread"),
+            "error: out of memory (can't start new thread): free memory, or use smaller images or "
+            "batches\n",
+        ),
     ],
 )
 def test_errors_of_the_user_are_one_line(monkeypatch, capsys, error, message):

@@ -6,6 +6,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from small_backbones import small_backbones
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_model import random_model
 from tool_runner import run_tool
@@ -21,6 +22,12 @@ TINY = [
     *("--backbone=vgg16", "--head=large_fov", "--fc_channels=8", "--weights=none"),
     *("--batch_size=2", "--crop_size=33", "--log_every=1", "--nomirror"),
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_backbones():
+    with small_backbones():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -55,10 +55,12 @@ def test_trains_two_steps(path, data_dir, depth_dir, heads_dir, tmp_path):
     dataset, heads = "synthetic", []
     if "--heads=" in path.read_text():
         dataset, data_dir, heads = "synthetic_heads", heads_dir, ["--heads=form:7,shade:3"]
-    if "--input=" in path.read_text():
+    if "--input=" in path.read_text() or "--objective=depth" in path.read_text():
         dataset, data_dir = "synthetic_depth", depth_dir
     tiny = [f"--dataset={dataset}", "--train_split=train", "--steps=2", "--eval_images=0"]
     tiny += [*heads, "--weights=none", "--batch_size=1", "--accumulate=1", "--crop_size=65"]
+    if "--shared_classes" in path.read_text():
+        tiny += ["--noshared_classes"]  # of the weights that are left out
     if "--tile_size" in path.read_text():
         tiny += ["--tile_size=97", "--tile_overlap=16"]
     folders = f"--data_dir={data_dir}", f"--model_dir={tmp_path / 'm'}"
@@ -102,7 +104,7 @@ def test_the_table_is_printed(monkeypatch, words):
     assert others == (
         "other flagfiles: camvid_efficientnetlite0, camvid_small, camvid_small_crf, "
         "camvid_vgg16_large_fov, demo, demo_crf, "
-        "msrc21_ablation, msrc21_efficientnetlite0, msrc21_vgg16_large_fov, "
+        "msrc21_ablation, msrc21_efficientnetlite0, msrc21_mil, msrc21_vgg16_large_fov, "
         "own_photos, synthetic_classifier, synthetic_em_adapt, synthetic_heads, "
         "synthetic_mil\n"
     )
@@ -181,6 +183,7 @@ def test_scales_are_augmented_where_the_papers_do():
         "cityscapes_xception65_v3plus",
         "context_resnet101_aspp_l",
         "context_resnet101_msc_coco_aug",
+        "nyudv2_fcn8s_depth",
         "person_part_resnet101_aspp_l",
         "person_part_resnet101_large_fov",
         "person_part_resnet101_msc_coco_aug",

@@ -17,7 +17,7 @@ from tool_runner import run_tool
 
 import deeplab_tf
 from deeplab_tf.commands import train
-from deeplab_tf.commands.flags.network import start
+from deeplab_tf.commands.flags.start import start
 from deeplab_tf.commands.parsing import parse_flags
 from deeplab_tf.commands.runs import Run
 from deeplab_tf.data.depth import Camera
@@ -215,7 +215,7 @@ def test_late_fusion_starts_from_color_alone_or_from_both(tmp_path, capsys):
         train.define_flags(values)
         parse_flags(values, ["--data_dir=d", "--model_dir=m", "--input=rgb_hha", *words])
         model = fuse_late(networks["new"], networks["new"])
-        start(values, model)
+        start(values, model, ("a", "b"))
         return [float(model.get_layer(name).kernel[0, 0, 0, 0]) for name in ("fc8", "hha_fc8")]
 
     color, hha, both = (f"{tmp_path / name}.keras" for name in ("color", "hha", "both"))

@@ -1,4 +1,3 @@
-import gc
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +6,7 @@ import slim_network
 import tensorflow as tf
 from caffe_writer import CaffeNetwork
 from slim_network import SlimNetwork, write_checkpoint
+from small_backbones import BLOCKS, small_backbones
 from tool_runner import run_tool
 
 from deeplab_tf.commands.import_weights import network_flags
@@ -22,22 +22,21 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 CLASSES, FILTERS = 21, 8
 
 
-@pytest.fixture(autouse=True)
-def _free_networks():
-    """Free the networks of each test: a VGG-16 with its file takes 300 MB."""
-    yield
-    gc.collect()
+@pytest.fixture(scope="module", autouse=True)
+def _small_backbones():
+    with small_backbones():
+        yield
 
 
 def write(path, left_out=()):
     """VGG-16 with a narrow LargeFOV, and a layer that no network of ours has."""
     net = CaffeNetwork()
     shapes, inputs = {}, 3
-    for block, filters, count in ((1, 64, 2), (2, 128, 2), (3, 256, 3), (4, 512, 3), (5, 512, 3)):
+    for block, filters, count in BLOCKS:
         for number in range(1, count + 1):
             shapes[f"conv{block}_{number}"] = (filters, inputs, 3, 3)
             inputs = filters
-    shapes |= {"fc6": (FILTERS, 512, 3, 3), "fc7": (FILTERS, FILTERS, 1, 1)}
+    shapes |= {"fc6": (FILTERS, inputs, 3, 3), "fc7": (FILTERS, FILTERS, 1, 1)}
     shapes |= {"fc8_voc12": (CLASSES, FILTERS, 1, 1), "stray": (2, 2, 1, 1)}
     for name, shape in shapes.items():
         if name not in left_out:

@@ -6,6 +6,7 @@ import pytest
 from absl import flags
 from planted import blocks, write_example
 
+from deeplab_tf.commands.flags.joint_crf import define_joint_crf_flags
 from deeplab_tf.commands.flags.objective import (
     class_weights,
     define_objective_flags,
@@ -14,7 +15,13 @@ from deeplab_tf.commands.flags.objective import (
 from deeplab_tf.commands.parsing import parse_flags
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID, LabelEncoding
-from deeplab_tf.training.losses import MultiScaleObjective, ScoreMapObjective
+from deeplab_tf.training.losses import (
+    MultiScaleObjective,
+    ProbabilityObjective,
+    ScoreMapObjective,
+)
+from deeplab_tf.training.partial_labels import PartialLabelsObjective
+from deeplab_tf.training.weak_supervision import EMAdaptObjective, MILObjective, OnProbabilities
 
 
 @pytest.fixture
@@ -26,6 +33,7 @@ def examples(tmp_path):
 def parsed(*arguments):
     values = flags.FlagValues()
     define_objective_flags(values)
+    define_joint_crf_flags(values)
     parse_flags(values, arguments)
     return values
 
@@ -33,6 +41,22 @@ def parsed(*arguments):
 def objective(examples, *arguments, scales=(1.0,), encoding=None):
     given = parsed(*arguments)
     return make_objective(given, 8, scales, class_weights(given, examples, 2, encoding))
+
+
+def test_weak_labels_with_and_without_the_crf(examples):
+    assert objective(examples, "--objective=mil") == MILObjective(8)
+    partial = ["--objective=partial", "--class_weights=1,2"]
+    assert objective(examples, *partial) == PartialLabelsObjective(8, (1.0, 2.0))
+    # The CRF has every pixel, so the stride is 1.
+    assert objective(examples, "--crf_train") == ProbabilityObjective()
+    assert objective(examples, "--crf_train", "--objective=mil") == OnProbabilities(MILObjective(1))
+    adapt = ["--objective=em_adapt", "--foreground_portion=0.1", "--background_portion=0.3"]
+    found = objective(examples, "--crf_train", *adapt)
+    assert found == OnProbabilities(EMAdaptObjective(1, foreground=0.1, background=0.3))
+    found = objective(examples, "--crf_train", *partial)
+    assert found == OnProbabilities(PartialLabelsObjective(1, (1.0, 2.0)))
+    with pytest.raises(InputError, match="has no effect without --objective=em_adapt; leave it"):
+        objective(examples, "--crf_train", "--foreground_portion=0.1")
 
 
 def test_no_weights_by_default(examples):

@@ -37,6 +37,14 @@ def model_dir(tmp_path_factory, model):
     return folder
 
 
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, model):
+    """An export with the CRF inside, which takes seconds to write."""
+    path = tmp_path_factory.mktemp("exports") / "served"
+    export_saved_model(model, path, LABELS, CRFParams(iterations=2))
+    return path
+
+
 @pytest.fixture
 def photos(tmp_path):
     paths = [tmp_path / "one.jpg", tmp_path / "two.v2.png"]
@@ -291,24 +299,22 @@ def test_bad_input_is_one_clear_line(model_dir, photos, tmp_path, flags, message
     assert message in predict(model_dir, tmp_path / "out", *arguments).error
 
 
-def test_a_saved_model_predicts_what_it_was_exported_from(model, photos, tmp_path):
-    export_saved_model(model, tmp_path / "served", LABELS, CRFParams(iterations=2))
-    done = predict(tmp_path / "served", tmp_path / "out", photos[0])
+def test_a_saved_model_predicts_what_it_was_exported_from(model, served, photos, tmp_path):
+    done = predict(served, tmp_path / "out", photos[0])
     assert done.status == 0, done.err
     expected = segment(model, load_image(photos[0]), CRFParams(iterations=2))
     found = load_label(tmp_path / "out" / "one.png", LABELS.num_classes)
     assert np.mean(found == expected) > 0.999
 
 
-def test_a_saved_model_has_its_settings_inside(model, photos, tmp_path):
-    export_saved_model(model, tmp_path / "served", LABELS, CRFParams(iterations=2))
+def test_a_saved_model_has_its_settings_inside(served, photos, tmp_path):
     for flag in ("--flip", BFLOAT16):
-        error = predict(tmp_path / "served", tmp_path / "out", flag, photos[0]).error
+        error = predict(served, tmp_path / "out", flag, photos[0]).error
         assert f"{flag.split('=')[0]} has no effect: " in error and "export it again" in error
-    error = predict(tmp_path / "served", tmp_path / "out", "--tile=99", photos[0]).error
+    error = predict(served, tmp_path / "out", "--tile=99", photos[0]).error
     assert "--tile has no effect on an exported network" in error and "give a .keras model" in error
     for flag in ("--crf", "--crf_w1=5", "--crf_params=x.json", "--crf_max_memory=1"):
-        error = predict(tmp_path / "served", tmp_path / "out", flag, photos[0]).error
+        error = predict(served, tmp_path / "out", flag, photos[0]).error
         assert "served applies the CRF itself, with the parameters of its export" in error
     assert not (tmp_path / "out").exists()
 

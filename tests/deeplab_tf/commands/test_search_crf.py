@@ -16,6 +16,7 @@ from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.data.voc import read_label_set, read_split
 from deeplab_tf.evaluation import ConfusionMatrix, crf_search, segment
+from deeplab_tf.files import lock_folder
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -46,6 +47,14 @@ def crf_calls(monkeypatch):
 def search(model_dir, data_dir, out_dir, *more):
     flags = [f"--model={model_dir}", f"--data_dir={data_dir}", f"--out_dir={out_dir}", *GRID]
     return run_tool("search_crf", *flags, "--limit=2", "--rounds=1", *more)
+
+
+def test_a_second_search_in_the_same_folder_is_refused(model_dir, data_dir, tmp_path):
+    with lock_folder(tmp_path, "another search"):
+        error = search(model_dir, data_dir, tmp_path).error
+    assert f"{tmp_path} is in use by another search (process " in error
+    assert error.endswith("): wait until it ends, or give another --out_dir")
+    assert list(tmp_path.iterdir()) == []
 
 
 def expected_miou(model, data_dir, params, names=slice(2)):

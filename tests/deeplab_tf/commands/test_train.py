@@ -20,7 +20,7 @@ from tool_runner import run_tool
 
 from crf import CRFParams
 from deeplab_tf import build_deeplab
-from deeplab_tf.commands.train import keep_freed_memory
+from deeplab_tf.commands.memory import keep_freed_memory
 from deeplab_tf.data.datasets import open_dataset
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.labels import LabelSet
@@ -236,10 +236,8 @@ sys.addaudithook(send)
 """
 
 
-@pytest.mark.parametrize(
-    "event, what",
-    [pytest.param("import", "tensorflow", marks=pytest.mark.slow), ("open", "/train.txt")],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("event, what", [("import", "tensorflow"), ("open", "/train.txt")])
 def test_sigterm_before_the_first_step_is_status_0(tmp_path, data_dir, event, what):
     # Python runs a module of this name when it starts.
     (tmp_path / "sitecustomize.py").write_text(SENDS_SIGTERM.format(event=event, what=what))
@@ -263,15 +261,18 @@ STOPPED = (
 )
 
 
-def test_ctrl_c_before_the_first_step_is_status_0(tmp_path, data_dir, monkeypatch):
-    def build_deeplab(*args, **kwargs):
-        os.kill(os.getpid(), signal.SIGINT)
-        raise AssertionError("the network was waited for")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("place", ["flags.network.build_deeplab", "train.open_checked"])
+def test_a_signal_before_the_first_step_is_status_0(tmp_path, data_dir, monkeypatch, sent, place):
+    def interrupted(*args, **kwargs):
+        os.kill(os.getpid(), sent)
+        raise AssertionError("it was waited for")
 
-    monkeypatch.setattr("deeplab_tf.commands.flags.network.build_deeplab", build_deeplab)
+    monkeypatch.setattr(f"deeplab_tf.commands.{place}", interrupted)
     flags = [*TINY, "--steps=1", f"--data_dir={data_dir}", f"--model_dir={tmp_path / 'model'}"]
     done = run_tool("train", *flags)
-    assert (done.status, done.out) == (0, STOPPED.format("SIGINT"))
+    assert (done.status, done.out) == (0, STOPPED.format(sent.name))
+    assert not done.err or place != "train.open_checked"  # later, the check has shown its progress
     assert not (tmp_path / "model").exists()
 
 

@@ -4,13 +4,21 @@ import cv2
 import numpy as np
 import planted
 import pytest
+from small_backbones import small_backbones
 from tiny_flags import TINY
 from tool_runner import run_tool
 
 # Without what would hold for the whole test process.
 FLAGS = [flag for flag in TINY if flag != "--deterministic"]
+FLAGS += ["--backbone=vgg16", "--fc_channels=8"]
 
 STOP_LATER = "--backbone=vgg61"  # an error that comes after the check of the data
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_backbones():
+    with small_backbones():
+        yield
 
 
 @pytest.fixture(scope="module")

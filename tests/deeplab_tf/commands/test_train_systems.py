@@ -6,14 +6,17 @@ import absl.flags
 import keras
 import numpy as np
 import pytest
+from small_backbones import small_backbones
 from tool_runner import run_tool
 
 from deeplab_tf import build_deeplab
 from deeplab_tf.commands.flags import network
+from deeplab_tf.commands.flags.start import define_start_flags
 from deeplab_tf.commands.parsing import parse_flags
 from deeplab_tf.data.class_weights import balanced_weights
 from deeplab_tf.data.datasets import open_dataset
 from deeplab_tf.data.synthetic import CLASSES, write_synthetic
+from deeplab_tf.models.weights import read_weights
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -29,6 +32,12 @@ TINY = [
     "--steps=2",
     "--eval_images=0",
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_backbones():
+    with small_backbones():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +71,41 @@ def test_three_scales_in_parts(data_dir, tmp_path, sizes):
     [
         ["--objective=em_adapt", "--foreground_portion=0.1", "--background_portion=0.5"],
         pytest.param(["--objective=mil"], marks=pytest.mark.slow),
+        pytest.param(["--objective=partial"], marks=pytest.mark.slow),
+        pytest.param(["--objective=mil", "--crf_train"], marks=pytest.mark.slow),
+        pytest.param(["--objective=em_adapt", "--crf_train"], marks=pytest.mark.slow),
     ],
 )
 def test_weak_supervision(data_dir, tmp_path, flags):
     done = train(data_dir, tmp_path / "m", *flags)
     assert done.status == 0, done.err
     assert all(np.isfinite(weight).all() for weight in load(tmp_path / "m").get_weights())
+
+
+def test_no_step_saves_the_network_as_it_starts(data_dir, tmp_path):
+    start = build_deeplab("vgg16", "large_fov", len(CLASSES), weights=None, fc_channels=8)
+    start.save(tmp_path / "start.keras")
+    flags = [f"--init_from={tmp_path / 'start.keras'}", "--steps=0"]
+    done = train(data_dir, tmp_path / "m", *flags)
+    assert done.status == 0, done.err
+    assert "training is complete: 0 of 0 steps" in done.out
+    for a, b in zip(start.get_weights(), load(tmp_path / "m").get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert {"run.json", "labels.json"} <= {path.name for path in (tmp_path / "m").iterdir()}
+
+
+@pytest.mark.slow
+def test_class_scores_start_from_an_imagenet_classifier(weights, msrc21, tmp_path):
+    file = weights / "efficientnet_lite0_keras.weights.h5"
+    flags = ["--flagfile=msrc21_mil", "--steps=0", f"--weights={file}"]
+    place = f"--data_dir={msrc21}", f"--model_dir={tmp_path / 'm'}"
+    done = run_tool("train", *place, *flags)
+    assert done.status == 0, done.err
+    assert "(how many): building (12), cow (1), sheep (2), aeroplane (2), " in done.out
+    assert "from all others: grass, tree, sky, face, road\n" in done.out
+    kernel = load(tmp_path / "m").get_layer("fc8").kernel
+    cow = read_weights("efficientnetlite0", file).class_layer[0][:, 345]
+    np.testing.assert_allclose(kernel[0, 0, :, 3], cow, rtol=1e-6)
 
 
 @pytest.mark.slow
@@ -126,7 +164,8 @@ def test_multi_scale_features_alone_are_trained(data_dir, tmp_path):
 def test_options_reach_the_fcn(monkeypatch, option, given):
     monkeypatch.setattr(network, "build_fcn", lambda *_, **options: options)
     values = absl.flags.FlagValues()
-    network.define_network_flags(values)
+    network.define_architecture_flags(values)
+    define_start_flags(values)
     flag = [f"--fcn_{option}"] if given else []
     parse_flags(values, ["--network=fcn", "--backbone=vgg16", *flag])
     assert network.build_network(values, 3)[option] == given
@@ -148,7 +187,8 @@ def test_options_reach_the_fcn(monkeypatch, option, given):
         (["--fcn_stride=16"], "--fcn_stride has no effect without --network=fcn"),
         (["--fcn_fixed_upsampling"], "--fcn_fixed_upsampling has no effect without --network=fcn"),
         (["--init_from=absent.keras"], "no model absent.keras"),
-        (["--crf_train", "--objective=mil"], "--objective=mil does not train a CRF"),
+        (["--shared_classes"], "--shared_classes needs the ImageNet classifier, not --weights=n"),
+        (["--shared_classes", "--init_from=a"], "needs the ImageNet classifier, not --init_from"),
         (["--class_weights=1,2"], "--class_weights: 2 class weights for 7 classes; give one for"),
         (["--class_weights=1,1,1,1,1,1,-1"], "--class_weights: class weights (1.0, 1.0,"),
         (["--class_weights=balanced"], "--class_weights=balanced: give inverse_frequency or medi"),

@@ -1,5 +1,6 @@
 """Acceptance: several workers, or devices, train as one; a lost worker ends the others."""
 
+import json
 import re
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tool_runner import run_tool
-from worker_processes import ended, running, start
+from worker_processes import ended, free_addresses, running, start
 from worker_train import train
 
 from deeplab_tf.data.synthetic import write_synthetic
@@ -146,6 +147,35 @@ def test_two_workers_train_by_the_tool_and_leave_an_ordinary_training(tmp_path):
     done = run_tool("train", "--steps=3", *flags)
     assert done.status == 0, done.err
     assert "continuing from step 2 of 3" in done.out
+
+
+@pytest.mark.slow
+def test_a_worker_with_other_flags_or_data_ends_all_by_the_tool(tmp_path):
+    data, other = tmp_path / "data", tmp_path / "other"
+    write_synthetic(data, num_train=2, num_val=1, size=(128, 128))
+    write_synthetic(other, num_train=3, num_val=1, size=(128, 128))
+    tool = HERE.parents[1] / "tools" / "train.py"
+    common = [
+        tool,
+        "--strategy=multi_worker",
+        "--batch_size=2",
+        f"--model_dir={tmp_path / 'model'}",
+    ]
+    for flags, name in (
+        ([f"--data_dir={data}", "--seed=1"], "--seed (1, the chief 0)"),
+        ([f"--data_dir={other}"], "the list train (3 images, checksum"),
+    ):
+        workers = free_addresses(2)
+        processes = []
+        for index, own in enumerate(([f"--data_dir={data}"], flags)):
+            task = {"type": "worker", "index": index}
+            config = json.dumps({"cluster": {"worker": workers}, "task": task})
+            processes.append(start([*common, *own], TF_CONFIG=config))
+        for result in map(ended, processes):
+            assert result.status == 1
+            assert f"error: worker 1 differs from the chief in {name}" in result.err
+            assert "Traceback" not in result.err
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.slow

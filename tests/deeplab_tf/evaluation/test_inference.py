@@ -101,6 +101,13 @@ def test_scales_of_a_model():
     np.testing.assert_allclose(probabilities, softmax(image), atol=1e-3)
 
 
+@pytest.fixture(scope="module")
+def one_and_three_scales():
+    """A network, and the same at three scales."""
+    model = random_model()
+    return model, fuse_scales(model, THREE_SCALES)
+
+
 @pytest.mark.parametrize(
     ("size", "settings"),
     [
@@ -114,9 +121,9 @@ def test_scales_of_a_model():
         ((75, 130), {"tile": 33, "pad_to": 49, "flip": True}),
     ],
 )
-def test_scales_equal_a_network_of_several_scales(size, settings):
-    model, image = random_model(), blocks(*size)
-    expected = predict_probabilities(fuse_scales(model, THREE_SCALES), image, **settings)
+def test_scales_equal_a_network_of_several_scales(one_and_three_scales, size, settings):
+    (model, fused), image = one_and_three_scales, blocks(*size)
+    expected = predict_probabilities(fused, image, **settings)
     found = predict_probabilities(model, image, THREE_SCALES, **settings)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert not np.allclose(predict_probabilities(model, image, **settings), expected, atol=1e-2)

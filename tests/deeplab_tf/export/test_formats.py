@@ -13,6 +13,7 @@ from tiny_model import blocks, random_model
 import deeplab_tf
 from crf import CRFParams
 from deeplab_tf import InputError, open_model, segment
+from deeplab_tf.evaluation.depth import predict_depth
 from deeplab_tf.export import export_model, load_description
 from deeplab_tf.head_labels import HeadLabels
 from deeplab_tf.labels import LabelSet
@@ -281,3 +282,31 @@ def test_a_description_of_a_later_version(tmp_path):
     with pytest.raises(InputError, match="newer version of this package; update it") as error:
         load_description(path)
     assert str(error.value).startswith(f"{path}: written by a newer version")
+
+
+@pytest.mark.parametrize("format", list(ENDINGS))
+def test_depth_is_that_of_the_network(format, tmp_path):
+    need(format)
+    network, path = random_model(1), tmp_path / f"depth{ENDINGS[format]}"
+    export_model(network, path, None, flip=True)
+    opened = open_model(path)
+    assert opened.classes == () and load_description(path).predicts == "depth"
+    for size in ((33, 49), (50, 41)):
+        image = blocks(*size, seed=9)
+        expected = predict_depth(network, image, flip=True)
+        np.testing.assert_allclose(predict_depth(opened, image), expected, rtol=1e-3)
+    with pytest.raises(InputError, match="predicts depth, not classes"):
+        opened.probabilities(image)
+    with pytest.raises(InputError, match="flip has no effect"):
+        predict_depth(opened, image, flip=True)
+
+
+def test_what_depth_cannot_have_is_refused(tmp_path):
+    network, path = random_model(1), tmp_path / "served"
+    with pytest.raises(InputError, match="predicts depth, which a CRF of classes cannot refine"):
+        export_model(network, path, None, PARAMS)
+    with pytest.raises(InputError, match="are for classes; the network predicts depth"):
+        export_model(network, path, None, scales=(1.0, 2.0))
+    with pytest.raises(InputError, match="8 bits are for networks for classes"):
+        export_model(network, f"{path}.xml", None, calibration=[blocks(33, 33)])
+    assert not list(tmp_path.iterdir())

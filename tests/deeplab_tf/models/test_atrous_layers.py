@@ -29,6 +29,7 @@ def test_a_dilated_kernel_by_hand():
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize("rate", [1, 2, 6])
+@pytest.mark.usefixtures("tf_seed")
 def test_values_and_gradients_equal_keras(rate, padding):
     x = tf.random.normal((2, 17, 15, 4))
     arguments = {"filters": 3, "kernel_size": 3, "dilation_rate": rate, "padding": padding}
@@ -73,6 +74,7 @@ def test_trains_without_onednn():
 @pytest.mark.parametrize(
     "dtype", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.bfloat16)]
 )
+@pytest.mark.usefixtures("tf_seed")
 def test_gradient_in_16_bits(dtype):
     layer = AtrousConv2D(2, 3, dilation_rate=2, padding="same", dtype=dtype)
     x = tf.random.normal((1, 9, 9, 3))

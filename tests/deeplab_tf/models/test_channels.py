@@ -5,6 +5,8 @@ import functools
 import keras
 import numpy as np
 import pytest
+from seeds import seed
+from small_backbones import CHANNELS, small_backbones
 from tiny_model import blocks
 
 import deeplab_tf
@@ -17,6 +19,12 @@ from deeplab_tf.models.channels import FurtherChannels, widen_kernel, with_chann
 from deeplab_tf.models.precision import with_precision
 
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_backbones():
+    with small_backbones():
+        yield
 
 
 def rgb_and(*levels, size=(33, 41), seed=0):
@@ -49,9 +57,9 @@ def test_further_channels_are_centered():
 )
 def test_centered_channels_change_nothing(name):
     """At their mean, further channels are zeros to the convolution: the RGB network remains."""
-    keras.utils.set_random_seed(1)
+    seed(1)
     network = build_backbone(name, 32, None)
-    keras.utils.set_random_seed(1)
+    seed(1)
     wide = build_backbone(name, 32, None, (None, None, 6))
     assert wide.input_shape == (None, None, None, 6)
     rgb, images = rgb_and(127.5, 127.5, 127.5)
@@ -71,7 +79,7 @@ def test_a_depth_channel_that_repeats_gray_adds_its_brightness():
     levels = np.append(100 - np.float32([103.939, 116.779, 123.68]), 100 - 127.5)  # Keras's, BGR
     expected = np.maximum(np.tensordot(levels, kernel.sum((0, 1)), 1) + bias, 0)
     np.testing.assert_allclose(conv(image)[0, 2, 2], expected, rtol=1e-4, atol=1e-4)
-    assert kernel.shape == (3, 3, 4, 64) and len(network.weights) == len(wide.weights)
+    assert kernel.shape == (3, 3, 4, CHANNELS[0]) and len(network.weights) == len(wide.weights)
 
 
 def test_the_atrous_form_of_a_network_for_more_channels():
@@ -136,7 +144,7 @@ def test_segment_at_several_scales_with_the_crf(rgbd, image):
 
 def test_scales_inside_of_the_network(image):
     model = deeplab_tf.build_deeplab(
-        "mobilenetv2", "large_fov", 2, weights=None, scales=(1, 0.5), input_shape=(None, None, 4)
+        "mobilenet", "large_fov", 2, weights=None, scales=(1, 0.5), input_shape=(None, None, 4)
     )
     assert model(image[None].astype("float32")).shape == (1, 5, 7, 2)
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_backbones import small_backbones
 
 import deeplab_tf
 from deeplab_tf.errors import InputError
@@ -24,6 +25,12 @@ def large_fov(backbone):
 def _forget_networks():
     yield
     large_fov.cache_clear()
+
+
+@pytest.fixture
+def small():
+    with small_backbones():
+        yield
 
 
 def cells(size, output_stride=8):
@@ -114,7 +121,7 @@ def test_vgg16_as_published():
     assert model.get_layer("drop7_rate24").rate == 0.5
 
 
-def test_poolings_of_three_are_centered():
+def test_poolings_of_three_are_centered(small):
     """As in the authors' files: 3x3 windows, one cell of padding, at every size."""
     network = build_backbone("vgg16", 8, None, pool_size=3)
     names = ["block1_conv2", "block1_pool", "block4_conv3", "block4_pool"]
@@ -129,7 +136,7 @@ def test_poolings_of_three_are_centered():
         assert pool4.shape[0] == cells(size)
 
 
-def test_predict_fit_save_load(tmp_path):
+def test_predict_fit_save_load(small, tmp_path):
     model = deeplab_tf.build_deeplab("vgg16", "large_fov", 2, weights=None, fc_channels=8)
     images = np.random.default_rng(0).integers(0, 256, (2, 65, 65, 3), np.uint8)
     labels = np.zeros((2, 9, 9), "int32")
@@ -145,7 +152,7 @@ def test_predict_fit_save_load(tmp_path):
 
 
 @pytest.mark.bfloat16
-def test_mixed_precision_gives_float32_scores():
+def test_mixed_precision_gives_float32_scores(small):
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

@@ -109,5 +109,7 @@ def test_the_file_gives_the_backbone_its_weights(weights):
     dense = keras.Model(network.input, network.get_layer("top_activation").output)
     found = np.asarray(dense(image))[:, ::4, ::4]  # output stride 8 in place of 32
     np.testing.assert_allclose(found, expected, atol=1e-4 * expected.max())
-    assert read_weights("efficientnetlite0", path).classifier is None
+    found = read_weights("efficientnetlite0", path)
+    assert found.classifier is None
+    assert [array.shape for array in found.class_layer] == [(1280, 1000), (1000,)]
     assert find_backbone("efficientnetlite0").preprocessing is None

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from small_backbones import small_vgg16
 
 from deeplab_tf import build_fcn, segment
 from deeplab_tf.errors import InputError
@@ -15,6 +16,7 @@ from deeplab_tf.models.resize import find_output_stride
 def _narrow(monkeypatch):
     # fc6 with 4,096 filters takes 411 MB, which only the parameter count needs.
     monkeypatch.setattr(fcn, "_FC", Head((1,), 7, 8))
+    monkeypatch.setattr(keras.applications, "VGG16", small_vgg16)
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +24,7 @@ def fcn8():
     """A new FCN-8s of 3 classes; tests may change its weights."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fcn, "_FC", Head((1,), 7, 8))
+        patch.setattr(keras.applications, "VGG16", small_vgg16)
         return build_fcn(stride=8, num_classes=3, weights=None)
 
 

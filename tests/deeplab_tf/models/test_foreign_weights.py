@@ -4,12 +4,19 @@ from collections import Counter
 
 import keras
 import pytest
+from small_backbones import small_backbones
 
 import deeplab_tf
 from deeplab_tf.errors import InputError
 from deeplab_tf.models import foreign_weights
 from deeplab_tf.models.foreign_weights import find_owner
 from deeplab_tf.models.whole_weights import load_whole
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_backbones():
+    with small_backbones("MobileNet"):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import re
 import keras
 import numpy as np
 import pytest
+from small_backbones import small_backbones
 
 from deeplab_tf import build_deeplab
 from deeplab_tf.errors import InputError
@@ -84,7 +85,17 @@ def test_parameter_counts_of_vgg16(head, count):
 def vgg16():
     """LargeFOV with 8 filters and the multi-scale features."""
     options = {"fc_channels": 8, "use_multi_scale_features": True}
-    return build_deeplab("vgg16", "large_fov", 2, weights=None, **options)
+    with small_backbones():
+        return build_deeplab("vgg16", "large_fov", 2, weights=None, **options)
+
+
+def test_branches_of_other_backbones_may_have_fc6_and_fc7():
+    options = {"num_classes": 2, "weights": None, "fc_channels": 6}
+    model = build_deeplab("mobilenetv3small", "aspp_s", **options)
+    for rate in HEADS["aspp_s"].rates:
+        fc6, fc7, fc8 = (model.get_layer(f"fc{number}_rate{rate}") for number in (6, 7, 8))
+        assert fc6.kernel.shape[:2] == (3, 3) and fc6.dilation_rate == (rate, rate)
+        assert fc6.filters == fc7.filters == 6 and fc8.kernel.shape == (1, 1, 6, 2)
 
 
 def test_dropout_after_fc6_and_fc7(vgg16):
@@ -142,7 +153,10 @@ def test_names_of_the_layers_to_train(vgg16):
     "options, message",
     [
         ({"backbone": "resnet50", "head": "7x7"}, "'7x7' is available for vgg16 only; use one of"),
-        ({"backbone": "resnet50", "fc_channels": 8}, "fc_channels is an option of vgg16"),
+        (
+            {"backbone": "resnet50", "head": "plain", "fc_channels": 8},
+            "fc_channels is no option of head 'plain'; omit it",
+        ),
         ({"backbone": "resnet50", "pool_size": 3}, "options of vgg16"),
         ({"backbone": "mobilenetv2", "average_pool5": True}, "options of vgg16"),
         ({"backbone": "mobilenetv2", "preprocessing": "caffe"}, "must be None or 'deeplab'"),

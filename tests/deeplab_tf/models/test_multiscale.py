@@ -32,6 +32,7 @@ def test_maximum_over_scales():
 
 
 @pytest.mark.parametrize("size", [(33, 49), (31, 50), (1, 9)])
+@pytest.mark.usefixtures("tf_seed")
 def test_a_function_and_a_network_of_several_scales_agree(network, size):
     images, scales = tf.random.uniform((1, *size, 3), seed=1), (1.0, 0.75, 0.5)
     found = maximum_over_scales(network, images, scales, 8)

@@ -3,12 +3,20 @@
 import keras
 import numpy as np
 import pytest
+from small_backbones import small_backbones
 from tiny_model import conv_network, random_model
 
 import deeplab_tf
 from deeplab_tf.errors import InputError
 from deeplab_tf.models import heads, to_atrous, with_output_stride
 from deeplab_tf.models.multiscale import fuse_scales
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_backbones():
+    with small_backbones():
+        yield
+
 
 VGG16_OPTIONS = [
     {"head": "aspp_s"},

@@ -37,6 +37,7 @@ def test_sizes_of_whole_cells(size, pad_to, padded):
     assert pad_to_cells(tf.zeros((1, *size, 3)), 8, pad_to).shape[1:3] == padded
 
 
+@pytest.mark.usefixtures("tf_seed")
 def test_padding_to_a_multiple():
     images = tf.random.uniform((1, 5, 8, 3))
     padded = PadToMultiple(4)(images)

@@ -73,6 +73,7 @@ def test_gradient_of_every_dtype(dtype):
     np.testing.assert_array_equal(tf.cast(gradient, "float32")[0, 0, :, 0], [1.5, 2, 1.5])
 
 
+@pytest.mark.usefixtures("tf_seed")
 def test_compiled_for_images_of_any_size():
     @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3))])
     def half(images):

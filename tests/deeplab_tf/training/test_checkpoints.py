@@ -83,6 +83,19 @@ def test_newest_is_restored_and_only_the_last_ones_are_kept(tmp_path):
     np.testing.assert_array_equal(model.get_layer("fc8").bias, [20, 20])
 
 
+def test_what_a_kill_left_of_earlier_checkpoints_is_deleted(tmp_path):
+    (tmp_path / "step-4.data-00000-of-00001").write_bytes(b"its index is deleted already")
+    (tmp_path / "step-7_temp").mkdir()
+    (tmp_path / "step-20.index").write_bytes(b"not of an earlier step")
+    save_at(10, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint",
+        "step-10.data-00000-of-00001",
+        "step-10.index",
+        "step-20.index",
+    ]
+
+
 def test_an_unfinished_checkpoint_is_ignored(tmp_path):
     save_at(5, tmp_path)
     for suffix in (".data-00000-of-00001", ".index"):

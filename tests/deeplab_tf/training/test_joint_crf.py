@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import seed
 from tiny_model import random_model
 from tiny_training import SIZE, Killed, batches_until, tiny
 
@@ -143,7 +144,7 @@ def loss_of(model):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     folder, validation = tmp_path_factory.mktemp("whole"), Score()
-    keras.utils.set_random_seed(4)
+    seed(4)
     model, loop = trainer(folder, validation=validation)
     start = [v.numpy() for v in model.trainable_variables], loss_of(model)
     loop.run()
@@ -188,11 +189,11 @@ def test_what_is_saved_predicts_what_the_trained_model_predicts(whole):
 
 @pytest.mark.parametrize("killed_at", [2, pytest.param(35, marks=pytest.mark.slow)])
 def test_a_killed_training_resumes_bit_identically(tmp_path, capsys, whole, killed_at):
-    keras.utils.set_random_seed(4)
+    seed(4)
     killed = batches_until(killed_at, make_batches)
     with pytest.raises(Killed):
         trainer(tmp_path, validation=Score(), make_batches=killed)[1].run()
-    keras.utils.set_random_seed(4)
+    seed(4)
     capsys.readouterr()
     resumed, loop = trainer(tmp_path, validation=Score())
     loop.run()

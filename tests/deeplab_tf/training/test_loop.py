@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import seed
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_training import (
     SIZE,
@@ -48,7 +49,7 @@ def test_one_step_is_sgd_on_the_published_loss(tmp_path):
 
 def test_micro_batches_add_up_to_the_whole_batch(tmp_path):
     def plain():  # dropout and batch statistics would differ
-        keras.utils.set_random_seed(3)
+        seed(3)
         image = keras.Input((None, None, 3))
         x = keras.layers.Conv2D(8, 3, strides=8, padding="same", activation="relu")(image / 255)
         return keras.Model(image, keras.layers.Conv2D(2, 1, name="fc8")(x))
@@ -116,7 +117,7 @@ def result(folder, model):
 
 
 def seeded(folder, **kwargs):
-    keras.utils.set_random_seed(3)
+    seed(3)
     return trainer(folder, **{"validate": validate, "rate": 0.01, **kwargs})
 
 
@@ -270,6 +271,25 @@ def test_a_full_disk_is_one_line_and_keeps_the_earlier_checkpoint(tmp_path, whol
     assert "\n" not in str(error.value)
     assert not [p for p in tmp_path.rglob("*") if "partial" in p.name or "temp" in p.name]
     keras.saving.load_model(tmp_path / "last.keras")
+
+
+def test_a_folder_that_goes_away_is_one_line_and_not_made_again(tmp_path):
+    folder, away = tmp_path / "run", tmp_path / "away"
+
+    def validate(model):
+        if loop._checkpoints.state.step == 8:
+            folder.rename(away)
+        return -1.0, []
+
+    _, loop = seeded(folder, validate=validate)
+    with pytest.raises(InputError) as error:
+        loop.run()
+    text = f"step 8 cannot be saved: {folder}: [Errno 2] No such file or directory: "
+    assert str(error.value).startswith(text)
+    assert "bring the folder back and start again; the last good checkpoint is" in str(error.value)
+    assert not folder.exists()
+    away.rename(folder)
+    assert seeded(folder)[1]._restore() == 4
 
 
 def test_going_back_takes_the_models_along(tmp_path, capsys, whole):

@@ -71,6 +71,15 @@ def test_a_restart_replaces_the_points_from_its_first_step_on(tmp_path):
     assert curve(tmp_path) == [(1, 1.0), (2, 1.0), (3, 4.0), (4, 4.0), (5, 4.0)]
 
 
+def test_a_restart_after_the_clock_was_set_back_replaces_them_too(tmp_path, monkeypatch):
+    for now, (first_step, loss) in zip(
+        (2e9, 1e9, 1.5e9), ((1, 1.0), (4, 2.0), (3, 4.0)), strict=True
+    ):
+        monkeypatch.setattr(module.time, "time", lambda now=now: now)
+        write(tmp_path, first_step, loss)
+    assert curve(tmp_path) == [(1, 1.0), (2, 1.0), (3, 4.0), (4, 4.0), (5, 4.0)]
+
+
 def test_points_are_on_disk_at_once(tmp_path):
     with Summaries(tmp_path) as summaries:
         summaries.scalars(1, {"loss": 0.5})

@@ -1,13 +1,18 @@
 """Losses of image-level labels against computations by hand."""
 
+import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
+from crf import CRFParams
 from deeplab_tf.labels import VOID
+from deeplab_tf.models import with_crf
 from deeplab_tf.training.weak_supervision import (
     ClassifierObjective,
     EMAdaptObjective,
     MILObjective,
+    OnProbabilities,
     adapted_labels,
     image_labels,
 )
@@ -55,6 +60,7 @@ def test_mil_raises_only_the_best_cell_of_each_class():
     assert not gradient[:2].any() and gradient[2, 1] < 0 < gradient[2, 0]
 
 
+@pytest.mark.usefixtures("tf_seed")
 def test_void_images_and_cells_take_no_part():
     scores = tf.random.normal((2, 2, 2, 3), seed=0)
     labels = np.full((2, 2, 2), VOID, np.uint8)
@@ -111,3 +117,35 @@ def test_em_adapt_is_cross_entropy_of_the_adapted_labels():
     np.testing.assert_array_equal(objective.counts(labels), [31])
     np.testing.assert_allclose(objective.sums(labels, scores), [want], rtol=1e-5)
     assert (estimated[0] == 2).sum() >= 3  # a fifth of 16 cells
+
+
+@pytest.mark.parametrize(
+    "objective", [ClassifierObjective(1), MILObjective(1), EMAdaptObjective(1, 2, 0.3, 0.2)]
+)
+def test_probabilities_are_what_their_logarithms_are(objective):
+    scores = tf.random.stateless_normal((2, 4, 5, 3), (3, 4))
+    labels = np.zeros((2, 4, 5), np.uint8)
+    labels[0, 1:3], labels[1, 0, 0] = 2, VOID
+    found = OnProbabilities(objective)
+    np.testing.assert_array_equal(found.counts(labels), objective.counts(labels))
+    want = objective.sums(labels, scores)
+    np.testing.assert_allclose(found.sums(labels, tf.nn.softmax(scores)), want, rtol=1e-4)
+    certain = tf.constant([[[[0.0, 1.0, 0.0]]]])  # what the CRF is sure of has a finite loss
+    wrong = OnProbabilities(MILObjective(1)).sums(np.uint8([[[2]]]), certain)
+    assert np.isfinite(wrong).all() and wrong[0] > 10
+
+
+def test_mil_reaches_the_scores_through_the_crf():
+    """Image labels with the CRF in training: the network and the CRF both get gradients."""
+    images = keras.Input((None, None, 3))
+    network = keras.Model(images, keras.layers.Conv2D(3, 1, name="fc8")(images / 255.0))
+    model = with_crf(network, CRFParams(sigma_alpha=5, iterations=2), trainable=True)
+    pixels = np.random.default_rng(0).uniform(0, 255, (1, 12, 12, 3)).astype(np.float32)
+    labels = np.zeros((1, 12, 12), np.uint8)
+    labels[0, 3, 4] = 2
+    with tf.GradientTape() as tape:
+        probabilities = model(pixels, training=True)
+        loss = tf.reduce_sum(OnProbabilities(MILObjective(1)).sums(labels, probabilities))
+    gradients = tape.gradient(loss, model.trainable_variables)
+    assert len(gradients) == 5  # kernel, bias, w1, w2, compatibility
+    assert all(np.isfinite(g).all() and np.abs(g).max() > 0 for g in gradients)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_backbones import small_backbones
 
 from deeplab_tf import build_deeplab
 from deeplab_tf.models.atrous_layers import AtrousConv2D
@@ -76,7 +77,9 @@ def test_networks_give_the_same_scores(backbone):
 @pytest.fixture(scope="module")
 def multi_scale():
     """A network that calls a nested one at two scales, and its fused form."""
-    model = trained(build_deeplab("mobilenetv2", "large_fov", 3, weights=None, scales=(0.5, 1)))
+    with small_backbones():
+        network = build_deeplab("mobilenet", "large_fov", 3, weights=None, scales=(0.5, 1))
+    model = trained(network)
     return model, fuse(model)
 
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import tensorflow as tf
+from seeds import seed
 
 from deeplab_tf.models.fast import convolution
 from deeplab_tf.models.fast.fuse import fuse
@@ -14,7 +15,7 @@ layers = keras.layers
 
 def network():
     """Normalized, shared, depthwise and Winograd convolutions, and one without bias."""
-    keras.utils.set_random_seed(0)
+    seed(0)
     images = keras.Input((None, None, 3))
     x = layers.BatchNormalization()(layers.Conv2D(128, 3, 2, "same", use_bias=False)(images))
     shared = layers.Conv2D(128, 3, padding="same", dilation_rate=2, activation="relu")

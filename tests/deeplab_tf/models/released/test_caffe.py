@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from caffe_writer import CaffeNetwork, blob, bytes_field, convolve, layer, pool, relu
+from small_backbones import BLOCKS, small_backbones
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.models import build_deeplab, import_caffemodel
@@ -12,7 +13,12 @@ from deeplab_tf.models.released.caffe import _backbone_sources, _batch_norm
 from deeplab_tf.models.released.caffemodel import CaffeLayer
 
 AUTHORS_MEAN_BGR = (104.008, 116.669, 122.675)
-VGG = ((1, 64, 2), (2, 128, 2), (3, 256, 3), (4, 512, 3), (5, 512, 3))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_backbones():
+    with small_backbones():
+        yield
 
 
 def image(size):
@@ -29,7 +35,7 @@ def caffe_input(rgb):
 def vgg16(net, data, copies=(), narrow_pool1=False):
     """The authors' VGG-16 up to pool5, and the first four poolings."""
     x, pools = data, []
-    for block, filters, count in VGG:
+    for block, filters, count in BLOCKS:
         rate = 2 if block == 5 else 1
         for number in range(1, count + 1):
             name = f"conv{block}_{number}"
@@ -137,7 +143,7 @@ def test_multi_scale_features_of_v1(multi_scale_features):
     assert (done.unused, done.missing) == ((), ())
     assert done.used["fc8"] == ("fc8_voc12", "data_ms", *(f"pool{n}_ms" for n in (1, 2, 3, 4)))
     refused(lambda: import_caffemodel(path, "vgg16", "4x4_fov"), path, "dilation rate 4", "has 8")
-    refused(lambda: import_caffemodel(path, "vgg16", "7x7"), path, "fc6", "(16, 512, 4, 4)")
+    refused(lambda: import_caffemodel(path, "vgg16", "7x7"), path, "fc6", "(16, 16, 4, 4)")
 
 
 def test_class_layers_dropped_to_train_on(multi_scale_features):
@@ -298,18 +304,18 @@ def test_layers_missing_in_the_file(tmp_path, quick):
         ("fc7", [np.ones((8, 9, 1, 1)), np.ones(8)], "needs [(1, 1, 8, 8), (8,)]"),
         ("fc7", [np.ones((8, 8, 1, 1)), np.ones(1)], "8 filters"),
         ("fc7", [np.ones(8)], "8 filters"),
-        ("conv1_1", [np.ones((64, 1, 3, 3))], "needs [(3, 3, 3, 64), (64,)]"),
+        ("conv1_1", [np.ones((4, 1, 3, 3))], "needs [(3, 3, 3, 4), (4,)]"),
         ("fc8_other", CLASSES, "2 class layers (fc8_voc12, fc8_other)"),
     ],
 )
 def test_shapes_are_checked(tmp_path, quick, name, arrays, message):
-    fc6 = [np.ones((8, 512, 3, 3))]
+    fc6 = [np.ones((8, 16, 3, 3))]
     path = small_file(tmp_path, **{"fc6": fc6, "fc8_voc12": CLASSES, name: arrays})
     refused(lambda: large_fov(path), path, message)
 
 
 def test_no_class_layer(tmp_path):
-    path = small_file(tmp_path, conv1_1=[np.ones((64, 3, 3, 3))])
+    path = small_file(tmp_path, conv1_1=[np.ones((4, 3, 3, 3))])
     refused(lambda: large_fov(path), path, "0 class layers (none)")
 
 
@@ -317,7 +323,7 @@ def test_other_poolings(tmp_path, quick):
     net = CaffeNetwork()
     net.pool("pool1", np.zeros((1, 9, 9)), 2, 2, 1)
     net.note("fc8_pascal", "Convolution", CLASSES)
-    net.note("fc6", "Convolution", [np.ones((8, 512, 3, 3))])
+    net.note("fc6", "Convolution", [np.ones((8, 16, 3, 3))])
     path = net.write(tmp_path / "v1_plain.caffemodel")
     refused(
         lambda: large_fov(path), path, "a maximum of 2x2, stride 2, pad 1 in the file", "pool_size"

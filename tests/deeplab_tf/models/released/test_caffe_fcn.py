@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from caffe_writer import CaffeNetwork, convolve, crop, pool, relu
-from keras import layers
+from small_backbones import BLOCKS, small_backbones
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.models import fcn, import_caffe_fcn
@@ -12,7 +12,6 @@ from deeplab_tf.models.heads import Head
 
 MEAN_BGR = (104.00699, 116.66877, 122.67892)
 FILTERS, CLASSES = 16, 3
-VGG = ((1, 4, 2), (2, 4, 2), (3, 6, 3), (4, 6, 3), (5, 6, 3))
 
 
 def slow(*values):
@@ -23,17 +22,8 @@ def slow(*values):
 def _narrow(monkeypatch):
     # VGG-16 with its 4,096 filters of fc6 takes NumPy half a minute.
     monkeypatch.setattr(fcn, "_FC", Head((1,), 7, FILTERS))
-    monkeypatch.setattr(keras.applications, "VGG16", narrow_vgg16)
-
-
-def narrow_vgg16(weights, include_top, input_tensor):
-    x = input_tensor
-    for block, filters, count in VGG:
-        for number in range(1, count + 1):
-            options = {"activation": "relu", "padding": "same"}
-            x = layers.Conv2D(filters, 3, name=f"block{block}_conv{number}", **options)(x)
-        x = layers.MaxPooling2D(2, strides=2, name=f"block{block}_pool")(x)
-    return keras.Model(keras.utils.get_source_inputs(input_tensor)[0], x)
+    with small_backbones():
+        yield
 
 
 def image(height, width):
@@ -62,7 +52,7 @@ def alexnet(net, x, pad=100, order=("pool", "norm")):
 
 def vgg16(net, x):
     pools = []
-    for block, filters, count in VGG:
+    for block, filters, count in BLOCKS:
         for number in range(1, count + 1):
             pad = 100 if block == number == 1 else 1
             x = relu(net.conv(f"conv{block}_{number}", x, filters, 3, pad=pad))

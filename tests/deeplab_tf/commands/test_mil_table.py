@@ -1,0 +1,109 @@
+"""The table of MIL continues where it was stopped, and its rows and numbers are right."""
+
+import json
+
+import numpy as np
+import pytest
+from absl import flags as absl_flags
+from tool_runner import run_tool
+
+from deeplab_tf.commands import mil_table
+from deeplab_tf.commands.mil_table import ROWS, one_class_scores, table, training_flags
+from deeplab_tf.commands.parsing import parse_flags
+from deeplab_tf.data.datasets import open_dataset
+from deeplab_tf.data.image_files import load_classes
+from deeplab_tf.data.synthetic import write_synthetic
+
+
+def parsed(*words):
+    values = absl_flags.FlagValues()
+    mil_table.define_flags(values)
+    parse_flags(values, words)
+    return values
+
+
+def test_table_by_hand():
+    one = {"background": np.array([[3.5, 3.5]]), "mil": np.array([[25.0, 26.125]])}
+    assert table(one).splitlines()[2:] == [
+        "| the most frequent class everywhere | 3.50 | 3.50 |",
+        "| MIL-FCN, from the classifier | 25.00 | 26.12 |",
+    ]
+    two = {"mil": np.array([[24.0, 25.0], [26.0, 27.0]])}
+    assert table(two).splitlines()[2:] == [
+        "| MIL-FCN, from the classifier | 25.00 ± 1.00 | 26.00 ± 1.00 |"
+    ]
+
+
+def test_scored_runs_are_not_repeated(tmp_path):
+    for index, row in enumerate(ROWS):
+        folder = tmp_path / f"msrc21_mil-{row}-7"
+        folder.mkdir()
+        content = {"miou": index / 10, "crf": {"miou": index / 5}}
+        (folder / "scores.json").write_text(json.dumps(content))
+    done = run_tool("mil-table", "--data_dir=absent", f"--runs_dir={tmp_path}", "--seeds=7")
+    assert done.status == 0, done.err
+    lines = (tmp_path / "msrc21_mil.md").read_text().splitlines()
+    assert lines[4] == "| the classifier alone | 20.00 | 40.00 |"
+    assert lines[7] == "| all pixel labels, from the classifier | 50.00 | 100.00 |"
+
+
+def test_every_row_has_its_objective_and_start(tmp_path):
+    flags = parsed(
+        "--data_dir=d", f"--runs_dir={tmp_path}", "--weights=w.h5", "--train_flag=--steps=2"
+    )
+    found = {row: training_flags(flags, row, 3) for row in ROWS if row != "background"}
+    for words in found.values():
+        assert words[:2] == ["--flagfile=msrc21_mil", "--data_dir=d"]
+        assert words[-2:] == ["--seed=3", "--steps=2"]
+    assert found["no_classifier"][2:4] == ["--weights=w.h5", "--weights=none"]  # the last counts
+    assert found["classifier"][2:5] == ["--weights=w.h5", "--shared_classes", "--steps=0"]
+    start = f"--init_from={tmp_path / 'msrc21_mil-classifier-3' / 'last.keras'}"
+    assert [found[row][2] for row in ("mil", "em_adapt", "oracle")] == [start] * 3
+    # What the classifier's row has transferred stays.
+    assert [found[row][3] for row in ("mil", "em_adapt", "oracle")] == ["--noshared_classes"] * 3
+    assert found["em_adapt"][4] == "--objective=em_adapt"
+    assert found["oracle"][4] == "--objective=pixels"
+
+
+def test_synthetic_forms_have_a_classifier_of_their_own(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(mil_table, "write_synthetic", lambda folder, **_: written.append(folder))
+    flags = parsed("--data_dir=d", f"--runs_dir={tmp_path}", "--system=synthetic_mil")
+    objects = tmp_path / "objects"
+    found = training_flags(flags, "classifier", 0)
+    assert found == ["--flagfile=synthetic_classifier", f"--data_dir={objects}", "--seed=0"]
+    assert written == [objects]
+    assert "--data_dir=d" in training_flags(flags, "mil", 0) and len(written) == 1
+
+
+def test_the_most_frequent_class_everywhere(tmp_path):
+    write_synthetic(tmp_path, num_train=3, num_val=2, size=(128, 128))
+    flags = parsed(f"--data_dir={tmp_path}", "--system=synthetic_mil")
+    examples, label_set = open_dataset("synthetic", tmp_path, "val")
+    labels = np.stack([load_classes(example, label_set.num_classes) for example in examples])
+    share = (labels == 0).mean()  # the background is the most frequent class of the scenes
+    found = one_class_scores(flags)
+    assert found["pixel_accuracy"] == pytest.approx(share)
+    assert found["miou"] == pytest.approx(share / len(np.unique(labels)))
+    assert found["crf"]["miou"] == found["miou"]
+
+
+@pytest.mark.slow
+def test_two_steps_of_every_row(tmp_path):
+    data, runs = tmp_path / "data", tmp_path / "runs"
+    write_synthetic(data, num_train=4, num_val=2, size=(128, 128))
+    write_synthetic(runs / "objects", num_train=4, num_val=1, size=(128, 128), num_objects=(1, 2))
+    flags = [f"--data_dir={data}", f"--runs_dir={runs}", "--system=synthetic_mil", "--limit=1"]
+    tiny = ("--steps=2", "--batch_size=2", "--crop_size=65", "--scale_low=1", "--scale_high=1")
+    done = run_tool("mil-table", *flags, *(f"--train_flag={flag}" for flag in tiny))
+    assert done.status == 0, done.err
+    assert len((runs / "synthetic_mil.md").read_text().splitlines()) == 2 + len(ROWS)
+    for row in ("mil", "em_adapt", "oracle"):
+        log = (runs / f"synthetic_mil-{row}-0" / "log").read_text()
+        assert "synthetic_mil-classifier-0/last.keras: " in log and "layers copied" in log
+
+
+@pytest.mark.slow
+def test_a_failed_run_is_one_line(tmp_path):
+    flags = [f"--data_dir={tmp_path / 'absent'}", f"--runs_dir={tmp_path / 'runs'}"]
+    assert "absent" in run_tool("mil-table", *flags).error
