@@ -1,6 +1,6 @@
 """Whether a network learns to tell the depth from color, where color tells it and where not.
 
-    python benchmarks/depth_from_color.py [--sets=synthetic_rooms,synthetic_depth] [--steps=1500]
+    python benchmarks/depth_from_color.py [--sets=synthetic_rooms,synthetic_depth] [--steps=800]
 
 trains a network of six convolutions with the scale-invariant loss on the color images of each of
 --sets, and prints the errors of its depth on their validation images, beside those of the one depth
@@ -37,8 +37,8 @@ COLUMNS = ("delta1", "delta2", "rmse", "rmse_log", "abs_rel", "scale_invariant_l
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("sets", list(WRITERS), "Data sets, see the first lines of this file.")
-flags.DEFINE_integer("images", 300, "Training images.", lower_bound=1)
-flags.DEFINE_integer("steps", 1500, "Training steps.", lower_bound=1)
+flags.DEFINE_integer("images", 200, "Training images.", lower_bound=1)
+flags.DEFINE_integer("steps", 800, "Training steps.", lower_bound=1)
 
 
 def main(_):

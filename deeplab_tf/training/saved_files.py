@@ -83,9 +83,9 @@ class SavedFiles:
     def complete(self, step):
         """Write the newest model, if it is missing, of a run without a step left to make."""
         if not self.last_path.exists():
-            self.begin(step)
-            if not step:
-                self.save_last()
+            if not step:  # nothing has begun it yet
+                self.begin(step)
+            self.save_last()
 
     def _save(self, path):
         if self._is_chief:
