@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import parse_json, write_file
+from deeplab_tf.files import write_file
 from deeplab_tf.labels import LabelSet
+from deeplab_tf.untrusted import parse_json
 
 
 @dataclass(frozen=True)
@@ -16,11 +17,12 @@ class HeadLabels:
     The network's channels are the scores of the first head, then those of the second, and so on.
 
     Args:
-      heads: the names of the heads, all different.
+      heads: the names of the heads, all different: letters, digits and _, as Python's names.
       label_sets: the `LabelSet` of each.
 
     Raises:
-      InputError: if a name is repeated, or there are not as many label sets as heads.
+      InputError: if a name is repeated or cannot be used, or there are not as many label sets as
+        heads.
 
     Example:
       >>> HeadLabels.generic({"semantic": 33, "geometric": 3}).num_classes
@@ -38,6 +40,7 @@ class HeadLabels:
                 f"heads {', '.join(self.heads)} with {len(self.label_sets)} label sets; give one "
                 "label set for each head, and no name twice"
             )
+        check_head_names(self.heads)
 
     @property
     def num_classes(self):
@@ -70,6 +73,13 @@ class HeadLabels:
     def generic(cls, sizes):
         """Classes named "class 0", "class 1", ...; `sizes` as the attribute."""
         return cls(tuple(sizes), tuple(map(LabelSet.generic, sizes.values())))
+
+
+def check_head_names(heads):
+    """Raise `InputError` unless names of heads can be those of folders and outputs."""
+    for head in heads:
+        if not (isinstance(head, str) and head.isidentifier()):
+            raise InputError(f"head {head!r}: give a name of letters, digits and _")
 
 
 def labels_from(content):

@@ -14,9 +14,10 @@ from deeplab_tf.commands.parsing import given_flags
 from deeplab_tf.data.datasets import dataset_camera
 from deeplab_tf.data.inputs import NEED_CAMERA
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import parse_json, write_file
+from deeplab_tf.files import write_file
 from deeplab_tf.head_labels import labels_from
 from deeplab_tf.models import is_pretrained
+from deeplab_tf.untrusted import parse_json
 
 RUN_FILE = "run.json"
 PATH_FLAGS = (

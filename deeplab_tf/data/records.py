@@ -20,8 +20,8 @@ from deeplab_tf.data.examples import (
     RecordExample,
 )
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import parse_json
 from deeplab_tf.labels import LabelSet
+from deeplab_tf.untrusted import parse_json
 
 INFO, METADATA = "dataset_info.json", "metadata.json"
 METADATA_KEYS = ("classes", "colors", "void_color", "names", "lists")

@@ -133,8 +133,8 @@ def convertible_graph(model, settings, image_size=None, batch=None):
       batch: number of images; None: any.
 
     Returns:
-      `tf.function` from `images` (B, H, W, channels) float32 to the dict of
-      `named_results`, or of `depth`.
+      `tf.function` from `images` (B, H, W, channels) float32 to the dict of `named_results`,
+      or of `depth`.
     """
     network, stride, heads = convertible(model), find_output_stride(model), score_heads(model)
     shape = [batch, *(image_size or (None, None)), model.input_shape[-1]]

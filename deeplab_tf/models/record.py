@@ -5,8 +5,8 @@ from dataclasses import asdict, fields
 
 from crf import CRFParams
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import parse_json
 from deeplab_tf.head_labels import labels_from
+from deeplab_tf.untrusted import parse_json
 
 
 class NewerVersionError(InputError):

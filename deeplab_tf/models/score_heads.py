@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from deeplab_tf.errors import InputError
+from deeplab_tf.head_labels import check_head_names
 from deeplab_tf.models.padding import Float32Layer
 
 
@@ -67,13 +68,18 @@ def with_heads(model, sizes):
       keras.Model with the same inputs and outputs; `score_heads` gives its heads.
 
     Raises:
-      InputError: if the numbers do not add up to the model's channels.
+      InputError: if the numbers do not add up to the model's channels, a head has a single class,
+        or a name cannot be used.
 
     Example:
       >>> model = with_heads(build_fcn(num_classes=36), {"semantic": 33, "geometric": 3})
       >>> model.compile("sgd", loss=HeadsLoss([33, 3], output_stride=1))
       >>> model.fit(images, labels)  # labels (B, H, W, 2) uint8, 255 = void
     """
+    check_head_names(sizes)
+    for name, size in sizes.items():
+        if size < 2:
+            raise InputError(f"head {name} of {size} classes; give at least 2, or leave it out")
     channels, total = model.output_shape[-1], sum(sizes.values())
     if channels != total:
         named = ", ".join(f"{name}:{size}" for name, size in sizes.items())

@@ -36,7 +36,9 @@ def test_files_that_are_something_else_are_named(tmp_path):
     path = tmp_path / "labels.json"
     with pytest.raises(InputError, match="no such file"):
         read_labels(path)
-    for text in ("[]", "not JSON", '{"heads": ["a"], "label_sets": []}'):
+    named = HeadLabels(("a",), (THINGS,))
+    hostile = json.dumps({**asdict(named), "heads": ["../a"]})
+    for text in ("[]", "not JSON", "[" * 100_000, '{"heads": ["a"], "label_sets": []}', hostile):
         path.write_text(text)
         with pytest.raises(InputError, match=f"{path}: not a label set"):
             read_labels(path)
@@ -46,3 +48,9 @@ def test_files_that_are_something_else_are_named(tmp_path):
 def test_heads_need_different_names_and_classes_each(heads):
     with pytest.raises(InputError, match="give one label set for each head"):
         HeadLabels(heads, (THINGS, GEOMETRY))
+
+
+@pytest.mark.parametrize("head", ["../a", "a/b", "", "2d", 3])
+def test_names_of_heads_can_be_those_of_folders(head):
+    with pytest.raises(InputError, match="give a name of letters, digits and _"):
+        HeadLabels(("a", head), (THINGS, GEOMETRY))

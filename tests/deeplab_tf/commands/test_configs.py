@@ -158,11 +158,11 @@ def test_published_figures(name):
     assert configs.published(text) == FIGURES[name]
 
 
-def test_fcn_and_mil_are_of_voc_2011_and_nyu_depth():
+def test_fcn_and_mil_are_of_voc_2011_nyu_depth_and_sift_flow():
     for path in CONFIGS:
         settings = configs.read_settings(path.read_text())
         is_fcn = settings.get("network") == "fcn"
-        assert is_fcn == (settings["dataset"] in ("voc11_sbd", "nyudv2")), path
+        assert is_fcn == (settings["dataset"] in ("voc11_sbd", "nyudv2", "siftflow")), path
         if settings["dataset"] == "voc11_sbd":
             assert "train_split" not in settings  # the list "train"
 

@@ -123,13 +123,16 @@ def test_heads_that_cannot_be_read_are_one_line(data_dir, tmp_path, heads):
     [
         (["--crf_train"], "--crf_train trains the CRF of one label space; leave out --heads"),
         (["--objective=mil"], "--objective=mil is for one label space; leave out --heads"),
+        (["--objective=partial"], "--objective=partial is for one label space; leave out --heads"),
+        (["--objective=depth"], "--objective=depth predicts depth, not classes; leave out --heads"),
+        (["--shared_classes"], "--shared_classes is for one label space; leave it or --heads out"),
         (["--class_weights=1,2"], "--class_weights=1,2: numbers are for one label space"),
     ],
 )
 def test_training_that_needs_one_head_is_refused(data_dir, tmp_path, flags, message):
     place = f"--data_dir={data_dir}", f"--model_dir={tmp_path / 'm'}"
     done = run_tool("train", *TINY, *place, "--heads=thing:3,surface:2", *flags)
-    assert message in done.error
+    assert message in done.error and not (tmp_path / "m").exists()
 
 
 def test_the_labels_of_every_head_are_checked(data_dir, tmp_path):
@@ -142,6 +145,8 @@ def test_the_labels_of_every_head_are_checked(data_dir, tmp_path):
     assert done.out.splitlines()[-1].endswith(" --heads=thing:3,surface:2")
     done = run_tool("check-data", *words, "--heads=thing:3,surface:4")
     assert "names 2 classes there; give surface:2" in done.error
+    done = run_tool("check-data", *words, "--heads=thing:3,surface:2", "--objective=depth")
+    assert "--objective=depth predicts depth, not classes; leave out --heads" in done.error
 
 
 def test_predict_writes_a_folder_for_each_head(model, tmp_path):

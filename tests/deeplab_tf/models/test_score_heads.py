@@ -88,8 +88,21 @@ def test_wrong_heads_are_one_line():
 
 
 def test_a_network_of_several_scales_keeps_its_heads_at_a_finer_stride():
-    network = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(5, 1, 16)])
-    network = keras.Model(network.inputs, network.outputs)
+    images = keras.Input((None, None, 3))
+    network = keras.Model(images, keras.layers.Conv2D(5, 1, 16)(images))
     model = with_heads(fuse_scales(network, (1.0, 0.5), 16), SIZES)
     finer = with_output_stride(model, 8)
     assert find_output_stride(finer) == 8 and score_heads(finer) == score_heads(model)
+
+
+@pytest.mark.parametrize(
+    "sizes, message",
+    [
+        ({"depth": 1}, "head depth of 1 classes; give at least 2"),
+        ({"a": 4, "b": 1}, "head b of 1 classes; give at least 2"),
+        ({"../a": 5}, "give a name of letters, digits and _"),
+    ],
+)
+def test_heads_that_cannot_be_are_refused(sizes, message):
+    with pytest.raises(InputError, match=message):
+        with_heads(random_model(sum(sizes.values())), sizes)
