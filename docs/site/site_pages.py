@@ -25,7 +25,6 @@ NAV = [
             "scale.md",
             "export.md",
             "serving.md",
-            "reliability.md",
             {"More": "*"},
         ]
     },
