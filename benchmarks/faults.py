@@ -1,6 +1,6 @@
 """What faults leave: every command is killed, starved and disturbed, and its results are checked.
 
-    python benchmarks/faults.py [--kills=50] [--others=10] [--commands=train,export]
+    make faults [FAULTS="--kills=50 --others=10 --commands=train,export"]
 
 The commands that write files run on tiny inputs in forked processes. Seven kinds of faults:
 

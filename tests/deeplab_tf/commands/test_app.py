@@ -25,7 +25,7 @@ def test_a_command_can_be_called_from_python(capsys):
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (InputError("a: cannot be read;\n fix it"), "error: a: cannot be read; fix it\n"),
+        (InputError("a: cannot be read;\n fix it"), "error: a: cannot be read;\\n fix it\n"),
         (FileNotFoundError(2, "No such file", "b"), "error: [Errno 2] No such file: 'b'\n"),
         (
             FileExistsError(17, "File exists", "out"),
