@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import parse_json, write_file
+from deeplab_tf.files import write_file
+from deeplab_tf.untrusted import parse_json
 
 VOID = 255
 """The value of pixels of labels that have no class: no loss and no score counts them."""

@@ -20,7 +20,7 @@ def run_facts(flags, splits, label_set, model=None):
     Args:
       flags: the parsed flags; those that hold a path are left out.
       splits: dict from the name of each list to its examples.
-      label_set: `LabelSet` of the data set.
+      label_set: `LabelSet` of the data set, or `HeadLabels`.
       model: Keras model that must have the same weights on all workers; None: it need not, or it
         is no Keras model.
 
@@ -48,14 +48,16 @@ def checksum(examples):
     """A checksum of the names of all examples, and of the sizes of some of their files.
 
     Args:
-      examples: list of `Example`, `RecordExample` or `DepthExample`.
+      examples: list of `Example`, `RecordExample`, `DepthExample`, `DepthTarget` or `HeadsExample`.
 
     Returns:
       int of 32 bits.
     """
     total = zlib.crc32("\n".join(example.name for example in examples).encode())
     for example in evenly_spaced(examples, _LOOKED_AT):
-        sizes = [getattr(example, "size", 0), *map(_size, (example.image, example.label))]
+        parts = getattr(example, "parts", (example,))  # of a `HeadsExample`
+        files = example.image, *(part.label for part in parts)
+        sizes = [getattr(parts[0], "size", 0), *map(_size, files)]
         total = zlib.crc32(repr(sizes).encode(), total)
     return total
 

@@ -80,18 +80,20 @@ def describe(settings):
     fcn, scales = settings.get("network") == "fcn", settings.get("scales", "1")
     is_depth = settings.get("objective") == "depth"
     what = f"FCN-{settings.get('fcn_stride')}s" if fcn else settings["head"]
+    heads = [int(head.partition(":")[2]) for head in settings.get("heads", "").split(",") if head]
     options = [
         "scales " + scales.replace(",", ", ") if scales != "1" else "",
         "at once" if "fcn_scaled_skips" in settings else "",
         "multi-scale features" if "multi_scale_features" in settings else "",
         INPUTS.get(settings.get("input"), ""),
+        f"{len(heads)} heads" if heads else "",
         OBJECTIVES.get(settings.get("objective"), ""),
     ]
     network = ", ".join([settings["backbone"], what, *filter(None, options)])
     count = count_parameters(
         settings["backbone"],
         int(settings["fcn_stride"]) if fcn else settings["head"],
-        None if is_depth else LABEL_SETS[settings["dataset"]].num_classes,
+        None if is_depth else sum(heads) or LABEL_SETS[settings["dataset"]].num_classes,
         "multi_scale_features" in settings,
         settings.get("input", "rgb"),
     )

@@ -15,6 +15,9 @@ looking at. --trimap scores and plots only the pixels near borders.
 
 writes the predicted labels of all images, even if only a test server has the true ones.
 
+A network with several score heads is scored in one pass, each head by itself; --head_name=NAME
+scores one head alone, with everything that a network with one head can have.
+
 A network that was trained with --objective=depth is scored by the errors of its depth maps.
 
 With --strategy=multi_worker, start the command once for each worker in TF_CONFIG: every worker
@@ -29,6 +32,7 @@ from tqdm import tqdm
 from deeplab_tf import __version__
 from deeplab_tf.commands.agreement import run_facts
 from deeplab_tf.commands.evaluate_depth import evaluate_depth
+from deeplab_tf.commands.evaluate_heads import evaluate_heads
 from deeplab_tf.commands.evaluate_on_ray import evaluate_on_ray
 from deeplab_tf.commands.evaluation_outputs import (
     check_output_flags,
@@ -69,6 +73,7 @@ from deeplab_tf.evaluation.predict_dataset import predict_examples
 from deeplab_tf.evaluation.predictions import SERVERS, PredictionFiles, shared_folder
 from deeplab_tf.evaluation.result_scores import ResultScores, add_prediction
 from deeplab_tf.files import check_new_folder
+from deeplab_tf.head_labels import HeadLabels
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.depth import predicts_depth
 from deeplab_tf.scale.scorer import ScoreJob
@@ -139,6 +144,9 @@ def main(flags):
     model, trained = open_any_model(flags)
     if predicts_depth(model):
         evaluate_depth(flags, model, strategy)
+        return
+    if isinstance(trained, HeadLabels):
+        evaluate_heads(flags, model, trained)
         return
     params = crf_params(flags, model.output_shape[-1])
     examples, label_set, encoding = open_examples(flags, model.output_shape[-1])

@@ -206,7 +206,7 @@ def print_following(flags, examples):
             pack = ["tar", "czf", "results.tgz", "-C", flags.predictions_out, "results"]
             print(f"next: {shlex.join(pack)}")
         return
-    model, settings = f"--model={flags.model}", not_remembered(flags, SETTING_FLAGS)
+    model, settings = f"--model={flags.model}", not_remembered(flags, (*SETTING_FLAGS, "head_name"))
     if not flags.crf and examples[0].label:
         data = not_remembered(flags, DATA_FLAGS)
         # Half of the images at most, so that others are left to score the result on.

@@ -16,6 +16,8 @@ writes models/street/1, then 2, as TensorFlow Serving takes them (docs/serving.m
 
 write files for ONNX Runtime, OpenVINO and LiteRT, the last line one with 8-bit convolutions.
 evaluate, search-crf, explain-crf, predict, demo and `deeplab_tf.open_model` run them as they run M.
+A network with several score heads has outputs for each, HEAD_labels and HEAD_probabilities;
+--head_name=NAME exports one head as an ordinary network.
 """
 
 import re
@@ -35,6 +37,7 @@ from deeplab_tf.commands.flags.crf import (
 )
 from deeplab_tf.commands.flags.data import define_input_flag
 from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.commands.flags.heads import refuse_of_one_head
 from deeplab_tf.commands.flags.model import (
     MODEL_HELP,
     checked_scales,
@@ -55,6 +58,7 @@ from deeplab_tf.export.formats import (
 )
 from deeplab_tf.export.versions import next_version
 from deeplab_tf.files import check_new_file, check_new_folder
+from deeplab_tf.head_labels import HeadLabels
 from deeplab_tf.models import find_model, is_packed, load_card
 
 # Longer side to which calibration images are reduced unless the network's card says otherwise.
@@ -144,6 +148,8 @@ def main(flags):
     model, label_set = open_any_model(flags)
     if label_set is None:
         refuse_for_depth(flags, scales)
+    if isinstance(label_set, HeadLabels):
+        refuse_of_one_head(flags, {"crf": False}, label_set.heads)
     params = crf_params(flags, model.output_shape[-1])
     crf_options = read_crf_options(flags, format)
     max_side = load_card(flags.model).testing.get("max_side") if is_packed(flags.model) else None

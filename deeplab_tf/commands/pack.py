@@ -31,11 +31,13 @@ from deeplab_tf.commands.outputs import check_output_files, print_next, print_wr
 from deeplab_tf.commands.recall import recall_network
 from deeplab_tf.commands.runs import RUN_FILE, Run, is_path
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import check_new_file, parse_json, write_file
+from deeplab_tf.files import check_new_file, write_file
 from deeplab_tf.models import ModelCard, find_model, is_packed, load_card, load_model, pack
 from deeplab_tf.models.files import PACKED
 from deeplab_tf.models.output_stride import with_output_stride
+from deeplab_tf.models.score_heads import score_heads
 from deeplab_tf.pretrained import record_sum
+from deeplab_tf.untrusted import parse_json
 
 
 def define_flags(values):
@@ -81,6 +83,12 @@ def main(flags):
     check_outputs(flags, out, page)
     model = load_model(flags.model)
     check_for_classes(flags, model)
+    if heads := score_heads(model):
+        raise InputError(
+            f"{flags.model}: has the score heads {', '.join(heads)}, but a packed network has one; "
+            "use the .keras file, or train a network with one head"
+        )
+    refuse_given(flags, ["heads"], f"has no effect: {flags.model} has one score head; leave it out")
     card = make_card(flags, model)
     if tested := card.testing.get("output_stride"):
         model = with_output_stride(model, tested)

@@ -10,8 +10,9 @@ and --contact_sheet_out writes a page to look through many. --probabilities_out 
 probability of every class at every pixel. Photographs larger than --max_side are scored at that
 size. Given a folder, it labels all images in it. A line says what was done to an image that is not
 plain 8-bit RGB, such as turning it by its EXIF orientation. A network that was trained with
---input=rgbd, hha or rgb_hha also reads the depth map of each image. Images that cannot be read are
-left out and named at the end, and the exit status is 1.
+--input=rgbd, hha or rgb_hha also reads the depth map of each image. Of a network with several
+score heads, the files of each head are in a folder O/HEAD; --head_name=NAME chooses one head.
+Images that cannot be read are left out and named at the end, and the exit status is 1.
 
 With a network that was trained with --objective=depth, O/NAME.png is a 16-bit PNG of millimeters,
 and O/NAME_colors.png a picture of the depth.
@@ -35,6 +36,7 @@ from deeplab_tf.commands.flags.crf import (
     define_crf_flags,
 )
 from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.commands.flags.heads import refuse_of_one_head
 from deeplab_tf.commands.flags.model import (
     FIXED_BY_EXPORT,
     define_model_flags,
@@ -45,6 +47,7 @@ from deeplab_tf.commands.flags.model import (
 from deeplab_tf.commands.flags.runner import define_runner_flags, is_on_ray
 from deeplab_tf.commands.outputs import beside_model, print_next, print_written
 from deeplab_tf.commands.predict_depth import DepthWriter, depth_stages, plan_depth_outputs
+from deeplab_tf.commands.predict_heads import OF_ONE_HEAD, HeadsWriter
 from deeplab_tf.commands.predict_on_ray import (
     ARCHIVE_FLAGS,
     define_archive_flags,
@@ -63,6 +66,7 @@ from deeplab_tf.data.shrink import limited_size, shrink
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import apply_crf, fix_weights, predict_probabilities
 from deeplab_tf.evaluation.opened import OpenedModel
+from deeplab_tf.head_labels import HeadLabels
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.files import export_format
 
@@ -112,8 +116,8 @@ def main(flags, images):
     if predictor.label_set is None:
         plan, writer = plan_depth_outputs(flags, images), DepthWriter(flags)
     else:
-        kind = predictor.label_set, predictor.source
-        writer = PredictionWriter(flags, *kind, len(plan), images)
+        kind = HeadsWriter if isinstance(predictor.label_set, HeadLabels) else PredictionWriter
+        writer = kind(flags, predictor.label_set, predictor.source, len(plan), images)
     for one in tqdm(plan, unit="image"):
         try:
             color = read_checked(one.image, predictor.channels if read_scene is None else 3)
@@ -172,7 +176,7 @@ def print_export(flags):
     """Print the command that exports the network as it was used here; none for an export."""
     if export_format(flags.model):
         return
-    same = not_remembered(flags, (*FIXED_BY_EXPORT, "crf", *PARAMETER_FLAGS))
+    same = not_remembered(flags, (*FIXED_BY_EXPORT, "head_name", "crf", *PARAMETER_FLAGS))
     out = f"--out={beside_model(flags, 'saved_model')}"
     print_next("export", f"--model={flags.model}", *same, out)
 
@@ -208,7 +212,8 @@ class Predictor(NamedTuple):
       stages_of: function from an image (H, W, channels) uint8 and `max_side` to an iterable of
         (caption, probabilities (h, w, C) float32): the result, and if it is wanted, before it
         the one without the CRF; (h, w) is the size that the image is scored at.
-      label_set: `LabelSet`; None: the network predicts depth, see `depth_stages`.
+      label_set: `LabelSet`; `HeadLabels` of a network with several score heads; None: it predicts
+        depth, see `depth_stages`.
       channels: number of channels of the images.
       source: what the result is, see `deeplab_tf.evaluation.probability_files.SOURCES`.
     """
@@ -231,6 +236,8 @@ def open_predictor(flags):
     model, label_set = open_any_model(flags)
     if label_set is None:
         return Predictor(depth_stages(flags, model), None, model.input_shape[-1], "network")
+    if isinstance(label_set, HeadLabels):
+        refuse_of_one_head(flags, OF_ONE_HEAD, label_set.heads)
     params, memory = crf_params(flags, label_set.num_classes), crf_memory(flags)
     settings = segment_settings(flags)
     # Of an exported network, the probabilities may be those after a CRF inside it.

@@ -111,12 +111,13 @@ def define_output_flags(values):
     define.integer("panel_rows", 20, "Number of images in that picture, the first.", lower_bound=1)
 
 
-def plan_outputs(flags, images):
+def plan_outputs(flags, images, head=""):
     """Choose the files to write for each image, and check that nothing is in the way.
 
     Args:
       flags: the parsed flags.
       images: list of paths of images, or of folders whose images are meant.
+      head: name of the folder in --out_dir for the files; "": --out_dir itself.
 
     Returns:
       List of `ImagePlan`.
@@ -140,7 +141,7 @@ def plan_outputs(flags, images):
         )
     plan = [
         ImagePlan(image, dict(zip(endings, paths, strict=True)), _probability_path(flags, image))
-        for image, *paths in plan_image_outputs(images, flags.out_dir, endings.values())
+        for image, *paths in plan_image_outputs(images, Path(flags.out_dir, head), endings.values())
     ]
     check = check_pngs if flags.probabilities_format == "png" else check_npz
     for one in plan if flags.probabilities_out else ():

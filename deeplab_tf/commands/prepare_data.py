@@ -19,7 +19,7 @@ from deeplab_tf.commands.outputs import (
 )
 from deeplab_tf.commands.parsing import given_flags
 from deeplab_tf.data.checks import accepted_kinds, check_dataset, open_lists
-from deeplab_tf.data.datasets import PREPARED, dataset_camera
+from deeplab_tf.data.datasets import PREPARED, dataset_camera, further_spaces
 from deeplab_tf.data.inputs import add_depth
 from deeplab_tf.data.prepare import prepare
 from deeplab_tf.data.records import prepared_splits
@@ -101,6 +101,11 @@ def _define_options(define):
         True,
         "nyudv2: leave out the white frame of the images: 560x425 of 640x480 pixels; paper: yes.",
     )
+    define.string(
+        "siftflow_dir",
+        None,
+        "siftflow: folder SiftFlowDataset with Images, SemanticLabels, GeoLabels and TestSet1.txt.",
+    )
     define.string("images_dir", None, "folder: folder of the images: JPEG, PNG, TIFF, BMP or WebP.")
     define.string(
         "labels_dir",
@@ -179,8 +184,14 @@ def verify(flags, data_dir):
     Raises:
       InputError: if an example would ruin training; then nothing is kept.
     """
+    for space in ("", *further_spaces(flags.dataset, data_dir)):
+        verify_space(flags, data_dir, space)
+
+
+def verify_space(flags, data_dir, space):
+    """Check every example that was written in one label space; see `open_dataset`."""
     splits, label_set, found = open_lists(
-        flags.dataset, data_dir, prepared_splits(data_dir, flags.dataset)
+        flags.dataset, data_dir, prepared_splits(data_dir, flags.dataset), space=space
     )
     if dataset_camera(flags.dataset, data_dir):
         splits = {

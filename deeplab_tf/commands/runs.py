@@ -14,9 +14,10 @@ from deeplab_tf.commands.parsing import given_flags
 from deeplab_tf.data.datasets import dataset_camera
 from deeplab_tf.data.inputs import NEED_CAMERA
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import parse_json, write_file
-from deeplab_tf.labels import LabelSet
+from deeplab_tf.files import write_file
+from deeplab_tf.head_labels import labels_from
 from deeplab_tf.models import is_pretrained
+from deeplab_tf.untrusted import parse_json
 
 RUN_FILE = "run.json"
 PATH_FLAGS = (
@@ -37,7 +38,8 @@ class Run:
       splits: {"train": ..., "val": ...}, each a dict with the "list" of images and their number,
         "images"; without "val" if the training did not validate.
       network: what was built: backbone, head, number of classes, stride, scales.
-      classes: names and colors of the classes, the arguments of `LabelSet`.
+      classes: names and colors of the classes, the arguments of `LabelSet`, or with several score
+        heads of `HeadLabels`.
       testing: values of --scales, --pad_to and --input for the commands that apply the network, and
         the "camera" that HHA was computed with.
       flags: the flags that were given, as on the command line, without those that belong to a
@@ -116,7 +118,7 @@ class Run:
     @property
     def label_set(self):
         """The classes."""
-        return LabelSet(**self.classes)
+        return labels_from(self.classes)
 
     def save(self, folder):
         """Write `run.json` into the folder; it is either the old one or complete."""

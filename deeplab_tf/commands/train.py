@@ -25,6 +25,7 @@ from deeplab_tf.commands.flags.crf import define_crf_flags, given_params
 from deeplab_tf.commands.flags.data import define_data_flags, open_split
 from deeplab_tf.commands.flags.depth import check_depth_flags, open_depth
 from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.commands.flags.heads import check_heads_flags
 from deeplab_tf.commands.flags.joint_crf import (
     check_joint_crf_flags,
     define_joint_crf_flags,
@@ -39,10 +40,9 @@ from deeplab_tf.commands.flags.network import (
     output_stride,
 )
 from deeplab_tf.commands.flags.objective import (
-    class_weights,
+    choose_objective,
     define_objective_flags,
     learns_depth,
-    make_objective,
 )
 from deeplab_tf.commands.flags.optimizer import define_optimizer_flags, make_optimizer
 from deeplab_tf.commands.flags.scales import read_scales
@@ -71,8 +71,7 @@ from deeplab_tf.training.freezing import learns_bn, synchronize_bn
 from deeplab_tf.training.interrupts import Stopped, StopSignals
 from deeplab_tf.training.joint_crf import CRFTraining, crf_rules
 from deeplab_tf.training.loop import Trainer
-from deeplab_tf.training.losses import MultiScaleObjective
-from deeplab_tf.training.validation import Validation
+from deeplab_tf.training.validation import HeadsValidation, Validation
 
 
 def define_flags(values):
@@ -152,6 +151,7 @@ def print_results(flags, stopped):
 def set_up(flags):
     """Do everything that comes before the first step; returns the `Trainer`."""
     check_joint_crf_flags(flags)
+    check_heads_flags(flags)
     if learns_depth(flags):
         check_depth_flags(flags)
     if flags.test_scales is not None:
@@ -197,22 +197,21 @@ def make_trainer(flags, settings, strategy):
     validation, save = None, save_model
     if flags.eval_images:
         examples = splits[flags.val_split]
-        validation = Validation(examples, label_set, flags.eval_images, encoding=encoding)
         if of_depth:
             validation = DepthValidation(examples, flags.eval_images)
+        else:
+            kind = HeadsValidation if flags.heads else Validation
+            validation = kind(examples, label_set, flags.eval_images, encoding=encoding)
         settings = replace(settings, score_name=score_name(flags, len(examples)))
-    weights = class_weights(flags, splits[flags.train_split], num_classes, encoding)
-    if weights and is_chief(strategy):
-        pairs = zip(label_set.names, weights, strict=True)
-        print("class weights:", ", ".join(f"{name} {weight:.4g}" for name, weight in pairs))
-    objective = make_objective(flags, output_stride(flags), read_scales(flags), weights)
+    examples, scales = splits[flags.train_split], read_scales(flags)
+    of_weights = examples, label_set, encoding, is_chief(strategy)
+    objective = choose_objective(flags, output_stride(flags), scales, *of_weights)
     if flags.crf_train:
         joint = CRFTraining(given_params(flags, num_classes).iterations, validation)
         validation, save = validation and joint, joint.save
     model, kept = build(flags, label_set.names, strategy)
-    if isinstance(objective, MultiScaleObjective):
+    if len(scales) > 1 and flags.objective == "pixels" and not flags.crf_train:
         model = with_branches(model)
-    examples = splits[flags.train_split]
     batches = batches_from(flags, examples, num_classes, encoding, worker(strategy))
     with strategy.scope():
         optimizer = make_optimizer(flags, crf_rules(flags.crf_rate))
@@ -240,6 +239,7 @@ def score_name(flags, count):
     """What the score of a validation is, for messages; `count`: how many images are listed."""
     what = "mean IoU after the CRF" if flags.crf_train else "mean IoU"
     what = "delta < 1.25" if learns_depth(flags) else what
+    what += f", mean of {len(flags.heads)} heads" if flags.heads else ""
     return f"{what} on {min(flags.eval_images, count)} of the {count} images of {flags.val_split}"
 
 

@@ -9,9 +9,11 @@ from deeplab_tf.data.hha import hha_image
 from deeplab_tf.data.image_files import load_image, load_label, load_pair
 from deeplab_tf.data.inputs import DepthExample, add_depth, input_image
 from deeplab_tf.data.label_png import decode_label, encode_label
+from deeplab_tf.data.label_spaces import HeadsExample, open_heads
 from deeplab_tf.data.pipeline import input_error_from, training_batches
 from deeplab_tf.data.synthetic import ensure_synthetic, write_synthetic
 from deeplab_tf.data.voc import read_encoding, read_label_set, read_split
+from deeplab_tf.head_labels import HeadLabels
 from deeplab_tf.labels import MEAN_RGB, VOID, LabelEncoding, LabelSet, voc_colors
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "DepthExample",
     "DepthTarget",
     "Example",
+    "HeadLabels",
+    "HeadsExample",
     "LabelEncoding",
     "LabelSet",
     "RecordExample",
@@ -41,6 +45,7 @@ __all__ = [
     "load_label",
     "load_pair",
     "open_dataset",
+    "open_heads",
     "read_encoding",
     "read_label_set",
     "read_split",

@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 
-from deeplab_tf.files import check_expansion
+from deeplab_tf.untrusted import check_expansion
 
 # What a damaged .npz file makes zipfile raise; ValueError and EOFError come from NumPy, too.
 DAMAGED_ZIP = (OSError, KeyError, ValueError, EOFError, RuntimeError, IndexError, zipfile.error)

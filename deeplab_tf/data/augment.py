@@ -197,11 +197,18 @@ def crop_label(label, place, out, origin=(0, 0)):
     """Scale, crop and mirror a label map as `crop_image` does, but with the nearest pixel.
 
     Args:
-      label: (h, w) uint8.
+      label: (h, w) uint8; or (h, w, n), n label maps of the image.
       place: `Place`.
-      out: (crop, crop) uint8, receives the crop; pixels outside of the label map become 255.
+      out: (crop, crop) uint8, or (crop, crop, n), receives the crop; pixels outside of the label
+        map become 255.
       origin: as for `crop_image`.
     """
+    if label.ndim == 3:
+        part = np.empty(out.shape[:2], np.uint8)
+        for index in range(label.shape[2]):
+            crop_label(np.ascontiguousarray(label[..., index]), place, part, origin)
+            out[..., index] = part
+        return
     kernels.resample_label(label, origin, *place, VOID, out)
 
 

@@ -30,7 +30,7 @@ class Cropper:
           tile: number of the tile in the grid, if there is one.
           change: `deeplab_tf.data.augment.Change`.
           image_out: (crop, crop, channels) float32, receives the image.
-          label_out: (crop, crop) uint8, receives the label.
+          label_out: (crop, crop) uint8, receives the label; (crop, crop, heads) of `HeadsExample`s.
 
         Raises:
           InputError: naming the file that cannot be used.
@@ -56,12 +56,13 @@ class Cropper:
     def _write(self, example, tile, change, image_out, label_out):
         image_contents, label_contents = example.read()
         label = self._decode(label_contents)
-        origin, size = self._tile(example, tile, label.shape)
+        shape = label.shape[:2]
+        origin, size = self._tile(example, tile, shape)
         place = place_crop(size, change, len(label_out))
         self._crop(label, place, change, label_out, origin)
         (top, bottom), (left, right) = needed_part(place, len(label_out))
         box = (origin[0] + top, origin[1] + left, origin[0] + bottom, origin[1] + right)
-        image, start = decode_part(image_contents, label.shape, box, self._channels)
+        image, start = decode_part(image_contents, shape, box, self._channels)
         origin = (origin[0] - start[0], origin[1] - start[1])
         crop_image(image, place, change.colors, image_out, origin)
 

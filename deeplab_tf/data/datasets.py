@@ -23,18 +23,21 @@ from deeplab_tf.data.label_sets import (
     NYUDV2,
     PASCAL_CONTEXT,
     PERSON_PART,
+    SIFTFLOW,
     VOC,
 )
 from deeplab_tf.data.records import (
     find_prepared,
+    prepared_spaces,
     read_metadata,
     read_prepared,
     read_prepared_labels,
 )
 from deeplab_tf.data.synthetic import ensure_synthetic
 from deeplab_tf.data.synthetic_depth import ensure_synthetic_depth
+from deeplab_tf.data.synthetic_heads import ensure_synthetic_heads
 from deeplab_tf.data.synthetic_rooms import ensure_synthetic_rooms
-from deeplab_tf.data.voc import read_encoding, read_label_set, read_split
+from deeplab_tf.data.voc import label_spaces, read_encoding, read_label_set, read_split
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import LabelSet
 
@@ -42,21 +45,23 @@ from deeplab_tf.labels import LabelSet
 SYNTHETIC = {
     "synthetic": ensure_synthetic,
     "synthetic_depth": ensure_synthetic_depth,
+    "synthetic_heads": ensure_synthetic_heads,
     "synthetic_rooms": ensure_synthetic_rooms,
 }
 
 
-def _open_voc_layout(name, data_dir, split, need_labels):
-    return read_split(data_dir, split, need_labels), read_label_set(data_dir)
+def _open_voc_layout(name, data_dir, split, need_labels, space=""):
+    return read_split(data_dir, split, need_labels, space), read_label_set(data_dir, space)
 
 
-def _open_synthetic(name, data_dir, split, need_labels):
+def _open_synthetic(name, data_dir, split, need_labels, space=""):
     SYNTHETIC[name](data_dir)  # written on first use
-    return _open_voc_layout(name, data_dir, split, need_labels)
+    return _open_voc_layout(name, data_dir, split, need_labels, space)
 
 
-def _open_records(name, data_dir, split, need_labels):
-    return read_prepared(data_dir, name, split), read_prepared_labels(data_dir, name)
+def _open_records(name, data_dir, split, need_labels, space=""):
+    examples = read_prepared(data_dir, name, split, space)
+    return examples, read_prepared_labels(data_dir, name, space)
 
 
 class Dataset(NamedTuple):
@@ -65,7 +70,7 @@ class Dataset(NamedTuple):
     Args:
       name: what --dataset calls it.
       label_set: its classes; None if its own files list them.
-      open: a function of (name, data_dir, split, need_labels), which are the arguments of
+      open: a function of (name, data_dir, split, need_labels, space), which are the arguments of
         `open_dataset`; it returns what `open_dataset` does.
       builder: name of the class in prepare/NAME.py that makes it; "" if it is not prepared.
     """
@@ -82,6 +87,7 @@ DATASETS = {
         Dataset("voc", None, _open_voc_layout),  # any folder in VOC layout
         Dataset("synthetic", None, _open_synthetic),
         Dataset("synthetic_depth", None, _open_synthetic),
+        Dataset("synthetic_heads", None, _open_synthetic),
         Dataset("synthetic_rooms", None, _open_synthetic),
         Dataset("voc12", VOC, _open_records, "Voc12"),
         Dataset("voc12_aug", VOC, _open_records, "Voc12Aug"),
@@ -93,6 +99,7 @@ DATASETS = {
         Dataset("camvid", CAMVID, _open_records, "Camvid"),
         Dataset("msrc21", MSRC21, _open_records, "Msrc21"),
         Dataset("nyudv2", NYUDV2, _open_records, "Nyudv2"),
+        Dataset("siftflow", SIFTFLOW, _open_records, "Siftflow"),
         Dataset("folder", None, _open_records, "Folder"),  # the user's own images
     )
 }
@@ -104,16 +111,18 @@ PREPARED = tuple(name for name, row in DATASETS.items() if row.builder)
 LABEL_SETS = {name: row.label_set for name, row in DATASETS.items() if row.label_set}
 
 
-def open_dataset(dataset, data_dir, split, need_labels=True):
+def open_dataset(dataset, data_dir, split, need_labels=True, space=""):
     """The examples of one split and the classes of a data set.
 
     Args:
       dataset: name of a row of `DATASETS`: "voc" for any folder in VOC layout; "synthetic",
-        "synthetic_depth" or "synthetic_rooms" for a built-in one, which is written into `data_dir`
-        on first use; or a data set that `deeplab-tf prepare-data` wrote into `data_dir`.
+        "synthetic_depth", "synthetic_rooms" or "synthetic_heads" for a built-in one, which is
+        written into `data_dir` on first use; or a data set that `deeplab-tf prepare-data` wrote
+        into `data_dir`.
       data_dir: the data set's folder.
       split: name of the list of examples, such as "train" or "val".
       need_labels: whether every example must have a label; see `read_split`.
+      space: label space, one of `further_spaces`; "": the first one, which every data set has.
 
     Returns:
       (list of `Example` or of `RecordExample`, `LabelSet`).
@@ -123,16 +132,32 @@ def open_dataset(dataset, data_dir, split, need_labels=True):
     """
     if dataset not in DATASETS:
         raise _unknown(dataset, DATASETS)
-    return DATASETS[dataset].open(dataset, data_dir, split, need_labels)
+    return DATASETS[dataset].open(dataset, data_dir, split, need_labels, space)
 
 
-def label_encoding(dataset, data_dir):
+def label_encoding(dataset, data_dir, space=""):
     """The `LabelEncoding` of a data set's label files; None: they hold class indices.
 
     Args:
-      dataset, data_dir: as for `open_dataset`.
+      dataset, data_dir, space: as for `open_dataset`.
     """
-    return None if dataset in PREPARED else read_encoding(data_dir)
+    return None if dataset in PREPARED else read_encoding(data_dir, space)
+
+
+def further_spaces(dataset, data_dir):
+    """The names of a data set's label spaces besides the first one, a tuple of str.
+
+    Args:
+      dataset, data_dir: as for `open_dataset`.
+
+    Raises:
+      InputError: if a prepared data set is missing.
+    """
+    if dataset in PREPARED:
+        return prepared_spaces(data_dir, dataset)
+    if dataset in SYNTHETIC:
+        SYNTHETIC[dataset](data_dir)
+    return label_spaces(data_dir)
 
 
 def dataset_camera(dataset, data_dir):

@@ -56,12 +56,14 @@ class RecordExample(NamedTuple):
       path: the TFRecord file.
       offset: where the record's data starts in the file, in bytes.
       size: the length of the record's data, in bytes.
+      label_key: name of the record's feature with the label.
     """
 
     name: str
     path: str
     offset: int
     size: int
+    label_key: str = "label"
 
     @property
     def image(self):
@@ -71,13 +73,14 @@ class RecordExample(NamedTuple):
     @property
     def label(self):
         """The name of the label in messages."""
-        return f"{self.path}, label of {self.name!r}"
+        return f"{self.path}, {self.label_key} of {self.name!r}"
 
-    def read(self, keys=("image", "label")):
+    def read(self, keys=None):
         """Read the contents of the image and of the label, bytes.
 
         Args:
           keys: names of the features of the record; "depth" is another one, if there is depth.
+            None: those of the image and the label.
 
         Raises:
           InputError: naming the file, if it cannot be read or holds something else.
@@ -86,6 +89,7 @@ class RecordExample(NamedTuple):
             with Path(self.path).open("rb") as file:
                 file.seek(self.offset)
                 record = tf.train.Example.FromString(file.read(self.size)).features.feature
+            keys = keys or ("image", self.label_key)
             return tuple(record[key].bytes_list.value[0] for key in keys)
         except OSError as error:
             raise InputError(f"{self.path}: {error.strerror}; check the path") from None
@@ -96,7 +100,7 @@ class RecordExample(NamedTuple):
 
     def read_label(self):
         """Read the contents of the label alone, bytes; errors as of `read`."""
-        return self.read(("label",))[0]
+        return self.read((self.label_key,))[0]
 
 
 def read_file(path):

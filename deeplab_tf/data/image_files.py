@@ -81,7 +81,7 @@ def load_label(path, num_classes, encoding=None):
       InputError: naming the file, if it is missing, is not a picture of class indices, or holds an
         index that no class has.
     """
-    return _label_from(read_file(path), path, num_classes, encoding)
+    return label_from(read_file(path), path, num_classes, encoding)
 
 
 def load_classes(example, num_classes, encoding=None):
@@ -97,7 +97,7 @@ def load_classes(example, num_classes, encoding=None):
     Raises:
       InputError: as `load_label`.
     """
-    return _label_from(example.read_label(), example.label, num_classes, encoding)
+    return label_from(example.read_label(), example.label, num_classes, encoding)
 
 
 def load_pair(example, num_classes, encoding=None, channels=3):
@@ -109,15 +109,15 @@ def load_pair(example, num_classes, encoding=None, channels=3):
       channels: number of channels of the image; see `load_image`.
 
     Returns:
-      image (H, W, channels) and label (H, W), both uint8.
+      image (H, W, channels) and label (H, W), both uint8; of a `HeadsExample` (H, W, heads).
 
     Raises:
       InputError: as `load_image` and `load_label`, and if the sizes differ.
     """
     image_contents, label_contents = example.read()
     image = image_from(image_contents, example.image, channels)
-    label = _label_from(label_contents, example.label, num_classes, encoding)
-    if image.shape[:2] != label.shape:
+    label = label_from(label_contents, example.label, num_classes, encoding)
+    if image.shape[:2] != label.shape[:2]:
         sizes = [f"{array.shape[1]}x{array.shape[0]}" for array in (label, image)]
         raise InputError(
             f"{example.label}: size {sizes[0]} differs from the image's {sizes[1]}"
@@ -163,6 +163,14 @@ def image_from(contents, place, channels=3):
     """Decode an image as `decode_image` does; an `InputError` begins with `place`, its name."""
     try:
         return decode_image(contents, channels)
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from None
+
+
+def label_from(contents, place, num_classes, encoding=None):
+    """Decode a label as `decode_classes` does; an `InputError` begins with `place`, its name."""
+    try:
+        return decode_classes(contents, num_classes, encoding)
     except InputError as error:
         raise InputError(f"{place}: {error}") from None
 
@@ -280,10 +288,3 @@ def _decode_window(contents, window):
     return tf.raw_ops.DecodeAndCropJpeg(
         contents=contents, crop_window=window, channels=3, dct_method="INTEGER_ACCURATE"
     ).numpy()
-
-
-def _label_from(contents, place, num_classes, encoding):
-    try:
-        return decode_classes(contents, num_classes, encoding)
-    except InputError as error:
-        raise InputError(f"{place}: {error}") from None

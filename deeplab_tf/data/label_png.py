@@ -34,7 +34,8 @@ def decode_classes(contents, num_classes, encoding=None):
     """Decode a label map to class indices.
 
     Args:
-      contents: bytes of a label file, see `decode_label`.
+      contents: bytes of a label file, see `decode_label`; an array of class indices, such as that
+        of a `HeadsExample`, is returned as it is.
       num_classes: number of classes.
       encoding: `LabelEncoding` of the file; None: it holds class indices.
 
@@ -44,6 +45,8 @@ def decode_classes(contents, num_classes, encoding=None):
     Raises:
       InputError: as `decode_label`, and for a value that no class has.
     """
+    if isinstance(contents, np.ndarray):
+        return contents
     encoding = encoding or LabelEncoding.plain(num_classes)
     label = decode_label(contents, encoding.colors)
     if has_unknown_value(label, encoding.num_values):

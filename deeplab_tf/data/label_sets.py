@@ -176,3 +176,12 @@ NYUDV2 = LabelSet.in_voc_colors(
         "other prop",
     )
 )
+
+# SIFT Flow: the 33 semantic classes and the 3 geometric ones, both in the order of its label files.
+_SIFTFLOW_NAMES = """
+awning balcony bird boat bridge building bus car cow crosswalk desert door fence field grass moon
+mountain person plant pole river road rock sand sea sidewalk sign sky staircase streetlight sun tree
+window
+"""
+SIFTFLOW = LabelSet.in_voc_colors(_SIFTFLOW_NAMES.split())
+SIFTFLOW_GEOMETRIC = LabelSet.in_voc_colors(("sky", "horizontal", "vertical"))

@@ -38,6 +38,7 @@ def training_batches(
     encoding=None,
     channels=3,
     depth=False,
+    heads=0,
 ):
     """Endless batches of randomly scaled, cropped and mirrored examples.
 
@@ -72,10 +73,13 @@ def training_batches(
       depth: whether the examples are `DepthTarget`, whose depth maps take the place of labels: the
         "label" of a batch is then float32, meters, and 0 where the depth is unknown or outside of
         the image; `num_classes` and `encoding` have no effect.
+      heads: number of label maps of each example, if these are `HeadsExample`s; 0: one for each
+        of the others.
 
     Returns:
       A `tf.data.Dataset` of dicts `{"image": float32 (B, crop, crop, channels), "label": uint8
-      (B, crop, crop), "name": string (B,)}` with B = batch_size / count. Taking a batch raises
+      (B, crop, crop), "name": string (B,)}` with B = batch_size / count; with heads, labels are
+      (B, crop, crop, heads). Taking a batch raises
       `tf.errors.OpError` if an example cannot be used; see `input_error_from`.
 
     Raises:
@@ -94,13 +98,15 @@ def training_batches(
 
     cropper, tiles = cropper_for(None), 1
     if tile_size:
-        grid = tile_grid(cropper.load(examples[0])[1].shape, tile_size, tile_overlap)
+        grid = tile_grid(cropper.load(examples[0])[1].shape[:2], tile_size, tile_overlap)
         cropper, tiles = cropper_for(grid), grid.count
     changes_at = _changes_graph(tuple(scale_range), scale_step, mirror, jitter)
     stream = np.int64(len(examples) * tiles), np.int64(seed)
-    image_buffers = Buffers((len(rows), crop_size, crop_size, channels), np.float32)
+    size = len(rows), crop_size, crop_size
+    image_buffers = Buffers((*size, channels), np.float32)
+    label_shape = (*size, heads) if heads else size
     label_type = np.float32 if depth else np.uint8
-    label_buffers = Buffers((len(rows), crop_size, crop_size), label_type)
+    label_buffers = Buffers(label_shape, label_type)
 
     def make(step):
         # Batch number `step`, counted from the beginning of the stream.
@@ -117,8 +123,8 @@ def training_batches(
         return {"image": images, "label": labels, "name": names}
 
     signature = {
-        "image": tf.TensorSpec((len(rows), crop_size, crop_size, channels), tf.float32),
-        "label": tf.TensorSpec((len(rows), crop_size, crop_size), label_type),
+        "image": tf.TensorSpec((*size, channels), tf.float32),
+        "label": tf.TensorSpec(label_shape, label_type),
         "name": tf.TensorSpec((len(rows),), tf.string),
     }
     workers = min(available_threads(), MAX_WORKERS)

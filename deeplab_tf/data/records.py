@@ -20,20 +20,22 @@ from deeplab_tf.data.examples import (
     RecordExample,
 )
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import parse_json
 from deeplab_tf.labels import LabelSet
+from deeplab_tf.untrusted import parse_json
 
 INFO, METADATA = "dataset_info.json", "metadata.json"
 METADATA_KEYS = ("classes", "colors", "void_color", "names", "lists")
+SPACES = "label_spaces"  # key of the metadata of data sets with further label spaces
 
 
-def read_prepared(data_dir, dataset, split):
+def read_prepared(data_dir, dataset, split, space=""):
     """The examples of one list of a prepared data set.
 
     Args:
       data_dir: the --data_dir of `deeplab-tf prepare-data`.
       dataset: the data set's name.
       split: name of a list, such as "train", "val" or "trainval".
+      space: label space, one of `prepared_spaces`; "": the first one.
 
     Returns:
       A list of `RecordExample`, in the list's order.
@@ -53,11 +55,25 @@ def read_prepared(data_dir, dataset, split):
     ]
     if not examples:
         raise InputError(f"{folder}: the list {split!r} is empty; {PREPARE_AGAIN}")
-    return examples
+    return [each._replace(label_key=label_key(space)) for each in examples]
 
 
-def read_prepared_labels(data_dir, dataset):
-    """The `LabelSet` of a prepared data set.
+def label_key(space=""):
+    """Name of the feature of a record with the label of a label space."""
+    return f"label_{space}" if space else "label"
+
+
+def prepared_spaces(data_dir, dataset):
+    """The names of the further label spaces of a prepared data set, a tuple of str.
+
+    Raises:
+      InputError: if the data set is missing.
+    """
+    return tuple(read_metadata(find_prepared(data_dir, dataset)).get(SPACES, ()))
+
+
+def read_prepared_labels(data_dir, dataset, space=""):
+    """The `LabelSet` of a prepared data set, in the label space `space`, see `read_prepared`.
 
     Raises:
       InputError: if the data set is missing, or its metadata has no classes.
@@ -65,8 +81,9 @@ def read_prepared_labels(data_dir, dataset):
     folder = find_prepared(data_dir, dataset)
     metadata = read_metadata(folder)
     try:
+        metadata = metadata[SPACES][space] if space else metadata
         return LabelSet(metadata["classes"], metadata["colors"], metadata["void_color"])
-    except (TypeError, ValueError) as error:  # InputError is a ValueError
+    except (KeyError, TypeError, ValueError) as error:  # InputError is a ValueError
         reason = f"its classes or colors are wrong ({error})"
         raise InputError(f"{folder / METADATA}: {reason}; {PREPARE_AGAIN}") from None
 

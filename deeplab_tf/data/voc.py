@@ -7,6 +7,8 @@ A data set is a folder with
                                               (or .tif, .bmp, or lossless .webp)
     ImageSets/Segmentation/{train,val}.txt    one NAME per line, or two paths; see lists.py
     classes.txt                               one line for each value of the labels; optional
+    SegmentationClass_SPACE/NAME.png          labels of the same images in another label space, and
+    classes_SPACE.txt                         its classes; any number of them
     Depth/NAME.png, camera.txt                depth maps and their camera, for networks that take
                                               depth; see depth.py
 
@@ -49,7 +51,7 @@ _CLASS_LINE = re.compile(
 )
 
 
-def read_split(data_dir, split, need_labels=True):
+def read_split(data_dir, split, need_labels=True, space=""):
     """List the examples of `ImageSets/Segmentation/{split}.txt`, in its order.
 
     Args:
@@ -57,6 +59,7 @@ def read_split(data_dir, split, need_labels=True):
       split: name of the list, such as "train" or "val".
       need_labels: whether every example must have a label; if False, `label` is "" for those
         without one, as in a test split.
+      space: label space, one of `label_spaces`; "": that of `SegmentationClass`.
 
     Returns:
       A list of `Example`.
@@ -70,7 +73,24 @@ def read_split(data_dir, split, need_labels=True):
         raise InputError(f"{data_dir}: no such folder; give a data set in VOC layout")
     if not path.is_file():
         raise InputError(f"{path}: no such list; write the names of the split's examples there")
-    return [_find_example(data_dir, entry, need_labels) for entry in read_entries(path, data_dir)]
+    entries = read_entries(path, data_dir)
+    return [_find_example(data_dir, entry, need_labels, space) for entry in entries]
+
+
+def label_spaces(data_dir):
+    """The names of the further label spaces of a folder in VOC layout, a tuple of str."""
+    folders = sorted(Path(data_dir).glob(f"{LABELS_FOLDER}_*"))
+    return tuple(path.name.removeprefix(f"{LABELS_FOLDER}_") for path in folders if path.is_dir())
+
+
+def labels_folder(space=""):
+    """Name of the folder of the labels of a label space; "": the one that every data set has."""
+    return f"{LABELS_FOLDER}_{space}" if space else LABELS_FOLDER
+
+
+def classes_file(space=""):
+    """Name of the file of the classes of a label space."""
+    return f"classes_{space}.txt" if space else "classes.txt"
 
 
 def list_path(data_dir, split):
@@ -78,23 +98,27 @@ def list_path(data_dir, split):
     return Path(data_dir) / LISTS / f"{split}.txt"
 
 
-def find_files(data_dir, entry):
+def find_files(data_dir, entry, space=""):
     """Find the image and the label of an example.
 
     Args:
       data_dir: folder in VOC layout.
-      entry: `Entry` of a list.
+      entry: `Entry` of a list; the path of a label in it is that of `SegmentationClass` only.
+      space: see `read_split`.
 
     Returns:
       (image, label): Paths; for missing files, the paths where they should be.
     """
-    images, labels = Path(data_dir) / IMAGES_FOLDER, Path(data_dir) / LABELS_FOLDER
+    images, labels = Path(data_dir) / IMAGES_FOLDER, Path(data_dir) / labels_folder(space)
+    named = _with_extension(labels / entry.name, LABEL_EXTENSIONS)
     if not entry.image:
-        image = _with_extension(images / entry.name, IMAGE_EXTENSIONS)
-        return image, _with_extension(labels / entry.name, LABEL_EXTENSIONS)
+        return _with_extension(images / entry.name, IMAGE_EXTENSIONS), named
     # A file name without a folder is in the folder of its kind.
     paths = ((images, entry.image), (labels, entry.label))
-    return tuple(Path(data_dir) / path if "/" in path else folder / path for folder, path in paths)
+    image, label = (
+        Path(data_dir) / path if "/" in path else folder / path for folder, path in paths
+    )
+    return image, named if space else label
 
 
 def missing_label(path):
@@ -117,11 +141,12 @@ def missing_label(path):
     return "no such label", "add it or remove its name from the list"
 
 
-def read_label_set(data_dir):
+def read_label_set(data_dir, space=""):
     """The classes of `classes.txt`; VOC's 21 if there is no such file.
 
     Args:
       data_dir: folder in VOC layout.
+      space: see `read_split`; the classes of any but "" need their file.
 
     Returns:
       `LabelSet`.
@@ -129,15 +154,16 @@ def read_label_set(data_dir):
     Raises:
       InputError: as `read_classes`.
     """
-    path = Path(data_dir) / "classes.txt"
-    return read_classes(path)[0] if path.is_file() else VOC
+    path = Path(data_dir, classes_file(space))
+    return read_classes(path)[0] if path.is_file() or space else VOC
 
 
-def read_encoding(data_dir):
+def read_encoding(data_dir, space=""):
     """What the values in the label files mean, according to `classes.txt`.
 
     Args:
       data_dir: folder in VOC layout.
+      space: see `read_split`.
 
     Returns:
       `LabelEncoding`; None if there is no such file: labels hold the class indices of VOC.
@@ -145,7 +171,7 @@ def read_encoding(data_dir):
     Raises:
       InputError: as `read_classes`.
     """
-    path = Path(data_dir) / "classes.txt"
+    path = Path(data_dir, classes_file(space))
     return read_classes(path)[1] if path.is_file() else None
 
 
@@ -240,8 +266,8 @@ def _with_extension(path, extensions):
     return Path(f"{path}{extensions[0]}")
 
 
-def _find_example(data_dir, entry, need_labels):
-    image, label = find_files(data_dir, entry)
+def _find_example(data_dir, entry, need_labels, space):
+    image, label = find_files(data_dir, entry, space)
     if not image.is_file():
         raise InputError(f"{image}: no such image; add it or remove {entry.name!r} from the list")
     if label.is_file():

@@ -15,6 +15,7 @@ from deeplab_tf.models.fast.prepared import PreparedWeights
 from deeplab_tf.models.multiscale import maximum_over_scales
 from deeplab_tf.models.padding import pad_to_cells
 from deeplab_tf.models.resize import crop_to_images, find_output_stride, resize_aligned
+from deeplab_tf.models.score_heads import score_heads
 
 
 def upsampled_scores(model, images, output_stride, scales=(1.0,), flip=False, pad_to=None):
@@ -64,10 +65,12 @@ class FixedNetwork:
     Attributes:
       output_stride: pixels between two cells of the scores before they are interpolated.
       channels: of the images.
+      heads: as of `score_heads`.
       output_shape: that of the model.
     """
 
     def __init__(self, model):
+        self.heads = score_heads(model)
         if model not in _networks:
             _networks[model] = _CompiledNetwork(model)
         self._model, self._network = model, _networks[model]  # the model must stay alive

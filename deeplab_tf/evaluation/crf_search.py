@@ -19,7 +19,8 @@ from crf.params import MIN_PROBABILITY
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import most_probable
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
-from deeplab_tf.files import parse_json, write_file
+from deeplab_tf.files import write_file
+from deeplab_tf.untrusted import parse_json
 
 # To be increased when a change of the code makes the stored probabilities outdated.
 _CACHE_FORMAT = 1

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import tensorflow as tf
 
 from crf import dense_crf, refine
 from deeplab_tf.data.shrink import shrink
@@ -12,6 +11,7 @@ from deeplab_tf.evaluation.compiled import FixedNetwork
 from deeplab_tf.evaluation.opened import OpenedModel, refuse_second_crf
 from deeplab_tf.evaluation.photographs import enlarge, enlarged_planes
 from deeplab_tf.models.depth import refuse_depth
+from deeplab_tf.models.score_heads import find_head, labels_of, probabilities_of, score_heads
 
 
 def segment(
@@ -25,6 +25,7 @@ def segment(
     pad_to=None,
     max_side=None,
     max_memory=None,
+    head=None,
 ):
     """Predict the class of every pixel of one image.
 
@@ -40,6 +41,7 @@ def segment(
         there, network and CRF see the small image, and the probabilities are interpolated to the
         size of `image`; None: no limit.
       max_memory: as for `apply_crf`.
+      head: name of the score head whose classes are meant, if the model has several.
 
     Returns:
       Labels (H, W) uint8, or probabilities (H, W, C) float32.
@@ -51,10 +53,12 @@ def segment(
       >>> label = segment(model, image, crf=CRFParams(w1=4, sigma_alpha=67, sigma_beta=3))
     """
     check_image(image, model.input_shape[-1])
+    heads = heads_of(model)
+    chosen = find_head(heads, head, "the model") if heads or head else slice(None)
     if crf is not None:
         refuse_second_crf(model)
     seen = shrink(image, max_side)
-    probabilities = predict_probabilities(model, seen, scales, flip, tile, pad_to)
+    probabilities = predict_probabilities(model, seen, scales, flip, tile, pad_to)[..., chosen]
     if crf is not None:
         probabilities = apply_crf(probabilities, seen, crf, max_memory)
     size = image.shape[:2]
@@ -79,7 +83,8 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
         papers.
 
     Returns:
-      (H, W, C) float32, summing to one over the classes.
+      (H, W, C) float32, summing to one over the classes; of a network with several score heads,
+      over those of each head, in the order of `score_heads`.
 
     Raises:
       InputError: if the image is not uint8 with the model's channels, a setting is out of its
@@ -90,7 +95,8 @@ def predict_probabilities(model, image, scales=(1.0,), flip=False, tile=None, pa
     if isinstance(model, OpenedModel):
         check_settings(**settings)
         return model.probabilities(image, **settings)
-    return tf.nn.softmax(pixel_scores(model, image, settings)).numpy()
+    network = fix_weights(model)
+    return probabilities_of(pixel_scores(network, image, settings), network.heads).numpy()
 
 
 def predict_labels(model, image, scales=(1.0,), flip=False, tile=None, pad_to=None):
@@ -100,7 +106,7 @@ def predict_labels(model, image, scales=(1.0,), flip=False, tile=None, pad_to=No
 
     Returns:
       (H, W) uint8: `most_probable` of the probabilities, and where two of them are equal after
-      rounding, the class of the higher score.
+      rounding, the class of the higher score; (H, W, heads) of a network with several score heads.
 
     Raises:
       InputError: as for `predict_probabilities`.
@@ -108,9 +114,9 @@ def predict_labels(model, image, scales=(1.0,), flip=False, tile=None, pad_to=No
     settings = {"scales": scales, "flip": flip, "tile": tile, "pad_to": pad_to}
     refuse_depth(model)
     if isinstance(model, OpenedModel):
-        return most_probable(predict_probabilities(model, image, **settings))
-    scores = pixel_scores(model, image, settings)
-    return tf.cast(tf.argmax(scores, axis=-1, output_type=tf.int32), tf.uint8).numpy()
+        return labels_of(predict_probabilities(model, image, **settings), model.heads).numpy()
+    network = fix_weights(model)
+    return labels_of(pixel_scores(network, image, settings), network.heads).numpy()
 
 
 def predict_batch(model, images, scales=(1.0,), flip=False, pad_to=None):
@@ -126,7 +132,9 @@ def predict_batch(model, images, scales=(1.0,), flip=False, pad_to=None):
       (B, H, W, num_classes) float32, those of single images up to rounding.
     """
     refuse_depth(model)
-    return tf.nn.softmax(fix_weights(model).batch_scores(images, scales, flip, pad_to)).numpy()
+    network = fix_weights(model)
+    scores = network.batch_scores(images, scales, flip, pad_to)
+    return probabilities_of(scores, network.heads).numpy()
 
 
 def fix_weights(model):
@@ -143,6 +151,12 @@ def fix_weights(model):
       >>> labels = [predict_labels(network, image) for image in images]
     """
     return model if isinstance(model, OpenedModel | FixedNetwork) else FixedNetwork(model)
+
+
+def heads_of(model):
+    """The score heads of a Keras model, or of what `fix_weights` takes; see `score_heads`."""
+    is_ready = isinstance(model, OpenedModel | FixedNetwork)
+    return model.heads if is_ready else score_heads(model)
 
 
 def pixel_scores(model, image, settings):

@@ -3,6 +3,8 @@
 import numpy as np
 
 from deeplab_tf.errors import InputError
+from deeplab_tf.head_labels import HeadLabels
+from deeplab_tf.models.score_heads import slices_of
 
 # The values of the settings of `predict_probabilities` with which a network runs as it is.
 _PLAIN = {"scales": (1.0,), "flip": False, "tile": None, "pad_to": None}
@@ -13,7 +15,8 @@ class OpenedModel:
 
     Attributes:
       path: where it comes from.
-      label_set: `LabelSet` of its classes; None: it predicts depth.
+      label_set: `LabelSet` of its classes; `HeadLabels` of a network with several score heads;
+        None: it predicts depth.
       stride: pixels between two positions of the scores that it interpolates; None in a
         SavedModel of an older version, which does not say.
       channels: of the images that it takes.
@@ -30,6 +33,12 @@ class OpenedModel:
     def classes(self):
         """The names of the classes, a tuple of str; empty for a network for depth."""
         return () if self.label_set is None else self.label_set.names
+
+    @property
+    def heads(self):
+        """Its score heads, as `score_heads` gives those of a Keras model."""
+        several = isinstance(self.label_set, HeadLabels)
+        return slices_of(self.label_set.sizes) if several else {}
 
     @property
     def source(self):
@@ -55,7 +64,7 @@ class OpenedModel:
             exported network were fixed by its export.
 
         Returns:
-          (H, W, C) float32, summing to one over the classes.
+          (H, W, C) float32, summing to one over the classes, of each head by itself.
 
         Raises:
           InputError: if the image or a setting cannot be used.
@@ -73,6 +82,25 @@ class OpenedModel:
         """
         smallest = np.finfo(np.float32).tiny
         return np.log(np.maximum(self.probabilities(image, **settings), smallest))
+
+
+class OneHead(OpenedModel):
+    """One score head of a network with several.
+
+    Args:
+      model: the `OpenedModel`.
+      head: name of one of its heads.
+    """
+
+    def __init__(self, model, head):
+        label_set = model.label_set.of(head)
+        shape = model.stride, model.channels
+        super().__init__(model.path, label_set, *shape, model.crf, model.has_crf)
+        self._model, self._part = model, model.heads[head]
+
+    def probabilities(self, image, **settings):
+        """See `OpenedModel`."""
+        return self._model.probabilities(image, **settings)[..., self._part]
 
 
 def refuse_settings(path, settings):

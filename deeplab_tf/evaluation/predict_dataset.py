@@ -21,6 +21,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import (
     apply_crf,
     fix_weights,
+    heads_of,
     most_probable,
     predict_labels,
     predict_probabilities,
@@ -40,8 +41,9 @@ class Prediction(NamedTuple):
     Args:
       example: `Example` or `RecordExample`.
       image: (H, W, 3) uint8 RGB; the first three channels if it has more.
-      truth: (H, W) uint8 true classes, or None.
-      labels: tuple of (H, W) uint8 classes: the network's, and with a CRF also those after it.
+      truth: (H, W) uint8 true classes, or None; (H, W, heads) for a network with several heads.
+      labels: tuple of (H, W) uint8 classes: the network's, and with a CRF also those after it;
+        (H, W, heads) for a network with several heads.
       confidences: tuple of (H, W) float32, the probabilities of these classes; empty if they were
         not asked for.
     """
@@ -54,7 +56,7 @@ class Prediction(NamedTuple):
 
 
 class _Scored(NamedTuple):
-    """An example with what the network found: probabilities (H, W, C), or labels (H, W)."""
+    """An example with what the network found: probabilities (H, W, C), or uint8 labels."""
 
     example: NamedTuple
     image: np.ndarray
@@ -74,7 +76,8 @@ def predict_examples(
     Args:
       model: Keras model from RGB images (B, H, W, 3), values 0..255, to scores; or what
         `deeplab_tf.open_model` gives. Training it before the last image has no effect.
-      examples: list of `Example` or `RecordExample`.
+      examples: list of `Example` or `RecordExample`; of `HeadsExample` for a model with several
+        score heads, which takes neither `params` nor `confidences`: `one_head` makes one that does.
       params: `crf.CRFParams` of the CRF; None: no CRF.
       encoding: `LabelEncoding` of the label files; None: they hold class indices.
       confidences: whether to give the probability of every predicted class, too.
@@ -94,6 +97,9 @@ def predict_examples(
     """
     if params is not None:
         refuse_second_crf(model)
+    if (params or confidences) and heads_of(model):
+        heads = ", ".join(heads_of(model))
+        raise InputError(f"the CRF refines one head; choose one of {heads} by one_head")
     num_classes, num_threads = model.output_shape[-1], available_threads()
     channels = model.input_shape[-1]
     network = fix_weights(model)
@@ -168,7 +174,7 @@ def _score(predict, network, example, image, truth, settings):
 def _label(scored, params, num_threads, with_confidences, max_memory):
     example, image, truth, found = scored
     image = image[..., :3]
-    if found.ndim == 2:
+    if found.dtype == np.uint8:
         return Prediction(example, image, truth, (found,))
     results = [found]
     if params is not None:

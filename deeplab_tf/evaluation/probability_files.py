@@ -24,7 +24,8 @@ from deeplab_tf.data.image_header import DAMAGED
 from deeplab_tf.data.samples import read_samples
 from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.evaluation.photographs import enlarged_planes
-from deeplab_tf.files import new_folder, parse_json, whole_file, write_file
+from deeplab_tf.files import new_folder, whole_file, write_file
+from deeplab_tf.untrusted import parse_json
 
 # What the probabilities are of, and how people are told.
 SOURCES = {

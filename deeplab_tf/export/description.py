@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 import deeplab_tf
 from crf import CRFParams
 from deeplab_tf.errors import InputError
+from deeplab_tf.head_labels import HeadLabels
 from deeplab_tf.models.depth import predicts_depth
 from deeplab_tf.models.record import NetworkRecord
 from deeplab_tf.models.resize import find_output_stride
@@ -17,7 +18,7 @@ class Description(NetworkRecord):
     """Classes, CRF parameters and settings of an exported network.
 
     Attributes:
-      classes: the arguments of `label_set`, its `LabelSet`.
+      classes: the arguments of `label_set`, its `LabelSet`, or the `HeadLabels` of its score heads.
       stride: pixels between two positions of the network's scores; None in a SavedModel of an
         older version, which does not say.
       input: "channels" of the images, their "order" and "range" of values, and "size", [height,
@@ -50,7 +51,7 @@ class Description(NetworkRecord):
 
     @property
     def label_set(self):
-        """The `LabelSet` of its classes; None: it predicts depth."""
+        """The `LabelSet` of its classes, or `HeadLabels`; None: it predicts depth."""
         return None if self.predicts == "depth" else super().label_set
 
     @classmethod
@@ -75,7 +76,7 @@ def describe_export(model, label_set, crf, settings, image_size=None, depth_inpu
 
     Args:
       model: the Keras model.
-      label_set: its `LabelSet`; None if it predicts depth.
+      label_set: its `LabelSet`, or the `HeadLabels` of its score heads; None if it predicts depth.
       crf: `CRFParams`, or None.
       settings: (scales, flip, pad_to).
       image_size: (height, width) in pixels of the only images that it takes; None: any.
@@ -91,6 +92,9 @@ def describe_export(model, label_set, crf, settings, image_size=None, depth_inpu
     """
     if crf is not None and not isinstance(crf, CRFParams):
         raise InputError(f"crf is {crf!r}; give CRFParams, or None")
+    if crf is not None and isinstance(label_set, HeadLabels):
+        heads = ", ".join(label_set.heads)
+        raise InputError(f"the CRF refines one head; choose one of {heads} by one_head")
     if crf is not None and predicts_depth(model):
         raise InputError("the network predicts depth, which a CRF of classes cannot refine")
     taken = {"channels": model.input_shape[-1], "order": "RGB", "range": [0, 255]}

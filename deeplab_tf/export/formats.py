@@ -73,15 +73,17 @@ def export_model(
     """Write a trained network in a format of another runtime.
 
     The file takes `images`, float32 (B, H, W, 3) RGB, values 0..255, and gives `labels`, uint8
-    (B, H, W), and `probabilities`, float32 (B, H, W, C), as `segment` computes them; of a network
-    for depth `depth`, float32 (B, H, W), as `predict_depth` does. Class names and CRF parameters
-    are in the file, too; `deeplab_tf.open_model` reads all.
+    (B, H, W), and `probabilities`, float32 (B, H, W, C), as `segment` computes them; a network with
+    several score heads gives `HEAD_labels` and `HEAD_probabilities` for each, and one for depth
+    `depth`, float32 (B, H, W), as `predict_depth` does. Class names and CRF parameters are in the
+    file, too; `deeplab_tf.open_model` reads all.
 
     Args:
       model: Keras model from RGB images (B, H, W, 3), values 0..255, of any size to scores.
       path: .onnx, .xml (OpenVINO, with a .bin file beside it) or .tflite file (LiteRT), or the
         folder of a SavedModel. It appears when it is complete.
-      label_set: `LabelSet` of the model's classes; None for a network for depth.
+      label_set: `LabelSet` of the model's classes; `HeadLabels` of several score heads; None for a
+        network for depth.
       crf: `crf.CRFParams`: a SavedModel computes this CRF in its graph; in the other formats the
         parameters come along for `open_model(path).crf`.
       scales, flip, pad_to: as in `deeplab_tf.evaluation.inference.predict_probabilities`.

@@ -9,9 +9,11 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.compiled import upsampled_scores
 from deeplab_tf.evaluation.depth import depth_from_log
 from deeplab_tf.evaluation.inference import check_settings
+from deeplab_tf.head_labels import HeadLabels
 from deeplab_tf.models.depth import predicts_depth
 from deeplab_tf.models.fast.convertible import convertible
 from deeplab_tf.models.resize import find_output_stride
+from deeplab_tf.models.score_heads import labels_of, probabilities_of, score_heads, slices_of
 
 
 def check_export(model, label_set, scales, flip, pad_to, image_size):
@@ -32,6 +34,11 @@ def check_export(model, label_set, scales, flip, pad_to, image_size):
             f"{label_set.num_classes} class names for a model of {num_classes} classes;"
             " give one name for each class"
         )
+    heads = score_heads(model)
+    given = slices_of(label_set.sizes) if isinstance(label_set, HeadLabels) else {}
+    if given != heads:
+        wanted = f"HeadLabels of the heads {', '.join(heads)}" if heads else "a LabelSet"
+        raise InputError(f"label_set is not of the model's score heads; give {wanted}")
 
 
 def check_crf_options(crf, options, num_classes, image_size):
@@ -67,20 +74,20 @@ def check_crf_options(crf, options, num_classes, image_size):
     return options
 
 
-def predict_images(network, images, stride, settings):
-    """Labels and probabilities of every pixel.
+def predict_images(network, images, stride, settings, heads):
+    """Probabilities of every pixel.
 
     Args:
       network: Keras model from images to scores.
       images: (B, H, W, C) float32, values 0..255.
       stride: the network's output stride in pixels.
       settings: (scales, flip, pad_to).
+      heads: the network's score heads, see `score_heads`.
 
     Returns:
-      (labels (B, H, W) uint8, probabilities (B, H, W, classes) float32).
+      (B, H, W, classes) float32.
     """
-    probabilities = tf.nn.softmax(upsampled_scores(network, images, stride, *settings))
-    return most_probable(probabilities), probabilities
+    return probabilities_of(upsampled_scores(network, images, stride, *settings), heads)
 
 
 def predict_depth_maps(network, images, stride, settings):
@@ -89,8 +96,31 @@ def predict_depth_maps(network, images, stride, settings):
 
 
 def most_probable(probabilities):
-    """The most probable classes, (B, H, W) uint8."""
-    return tf.cast(tf.argmax(probabilities, axis=-1, output_type=tf.int32), tf.uint8)
+    """The most probable classes of a network with one head, (B, H, W) uint8."""
+    return labels_of(probabilities, {})
+
+
+def named_results(probabilities, heads):
+    """The outputs of an exported network by their names.
+
+    Args:
+      probabilities: (B, H, W, classes) float32.
+      heads: the network's score heads, see `score_heads`.
+
+    Returns:
+      dict of `labels`, (B, H, W) uint8, and `probabilities`; of several heads `HEAD_labels` and
+      `HEAD_probabilities` for each.
+    """
+    found = {}
+    for prefix, part in output_parts(heads):
+        own = probabilities[..., part] if heads else probabilities
+        found |= {f"{prefix}labels": most_probable(own), f"{prefix}probabilities": own}
+    return found
+
+
+def output_parts(heads):
+    """Pairs of what the outputs' names of each score head begin with, and the head's channels."""
+    return [(f"{name}_", part) for name, part in heads.items()] or [("", slice(None))]
 
 
 def convertible_graph(model, settings, image_size=None, batch=None):
@@ -103,17 +133,16 @@ def convertible_graph(model, settings, image_size=None, batch=None):
       batch: number of images; None: any.
 
     Returns:
-      `tf.function` from `images` (B, H, W, channels) float32 to a dict of `labels` and
-      `probabilities`, or of `depth`.
+      `tf.function` from `images` (B, H, W, channels) float32 to the dict of `named_results`,
+      or of `depth`.
     """
-    network, stride = convertible(model), find_output_stride(model)
+    network, stride, heads = convertible(model), find_output_stride(model), score_heads(model)
     shape = [batch, *(image_size or (None, None)), model.input_shape[-1]]
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, "images")])
     def predict(images):
         if predicts_depth(model):
             return {"depth": predict_depth_maps(network, images, stride, settings)}
-        labels, probabilities = predict_images(network, images, stride, settings)
-        return {"labels": labels, "probabilities": probabilities}
+        return named_results(predict_images(network, images, stride, settings, heads), heads)
 
     return predict

@@ -101,13 +101,13 @@ def read_description(path):
     return Description.from_json(text)
 
 
-def open_runner(path, num_threads, output="probabilities"):
+def open_runner(path, num_threads, outputs=("probabilities",)):
     """Load a file that `write` wrote.
 
     Args:
       path: the file.
       num_threads: number of processor threads.
-      output: "probabilities" or "depth".
+      outputs: names of the probabilities, one for each score head; or `["depth"]`.
 
     Returns:
       Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32, or to
@@ -116,8 +116,7 @@ def open_runner(path, num_threads, output="probabilities"):
     module = import_extra("ai_edge_litert.interpreter", EXTRA)
     interpreter = module.Interpreter(model_path=str(path), num_threads=num_threads)
     (taken,) = interpreter.get_input_details()
-    del output  # the names of the outputs are lost, but only one is of floats
-    (given,) = [each for each in interpreter.get_output_details() if each["dtype"] == np.float32]
+    given = _output_indices(interpreter, outputs)
 
     def run(images):
         if tuple(interpreter.get_input_details()[0]["shape"]) != images.shape:
@@ -125,6 +124,15 @@ def open_runner(path, num_threads, output="probabilities"):
         interpreter.allocate_tensors()
         interpreter.set_tensor(taken["index"], images.astype(np.float32))
         interpreter.invoke()
-        return interpreter.get_tensor(given["index"])[0]
+        return np.concatenate([interpreter.get_tensor(index)[0] for index in given], axis=-1)
 
     return run
+
+
+def _output_indices(interpreter, outputs):
+    """The tensors of the probabilities or of the depth, the only floating-point outputs."""
+    if len(outputs) == 1:
+        (given,) = [e for e in interpreter.get_output_details() if e["dtype"] == np.float32]
+        return [given["index"]]
+    named = interpreter.get_signature_runner("serving_default").get_output_details()
+    return [named[name]["index"] for name in outputs]

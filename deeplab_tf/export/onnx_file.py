@@ -45,13 +45,13 @@ def read_description(path):
     return Description.from_json(texts[0])
 
 
-def open_runner(path, num_threads, output="probabilities"):
+def open_runner(path, num_threads, outputs=("probabilities",)):
     """Load a file that `write` wrote.
 
     Args:
       path: the file.
       num_threads: number of processor threads.
-      output: "probabilities" or "depth".
+      outputs: names of the probabilities, one for each score head; or `["depth"]`.
 
     Returns:
       Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32, or to
@@ -67,6 +67,6 @@ def open_runner(path, num_threads, output="probabilities"):
 
     def run(images):
         inputs = {"images": images.astype(np.float32)}
-        return session.run([output], inputs)[0][0]
+        return np.concatenate([found[0] for found in session.run(list(outputs), inputs)], axis=-1)
 
     return run

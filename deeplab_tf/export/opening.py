@@ -14,13 +14,14 @@ from deeplab_tf.evaluation.inference import check_image, fix_weights, predict_pr
 from deeplab_tf.evaluation.opened import OpenedModel, refuse_settings
 from deeplab_tf.export.extras import MissingPackageError
 from deeplab_tf.export.formats import MODULES
-from deeplab_tf.labels import LabelSet
+from deeplab_tf.export.graph import output_parts
 from deeplab_tf.models import is_packed, load_card, load_model
 from deeplab_tf.models.depth import check_depth, predicts_depth, refuse_depth
 from deeplab_tf.models.files import export_format
 from deeplab_tf.models.record import NewerVersionError
 from deeplab_tf.models.resize import find_output_stride
-from deeplab_tf.models.trained import load_labels
+from deeplab_tf.models.score_heads import score_heads
+from deeplab_tf.models.trained import generic_labels, load_labels
 
 
 def open_model(path):
@@ -98,8 +99,11 @@ class ExportedModel(OpenedModel):
         shape = found.stride, found.input["channels"]
         super().__init__(path, found.label_set, *shape, found.crf_params, found.has_crf)
         with _explained(path):
-            output = "depth" if found.predicts == "depth" else "probabilities"
-            self._run = MODULES[export_format(path)].open_runner(path, available_threads(), output)
+            outputs = ["depth"]
+            if found.predicts != "depth":
+                outputs = [f"{prefix}probabilities" for prefix, _ in output_parts(self.heads)]
+            module = MODULES[export_format(path)]
+            self._run = module.open_runner(path, available_threads(), outputs)
         self._lock = threading.Lock()  # most runtimes keep the maps of one image
 
     def probabilities(self, image, **settings):
@@ -142,9 +146,10 @@ class KerasModel(OpenedModel):
     def __init__(self, path):
         self.network = load_model(path)
         num_classes = self.network.output_shape[-1]
-        label_set = None
+        heads, label_set = score_heads(self.network), None
         if not predicts_depth(self.network):
-            label_set = load_labels(path, num_classes) or LabelSet.generic(num_classes)
+            found = load_labels(path, num_classes, heads)
+            label_set = found or generic_labels(num_classes, heads)
         shape = find_output_stride(self.network), self.network.input_shape[-1]
         crf = load_card(path).crf_params if is_packed(path) else None
         super().__init__(path, label_set, *shape, crf)

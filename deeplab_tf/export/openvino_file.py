@@ -64,13 +64,13 @@ def _read(core, path):
     return core.read_model(path)
 
 
-def open_runner(path, num_threads, output="probabilities"):
+def open_runner(path, num_threads, outputs=("probabilities",)):
     """Load a file that `write` wrote.
 
     Args:
       path: the .xml file.
       num_threads: number of processor threads.
-      output: "probabilities" or "depth".
+      outputs: names of the probabilities, one for each score head; or `["depth"]`.
 
     Returns:
       Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32, or to
@@ -88,6 +88,7 @@ def open_runner(path, num_threads, output="probabilities"):
 
     def run(images):
         request.infer({"images": images.astype(np.float32)})
-        return request.get_tensor(output).data[0].copy()
+        found = [request.get_tensor(name).data[0] for name in outputs]
+        return np.concatenate(found, axis=-1)
 
     return run

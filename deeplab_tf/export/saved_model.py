@@ -4,6 +4,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.errors import InputError
@@ -47,7 +48,8 @@ def export_saved_model(
                           turned by their EXIF orientation, as viewers show them
 
     and each gives `labels`, uint8 (B, H, W), and `probabilities`, float32 (B, H, W, C), as
-    `segment` computes them. Smaller answers have
+    `segment` computes them; a network with several score heads `HEAD_labels` and
+    `HEAD_probabilities` for each, and no PNG files. Smaller answers have
 
         labels_only       as uint8, but gives `labels` alone
         encoded_png       as encoded, but gives `png_bytes`: strings (B,), the contents of PNG files
@@ -75,7 +77,8 @@ def export_saved_model(
     Args:
       model: Keras model from RGB images (B, H, W, 3), values 0..255, of any size to scores.
       path: folder to write; it appears only when it is complete.
-      label_set: `LabelSet` of the model's classes; None for a network for depth.
+      label_set: `LabelSet` of the model's classes; `HeadLabels` of several score heads; None for a
+        network for depth.
       crf: `crf.CRFParams` of the fully connected CRF to apply after the network; None: no CRF.
       scales, flip, pad_to: as in `deeplab_tf.evaluation.inference.predict_probabilities`.
       overwrite: whether to replace an existing folder.
@@ -159,13 +162,13 @@ def read_description(path):
     )
 
 
-def open_runner(path, num_threads=None, output="probabilities"):
+def open_runner(path, num_threads=None, outputs=("probabilities",)):
     """Load a SavedModel that `export_saved_model` wrote.
 
     Args:
       path: its folder.
       num_threads: has no effect; TensorFlow has its own settings of threads.
-      output: "probabilities" or "depth".
+      outputs: names of the probabilities, one for each score head; or `["depth"]`.
 
     Returns:
       Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32, or to
@@ -176,6 +179,7 @@ def open_runner(path, num_threads=None, output="probabilities"):
 
     def run(images):
         _ = served  # owns the variables of the signature
-        return signature(images=tf.constant(images))[output][0].numpy()
+        found = signature(images=tf.constant(images))
+        return np.concatenate([found[name][0].numpy() for name in outputs], axis=-1)
 
     return run

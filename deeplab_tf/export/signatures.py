@@ -5,7 +5,7 @@ import tensorflow as tf
 from crf import dense_crf
 from crf.dense import check_options, with_overlap
 from deeplab_tf.data.served_files import check_files, decode_files
-from deeplab_tf.export.graph import most_probable, predict_images
+from deeplab_tf.export.graph import named_results, output_parts, predict_images
 from deeplab_tf.export.served_checks import check_levels, check_sizes
 from deeplab_tf.export.served_crf import crf_inputs, refine_each, value_specs, with_crf_inputs
 from deeplab_tf.export.served_size import (
@@ -15,6 +15,7 @@ from deeplab_tf.export.served_size import (
 )
 from deeplab_tf.models.fast.fuse import fuse
 from deeplab_tf.models.resize import find_output_stride
+from deeplab_tf.models.score_heads import score_heads
 
 FILES = tf.TensorSpec([None], tf.string, "image_bytes")
 
@@ -57,6 +58,7 @@ class _ServedNetwork:
     max_pixels = max_side = None
 
     def __init__(self, network, model, crf, crf_options, settings, image_size=None):
+        self.heads = score_heads(model)
         self.channels, self.crf, stride = model.input_shape[-1], crf, find_output_stride(model)
         self.shape = [1, *image_size] if image_size else [None, None, None]
         # All signatures share the graph whose parameters are inputs, because the CRF's graph is
@@ -65,7 +67,7 @@ class _ServedNetwork:
 
         @tf.function(input_signature=[self.images(tf.float32)])
         def network_probabilities(images):
-            return predict_images(network, images, stride, settings)[1]
+            return predict_images(network, images, stride, settings, self.heads)
 
         @tf.function(input_signature=[self.images(tf.float32)])
         def probabilities(images):
@@ -94,7 +96,7 @@ class _ServedNetwork:
         return tf.cast(check_sizes(images, self.max_pixels), tf.float32)
 
     def results(self, images, crf_values=None):
-        """Labels and probabilities of float32 images.
+        """Labels and probabilities of float32 images, as `named_results`.
 
         Args:
           images: (B, H, W, channels) float32.
@@ -103,11 +105,17 @@ class _ServedNetwork:
         probabilities = enlarge_probabilities(
             self._reduced(images, crf_values), images, self.max_side
         )
-        return {"labels": most_probable(probabilities), "probabilities": probabilities}
+        return named_results(probabilities, self.heads)
 
     def labels(self, images, crf_values=None):
-        """The labels alone; the arguments are those of `results`."""
-        return most_probable_at(self._reduced(images, crf_values), images, self.max_side)
+        """The labels alone, by their names; the arguments are those of `results`."""
+        found = self._reduced(images, crf_values)
+        if not self.heads:
+            return {"labels": most_probable_at(found, images, self.max_side)}
+        return {
+            f"{prefix}labels": most_probable_at(found[..., part], images, self.max_side)
+            for prefix, part in output_parts(self.heads)
+        }
 
     def _reduced(self, images, crf_values):
         # Probabilities at the size at which the network sees the images.
@@ -125,7 +133,7 @@ class _ServedNetwork:
         def label_one(index):
             image = self.decode(image_bytes[index][None], index)
             one = crf_values and [values[index][None] for values in crf_values]
-            labels = self.labels(tf.cast(image, tf.float32), one)
+            labels = self.labels(tf.cast(image, tf.float32), one)["labels"]
             return tf.io.encode_png(labels[0, ..., None])
 
         image_bytes = check_files(image_bytes)
@@ -161,7 +169,7 @@ def _image_signatures(network):
 
     @tf.function(input_signature=[network.images(tf.uint8)])
     def labels_only(images):
-        return {"labels": network.labels(network.checked(images))}
+        return network.labels(network.checked(images))
 
     found = {"serving_default": serve_float, "uint8": serve_uint8, "labels_only": labels_only}
     if network.crf is None:
@@ -185,6 +193,8 @@ def _file_signatures(network):
         # The name's ending tells servers that the strings are no text.
         return {"png_bytes": network.png_files(image_bytes)}
 
+    if network.heads:  # a PNG file holds the labels of one
+        return {"encoded": serve_encoded}
     found = {"encoded": serve_encoded, "encoded_png": encoded_png}
     if network.crf is None:
         return found

@@ -15,6 +15,7 @@ from deeplab_tf.models.released.caffe import import_caffemodel
 from deeplab_tf.models.released.caffe_fcn import import_caffe_fcn
 from deeplab_tf.models.released.pytorch import import_pytorch
 from deeplab_tf.models.released.tensorflow import import_tensorflow
+from deeplab_tf.models.score_heads import one_head, score_heads, with_heads
 from deeplab_tf.models.trained import load_model, load_pretrained, start_from
 from deeplab_tf.models.with_crf import network_and_crf, with_crf
 
@@ -37,10 +38,13 @@ __all__ = [
     "load_model",
     "load_pretrained",
     "network_and_crf",
+    "one_head",
     "pack",
+    "score_heads",
     "start_from",
     "to_atrous",
     "transfer_classes",
     "with_crf",
+    "with_heads",
     "with_output_stride",
 ]

@@ -7,6 +7,7 @@ from deeplab_tf.models.atrous import OUTPUT_STRIDES
 from deeplab_tf.models.atrous_rewriter import rewrite
 from deeplab_tf.models.multiscale import MaxFusion, ScaleImages, fuse_scales
 from deeplab_tf.models.resize import UpsampleToMap, find_output_stride
+from deeplab_tf.models.score_heads import head_sizes, score_heads, with_heads
 from deeplab_tf.models.walk import leaf_layers
 
 
@@ -56,7 +57,8 @@ def with_output_stride(model, output_stride):
     scales = [layer.scale for layer in model.layers if isinstance(layer, ScaleImages)]
     _, *maps = model.get_layer("fused_scores").input
     scales += [1.0] * (len(maps) - len(scales))  # scale 1 has no layer
-    return fuse_scales(dense, scales, output_stride)
+    fused, heads = fuse_scales(dense, scales, output_stride), score_heads(model)
+    return with_heads(fused, head_sizes(heads)) if heads else fused
 
 
 def single_scale(model):

@@ -19,7 +19,7 @@ import numpy as np
 
 from deeplab_tf.data.array_files import DAMAGED_ZIP, read_npz
 from deeplab_tf.errors import InputError, one_line
-from deeplab_tf.files import check_expansion, whole_file
+from deeplab_tf.files import whole_file
 from deeplab_tf.models.card import ModelCard
 from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.fast.fuse import check_not_fused
@@ -30,6 +30,7 @@ from deeplab_tf.models.locate import find_model
 from deeplab_tf.models.output_stride import with_output_stride
 from deeplab_tf.models.precision import build_with_precision, with_precision
 from deeplab_tf.models.walk import leaf_layers
+from deeplab_tf.untrusted import check_expansion
 
 # What builds the network of a card, by its "network".
 BUILDERS = {

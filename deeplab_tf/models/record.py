@@ -5,8 +5,8 @@ from dataclasses import asdict, fields
 
 from crf import CRFParams
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import parse_json
-from deeplab_tf.labels import LabelSet
+from deeplab_tf.head_labels import labels_from
+from deeplab_tf.untrusted import parse_json
 
 
 class NewerVersionError(InputError):
@@ -16,17 +16,17 @@ class NewerVersionError(InputError):
 class NetworkRecord:
     """The base of dataclasses that describe a network.
 
-    Each has the fields `classes`, the arguments of a `LabelSet`, and `crf`, those of `CRFParams` or
-    None; `FORMAT`, the number of its format: higher ones are of versions to come; and `ADDED`, the
-    names of fields that older files of the same format lack.
+    Each has the fields `classes`, the arguments of a `LabelSet` or `HeadLabels`; `crf`, those of
+    `CRFParams`, or None; `FORMAT`, the number of its format: higher ones are of versions to come;
+    and `ADDED`, the names of fields that older files of the same format lack.
     """
 
     ADDED = ()
 
     @property
     def label_set(self):
-        """The `LabelSet` of its classes."""
-        return LabelSet(**self.classes)
+        """The `LabelSet` of its classes; `HeadLabels` of a network with several score heads."""
+        return labels_from(self.classes)
 
     @property
     def crf_params(self):

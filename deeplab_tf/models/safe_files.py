@@ -11,7 +11,7 @@ import zipfile
 import h5py
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import check_expansion, parse_json
+from deeplab_tf.untrusted import check_expansion, parse_json
 
 _WITH_KERNEL = ("Conv2D", "Conv2DTranspose", "DepthwiseConv2D", "Dense")
 _CODE = ("Lambda", "__lambda__")  # class names in the configuration of a network

@@ -1,10 +1,12 @@
 """Trained networks: load them, and start others from them."""
 
 from deeplab_tf.errors import InputError
+from deeplab_tf.head_labels import HeadLabels, read_labels
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.files import PACKED, load_keras
 from deeplab_tf.models.locate import find_model, find_trained, is_packed
 from deeplab_tf.models.packed import load_card, unpack
+from deeplab_tf.models.score_heads import head_sizes, slices_of
 from deeplab_tf.models.weights import copy_layers
 
 
@@ -60,15 +62,16 @@ def _load(file):
     return (unpack if file.suffix == PACKED else load_keras)(file)
 
 
-def load_labels(path, num_classes):
+def load_labels(path, num_classes, heads=None):
     """The classes of a trained network: those of its card, or of `labels.json` next to it.
 
     Args:
       path: what `load_model` takes.
       num_classes: number of its classes.
+      heads: its score heads, see `score_heads`; None: it has one.
 
     Returns:
-      `LabelSet`; None if there is neither.
+      `LabelSet`, or `HeadLabels` of a network with several score heads; None if there is neither.
 
     Raises:
       InputError: as `check_classes`, or if the file cannot be read.
@@ -76,21 +79,38 @@ def load_labels(path, num_classes):
     if is_packed(path):
         return load_card(path).label_set
     file = find_model(path).parent / "labels.json"
-    return check_classes(LabelSet.load(file), file, path, num_classes) if file.is_file() else None
+    if not file.is_file():
+        return None
+    return check_classes(read_labels(file), file, path, num_classes, heads)
 
 
-def check_classes(label_set, file, path, num_classes):
+def generic_labels(num_classes, heads=None):
+    """`LabelSet.generic`, or of a network with several score heads `HeadLabels.generic`."""
+    if not heads:
+        return LabelSet.generic(num_classes)
+    return HeadLabels.generic(head_sizes(heads))
+
+
+def check_classes(label_set, file, path, num_classes, heads=None):
     """Return the `LabelSet` that a file has for a network, if their numbers of classes agree.
 
     Args:
-      label_set: the `LabelSet`.
+      label_set: the `LabelSet` or `HeadLabels`.
       file: where it is from.
       path: of the network.
       num_classes: number of its classes.
+      heads: its score heads, see `score_heads`; None: it has one.
 
     Raises:
-      InputError: if they do not.
+      InputError: if they do not, or the heads differ.
     """
+    found = slices_of(label_set.sizes) if isinstance(label_set, HeadLabels) else {}
+    if found != (heads or {}):
+        names = [", ".join(each) or "none" for each in (found, heads or {})]
+        raise InputError(
+            f"{file}: classes of the score heads {names[0]}, but the model {path} has "
+            f"{names[1]}, or of other sizes; fix or delete the file"
+        )
     if label_set.num_classes != num_classes:
         raise InputError(
             f"{file}: {label_set.num_classes} classes but the model {path} has"

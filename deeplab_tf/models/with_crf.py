@@ -4,8 +4,10 @@ import keras
 from keras import ops
 
 from crf import DenseCRF
+from deeplab_tf.errors import InputError
 from deeplab_tf.models.padding import PadToCells
 from deeplab_tf.models.resize import UpsampleScores, find_output_stride
+from deeplab_tf.models.score_heads import score_heads
 
 _CRF_LAYER = "crf"  # its variables are crf/w1, crf/w2 and crf/compatibility
 
@@ -32,7 +34,7 @@ def with_crf(model, params=None, trainable=False, **options):
       keras.Model from images `(B, H, W, 3)` to float32 probabilities `(B, H, W, C)`.
 
     Raises:
-      InputError: if `model` has other inputs or outputs.
+      InputError: if `model` has other inputs or outputs, or several score heads.
       ValueError: if the CRF refuses its parameters or options.
 
     Example:
@@ -42,6 +44,9 @@ def with_crf(model, params=None, trainable=False, **options):
       >>> model.fit(images, labels)  # labels (B, H, W) uint8, 255 = void
       >>> network, crf = network_and_crf(model)
     """
+    if score_heads(model):
+        heads = ", ".join(score_heads(model))
+        raise InputError(f"the CRF refines one head; choose one of {heads} by one_head")
     output_stride = find_output_stride(model)
     images = keras.Input(model.input_shape[1:], name="images")
     scores = model(PadToCells(output_stride, name="pad_to_cells")(images))

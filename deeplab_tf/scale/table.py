@@ -8,7 +8,7 @@ import io
 import json
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import parse_json, remove_leftovers
+from deeplab_tf.files import remove_leftovers
 from deeplab_tf.scale.session import import_pyarrow
 from deeplab_tf.scale.storage import (
     files_below,
@@ -19,6 +19,7 @@ from deeplab_tf.scale.storage import (
     read_place,
     write_place,
 )
+from deeplab_tf.untrusted import parse_json
 
 TABLE, JOB = "table.parquet", "job.json"
 SMALL = ("image", "source", "label_file", "error")  # columns that take little memory

@@ -5,6 +5,8 @@ import math
 from types import MappingProxyType
 from typing import NamedTuple
 
+import numpy as np
+
 from deeplab_tf.data.examples import evenly_spaced
 from deeplab_tf.data.shrink import shrink, shrink_label
 from deeplab_tf.evaluation.metrics import ConfusionMatrix
@@ -64,10 +66,54 @@ class Validation:
             for index, (_, image, truth, labels, _) in enumerate(predicted):
                 confusion.add(truth, labels[-1])
                 if index in self._drawn:
-                    # Event files would grow by megabytes with each large picture.
-                    small = [shrink_label(label, PHOTOGRAPH_SIDE) for label in (truth, *labels)]
-                    row = shrink(image, PHOTOGRAPH_SIDE), *small
-                    pictures.append(comparison_panel(self._label_set, [row]))
-        ious = zip(self._label_set.names, confusion.per_class_iou.tolist(), strict=True)
-        curves = {f"class_iou/{name}": iou for name, iou in ious if not math.isnan(iou)}
+                    pictures.append(_picture(self._label_set, image, truth, *labels))
+        curves = _class_curves(self._label_set, confusion)
         return Validated(float(confusion.miou), pictures, curves)
+
+
+class HeadsValidation(Validation):
+    """Scores a network with several score heads, each by itself.
+
+    Args:
+      examples: list of `HeadsExample`.
+      label_set: their `HeadLabels`.
+      max_images, num_pictures, encoding: as of `Validation`; the examples have their encodings.
+    """
+
+    def score(self, model):
+        """Predict the labels of all heads for all images, and compare them with the truth.
+
+        Args:
+          model: Keras model from images to the scores of all heads.
+
+        Returns:
+          `Validated`: the mean over the heads of their mean IoU, 0 to 1; pictures for each head in
+          turn; as curves the mean IoU of each head, "mean_iou/HEAD", and the IoU of each class
+          that occurs, "class_iou/HEAD/NAME".
+        """
+        pictures, each = [], list(self._label_set.items())
+        confusions = [ConfusionMatrix(label_set.num_classes) for _, label_set in each]
+        with contextlib.closing(predict_examples(model, self._examples)) as predicted:
+            for index, (_, image, truth, (labels,), _) in enumerate(predicted):
+                for number, (_, label_set) in enumerate(each):
+                    pair = truth[..., number], labels[..., number]
+                    confusions[number].add(*pair)
+                    if index in self._drawn:
+                        pictures.append(_picture(label_set, image, *pair))
+        curves = {}
+        for (head, label_set), confusion in zip(each, confusions, strict=True):
+            curves[f"mean_iou/{head}"] = float(confusion.miou)
+            curves |= _class_curves(label_set, confusion, f"{head}/")
+        score = sum(confusion.miou for confusion in confusions) / len(confusions)
+        return Validated(float(score), pictures, curves)
+
+
+def _picture(label_set, image, *labels):
+    # Event files would grow by megabytes with each large picture.
+    small = [shrink_label(np.ascontiguousarray(label), PHOTOGRAPH_SIDE) for label in labels]
+    return comparison_panel(label_set, [(shrink(image, PHOTOGRAPH_SIDE), *small)])
+
+
+def _class_curves(label_set, confusion, prefix=""):
+    ious = zip(label_set.names, confusion.per_class_iou.tolist(), strict=True)
+    return {f"class_iou/{prefix}{name}": iou for name, iou in ious if not math.isnan(iou)}

@@ -17,6 +17,7 @@ NAV = [
             {"Cards of trained networks": "cards/*"},
             "training.md",
             "depth.md",
+            "heads.md",
             "evaluation.md",
             "pictures.md",
             "weak_supervision.md",

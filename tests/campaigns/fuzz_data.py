@@ -21,6 +21,7 @@ from deeplab_tf.data.label_sets import PASCAL_CONTEXT, VOC
 from deeplab_tf.data.prepare.coco_voc import COCO_NAMES
 from deeplab_tf.data.records import METADATA
 from deeplab_tf.export.description import Description
+from deeplab_tf.head_labels import HeadLabels
 
 
 def lists():
@@ -40,7 +41,8 @@ def labels():
     def write(folder, labels):
         labels.save(folder / "labels.json")
 
-    return [written(write, one) for one in (VOC, LABELS)]
+    heads = HeadLabels(("things", "surfaces"), (VOC, LABELS))
+    return [written(write, one) for one in (VOC, LABELS, heads)]
 
 
 def run():

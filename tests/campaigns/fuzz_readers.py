@@ -30,7 +30,8 @@ from deeplab_tf.data.prepare.unpack import extracted
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.probability_files import load_probabilities
 from deeplab_tf.export.description import Description
-from deeplab_tf.labels import LabelEncoding, LabelSet, voc_colors
+from deeplab_tf.head_labels import read_labels
+from deeplab_tf.labels import LabelEncoding, voc_colors
 from deeplab_tf.models import packed
 from deeplab_tf.models.files import load_keras
 from deeplab_tf.models.released.caffemodel import read_caffemodel
@@ -247,7 +248,7 @@ READERS = {
     "entries": _plain(lists.read_entries, "train.txt"),
     "classes.txt": _plain(voc.read_classes, "classes.txt"),
     "flagfile": read_flags,
-    "labels.json": _plain(LabelSet.load, "labels.json"),
+    "labels.json": _plain(read_labels, "labels.json"),
     "run.json": lambda given, target: Run.load(given),
     "crf json": read_crf,
     "description": read_description,

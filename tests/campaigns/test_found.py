@@ -20,7 +20,7 @@ from fuzz_files import members_of, tarred, zipped
 from fuzz_hostile import hdf5, jpeg_of_scans, tiff_of_pages, tiff_of_tags
 from fuzz_worker import attempt
 
-from deeplab_tf import download, files
+from deeplab_tf import download, untrusted
 from deeplab_tf.data import image_files, label_png, samples
 from deeplab_tf.data.image_files import decode_image
 from deeplab_tf.data.label_png import decode_label
@@ -161,7 +161,7 @@ def test_members_that_cannot_be_files(tmp_path, kind, name):
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_an_archive_of_too_many_zeros(tmp_path, kind, monkeypatch):
-    monkeypatch.setattr(files, "_HARMLESS", 1 << 20)
+    monkeypatch.setattr(untrusted, "_HARMLESS", 1 << 20)
     pack = zipped if kind == "zip" else tarred
     contents = {f"data.{kind}": pack({"a": bytes(3 << 20)}, 8 if kind == "zip" else "w:gz")}
     refused(tmp_path, kind, contents, "do not use this archive")

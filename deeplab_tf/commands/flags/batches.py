@@ -2,6 +2,7 @@
 
 from deeplab_tf.commands.flags.data import image_channels
 from deeplab_tf.commands.flags.heading import heading
+from deeplab_tf.commands.flags.heads import read_heads
 from deeplab_tf.commands.flags.objective import learns_depth
 from deeplab_tf.data.pipeline import training_batches
 
@@ -86,6 +87,7 @@ def batches_from(flags, examples, num_classes, encoding, shard):
             shard=shard,
             encoding=encoding,
             channels=channels,
+            heads=len(read_heads(flags)),
             depth=learns_depth(flags),
         )
 

@@ -6,6 +6,7 @@ from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.flags.objective import learns_depth
 from deeplab_tf.data.checks import accepted_kinds, check_dataset, same_list
 from deeplab_tf.errors import InputError
+from deeplab_tf.head_labels import HeadLabels
 
 
 def define_check_flags(values):
@@ -51,16 +52,39 @@ def open_checked(flags, names):
             raise InputError(f"{error}; or train without validation: --eval_images=0") from None
     splits = {name: examples for name, (examples, *_) in opened.items()}
     _, label_set, encoding = opened[names[0]]
-    report = check_dataset(
-        splits,
-        label_set,
-        encoding,
-        channels=image_channels(flags),
-        sample=flags.check_images,
-        allow=[*accepted_kinds(flags.dataset), *flags.allow_data],
-        known=same_list(names),
-    )
-    for line in report.warning_lines():
-        print(line)
-    report.raise_for_errors()
+    for part in label_spaces_of(splits, label_set, encoding):
+        report = check_dataset(
+            *part,
+            channels=image_channels(flags),
+            sample=flags.check_images,
+            allow=[*accepted_kinds(flags.dataset), *flags.allow_data],
+            known=same_list(names),
+        )
+        for line in report.warning_lines():
+            print(line)
+        report.raise_for_errors()
     return splits, label_set, encoding
+
+
+def label_spaces_of(splits, label_set, encoding):
+    """What `check_dataset` takes, for each score head, or for a network with one head.
+
+    Args:
+      splits: dict from the name of each list to its examples.
+      label_set: `LabelSet`, or `HeadLabels` of `HeadsExample`s.
+      encoding: `LabelEncoding`, or None.
+
+    Returns:
+      List of (splits, label_set, encoding).
+    """
+    if not isinstance(label_set, HeadLabels):
+        return [(splits, label_set, encoding)]
+    first = next(iter(splits.values()))[0]
+    return [
+        (
+            {name: [each.parts[index] for each in examples] for name, examples in splits.items()},
+            one,
+            first.encodings[index],
+        )
+        for index, one in enumerate(label_set.label_sets)
+    ]

@@ -1,8 +1,10 @@
 """The flags that name a data set."""
 
 from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.commands.flags.heads import read_heads
 from deeplab_tf.data.datasets import DATASETS, label_encoding, open_dataset
 from deeplab_tf.data.inputs import CHANNELS, add_depth
+from deeplab_tf.data.label_spaces import find_spaces, open_heads
 from deeplab_tf.errors import InputError
 
 
@@ -21,9 +23,9 @@ def define_data_flags(values, remembered_by=None, with_input=False):
         "dataset",
         "voc",
         list(DATASETS),
-        "voc: any folder in VOC layout. synthetic, synthetic_depth, synthetic_rooms: drawn into "
-        "--data_dir on first use. The others: "
-        f"prepared in --data_dir by prepare-data.{remembered}",
+        "voc: any folder in VOC layout. synthetic, synthetic_depth, synthetic_rooms, "
+        "synthetic_heads: drawn into --data_dir on first use. The others: prepared in --data_dir "
+        f"by prepare-data.{remembered}",
     )
     folder_help = f"Folder of the data set.{remembered}"
     define.string("data_dir", None, folder_help, required=remembered_by is None)
@@ -74,24 +76,42 @@ def check_input(flags, channels):
         )
 
 
-def open_split(flags, split, need_labels=True):
+def open_split(flags, split, need_labels=True, heads=None):
     """Open a list of the data set.
 
     Args:
       flags: the parsed flags.
       split: name of the list of examples.
       need_labels: whether every example must have a label.
+      heads: {name of a score head: number of its classes}; None or {}: those of --heads, if the
+        command has it.
 
     Returns:
-      (list of `Example`, `RecordExample` or `DepthExample`, `LabelSet`, `LabelEncoding` or None).
+      (list of `Example`, `RecordExample` or `DepthExample`, `LabelSet`, `LabelEncoding` or None);
+      with --head_name in the label space of this head; with heads (list of `HeadsExample`,
+      `HeadLabels`, None).
 
     Raises:
-      InputError: if the data set is missing, its lists are wrong, or it lacks the depth of --input.
+      InputError: if the data set is missing, its lists are wrong, or it lacks the depth of --input
+        or the labels of a head.
     """
-    examples, label_set = open_dataset(flags.dataset, flags.data_dir, split, need_labels)
-    if "input" in flags:
-        examples = add_depth(examples, flags.input, flags.dataset, flags.data_dir)
-    return examples, label_set, label_encoding(flags.dataset, flags.data_dir)
+    place = flags.dataset, flags.data_dir
+    if heads := heads or read_heads(flags):
+        examples, labels = open_heads(*place, split, heads, need_labels)
+        first = _with_depth(flags, [example.parts[0] for example in examples])
+        pairs = zip(examples, first, strict=True)
+        return [each._replace(parts=(part, *each.parts[1:])) for each, part in pairs], labels, None
+    space = ""
+    if "head_name" in flags and flags.head_name:
+        (space,) = find_spaces(*place, [flags.head_name])
+    examples, label_set = open_dataset(*place, split, need_labels, space)
+    return _with_depth(flags, examples), label_set, label_encoding(*place, space)
+
+
+def _with_depth(flags, examples):
+    if "input" not in flags:
+        return examples
+    return add_depth(examples, flags.input, flags.dataset, flags.data_dir)
 
 
 def skip_first(flags, examples):

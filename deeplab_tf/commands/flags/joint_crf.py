@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from deeplab_tf.commands.flags.crf import PARAMETER_FLAGS, given_params
 from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.commands.flags.objective import learns_depth
 from deeplab_tf.errors import InputError
 from deeplab_tf.models import with_crf
 
@@ -36,6 +37,10 @@ def define_joint_crf_flags(values):
 def check_joint_crf_flags(flags):
     """Raise `InputError` for flags that contradict each other or have no effect."""
     if flags.crf_train:
+        if learns_depth(flags):
+            raise InputError("--objective=depth does not train a CRF; leave one out")
+        if flags.heads:
+            raise InputError("--crf_train trains the CRF of one label space; leave out --heads")
         if flags.xla:
             raise InputError("--xla cannot compile the CRF of --crf_train; leave one out")
         return

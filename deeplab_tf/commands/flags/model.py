@@ -2,18 +2,20 @@
 
 from deeplab_tf.commands.flags.data import check_input
 from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.commands.flags.heads import choose_head, define_head_name_flag, is_chosen
 from deeplab_tf.commands.flags.say import say
 from deeplab_tf.commands.flags.scales import read_scales
 from deeplab_tf.commands.runs import RUN_FILE, Run
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import check_settings
+from deeplab_tf.evaluation.opened import OneHead
 from deeplab_tf.export import open_model as open_exported
-from deeplab_tf.labels import LabelSet
 from deeplab_tf.models import find_model, is_pretrained, load_model, with_output_stride
 from deeplab_tf.models.depth import predicts_depth
 from deeplab_tf.models.files import export_format, trained_names
 from deeplab_tf.models.precision import PRECISIONS, with_precision
-from deeplab_tf.models.trained import check_classes, load_labels
+from deeplab_tf.models.score_heads import score_heads
+from deeplab_tf.models.trained import check_classes, generic_labels, load_labels
 from deeplab_tf.pretrained.released import released_names
 
 MODEL_HELP = (
@@ -60,6 +62,7 @@ def define_model_flags(values, model_help=RUN_HELP, required=True):
         "Number format that the network computes in; mixed_bfloat16 can take half the time if the "
         "processor or GPU supports it. Default: as saved.",
     )
+    define_head_name_flag(values)
 
 
 def define_size_flags(values):
@@ -102,9 +105,10 @@ def open_model(flags):
 
     Raises:
       InputError: if the model cannot be loaded, --output_stride or --input does not suit it,
-        labels.json has another number of classes, or the network predicts depth.
+        labels.json has another number of classes, the network predicts depth, or it has several
+        score heads and --head_name chooses none.
     """
-    model, label_set = open_any_model(flags)
+    model, label_set = _open(flags, all_heads=False)
     check_for_classes(flags, model)
     return model, label_set
 
@@ -119,9 +123,18 @@ def check_for_classes(flags, model):
 
 
 def open_any_model(flags):
-    """`open_model` that also takes a network for depth, whose classes are None."""
+    """`open_model` for commands that can use every network.
+
+    Returns:
+      As `open_model`, but with None in place of the `LabelSet` for a network that predicts depth,
+      and with `HeadLabels` for one with several score heads of which --head_name chooses none.
+    """
+    return _open(flags, all_heads=True)
+
+
+def _open(flags, all_heads):
     if export_format(flags.model):
-        return _open_export(flags)
+        return _open_export(flags, all_heads)
     model = load_model(flags.model)
     check_input(flags, model.input_shape[-1])
     if is_pretrained(flags.model):
@@ -137,16 +150,18 @@ def open_any_model(flags):
             raise InputError(f"--output_stride={flags.output_stride}: {error}") from None
     if flags.precision:
         model = with_precision(model, flags.precision)
+    chosen = choose_head(flags, model, all_heads)
     if predicts_depth(model):
         return model, None
-    return model, find_labels(flags.model, model.output_shape[-1])
+    labels = find_labels(flags.model, model.output_shape[-1], score_heads(model))
+    return chosen, labels.of(flags.head_name) if flags.head_name else labels
 
 
 def _origin(name):
     return "was released" if name in released_names() else "comes with this package"
 
 
-def _open_export(flags):
+def _open_export(flags, all_heads):
     """Open the exported network of --model; `InputError` if a flag would change what is fixed."""
     refuse_given(
         flags,
@@ -159,28 +174,32 @@ def _open_export(flags):
         refuse_given(flags, ["tile"], f"{reason} model")
     model = open_exported(flags.model)
     check_input(flags, model.input_shape[-1])
+    if is_chosen(flags, model.heads, all_heads):
+        model = OneHead(model, flags.head_name)
     return model, model.label_set
 
 
-def find_labels(path, num_classes):
+def find_labels(path, num_classes, heads=None):
     """The classes of a model: those of its card, or of `labels.json` or `run.json` next to it.
 
     Args:
       path: of the model, see `deeplab_tf.models.find_model`.
       num_classes: number of its classes.
+      heads: its score heads, see `score_heads`; None: it has one.
 
     Returns:
-      `LabelSet`; without card and files the classes are "class 0", "class 1", ...
+      `LabelSet`, or `HeadLabels` of several heads; without card and files the classes are
+      "class 0", "class 1", ...
 
     Raises:
-      InputError: if the files have another number of classes.
+      InputError: if the files have another number of classes, or other heads.
     """
-    if found := load_labels(path, num_classes):
+    if found := load_labels(path, num_classes, heads):
         return found
     folder = find_model(path).parent
     if run := Run.load(folder):
-        return check_classes(run.label_set, folder / RUN_FILE, path, num_classes)
-    return LabelSet.generic(num_classes)
+        return check_classes(run.label_set, folder / RUN_FILE, path, num_classes, heads)
+    return generic_labels(num_classes, heads)
 
 
 def checked_scales(flags):
@@ -194,7 +213,8 @@ def recorded_settings(flags):
     """The settings that change the scores, as a dict for files that record them."""
     stride = {"output_stride": flags.output_stride} if flags.output_stride else {}
     depth = {} if flags.input == "rgb" else {"input": flags.input}
-    return {**segment_settings(flags), "precision": flags.precision, **stride, **depth}
+    head = {"head_name": flags.head_name} if flags.head_name else {}
+    return {**segment_settings(flags), "precision": flags.precision, **stride, **depth, **head}
 
 
 def segment_settings(flags):

@@ -5,10 +5,12 @@ from functools import partial
 from deeplab_tf import build_deeplab, build_fcn
 from deeplab_tf.commands.flags.data import define_input_flag, image_channels
 from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.commands.flags.heads import define_heads_flag, read_heads
 from deeplab_tf.commands.flags.objective import learns_depth
 from deeplab_tf.commands.flags.scales import read_scales
 from deeplab_tf.models.heads import score_stride
 from deeplab_tf.models.late_fusion import build_late_fusion
+from deeplab_tf.models.score_heads import with_heads
 from deeplab_tf.training.freezing import freeze_bn, set_bn_momentum
 
 # The flags that have an effect on one of the networks only.
@@ -117,6 +119,7 @@ def define_architecture_flags(values):
         lower_bound=3,
     )
     define_input_flag(values, NETWORK)
+    define_heads_flag(values, NETWORK)
     define.integer(
         "output_stride",
         8,
@@ -149,6 +152,7 @@ def describe_network(flags, num_classes):
         "num_classes": num_classes,
         **more,
         **({} if flags.input == "rgb" else {"input": flags.input}),
+        **({"heads": read_heads(flags)} if flags.heads else {}),
     }
 
 
@@ -216,6 +220,8 @@ def build_network(flags, num_classes, read_weights=True):
     arguments = network_arguments(flags, num_classes)
     arguments["weights"] = None if random else flags.weights
     model = build(**arguments, predict_depth=learns_depth(flags))
+    if flags.heads:
+        model = with_heads(model, read_heads(flags))
     if flags.bn_momentum is not None:
         set_bn_momentum(model, flags.bn_momentum)
     if flags.freeze_bn:

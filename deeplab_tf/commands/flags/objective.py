@@ -3,8 +3,10 @@
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.data.class_weights import BALANCINGS, balanced_weights
 from deeplab_tf.errors import InputError
+from deeplab_tf.models.score_heads import slices_of
 from deeplab_tf.training.cross_entropy import check_class_weights
 from deeplab_tf.training.depth_loss import DepthObjective
+from deeplab_tf.training.head_losses import HeadsObjective
 from deeplab_tf.training.losses import (
     LABEL_SIZES,
     MultiScaleObjective,
@@ -71,6 +73,32 @@ def learns_depth(flags):
     return "objective" in flags and flags.objective == "depth"
 
 
+def choose_objective(flags, output_stride, scales, examples, label_set, encoding, say):
+    """The objective of the flags, with class weights from the examples.
+
+    Args:
+      flags, output_stride, scales: see `make_objective`.
+      examples: list of examples to train on.
+      label_set: their `LabelSet`, or `HeadLabels` with --heads.
+      encoding: `LabelEncoding` of the label files; None: they hold class indices.
+      say: whether to print the class weights.
+
+    Raises:
+      InputError: as `class_weights` and `make_objective`.
+    """
+    if flags.heads:
+        weights = head_weights(flags, examples, label_set)
+        values = [weight for each in weights for weight in each or ()]
+    else:
+        weights = values = class_weights(flags, examples, label_set.num_classes, encoding)
+    if values and say:
+        pairs = zip(label_set.names, values, strict=True)
+        print("class weights:", ", ".join(f"{name} {weight:.4g}" for name, weight in pairs))
+    if flags.heads:
+        return make_heads_objective(flags, output_stride, scales, label_set, weights)
+    return make_objective(flags, output_stride, scales, weights)
+
+
 def class_weights(flags, examples, num_classes, encoding):
     """The class weights of the flags.
 
@@ -106,6 +134,47 @@ def class_weights(flags, examples, num_classes, encoding):
             f" {num_classes} classes, separated by commas"
         ) from None
     return weights
+
+
+def head_weights(flags, examples, label_set):
+    """The class weights of the flags for each score head.
+
+    Args:
+      flags: the parsed flags.
+      examples: list of `HeadsExample` to train on.
+      label_set: their `HeadLabels`.
+
+    Returns:
+      A list of what `class_weights` returns.
+
+    Raises:
+      InputError: if they are numbers, which would be those of one head.
+    """
+    if flags.class_weights and flags.class_weights not in BALANCINGS:
+        raise InputError(
+            f"--class_weights={flags.class_weights}: numbers are for one label space; with --heads "
+            f"give {' or '.join(BALANCINGS)}, which weigh the classes of each head"
+        )
+    encodings = examples[0].encodings
+    return [
+        class_weights(flags, [each.parts[index] for each in examples], size, encodings[index])
+        for index, size in enumerate(label_set.sizes.values())
+    ]
+
+
+def make_heads_objective(flags, output_stride, scales, label_set, weights):
+    """Make the objective of a network with several score heads: the sum of those of the heads.
+
+    Args:
+      flags, output_stride, scales: see `make_objective`.
+      label_set: `HeadLabels` of the heads.
+      weights: what `head_weights` returned.
+
+    Raises:
+      InputError: if a flag would have no effect.
+    """
+    objectives = [make_objective(flags, output_stride, scales, each) for each in weights]
+    return HeadsObjective(tuple(objectives), tuple(slices_of(label_set.sizes).values()))
 
 
 def make_objective(flags, output_stride, scales, weights=None):

@@ -1,6 +1,7 @@
 """The flags that run a command on a Ray cluster."""
 
 from deeplab_tf.commands.flags.heading import heading, refuse_given
+from deeplab_tf.errors import InputError
 from deeplab_tf.scale.session import plan_workers
 
 RUNNERS = ("local", "ray")
@@ -58,6 +59,8 @@ def is_on_ray(flags, *others):
     """
     if flags.runner != "ray":
         refuse_given(flags, [*RAY_FLAGS, *others], "has no effect without --runner=ray; add it")
+    elif "head_name" in flags and flags.head_name:
+        raise InputError("--head_name cannot be used with --runner=ray; leave one of them out")
     return flags.runner == "ray"
 
 

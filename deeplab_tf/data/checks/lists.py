@@ -12,7 +12,7 @@ from deeplab_tf.data.voc import find_files, list_path, missing_label, read_label
 from deeplab_tf.errors import InputError
 
 
-def open_lists(dataset, data_dir, splits, optional=(), need_labels=True):
+def open_lists(dataset, data_dir, splits, optional=(), need_labels=True, space=""):
     """Find the examples of several lists.
 
     `open_dataset` stops at the first missing file; this function reports all of them.
@@ -23,6 +23,7 @@ def open_lists(dataset, data_dir, splits, optional=(), need_labels=True):
       splits: names of the lists; a list that is named twice is a finding.
       optional: names of lists that may be missing, with only a warning.
       need_labels: whether every example must have a label; False: labels are not looked for.
+      space: label space, see `open_dataset`.
 
     Returns:
       (dict from the name of each list that could be read to its examples, `LabelSet`, list of
@@ -38,15 +39,16 @@ def open_lists(dataset, data_dir, splits, optional=(), need_labels=True):
     opened, findings = {}, same_list(splits)
     for split in dict.fromkeys(splits):
         if dataset in PREPARED:
-            examples, found = _open_prepared(dataset, data_dir, split, split in optional)
+            examples, found = _open_prepared(dataset, data_dir, split, split in optional, space)
         else:
-            examples, found = _open_folder(data_dir, split, split in optional, need_labels)
+            wanted = need_labels, space
+            examples, found = _open_folder(data_dir, split, split in optional, *wanted)
         findings += found
         if examples is not None:
             opened[split] = examples
     if dataset in PREPARED:
-        return opened, read_prepared_labels(data_dir, dataset), findings
-    return opened, read_label_set(data_dir), findings
+        return opened, read_prepared_labels(data_dir, dataset, space), findings
+    return opened, read_label_set(data_dir, space), findings
 
 
 def same_list(splits):
@@ -64,9 +66,9 @@ def same_list(splits):
     return [problem("list_overlap", f"list {split!r}", what, remedy) for split in twice]
 
 
-def _open_prepared(dataset, data_dir, split, is_optional):
+def _open_prepared(dataset, data_dir, split, is_optional, space):
     try:
-        return open_dataset(dataset, data_dir, split)[0], []
+        return open_dataset(dataset, data_dir, split, space=space)[0], []
     except InputError as error:
         file, _, rest = str(error).partition(": ")
         what, _, remedy = rest.partition("; ")
@@ -80,7 +82,7 @@ def _missing_list(place, what, remedy, is_optional):
     return problem("list_missing", place, what, remedy, WARNING if is_optional else None)
 
 
-def _open_folder(data_dir, split, is_optional, need_labels):
+def _open_folder(data_dir, split, is_optional, need_labels, space):
     # (examples, findings); None for the examples of a list that cannot be read.
     path = list_path(data_dir, split)
     if not path.is_file():
@@ -88,7 +90,7 @@ def _open_folder(data_dir, split, is_optional, need_labels):
         return None, [_missing_list(path, "no such list", remedy, is_optional)]
     try:
         lines = read_lines(path)
-        found = [_find(data_dir, line, need_labels) for line in lines]
+        found = [_find(data_dir, line, need_labels, space) for line in lines]
     except InputError as error:
         what, _, remedy = str(error).removeprefix(f"{path}: ").partition("; ")
         return None, [problem("list_unreadable", path, what, remedy)]
@@ -97,10 +99,10 @@ def _open_folder(data_dir, split, is_optional, need_labels):
     return (None if findings and not examples else examples), findings
 
 
-def _find(data_dir, line, need_labels):
+def _find(data_dir, line, need_labels, space):
     # (Example, findings); None for the example if a file is missing.
     entry = parse_entry(line, data_dir)
-    image, label = find_files(data_dir, entry)
+    image, label = find_files(data_dir, entry, space)
     findings = []
     if not image.is_file():
         what, remedy = "no such image", "add it or remove its name from the list"

@@ -28,6 +28,8 @@ class Builder:
       OPTIONS: {name: default} of the options that a user may set; `self.options` has the values.
       camera: `Camera` of the depth maps; None: the data set has no depth.
       PATHS: names of those options that are paths; their values are made absolute.
+      further_labels: {name: `LabelSet`} of further label spaces, in which `read_further` gives the
+        labels of the same images.
 
     Args:
       name: the data set's name, a key of `DATASETS`.
@@ -43,6 +45,7 @@ class Builder:
     OPTIONS: ClassVar = {}
     PATHS: ClassVar = ()
     camera = None
+    further_labels: ClassVar = {}
 
     def __init__(self, name, options=None):
         for option in options or {}:
@@ -115,6 +118,21 @@ class Builder:
           InputError: if a file is missing or damaged.
         """
         return load_label(example.label, self.label_set.num_classes)
+
+    def read_further(self, space, example):
+        """Read the label map of one example in a further label space.
+
+        Args:
+          space: a key of `further_labels`.
+          example: one of those that `splits` gave.
+
+        Returns:
+          (H, W) uint8 array of class indices, 255 = void.
+
+        Raises:
+          InputError: if a file is missing or damaged.
+        """
+        raise NotImplementedError
 
     def read_depth(self, example):
         """Read the depth map of one example, if `camera` says that there is depth.

@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from deeplab_tf.errors import InputError, one_line
-from deeplab_tf.files import is_bomb, new_folder
+from deeplab_tf.files import new_folder
+from deeplab_tf.untrusted import is_bomb
 
 # What Python raises for a file that is not an archive, is cut off or was changed. OSError is not
 # included: it means that a disk is full or cannot be read.

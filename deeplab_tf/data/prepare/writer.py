@@ -12,6 +12,7 @@ from deeplab_tf.data.image_files import image_from
 from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.data.prepare.builder import VERSION
+from deeplab_tf.data.records import SPACES, label_key
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import VOID
 
@@ -71,6 +72,14 @@ def check_label(example, image, label, num_classes):
         )
 
 
+def _classes(label_set):
+    return {
+        "classes": list(label_set.names),
+        "colors": [list(color) for color in label_set.colors],
+        "void_color": list(label_set.void_color),
+    }
+
+
 # Not registered, because tensorflow-datasets has data sets of the same names.
 class _Writer(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     VERSION = tfds.core.Version(VERSION)
@@ -92,17 +101,18 @@ class _Writer(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         camera = self._builder.camera
         if camera is not None:
             features["depth"] = tfds.features.Tensor(shape=(), dtype=np.object_)
+        further = self._builder.further_labels
+        features |= {label_key(space): label for space in further}
         return tfds.core.DatasetInfo(
             builder=self,
             description=type(self._builder).__doc__,
             features=tfds.features.FeaturesDict(features),
             disable_shuffling=True,
             metadata=tfds.core.MetadataDict(
-                classes=list(label_set.names),
-                colors=[list(color) for color in label_set.colors],
-                void_color=list(label_set.void_color),
+                **_classes(label_set),
                 names={},
                 lists={},
+                **({SPACES: {s: _classes(each) for s, each in further.items()}} if further else {}),
                 **({} if camera is None else {"camera": str(camera)}),
                 **self._origin._asdict(),
             ),
@@ -144,6 +154,10 @@ class _Writer(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         image = self._builder.read_image(example)
         check_label(example, image, label, self._builder.label_set.num_classes)
         record = {"name": example.name, "image": image, "label": encode_label(label)}
+        for space, label_set in self._builder.further_labels.items():
+            other = self._builder.read_further(space, example)
+            check_label(example, image, other, label_set.num_classes)
+            record[label_key(space)] = encode_label(other)
         if self._builder.camera is None:
             return record
         depth = self._builder.read_depth(example)

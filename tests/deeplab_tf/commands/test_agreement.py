@@ -4,6 +4,7 @@ from tiny_model import random_model
 
 from deeplab_tf.commands.agreement import checksum, run_facts
 from deeplab_tf.data.examples import Example, RecordExample
+from deeplab_tf.data.label_spaces import HeadsExample
 from deeplab_tf.labels import LabelSet
 
 LABELS = LabelSet.generic(3)
@@ -34,6 +35,21 @@ def test_records_count_by_their_size_and_missing_files_are_no_error():
     assert checksum(records) == checksum([RecordExample("x", "/b/a.tfrecord", 12, 99)])
     assert checksum(records) != checksum([RecordExample("x", "a.tfrecord", 12, 98)])
     assert checksum([Example("x", "missing.jpg", "")]) == checksum([Example("x", "a\0b", "")])
+
+
+def test_the_labels_of_every_head_count(tmp_path):
+    (first,), (other,) = (examples_in(tmp_path / name, {"x": 5}) for name in "ab")
+
+    def both(second):
+        return checksum([HeadsExample((first, second), (3, 2), (None, None))])
+
+    before = both(other)
+    assert both(first) == before  # a label of the same size
+    (tmp_path / "b" / "x.png").write_bytes(b"22")
+    assert both(other) != before
+    records = [RecordExample("x", "a.tfrecord", 12, size) for size in (98, 99)]
+    one, two = (checksum([HeadsExample((record,), (3,), (None,))]) for record in records)
+    assert one != two
 
 
 def test_a_missing_label_is_not_the_folder_in_which_a_worker_was_started(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from deeplab_tf.commands.parsing import parse_flags
 from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.data.synthetic_depth import write_synthetic_depth
+from deeplab_tf.data.synthetic_heads import write_synthetic_heads
 from deeplab_tf.training.freezing import train_only
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
@@ -41,14 +42,23 @@ def depth_dir(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def heads_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "synthetic_heads"
+    write_synthetic_heads(folder, num_train=4, num_val=2, size=(128, 128))
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_trains_two_steps(path, data_dir, depth_dir, tmp_path):
-    dataset = "synthetic"
+def test_trains_two_steps(path, data_dir, depth_dir, heads_dir, tmp_path):
+    dataset, heads = "synthetic", []
+    if "--heads=" in path.read_text():
+        dataset, data_dir, heads = "synthetic_heads", heads_dir, ["--heads=form:7,shade:3"]
     if "--input=" in path.read_text() or "--objective=depth" in path.read_text():
         dataset, data_dir = "synthetic_depth", depth_dir
     tiny = [f"--dataset={dataset}", "--train_split=train", "--steps=2", "--eval_images=0"]
-    tiny += ["--weights=none", "--batch_size=1", "--accumulate=1", "--crop_size=65"]
+    tiny += [*heads, "--weights=none", "--batch_size=1", "--accumulate=1", "--crop_size=65"]
     if "--shared_classes" in path.read_text():
         tiny += ["--noshared_classes"]  # of the weights that are left out
     if "--tile_size" in path.read_text():
@@ -95,7 +105,8 @@ def test_the_table_is_printed(monkeypatch, words):
         "other flagfiles: camvid_efficientnetlite0, camvid_small, camvid_small_crf, "
         "camvid_vgg16_large_fov, demo, demo_crf, "
         "msrc21_ablation, msrc21_efficientnetlite0, msrc21_mil, msrc21_vgg16_large_fov, "
-        "own_photos, synthetic_classifier, synthetic_em_adapt, synthetic_mil\n"
+        "own_photos, synthetic_classifier, synthetic_em_adapt, synthetic_heads, "
+        "synthetic_mil\n"
     )
 
 
@@ -128,6 +139,7 @@ FIGURES = {
     "nyudv2_fcn32s_hha": ("24.2", "", ""),
     "nyudv2_fcn32s_rgb_hha": ("32.8", "", ""),
     "nyudv2_fcn16s_rgb_hha": ("34.0", "", ""),
+    "siftflow_fcn16s": ("39.5", "", ""),
     "voc_vgg16_large_fov_v1": ("62.25", "67.64", "70.3 with the CRF"),
     "voc_vgg16_msc_large_fov": ("", "", "71.6 with the CRF"),
     "voc_vgg16_large_fov_coco": ("", "", "72.7 with the CRF"),
@@ -146,11 +158,11 @@ def test_published_figures(name):
     assert configs.published(text) == FIGURES[name]
 
 
-def test_fcn_and_mil_are_of_voc_2011_and_nyu_depth():
+def test_fcn_and_mil_are_of_voc_2011_nyu_depth_and_sift_flow():
     for path in CONFIGS:
         settings = configs.read_settings(path.read_text())
         is_fcn = settings.get("network") == "fcn"
-        assert is_fcn == (settings["dataset"] in ("voc11_sbd", "nyudv2")), path
+        assert is_fcn == (settings["dataset"] in ("voc11_sbd", "nyudv2", "siftflow")), path
         if settings["dataset"] == "voc11_sbd":
             assert "train_split" not in settings  # the list "train"
 

@@ -177,6 +177,7 @@ def test_what_makes_no_sense_for_depth_is_refused(run_dir, data_dir, tmp_path):
         error = run_tool("evaluate", model, flag).error
         assert f"{name} has no effect: {run_dir} predicts depth, not classes" in error
     assert "--scales keeps the highest" in run_tool("evaluate", model, "--scales=1,2").error
+    assert "has a single score head" in run_tool("evaluate", model, "--head_name=a").error
     out = f"--out_dir={tmp_path / 'o'}"
     for flag in ("--crf", "--side_by_side", "--overlay_alpha=1", "--depth_dir=x"):
         error = run_tool("predict", model, out, flag, image).error

@@ -15,7 +15,9 @@ from crf import CRFParams
 from deeplab_tf import InputError, open_model, segment
 from deeplab_tf.evaluation.depth import predict_depth
 from deeplab_tf.export import export_model, load_description
+from deeplab_tf.head_labels import HeadLabels
 from deeplab_tf.labels import LabelSet
+from deeplab_tf.models.score_heads import score_heads, with_heads
 
 # The converters use TensorFlow, NumPy and Keras in ways that these warn about; nothing of ours.
 pytestmark = [
@@ -69,6 +71,25 @@ def test_the_file_alone_tells_all(exported):
     assert found.max_side == 320 and found.precision == "float32"
     assert found.settings == {"scales": [1.0], "flip": False, "pad_to": None}
     assert found.input == {"channels": 3, "order": "RGB", "range": [0, 255], "size": None}
+
+
+@pytest.mark.parametrize("format", list(ENDINGS))
+def test_every_head_has_its_own_outputs(format, tmp_path):
+    need(format)
+    model, image = with_heads(random_model(5), {"a": 2, "b": 3}), blocks(33, 50)
+    labels = HeadLabels.generic({"a": 2, "b": 3})
+    path = tmp_path / f"network{ENDINGS[format]}"
+    with pytest.raises(InputError, match="give HeadLabels of the heads a, b"):
+        export_model(model, path, LabelSet.generic(5))
+    with pytest.raises(InputError, match="the CRF refines one head; choose one of a, b"):
+        export_model(model, path, labels, PARAMS)
+    export_model(model, path, labels)
+    opened = open_model(path)
+    assert opened.label_set == labels and opened.heads == score_heads(model)
+    for head in ("a", "b"):
+        expected = segment(model, image, head=head, return_probabilities=True)
+        found = segment(opened, image, head=head, return_probabilities=True)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_scores_are_log_probabilities(exported):
