@@ -229,6 +229,9 @@ def test_an_array_that_claims_more_than_its_file(tmp_path):
     refused(tmp_path, "depth npy", {"depth.npy": claim}, "damaged or cut off?")
     members = {"probabilities.npy": claim, "classes.npy": claim, "source.npy": claim}
     refused(tmp_path, "probabilities", {"scores.npz": zipped(members)}, "not probabilities")
+    unclosed = claim.replace(b"}", b"(")
+    members = {"probabilities.npy": unclosed, "classes.npy": claim, "source.npy": claim}
+    refused(tmp_path, "probabilities", {"scores.npz": zipped(members)}, "not probabilities")
     negative = claim.replace(b"(13000, 13000)", b"(-1, 4)       ").replace(b"<f8", b"|u1")
     refused(tmp_path, "image npy", {"image.npy": negative}, "damaged or cut off?")
 
