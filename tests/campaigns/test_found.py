@@ -3,23 +3,19 @@
 Most are read by the campaign's own readers, see fuzz_readers.py.
 """
 
-import io
 import json
 import pickle
-import struct
 
 import fuzz_data
 import fuzz_images
 import fuzz_networks
-import fuzz_readers
 import h5py
 import numpy as np
 import pytest
 from caffe_writer import bytes_field, layer, varint
-from fuzz_child import write_input
 from fuzz_files import members_of, tarred, zipped
 from fuzz_hostile import hdf5, jpeg_of_scans, tiff_of_pages, tiff_of_tags
-from fuzz_worker import attempt
+from fuzz_outcome import outcome, refused
 
 from deeplab_tf import download, files
 from deeplab_tf.data import image_files, label_png, samples
@@ -28,18 +24,6 @@ from deeplab_tf.data.label_png import decode_label
 from deeplab_tf.errors import InputError
 
 DEEP = b"[" * 100_000
-
-
-def outcome(tmp_path, reader, contents):
-    """The kind and the text of what comes of an input."""
-    write_input(tmp_path / "run", contents)
-    found = attempt(reader, fuzz_readers, tmp_path / "run")
-    return found["kind"], found["text"]
-
-
-def refused(tmp_path, reader, contents, needle):
-    kind, text = outcome(tmp_path, reader, contents)
-    assert kind == "line" and needle in text, (kind, text)
 
 
 @pytest.mark.parametrize(
@@ -134,43 +118,6 @@ def test_flagfiles_that_double_at_every_level(tmp_path):
     assert outcome(tmp_path, "flagfile", contents)[0] == "result"
     contents["30.flags"] = b"--steps=3"
     refused(tmp_path, "flagfile", contents, "more than 10000 flags")
-
-
-@pytest.mark.parametrize("kind", [0, 14, 19, 77, 65535])
-def test_a_mat_file_of_numbers_of_an_unknown_type(tmp_path, kind):
-    contents = fuzz_data.sbd()[1]["label.mat"]
-    place = contents.index(struct.pack("<II", 2, 24 * 32))  # of Segmentation, uint8
-    damaged = contents[:place] + struct.pack("<I", kind) + contents[place + 4 :]
-    needle = f"damaged (an element of type {kind} instead of numbers)"  # SciPy ends the process
-    refused(tmp_path, "mat sbd", {"label.mat": damaged}, needle)
-
-
-@pytest.mark.parametrize("signature", [b"HEAP", b"TREE", b"SNOD"])
-def test_a_mat_file_that_is_damaged_hdf5(tmp_path, signature):
-    contents = fuzz_data.nyu()[0]
-    name = "nyu_depth_v2_labeled.mat"
-    damaged = contents[name].replace(signature, b"\0\0\0\0")
-    assert damaged != contents[name]
-    assert outcome(tmp_path, "mat nyu", {**contents, name: damaged})[0] == "line"
-
-
-@pytest.mark.parametrize(
-    ("name", "values", "needle"),
-    [
-        ("images", 3, "images is not an array"),
-        ("labels", np.zeros((2, 32, 24)), "labels of float64 (24, 32)"),
-        ("labels", np.zeros((2, 32), np.uint16), "labels of uint16 (32,)"),
-        ("images", np.zeros((2, 0, 32, 24), np.uint8), "images of uint8 (24, 32, 0)"),
-        ("depths", np.zeros((1, 32, 24), np.float32), "image 2: damaged"),
-    ],
-)
-def test_variables_of_nyu_of_another_form(tmp_path, name, values, needle):
-    contents = fuzz_data.nyu()[0]
-    file = io.BytesIO(contents["nyu_depth_v2_labeled.mat"])
-    with h5py.File(file, "r+") as opened:
-        del opened[name]
-        opened[name] = values
-    refused(tmp_path, "mat nyu", {**contents, "nyu_depth_v2_labeled.mat": file.getvalue()}, needle)
 
 
 def test_a_number_of_a_class_that_needs_gigabytes(tmp_path):
