@@ -2,6 +2,7 @@
 
 import io
 import math
+import tokenize
 import zipfile
 
 import numpy as np
@@ -27,7 +28,10 @@ def read_array_header(contents):
     layout, file = np.lib.format, io.BytesIO(contents)
     is_first_version = layout.read_magic(file) == (1, 0)
     read = layout.read_array_header_1_0 if is_first_version else layout.read_array_header_2_0
-    shape, is_fortran, dtype = read(file)
+    try:
+        shape, is_fortran, dtype = read(file)
+    except (tokenize.TokenError, SyntaxError, RecursionError) as error:  # the header is Python
+        raise ValueError(f"a damaged header ({type(error).__name__})") from None
     if min(shape, default=0) < 0:
         raise ValueError(f"an array of the shape {shape}")
     return shape, is_fortran, dtype, file.tell()

@@ -107,6 +107,7 @@ def _failure(error, folder, is_own):
         return {"kind": "exception", "text": f"{type(error).__name__} in {place}: {text[:300]}"}
     # The same in every folder, and whatever the port of the server.
     plain = re.sub(r"127\.0\.0\.1:\d+", "SERVER", text.replace(str(folder), "FOLDER"))
+    plain = re.sub(r"\btmp\w{8}\b", "TEMPORARY", plain)
     is_clear = text.isprintable() and len(plain) > 10
     return {"kind": "line" if is_clear else "message", "text": plain[:600]}
 

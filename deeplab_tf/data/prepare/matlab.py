@@ -12,6 +12,9 @@ from deeplab_tf.data.examples import read_file
 from deeplab_tf.data.prepare.mat5 import read_mat5, version_of
 from deeplab_tf.errors import InputError, one_line
 
+# What h5py raises for a damaged file, depending on the place of the damage.
+DAMAGED_HDF5 = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError)
+
 
 def load_variable(path, name):
     """One variable of a .mat file (version 5 to 7).
@@ -75,13 +78,16 @@ def open_hdf5(path, names):
     try:
         file = h5py.File(path, "r")
         missing = [name for name in names if name not in file]
-    except OSError as error:
+        others = [name for name in names if name in file and not getattr(file[name], "shape", ())]
+    except DAMAGED_HDF5 as error:
         raise InputError(
             f"{path}: cut off, damaged, or not a .mat file of version 7.3 ({one_line(error, 100)});"
             " download it again"
         ) from None
     if missing:
         raise InputError(f"{path}: has no variable {missing[0]!r}; use the original file")
+    if others:
+        raise InputError(f"{path}: {others[0]} is not an array; use the original file")
     return file
 
 
@@ -101,7 +107,7 @@ def strings(file, name):
     try:
         cells = file[name][()].ravel()
         return ["".join(map(chr, file[cell][()].ravel())) for cell in cells]
-    except (AttributeError, TypeError, ValueError, KeyError) as error:
+    except (AttributeError, *DAMAGED_HDF5) as error:
         raise InputError(
             f"{file.filename}: {name} is not a cell array of strings ({one_line(error, 100)}); use "
             "the original file"

@@ -19,7 +19,7 @@ import numpy as np
 
 from deeplab_tf.data.depth import Camera
 from deeplab_tf.data.prepare.builder import Builder
-from deeplab_tf.data.prepare.matlab import load_variables, open_hdf5, strings
+from deeplab_tf.data.prepare.matlab import DAMAGED_HDF5, load_variables, open_hdf5, strings
 from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.labels import VOID
 from deeplab_tf.visualize import encode_picture
@@ -49,6 +49,10 @@ class _Frame(NamedTuple):
     image: str
     label: str
     index: int
+
+
+# Kind of NumPy's types, and number of axes, of the variables of one image.
+_FORMS = {"images": ("u", 3), "labels": ("u", 2), "depths": ("f", 2)}
 
 
 class Nyudv2(Builder):
@@ -130,10 +134,15 @@ class Nyudv2(Builder):
         # MATLAB's axes are in reverse order: (W, H), and (3, W, H) of an image.
         try:
             values = np.ascontiguousarray(self._file[name][example.index].T)
-        except OSError as error:
+        except DAMAGED_HDF5 as error:
             raise InputError(
                 f"{example.image}: damaged ({one_line(error, 100)}); download the file again"
             ) from None
+        kind, axes = _FORMS[name]
+        if values.dtype.kind != kind or values.ndim != axes or not values.size:
+            raise InputError(
+                f"{example.image}: {name} of {values.dtype} {values.shape}; use the original file"
+            )
         if not self.options["nyu_crop"]:
             return values
         if values.shape[:2] != FRAME_SIZE:
