@@ -73,15 +73,15 @@ def draw_fields(flags, images):
     no_image(flags, images)
     if flags.model:
         reason = "has no effect with --model, whose own layers are measured; leave it out"
-        refuse_given(flags, ("backbone", "heads"), reason)
+        refuse_given(flags, ("backbone", "field_heads"), reason)
         model, _ = open_any_model(flags)
         find_output_stride(model)  # refuses networks of another kind
         found = [fields.Field("network", *fields.measure_field(model, flags.field_side))]
     else:
-        if not flags.heads:
-            raise InputError("--heads is empty; name one or more heads")
+        if not flags.field_heads:
+            raise InputError("--field_heads is empty; name one or more heads")
         found = []
-        with tqdm(flags.heads, unit="head") as heads:
+        with tqdm(flags.field_heads, unit="head") as heads:
             for head in heads:
                 found += fields.head_fields(head, flags.field_side, flags.backbone)
     print(fields.field_table(found))

@@ -47,7 +47,7 @@ USES = {
     "two_ways": ((), ("rate",)),
     "fields_of_view": (
         (),
-        ("model", "output_stride", "precision", "backbone", "heads", "field_side"),
+        ("model", "output_stride", "precision", "backbone", "field_heads", "field_side"),
     ),
     "beliefs": (("Model", "CRF"), ("class_name", "probabilities_after", "max_side")),
     "trimaps": (
@@ -73,7 +73,7 @@ def define_flags(values):
     )
     define.string("backbone", "vgg16", "Network below the heads of fields_of_view.")
     define.list(
-        "heads",
+        "field_heads",
         ["4x4", "7x7", "4x4_fov", "large_fov", "aspp_l"],
         "Heads of fields_of_view, with random weights; each branch has a field of its own.",
     )
