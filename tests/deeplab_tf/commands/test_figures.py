@@ -154,7 +154,11 @@ def test_a_data_set_names_the_classes_of_trimaps(folder, tmp_path):
         ("failures", ["--crf"], "--model is required for --figure=failures"),
         ("failures", ["MODEL"], "--data_dir is required"),
         ("failures", ["MODEL", "DATA", "PHOTO"], "--figure=failures takes no image"),
-        ("fields_of_view", ["MODEL", "--field_heads=4x4"], "--field_heads has no effect with --model"),
+        (
+            "fields_of_view",
+            ["MODEL", "--field_heads=4x4"],
+            "--field_heads has no effect with --model",
+        ),
         ("fields_of_view", ["--field_heads=5x5"], "unknown head '5x5'"),
         ("fields_of_view", ["--field_heads="], "--field_heads is empty"),
         (
