@@ -5,7 +5,7 @@ from pathlib import Path
 from deeplab_tf.commands.flags.data import define_input_flag
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.recall import known_camera
-from deeplab_tf.data.depth import Camera, decode_depth, read_camera
+from deeplab_tf.data.depth import CAMERA_FILE, Camera, decode_depth, read_camera
 from deeplab_tf.data.examples import read_file
 from deeplab_tf.data.inputs import (
     NEED_CAMERA,
@@ -62,7 +62,7 @@ def scene_reader(flags):
         folder = Path(flags.depth_dir or path.parent.parent / DEPTH_FOLDER)
         camera = given
         if camera is None and flags.input in NEED_CAMERA:
-            camera = read_camera(folder.parent / "camera.txt") or trained
+            camera = read_camera(folder.parent / CAMERA_FILE) or trained
             if camera is None:
                 raise InputError(
                     f"{path}: --input={flags.input} needs the camera matrix; give "

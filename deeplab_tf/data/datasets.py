@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from deeplab_tf.data.depth import Camera, read_camera
+from deeplab_tf.data.depth import CAMERA_FILE, Camera, read_camera
 from deeplab_tf.data.label_sets import (
     CAMVID,
     CITYSCAPES,
@@ -172,7 +172,7 @@ def dataset_camera(dataset, data_dir):
       InputError: if the data set is missing, or its camera is not one.
     """
     if dataset not in PREPARED:
-        return read_camera(Path(data_dir, "camera.txt"))
+        return read_camera(Path(data_dir, CAMERA_FILE))
     text = read_metadata(find_prepared(data_dir, dataset)).get("camera")
     return Camera.parse(text) if text else None
 

@@ -25,6 +25,7 @@ from deeplab_tf.data.image_header import (
 )
 from deeplab_tf.errors import InputError
 
+CAMERA_FILE = "camera.txt"  # of a folder in VOC layout
 MILLIMETERS = 1000  # per meter
 UNKNOWN_LEVEL = 128  # of pixels without a depth: the middle, which is about 0 to the network
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deeplab_tf.data.datasets import dataset_camera
-from deeplab_tf.data.depth import Camera, decode_depth, depth_levels
+from deeplab_tf.data.depth import CAMERA_FILE, Camera, decode_depth, depth_levels
 from deeplab_tf.data.examples import Example, RecordExample, read_file
 from deeplab_tf.data.hha import hha_image
 from deeplab_tf.data.image_files import image_from
@@ -148,7 +148,7 @@ def add_depth(examples, input, dataset, data_dir, must_exist=True):
     camera = dataset_camera(dataset, data_dir)
     if input in NEED_CAMERA and camera is None:
         raise InputError(
-            f"{Path(data_dir, 'camera.txt')}: no such file, but --input={input} needs the camera "
+            f"{Path(data_dir, CAMERA_FILE)}: no such file, but --input={input} needs the camera "
             "matrix; write fx fy cx cy there, in pixels"
         )
     return [DepthExample(*pair, input, camera) for pair in pairs]

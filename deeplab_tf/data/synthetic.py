@@ -5,15 +5,16 @@ classes, and its color differs from the background around it. So a network must 
 context, and a CRF can find the borders of objects from the colors.
 """
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 
 from deeplab_tf.data.label_png import encode_label
+from deeplab_tf.data.synthetic_files import ensure_data_set, new_data_set, write_scenes
+from deeplab_tf.data.voc import LABELS_FOLDER, LISTS
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import new_folder
 from deeplab_tf.labels import LabelSet
+
+_LAST = f"{LISTS}/train.txt"  # tells that the data set is written
 
 SUPERSAMPLING = 4  # forms are drawn this many times larger, then averaged: smooth edges
 
@@ -90,14 +91,6 @@ CLASSES = ("background", *FORMS)
 RADIUS = (26, 38)  # pixels, smallest and largest; wide enough for score maps at stride 8
 RADII = {"figure": (42, 52), "triangle": (32, 44)}  # larger, because they are slender
 NUM_OBJECTS = (3, 5)  # fewest and most in a picture
-SMALLEST_SIDE = 128  # pixels; smaller pictures have no room for the objects
-JPEG_OPTIONS = [
-    cv2.IMWRITE_JPEG_QUALITY,
-    95,
-    # Color at full resolution: at half of it, color edges would be two pixels wide.
-    cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-]
 
 
 def draw_scene(rng, size, num_objects=NUM_OBJECTS):
@@ -148,21 +141,8 @@ def write_synthetic(
     Raises:
       InputError: if `data_dir` holds files, or a number or size is out of its range.
     """
-    data_dir = Path(data_dir)
-    if not 1 <= num_objects[0] <= num_objects[1] <= len(FORMS):
-        raise InputError(f"num_objects {num_objects}; give (fewest, most) from 1 to {len(FORMS)}")
-    if num_train < 1 or num_val < 1 or min(size) < SMALLEST_SIDE:
-        raise InputError(
-            f"{num_train} + {num_val} images of {size}; give at least one image for each split"
-            f" and {SMALLEST_SIDE} pixels a side"
-        )
-    try:
-        with new_folder(data_dir) as folder:
-            _write(folder, {"train": num_train, "val": num_val}, size, seed, num_objects)
-    except OSError:
-        # Another worker that started at the same time may have written the same files first.
-        if not _is_written(data_dir):
-            raise
+    with new_data_set(data_dir, _LAST) as folder:
+        write_forms(folder, {"train": num_train, "val": num_val}, size, seed, num_objects)
 
 
 def ensure_synthetic(data_dir):
@@ -174,30 +154,27 @@ def ensure_synthetic(data_dir):
     Raises:
       InputError: if `data_dir` holds other files.
     """
-    if not _is_written(Path(data_dir)):
-        write_synthetic(data_dir)
+    ensure_data_set(data_dir, _LAST, write_synthetic)
 
 
-def _is_written(data_dir):
-    return (data_dir / "ImageSets" / "Segmentation" / "train.txt").is_file()
+def write_forms(folder, counts, size, seed, num_objects=NUM_OBJECTS):
+    """Write the scenes into an empty folder.
 
-
-def _write(data_dir, counts, size, seed, num_objects):
-    lists = data_dir / "ImageSets" / "Segmentation"
-    for folder in (data_dir / "JPEGImages", data_dir / "SegmentationClass", lists):
-        folder.mkdir(parents=True)
+    Args:
+      folder: its path.
+      counts: {split: number of images}.
+      size, seed, num_objects: as for `write_synthetic`.
+    """
+    if not 1 <= num_objects[0] <= num_objects[1] <= len(FORMS):
+        raise InputError(f"num_objects {num_objects}; give (fewest, most) from 1 to {len(FORMS)}")
     color_table = LabelSet.in_voc_colors(CLASSES).color_table()
-    for split_number, (split, count) in enumerate(counts.items()):
-        names = [f"{split}_{number:04d}" for number in range(count)]
-        for number, name in enumerate(names):
-            rng = np.random.default_rng([seed, split_number, number])
-            image, label = draw_scene(rng, size, num_objects)
-            jpeg = cv2.imencode(".jpg", image[..., ::-1], JPEG_OPTIONS)[1].tobytes()
-            (data_dir / "JPEGImages" / f"{name}.jpg").write_bytes(jpeg)
-            png = encode_label(label, color_table)
-            (data_dir / "SegmentationClass" / f"{name}.png").write_bytes(png)
-        (lists / f"{split}.txt").write_text("\n".join(names) + "\n")
-    (data_dir / "classes.txt").write_text("\n".join(CLASSES) + "\n")
+
+    def draw(split_number, number):
+        rng = np.random.default_rng([seed, split_number, number])
+        image, label = draw_scene(rng, size, num_objects)
+        return image, {LABELS_FOLDER: encode_label(label, color_table)}
+
+    write_scenes(folder, counts, size, CLASSES, draw)
 
 
 def _draw_form(rng, form, center, radius, size):

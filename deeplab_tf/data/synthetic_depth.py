@@ -10,14 +10,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from deeplab_tf.data.depth import MILLIMETERS, Camera
+from deeplab_tf.data.depth import CAMERA_FILE, MILLIMETERS, Camera
 from deeplab_tf.data.image_files import load_label
 from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.synthetic import CLASSES as FORMS
-from deeplab_tf.data.synthetic import write_synthetic
+from deeplab_tf.data.synthetic import write_forms
+from deeplab_tf.data.synthetic_files import ensure_data_set, new_data_set
 from deeplab_tf.data.voc import DEPTH_FOLDER, read_split
-from deeplab_tf.errors import InputError
-from deeplab_tf.files import new_folder
 from deeplab_tf.labels import LabelSet
 
 # The distances of each class in meters, from and to.
@@ -38,12 +37,8 @@ def write_synthetic_depth(data_dir, num_train=200, num_val=40, size=(160, 192), 
     Raises:
       InputError: as `write_synthetic`.
     """
-    with new_folder(Path(data_dir)) as folder:
-        scenes = folder / "scenes"
-        write_synthetic(scenes, num_train, num_val, size, seed)
-        for path in list(scenes.iterdir()):
-            path.rename(folder / path.name)
-        scenes.rmdir()
+    with new_data_set(data_dir, CAMERA_FILE) as folder:
+        write_forms(folder, {"train": num_train, "val": num_val}, size, seed)
         (folder / DEPTH_FOLDER).mkdir()
         color_table = LabelSet.in_voc_colors(CLASSES).color_table()
         for split_number, split in enumerate(("train", "val")):
@@ -55,7 +50,7 @@ def write_synthetic_depth(data_dir, num_train=200, num_val=40, size=(160, 192), 
                 cv2.imwrite(str(folder / DEPTH_FOLDER / f"{scene.name}.png"), depth)
         (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n")
         camera = Camera(size[1], size[1], (size[1] - 1) / 2, (size[0] - 1) / 2)
-        (folder / "camera.txt").write_text(f"{camera}\n")
+        (folder / CAMERA_FILE).write_text(f"{camera}\n")
 
 
 def ensure_synthetic_depth(data_dir):
@@ -67,14 +62,7 @@ def ensure_synthetic_depth(data_dir):
     Raises:
       InputError: if `data_dir` holds other files.
     """
-    written = Path(data_dir, "camera.txt")
-    if not written.is_file():
-        try:
-            write_synthetic_depth(data_dir)
-        except (OSError, InputError):
-            # Another worker that started at the same time may have written the same files first.
-            if not written.is_file():
-                raise
+    ensure_data_set(data_dir, CAMERA_FILE, write_synthetic_depth)
 
 
 def place_in_depth(rng, forms):

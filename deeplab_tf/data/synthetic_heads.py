@@ -5,17 +5,14 @@ and colors before a background. The second labels, in the label space `shade`, s
 is dark or light, whatever its form; so neither label follows from the other.
 """
 
-from pathlib import Path
-
 import numpy as np
 
 from deeplab_tf.data.image_files import load_pair
 from deeplab_tf.data.label_png import encode_label
 from deeplab_tf.data.synthetic import CLASSES as FORMS
-from deeplab_tf.data.synthetic import write_synthetic
+from deeplab_tf.data.synthetic import write_forms
+from deeplab_tf.data.synthetic_files import ensure_data_set, new_data_set
 from deeplab_tf.data.voc import classes_file, labels_folder, read_split
-from deeplab_tf.errors import InputError
-from deeplab_tf.files import new_folder
 from deeplab_tf.labels import LabelSet
 
 SPACE = "shade"
@@ -36,12 +33,8 @@ def write_synthetic_heads(data_dir, num_train=500, num_val=60, size=(160, 192), 
     Raises:
       InputError: as `write_synthetic`.
     """
-    with new_folder(Path(data_dir)) as folder:
-        scenes = folder / "scenes"
-        write_synthetic(scenes, num_train, num_val, size, seed)
-        for path in list(scenes.iterdir()):
-            path.rename(folder / path.name)
-        scenes.rmdir()
+    with new_data_set(data_dir, classes_file(SPACE)) as folder:
+        write_forms(folder, {"train": num_train, "val": num_val}, size, seed)
         (folder / labels_folder(SPACE)).mkdir()
         color_table = LabelSet.in_voc_colors(SHADES).color_table()
         for scene in [*read_split(folder, "train"), *read_split(folder, "val")]:
@@ -60,14 +53,7 @@ def ensure_synthetic_heads(data_dir):
     Raises:
       InputError: if `data_dir` holds other files.
     """
-    written = Path(data_dir, classes_file(SPACE))
-    if not written.is_file():
-        try:
-            write_synthetic_heads(data_dir)
-        except (OSError, InputError):
-            # Another worker that started at the same time may have written the same files first.
-            if not written.is_file():
-                raise
+    ensure_data_set(data_dir, classes_file(SPACE), write_synthetic_heads)
 
 
 def shades_of(image, forms):

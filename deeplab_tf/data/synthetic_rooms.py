@@ -11,18 +11,13 @@ how far away they are, as in photographs of rooms:
 In the pictures of `deeplab_tf.data.synthetic_depth`, color tells nothing of the depth.
 """
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 
-from deeplab_tf.data.depth import MILLIMETERS, Camera
+from deeplab_tf.data.depth import CAMERA_FILE, MILLIMETERS, Camera
 from deeplab_tf.data.label_png import encode_label
-from deeplab_tf.data.lists import IMAGES_FOLDER
-from deeplab_tf.data.synthetic import JPEG_OPTIONS, SMALLEST_SIDE
-from deeplab_tf.data.voc import DEPTH_FOLDER, LABELS_FOLDER, LISTS
-from deeplab_tf.errors import InputError
-from deeplab_tf.files import new_folder
+from deeplab_tf.data.synthetic_files import ensure_data_set, new_data_set, write_scenes
+from deeplab_tf.data.voc import DEPTH_FOLDER, LABELS_FOLDER
 from deeplab_tf.labels import LabelSet
 
 CLASSES = ("floor", "ceiling", "wall", "board")
@@ -133,28 +128,17 @@ def write_synthetic_rooms(data_dir, num_train=200, num_val=40, size=(160, 192), 
     Raises:
       InputError: if `data_dir` holds files, or a number or size is out of its range.
     """
-    if num_train < 1 or num_val < 1 or min(size) < SMALLEST_SIDE:
-        raise InputError(
-            f"{num_train} + {num_val} images of {size}; give at least one image for each split "
-            f"and {SMALLEST_SIDE} pixels a side"
-        )
-    with new_folder(Path(data_dir)) as folder:
-        for name in (IMAGES_FOLDER, LABELS_FOLDER, DEPTH_FOLDER, LISTS):
-            (folder / name).mkdir(parents=True)
-        colors = LabelSet.in_voc_colors(CLASSES).color_table()
-        for split_number, (split, count) in enumerate((("train", num_train), ("val", num_val))):
-            names = [f"{split}_{number:04d}" for number in range(count)]
-            for number, name in enumerate(names):
-                rng = np.random.default_rng([seed, split_number, number])
-                image, depth, label = draw_room(rng, size)
-                jpeg = cv2.imencode(".jpg", image[..., ::-1], JPEG_OPTIONS)[1].tobytes()
-                (folder / IMAGES_FOLDER / f"{name}.jpg").write_bytes(jpeg)
-                (folder / LABELS_FOLDER / f"{name}.png").write_bytes(encode_label(label, colors))
-                levels = np.rint(MILLIMETERS * depth).astype(np.uint16)
-                cv2.imwrite(str(folder / DEPTH_FOLDER / f"{name}.png"), levels)
-            (folder / LISTS / f"{split}.txt").write_text("\n".join(names) + "\n")
-        (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n")
-        (folder / "camera.txt").write_text(f"{room_camera(size)}\n")
+    colors = LabelSet.in_voc_colors(CLASSES).color_table()
+
+    def draw(split_number, number):
+        image, depth, label = draw_room(np.random.default_rng([seed, split_number, number]), size)
+        levels = np.rint(MILLIMETERS * depth).astype(np.uint16)
+        depth_png = cv2.imencode(".png", levels)[1].tobytes()
+        return image, {LABELS_FOLDER: encode_label(label, colors), DEPTH_FOLDER: depth_png}
+
+    with new_data_set(data_dir, CAMERA_FILE) as folder:
+        write_scenes(folder, {"train": num_train, "val": num_val}, size, CLASSES, draw)
+        (folder / CAMERA_FILE).write_text(f"{room_camera(size)}\n")
 
 
 def ensure_synthetic_rooms(data_dir):
@@ -166,11 +150,4 @@ def ensure_synthetic_rooms(data_dir):
     Raises:
       InputError: if `data_dir` holds other files.
     """
-    written = Path(data_dir, "camera.txt")
-    if not written.is_file():
-        try:
-            write_synthetic_rooms(data_dir)
-        except (OSError, InputError):
-            # Another worker that started at the same time may have written the same files first.
-            if not written.is_file():
-                raise
+    ensure_data_set(data_dir, CAMERA_FILE, write_synthetic_rooms)
