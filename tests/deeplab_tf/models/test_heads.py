@@ -164,6 +164,7 @@ def test_names_of_the_layers_to_train(vgg16):
         ({"backbone": "mobilenetv2", "use_multi_scale_features": True}, "options of vgg16"),
         ({"backbone": "vgg16", "pool_size": 4}, "pool_size must be 2 or 3"),
         ({"backbone": "vgg16", "fc_channels": 1000}, "must divide 4096, got 1000"),
+        ({"backbone": "resnet50", "fc_channels": 0}, "fc_channels must be at least 1, got 0"),
         ({"backbone": "vgg16", "head": "plain"}, "'plain' is not available for vgg16; use large"),
         ({"backbone": "vgg16", "head": "9x9"}, "unknown head '9x9'; available: large_fov"),
     ],
