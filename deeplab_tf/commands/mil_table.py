@@ -42,7 +42,8 @@ class Row(NamedTuple):
 
     Attributes:
       title: its name in the table.
-      flags: of its training, where they differ from the system's flagfile.
+      flags: of its training, where they differ from the system's flagfile; --train_flag does not
+        change them.
       from_classifier: whether it starts from the network of the row "classifier".
     """
 
@@ -141,8 +142,9 @@ def training_flags(flags, row, seed):
     start = f"--weights={flags.weights}"
     if ROWS[row].from_classifier:
         start = f"--init_from={_folder(flags, 'classifier', seed) / 'last.keras'}"
-    own = (*ROWS[row].flags, *SYSTEMS.get(flags.system, {}).get(row, ()))
-    return [f"--flagfile={flags.system}", f"--data_dir={flags.data_dir}", start, *own, *shared]
+    further = SYSTEMS.get(flags.system, {}).get(row, ())
+    system = f"--flagfile={flags.system}", f"--data_dir={flags.data_dir}", start, *further
+    return [*system, *shared, *ROWS[row].flags]  # the last flag of a name counts
 
 
 def _folder(flags, row, seed):
