@@ -15,15 +15,19 @@ run continues from its last checkpoint.
 """
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from deeplab_tf.commands.flags.heading import heading
-from deeplab_tf.commands.outputs import print_written
-from deeplab_tf.commands.table_runs import spread, train_and_evaluate
-from deeplab_tf.files import write_file
+from deeplab_tf.commands.table_runs import (
+    define_table_flags,
+    score_rows,
+    spread,
+    train_and_evaluate,
+    write_table,
+)
 
 SYSTEM = "msrc21_ablation"
 # {name of the row: (its title in the table, the flags in which it differs from the first row)}.
@@ -70,43 +74,23 @@ def define_flags(values):
         "imagenet",
         "ImageNet weights of the system's backbone: imagenet downloads them, or a file.",
     )
-    define.string("runs_dir", "runs/ablation", "Folder for the training runs and their scores.")
-    define.list("seeds", ["0", "1", "2"], "Seeds; every row is trained with each.")
-    define.string(
-        "out",
-        None,
-        "File for the table. Default: docs/ablation_table.md; for other tables or systems "
-        "SYSTEM_TABLE.md in --runs_dir.",
-    )
-    define.multi_string(
-        "train_flag",
-        [],
-        "A flag for every training run, such as --train_flag=--steps=9; may be repeated.",
-    )
-    define.integer("limit", None, "Score only this many images.", lower_bound=1)
+    out = "docs/ablation_table.md; for other tables or systems SYSTEM_TABLE.md in --runs_dir"
+    define_table_flags(define, "runs/ablation", ["0", "1", "2"], out)
 
 
 def main(flags):
     """Make the runs that are missing, and write the table."""
-    rows = TABLES[flags.table]
-    jobs = [(row, seed) for seed in flags.seeds for row in rows]
-    found = {row: [] for row in rows}
-    for row, seed in (bar := tqdm(jobs, unit="run")):
-        bar.set_description(f"{row}, seed {seed}")
-        found[row].append(score(flags, row, seed))
+    found = score_rows(TABLES[flags.table], flags.seeds, partial(score, flags))
     texts = []
     for measure in found["large_fov"][0]:
         results = {row: np.array([x[measure] for x in scores]) for row, scores in found.items()}
         texts.append(table(results, measure))
         if len(flags.seeds) > 1:
             texts.append(orders(results))
-    text = "\n".join(texts)
     out = flags.out or "docs/ablation_table.md"
     if flags.out is None and (flags.table, flags.system) != ("parts", SYSTEM):
         out = Path(flags.runs_dir) / f"{flags.system}_{flags.table}.md"
-    write_file(out, text.encode())
-    print(text)
-    print_written(out)
+    write_table(out, "\n".join(texts))
 
 
 def score(flags, row, seed):

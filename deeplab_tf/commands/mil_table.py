@@ -13,17 +13,22 @@ run continues from its last checkpoint.
 """
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from deeplab_tf.commands.configs import read_settings
 from deeplab_tf.commands.flagfiles import find_flagfile
 from deeplab_tf.commands.flags.heading import heading
-from deeplab_tf.commands.outputs import print_written
-from deeplab_tf.commands.table_runs import spread, train_and_evaluate
+from deeplab_tf.commands.table_runs import (
+    define_table_flags,
+    score_rows,
+    spread,
+    train_and_evaluate,
+    write_table,
+)
 from deeplab_tf.data.class_weights import count_pixels
 from deeplab_tf.data.datasets import label_encoding, open_dataset
 from deeplab_tf.data.synthetic import write_synthetic
@@ -37,7 +42,8 @@ class Row(NamedTuple):
 
     Attributes:
       title: its name in the table.
-      flags: of its training, where they differ from the system's flagfile.
+      flags: of its training, where they differ from the system's flagfile; --train_flag does not
+        change them.
       from_classifier: whether it starts from the network of the row "classifier".
     """
 
@@ -96,29 +102,14 @@ def define_flags(values):
         "ImageNet weights with the classifier: imagenet downloads them, or a file. The forms of "
         "synthetic_mil have a classifier of their own, which is trained.",
     )
-    define.string("runs_dir", "runs/mil_table", "Folder for the training runs and their scores.")
-    define.list("seeds", ["0"], "Seeds; every row is trained with each.")
-    define.string("out", None, "File for the table. Default: SYSTEM.md in --runs_dir.")
-    define.multi_string(
-        "train_flag",
-        [],
-        "A flag for every training run, such as --train_flag=--batch_size=4; may be repeated.",
-    )
-    define.integer("limit", None, "Score only this many images.", lower_bound=1)
+    define_table_flags(define, "runs/mil_table", ["0"], "SYSTEM.md in --runs_dir")
 
 
 def main(flags):
     """Make the runs that are missing, and write the table."""
-    jobs = [(row, seed) for seed in flags.seeds for row in ROWS]
-    found = {row: [] for row in ROWS}
-    for row, seed in (bar := tqdm(jobs, unit="run")):
-        bar.set_description(f"{row}, seed {seed}")
-        found[row].append(score(flags, row, seed))
+    found = score_rows(ROWS, flags.seeds, partial(score, flags))
     text = table({row: np.array(scores) for row, scores in found.items()})
-    out = flags.out or Path(flags.runs_dir) / f"{flags.system}.md"
-    write_file(out, text.encode())
-    print(text)
-    print_written(out)
+    write_table(flags.out or Path(flags.runs_dir) / f"{flags.system}.md", text)
 
 
 def score(flags, row, seed):
@@ -151,8 +142,9 @@ def training_flags(flags, row, seed):
     start = f"--weights={flags.weights}"
     if ROWS[row].from_classifier:
         start = f"--init_from={_folder(flags, 'classifier', seed) / 'last.keras'}"
-    own = (*ROWS[row].flags, *SYSTEMS.get(flags.system, {}).get(row, ()))
-    return [f"--flagfile={flags.system}", f"--data_dir={flags.data_dir}", start, *own, *shared]
+    further = SYSTEMS.get(flags.system, {}).get(row, ())
+    system = f"--flagfile={flags.system}", f"--data_dir={flags.data_dir}", start, *further
+    return [*system, *shared, *ROWS[row].flags]  # the last flag of a name counts
 
 
 def _folder(flags, row, seed):

@@ -1,12 +1,62 @@
-"""The training runs behind a table: each is trained and scored once, in processes of its own."""
+"""The commands that print a table of training runs: their flags, runs and files.
+
+Each run is trained and scored once, in processes of its own.
+"""
 
 import os
 import subprocess
 import sys
 
 import numpy as np
+from tqdm import tqdm
 
+from deeplab_tf.commands.outputs import print_written
 from deeplab_tf.errors import InputError
+from deeplab_tf.files import write_file
+
+
+def define_table_flags(define, runs_dir, seeds, out_help):
+    """Define the flags of the runs and the file of a table.
+
+    Args:
+      define: what `heading` returns.
+      runs_dir, seeds: defaults of the flags of these names.
+      out_help: where the table is written by default, for --help.
+    """
+    define.string("runs_dir", runs_dir, "Folder for the training runs and their scores.")
+    define.list("seeds", seeds, "Seeds; every row is trained with each.")
+    define.string("out", None, f"File for the table. Default: {out_help}.")
+    define.multi_string(
+        "train_flag",
+        [],
+        "A flag for every training run, such as --train_flag=--batch_size=4; may be repeated.",
+    )
+    define.integer("limit", None, "Score only this many images.", lower_bound=1)
+
+
+def score_rows(rows, seeds, score):
+    """Score every row with every seed, with a progress bar.
+
+    Args:
+      rows: names of the table's rows.
+      seeds: list of seeds.
+      score: function from a row and a seed to its scores.
+
+    Returns:
+      {row: list of the scores, one for each seed}.
+    """
+    found = {row: [] for row in rows}
+    for row, seed in (bar := tqdm([(row, seed) for seed in seeds for row in rows], unit="run")):
+        bar.set_description(f"{row}, seed {seed}")
+        found[row].append(score(row, seed))
+    return found
+
+
+def write_table(path, text):
+    """Write a table to a file, print it, and say where it is."""
+    write_file(path, text.encode())
+    print(text)
+    print_written(path)
 
 
 def train_and_evaluate(folder, training, data, limit=None):

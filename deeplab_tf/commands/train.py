@@ -46,7 +46,7 @@ from deeplab_tf.commands.flags.objective import (
 )
 from deeplab_tf.commands.flags.optimizer import define_optimizer_flags, make_optimizer
 from deeplab_tf.commands.flags.scales import read_scales
-from deeplab_tf.commands.flags.start import define_start_flags, start
+from deeplab_tf.commands.flags.start import check_start_flags, define_start_flags, start
 from deeplab_tf.commands.memory import keep_freed_memory
 from deeplab_tf.commands.outputs import command_line, print_next, print_written
 from deeplab_tf.commands.parsing import given_flags
@@ -152,6 +152,7 @@ def set_up(flags):
     """Do everything that comes before the first step; returns the `Trainer`."""
     check_joint_crf_flags(flags)
     check_heads_flags(flags)
+    check_start_flags(flags)
     if learns_depth(flags):
         check_depth_flags(flags)
     if flags.test_scales is not None:

@@ -96,7 +96,7 @@ def find_head(name, backbone, channels=None):
 
     Raises:
       InputError: for an unknown head, a head that the backbone cannot have, or a number of
-        filters that does not divide the 4,096 of the ImageNet classifier.
+        filters below 1, or with vgg16 one that does not divide the 4,096 of its classifier.
     """
     if name in HEADS_V3:
         if channels is not None:
@@ -115,7 +115,9 @@ def find_head(name, backbone, channels=None):
         return HEADS[name]
     if name == "plain":
         raise InputError("fc_channels is no option of head 'plain'; omit it")
-    if channels < 1 or (backbone == "vgg16" and 4096 % channels):
+    if channels < 1:
+        raise InputError(f"fc_channels must be at least 1, got {channels}; use 1024 or 4096")
+    if backbone == "vgg16" and 4096 % channels:
         raise InputError(f"fc_channels must divide 4096, got {channels}; use 1024 or 4096")
     return dataclasses.replace(HEADS[name], channels=channels)
 

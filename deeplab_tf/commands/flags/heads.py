@@ -66,8 +66,6 @@ def check_heads_flags(flags):
             f"--objective={flags.objective} is for one label space; leave out --heads, or train on "
             "pixels"
         )
-    if "shared_classes" in flags and flags.shared_classes:
-        raise InputError("--shared_classes is for one label space; leave it or --heads out")
 
 
 def choose_head(flags, model, all_heads):

@@ -2,6 +2,7 @@
 
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.network import is_late_fusion
+from deeplab_tf.commands.flags.objective import learns_depth
 from deeplab_tf.errors import InputError
 from deeplab_tf.models import start_from
 from deeplab_tf.models.class_transfer import transfer_classes
@@ -68,18 +69,25 @@ def _copy_weights(flags, model):
         print(f"start from {hha_from}, for HHA: {started.summary()}")
 
 
-def _check(flags):
+def check_start_flags(flags):
+    """Raise `InputError` for flags that contradict each other or have no effect."""
     if not is_late_fusion(flags):
         reason = "has no effect without --input=rgb_hha; leave it out"
         refuse_given(flags, ["init_hha_from"], reason)
-    if flags.shared_classes and (flags.init_from or flags.weights == "none"):
-        start = "--init_from" if flags.init_from else "--weights=none"
+    if not flags.shared_classes:
+        return
+    if flags.heads:
+        raise InputError("--shared_classes is for one label space; leave it or --heads out")
+    if learns_depth(flags):
+        raise InputError("--shared_classes is for classes; leave it or --objective=depth out")
+    if is_late_fusion(flags):
+        raise InputError("--shared_classes is for one network, not --input=rgb_hha; leave it out")
+    if flags.init_from or flags.weights == "none":
+        given = "--init_from" if flags.init_from else "--weights=none"
         raise InputError(
-            f"--shared_classes needs the ImageNet classifier, not {start}; give "
+            f"--shared_classes needs the ImageNet classifier, not {given}; give "
             "--noshared_classes, or leave the other out"
         )
-    if flags.shared_classes and is_late_fusion(flags):
-        raise InputError("--shared_classes is for one network, not --input=rgb_hha; leave it out")
 
 
 def start(flags, model, names, copy=True):
@@ -94,10 +102,9 @@ def start(flags, model, names, copy=True):
     Raises:
       InputError: if a network cannot be read, does not fit, or has no place in this one.
     """
-    _check(flags)
     if copy:
         _copy_weights(flags, model)
-    if copy and flags.shared_classes:
-        print(transfer_classes(model, flags.backbone, flags.weights, names).summary())
+        if flags.shared_classes:
+            print(transfer_classes(model, flags.backbone, flags.weights, names).summary())
     if flags.train_layers is not None:
         train_only(model, flags.train_layers)

@@ -189,6 +189,7 @@ def test_options_reach_the_fcn(monkeypatch, option, given):
         (["--init_from=absent.keras"], "no model absent.keras"),
         (["--shared_classes"], "--shared_classes needs the ImageNet classifier, not --weights=n"),
         (["--shared_classes", "--init_from=a"], "needs the ImageNet classifier, not --init_from"),
+        (["--shared_classes", "--objective=depth"], "--shared_classes is for classes; leave it or"),
         (["--class_weights=1,2"], "--class_weights: 2 class weights for 7 classes; give one for"),
         (["--class_weights=1,1,1,1,1,1,-1"], "--class_weights: class weights (1.0, 1.0,"),
         (["--class_weights=balanced"], "--class_weights=balanced: give inverse_frequency or medi"),

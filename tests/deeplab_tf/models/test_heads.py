@@ -91,7 +91,8 @@ def vgg16():
 
 def test_branches_of_other_backbones_may_have_fc6_and_fc7():
     options = {"num_classes": 2, "weights": None, "fc_channels": 6}
-    model = build_deeplab("mobilenetv3small", "aspp_s", **options)
+    with small_backbones():
+        model = build_deeplab("mobilenet", "aspp_s", **options)
     for rate in HEADS["aspp_s"].rates:
         fc6, fc7, fc8 = (model.get_layer(f"fc{number}_rate{rate}") for number in (6, 7, 8))
         assert fc6.kernel.shape[:2] == (3, 3) and fc6.dilation_rate == (rate, rate)
@@ -164,6 +165,7 @@ def test_names_of_the_layers_to_train(vgg16):
         ({"backbone": "mobilenetv2", "use_multi_scale_features": True}, "options of vgg16"),
         ({"backbone": "vgg16", "pool_size": 4}, "pool_size must be 2 or 3"),
         ({"backbone": "vgg16", "fc_channels": 1000}, "must divide 4096, got 1000"),
+        ({"backbone": "resnet50", "fc_channels": 0}, "fc_channels must be at least 1, got 0"),
         ({"backbone": "vgg16", "head": "plain"}, "'plain' is not available for vgg16; use large"),
         ({"backbone": "vgg16", "head": "9x9"}, "unknown head '9x9'; available: large_fov"),
     ],

@@ -74,11 +74,10 @@ def test_it_is_the_network_built_at_8_with_twice_the_rate(trained, monkeypatch):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("options", VGG16_OPTIONS)
-def test_every_option_of_vgg16(options):
-    model = deeplab_tf.build_deeplab(
-        "vgg16", num_classes=2, output_stride=16, weights=None, fc_channels=8, **options
-    )
+@pytest.mark.parametrize("options", [*VGG16_OPTIONS, {"backbone": "mobilenet"}])
+def test_every_option_of_vgg16_and_fc6_of_others(options):
+    options = {"backbone": "vgg16", "head": "large_fov", "fc_channels": 8, **options}
+    model = deeplab_tf.build_deeplab(num_classes=2, output_stride=16, weights=None, **options)
     dense = with_output_stride(model, 8)
     found, expected = scores(dense), scores(model)
     assert found.shape == (1, 9, 10, 2)
