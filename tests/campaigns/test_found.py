@@ -20,6 +20,7 @@ from fuzz_outcome import outcome, refused
 from deeplab_tf import download, untrusted
 from deeplab_tf.data import image_files, label_png, samples
 from deeplab_tf.data.image_files import decode_image
+from deeplab_tf.data.jpeg_segments import JPEG_SCAN
 from deeplab_tf.data.label_png import decode_label
 from deeplab_tf.errors import InputError
 
@@ -166,8 +167,17 @@ def test_a_jpeg_of_many_scans(tmp_path):
     few = outcome(tmp_path, "image jpg", {"image.jpg": jpeg_of_scans(20, 40)})
     assert "scans" not in few[1]
     refused(tmp_path, "image jpg", {"image.jpg": jpeg_of_scans(200, 40)}, "scans (limit: 100)")
-    film = fuzz_images.jpegs()[0] + image_files.JPEG_SCAN * 200  # behind the end of the photograph
+    film = fuzz_images.jpegs()[0] + JPEG_SCAN * 200  # behind the end of the photograph
     assert outcome(tmp_path, "image jpg", {"image.jpg": film})[0] == "result"
+
+
+def test_scans_that_no_decoder_reads_do_not_count(tmp_path):
+    data = fuzz_images.jpegs()[0]  # its only scan has all channels
+    start = data.index(JPEG_SCAN)
+    scans = {"image.jpg": data[:start] + data[start:-2] * 200 + data[-2:]}
+    assert outcome(tmp_path, "image jpg", scans)[0] == "result"
+    two = data[:start].replace(b"\xff\xc0", b"\xff\xc2") + data[start:-2] * 200 + data[-2:]
+    refused(tmp_path, "image jpg", {"image.jpg": two}, "200 scans (limit: 100)")
 
 
 def test_an_array_that_claims_more_than_its_file(tmp_path):
