@@ -37,11 +37,12 @@ def read_array_header(contents):
     return shape, is_fortran, dtype, file.tell()
 
 
-def read_array(contents):
+def read_array(contents, header=None):
     """The array of a .npy file; the memory that it takes is that of `contents` at most.
 
     Args:
       contents: bytes of the file.
+      header: what `read_array_header` returned for them; None: it is read here.
 
     Returns:
       A read-only array, which shares the memory of `contents`.
@@ -49,7 +50,7 @@ def read_array(contents):
     Raises:
       ValueError: if the file is damaged or cut off, or holds Python objects.
     """
-    shape, is_fortran, dtype, start = read_array_header(contents)
+    shape, is_fortran, dtype, start = header or read_array_header(contents)
     if dtype.hasobject:  # stored as a pickle
         raise ValueError(f"an array of {dtype}")
     values = np.frombuffer(contents, dtype, math.prod(shape), start)
