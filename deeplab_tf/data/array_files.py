@@ -7,10 +7,10 @@ import zipfile
 
 import numpy as np
 
-from deeplab_tf.untrusted import check_expansion
+from deeplab_tf.untrusted import DAMAGED_ARCHIVE, check_expansion
 
-# What a damaged .npz file makes zipfile raise; ValueError and EOFError come from NumPy, too.
-DAMAGED_ZIP = (OSError, KeyError, ValueError, EOFError, RuntimeError, IndexError, zipfile.error)
+# What zipfile and NumPy raise for damaged .npz files.
+DAMAGED_NPZ = (OSError, TypeError, *DAMAGED_ARCHIVE)
 
 
 def read_array_header(contents):
@@ -69,7 +69,7 @@ def read_npz(path, names=None):
 
     Raises:
       InputError: if the file is small and claims to hold gigabytes.
-      One of `DAMAGED_ZIP`: if it is damaged, or an array is missing.
+      One of `DAMAGED_NPZ`: if it is damaged, or an array is missing.
     """
     with zipfile.ZipFile(path) as archive:
         check_expansion(archive, path)

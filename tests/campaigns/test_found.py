@@ -5,6 +5,7 @@ Most are read by the campaign's own readers, see fuzz_readers.py.
 
 import json
 import pickle
+import zipfile
 
 import fuzz_data
 import fuzz_images
@@ -16,6 +17,7 @@ from caffe_writer import bytes_field, layer, varint
 from fuzz_files import members_of, tarred, zipped
 from fuzz_hostile import hdf5, jpeg_of_scans, tiff_of_pages, tiff_of_tags
 from fuzz_outcome import outcome, refused
+from fuzz_seeds import SEEDS
 
 from deeplab_tf import download, untrusted
 from deeplab_tf.data import image_files, label_png, samples
@@ -191,6 +193,25 @@ def test_an_array_that_claims_more_than_its_file(tmp_path):
     refused(tmp_path, "probabilities", {"scores.npz": zipped(members)}, "not probabilities")
     negative = claim.replace(b"(13000, 13000)", b"(-1, 4)       ").replace(b"<f8", b"|u1")
     refused(tmp_path, "image npy", {"image.npy": negative}, "damaged or cut off?")
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize(
+    ("reader", "make", "file", "member", "needle"),
+    [
+        ("probabilities", fuzz_data.probabilities, "scores.npz", "classes.npy", "not probabil"),
+        ("packed npz", fuzz_networks.packed_networks, "net.npz", "card.json", "damaged"),
+        ("keras", SEEDS["keras"], "model.keras", "config.json", "cannot load"),
+    ],
+)
+def test_members_whose_compressed_bytes_are_damaged(
+    tmp_path, reader, make, file, member, needle, kind
+):
+    members = members_of(make()[0][file])
+    packed = zipped({member: members.pop(member), **members}, kind)
+    start = 30 + len(member)  # of the first member's bytes
+    contents = {file: packed[: start + 4] + b"\xff" * 20 + packed[start + 24 :]}
+    refused(tmp_path, reader, contents, needle)
 
 
 def test_numbers_that_were_never_written(tmp_path):
