@@ -195,7 +195,6 @@ def test_an_array_that_claims_more_than_its_file(tmp_path):
     refused(tmp_path, "image npy", {"image.npy": negative}, "damaged or cut off?")
 
 
-@pytest.mark.parametrize("kind", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 @pytest.mark.parametrize(
     ("reader", "make", "file", "member", "needle"),
     [
@@ -204,14 +203,13 @@ def test_an_array_that_claims_more_than_its_file(tmp_path):
         ("keras", SEEDS["keras"], "model.keras", "config.json", "cannot load"),
     ],
 )
-def test_members_whose_compressed_bytes_are_damaged(
-    tmp_path, reader, make, file, member, needle, kind
-):
+def test_members_whose_compressed_bytes_are_damaged(tmp_path, reader, make, file, member, needle):
     members = members_of(make()[0][file])
-    packed = zipped({member: members.pop(member), **members}, kind)
-    start = 30 + len(member)  # of the first member's bytes
-    contents = {file: packed[: start + 4] + b"\xff" * 20 + packed[start + 24 :]}
-    refused(tmp_path, reader, contents, needle)
+    for kind in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        packed = zipped({member: members[member], **members}, kind)
+        start = 30 + len(member)  # of the first member's bytes
+        contents = {file: packed[: start + 4] + b"\xff" * 20 + packed[start + 24 :]}
+        refused(tmp_path, reader, contents, needle)
 
 
 def test_numbers_that_were_never_written(tmp_path):
