@@ -66,7 +66,6 @@ setup(
         "opencv-python-headless>=4.11",
         "pillow>=11",
         "pycocotools>=2.0.8",
-        "scipy>=1.13",
         "tensorboard>=2.18",
         "tensorflow>=2.18",
         "tensorflow-datasets>=4.9.7",
@@ -86,6 +85,14 @@ setup(
         "litert": ["ai-edge-litert>=2.3"],
         # predict, evaluate and search-crf with --runner=ray; pyarrow reads S3 and Google's store.
         "ray": ["pyarrow>=26", "ray>=2.60"],
-        "dev": [*REPORT, "hypothesis", "import-linter", "pytest", "pytest-xdist", "ruff"],
+        "dev": [
+            *REPORT,
+            "hypothesis",
+            "import-linter",
+            "pytest",
+            "pytest-xdist",
+            "ruff",
+            "scipy>=1.13",
+        ],
     },
 )

@@ -1,9 +1,29 @@
 """Checks of files that a stranger may have made to do harm."""
 
+import gzip
 import json
+import lzma
+import struct
+import tarfile
+import zipfile
+import zlib
 from pathlib import Path
 
 from deeplab_tf.errors import InputError
+
+# What Python raises for tar and zip files that are cut off, damaged, or something else, also for
+# impossible numbers, names, offsets and methods of compression. OSError is not included: it may
+# mean that a disk is full or cannot be read.
+DAMAGED_ARCHIVE = (
+    tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError,
+    RuntimeError, ValueError, OverflowError, LookupError, struct.error,
+)  # fmt: skip
+
+# What h5py raises for damaged files, depending on the place of the damage.
+DAMAGED_HDF5 = (
+    OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError, MemoryError,
+    AttributeError,
+)  # fmt: skip
 
 _HARMLESS, _MOST_TIMES = 1 << 30, 200  # bytes; times the size of the archive
 

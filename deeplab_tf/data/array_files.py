@@ -7,10 +7,10 @@ import zipfile
 
 import numpy as np
 
-from deeplab_tf.untrusted import check_expansion
+from deeplab_tf.untrusted import DAMAGED_ARCHIVE, check_expansion
 
-# What a damaged .npz file makes zipfile raise; ValueError and EOFError come from NumPy, too.
-DAMAGED_ZIP = (OSError, KeyError, ValueError, EOFError, RuntimeError, IndexError, zipfile.error)
+# What zipfile and NumPy raise for damaged .npz files.
+DAMAGED_NPZ = (OSError, TypeError, *DAMAGED_ARCHIVE)
 
 
 def read_array_header(contents):
@@ -37,11 +37,12 @@ def read_array_header(contents):
     return shape, is_fortran, dtype, file.tell()
 
 
-def read_array(contents):
+def read_array(contents, header=None):
     """The array of a .npy file; the memory that it takes is that of `contents` at most.
 
     Args:
       contents: bytes of the file.
+      header: what `read_array_header` returned for them; None: it is read here.
 
     Returns:
       A read-only array, which shares the memory of `contents`.
@@ -49,7 +50,7 @@ def read_array(contents):
     Raises:
       ValueError: if the file is damaged or cut off, or holds Python objects.
     """
-    shape, is_fortran, dtype, start = read_array_header(contents)
+    shape, is_fortran, dtype, start = header or read_array_header(contents)
     if dtype.hasobject:  # stored as a pickle
         raise ValueError(f"an array of {dtype}")
     values = np.frombuffer(contents, dtype, math.prod(shape), start)
@@ -68,7 +69,7 @@ def read_npz(path, names=None):
 
     Raises:
       InputError: if the file is small and claims to hold gigabytes.
-      One of `DAMAGED_ZIP`: if it is damaged, or an array is missing.
+      One of `DAMAGED_NPZ`: if it is damaged, or an array is missing.
     """
     with zipfile.ZipFile(path) as archive:
         check_expansion(archive, path)

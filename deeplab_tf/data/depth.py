@@ -161,10 +161,11 @@ def _read_png(contents):
 
 
 def _read_array(contents):
-    shape, _, dtype, _ = read_array_header(contents)
+    header = read_array_header(contents)
+    shape, _, dtype, _ = header
     if len(shape) != 2 or dtype.kind != "f" or 0 in shape:
         raise InputError(
             f"a depth map of {dtype} {shape}; save floating-point numbers (H, W) in meters"
         )
     check_pixels(*shape[::-1])
-    return read_array(contents)
+    return read_array(contents, header)

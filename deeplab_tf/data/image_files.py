@@ -5,9 +5,6 @@ WebP files. Whatever the file, an image is upright as viewers show it, has 8 bit
 3 channels, red, green and blue, unless another number of channels is asked for.
 """
 
-import re
-import struct
-
 import cv2
 import numpy as np
 import tensorflow as tf
@@ -17,13 +14,13 @@ from deeplab_tf.data.image_header import (
     DAMAGED,
     FORMATS,
     JPEG_START,
-    MAX_PIXELS,
     find_format,
     open_image,
     orientation_of,
     png_depth_and_color,
     read_header,
 )
+from deeplab_tf.data.jpeg_segments import check_scans, plain_size
 from deeplab_tf.data.label_png import decode_classes
 from deeplab_tf.data.orientation import read_orientation, stored_box, turn
 from deeplab_tf.data.samples import has_plain_samples, read_samples, to_8_bits, to_channels, to_rgb
@@ -31,9 +28,6 @@ from deeplab_tf.data.tiff_tags import TiffPage
 from deeplab_tf.errors import InputError
 
 JPEG_END = b"\xff\xd9"
-JPEG_SCAN = b"\xff\xda"
-MAX_SCANS = 100  # of a JPEG; a progressive one has about ten
-_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # that ends the pixels of a scan
 
 # A part of a JPEG is decoded by itself if it has at most this share of the image's pixels.
 PART_SHARE = 0.25
@@ -148,7 +142,7 @@ def decode_image(contents, channels=3):
         what = f"not a {FORMATS} file, whatever its name says; convert it"
         raise InputError(f"cannot be read: {what if contents else 'empty file; replace it'}")
     if kind == "JPEG":
-        _check_scans(contents)
+        check_scans(contents)
     try:
         return _decode(contents, kind, channels)
     except InputError:
@@ -194,8 +188,8 @@ def decode_part(contents, size, box, channels=3):
     top, left, bottom, right = box
     is_small = (bottom - top) * (right - left) <= PART_SHARE * size[0] * size[1] and channels == 3
     if is_small and contents.startswith(JPEG_START) and contents.endswith(JPEG_END):
-        _check_scans(contents)
-        found, orientation = _size_of_plain_jpeg(contents), 1
+        check_scans(contents)
+        found, orientation = plain_size(contents), 1
         if found is None:
             header = read_header(contents)
             found, orientation = (header.height, header.width), header.orientation
@@ -219,7 +213,7 @@ def _decode(contents, kind, channels):
         if kind == ".npy":
             return pixels
         return turn(pixels, _orientation(contents, kind))
-    is_plain = kind == "JPEG" and _size_of_plain_jpeg(contents) is not None
+    is_plain = kind == "JPEG" and plain_size(contents) is not None
     image = None if is_plain else open_image(contents, verify=True)
     if kind == "BMP" and image.mode == "L" and read_header(contents).depth < 8:
         # Pillow would read each byte, which holds several pixels, as one pixel.
@@ -233,39 +227,6 @@ def _decode(contents, kind, channels):
         if pixels is not None:
             return turn(pixels, orientation)
     return turn(to_rgb(image or open_image(contents)), orientation)
-
-
-def _size_of_plain_jpeg(contents):
-    # The (height, width) of a JPEG that is stored upright, in a tenth of the time of `open_image`;
-    # None if it has metadata that may turn it, is not of one or three channels, or is damaged.
-    place, size = len(JPEG_START), None
-    while place + 10 <= len(contents) and contents[place] == 0xFF:
-        kind, length = struct.unpack_from(">BH", contents, place + 1)
-        if kind == 0xDA:  # the pixels start
-            return size
-        if kind in (0xC0, 0xC1, 0xC2):  # a frame: baseline, extended, or progressive
-            depth, height, width, channels = struct.unpack_from(">BHHB", contents, place + 4)
-            size = (height, width) if depth == 8 and channels in (1, 3) else None
-        if kind == 0xE1 or (size and size[0] * size[1] > MAX_PIXELS):  # EXIF data, or XMP
-            return None
-        place += 2 + length
-    return None
-
-
-def _check_scans(contents):
-    # Each scan goes over all pixels, so a small file of thousands could take hours. Photographs
-    # with a film behind them hold any bytes there, so its marks do not count.
-    if contents.count(JPEG_SCAN) <= MAX_SCANS:
-        return
-    place, scans = len(JPEG_START), 0
-    while place + 4 <= len(contents) and contents[place] == 0xFF and contents[place + 1] != 0xD9:
-        kind, length = struct.unpack_from(">BH", contents, place + 1)
-        place += 1 if kind == 0xFF else 2 + length  # bytes 0xFF may fill the place before a mark
-        if kind == JPEG_SCAN[1]:
-            scans, found = scans + 1, _MARKER.search(contents, place)
-            place = found.start() if found else len(contents)
-    if scans > MAX_SCANS:
-        raise InputError(f"JPEG of {scans} scans (limit: {MAX_SCANS}); save it again")
 
 
 def _needs_samples(contents, kind):

@@ -240,11 +240,12 @@ def load_array(contents):
       InputError: if the array has another type or shape.
       ValueError: if the file is damaged.
     """
-    shape, _, dtype, _ = read_array_header(contents)
+    header = read_array_header(contents)
+    shape, _, dtype, _ = header
     if len(shape) not in (2, 3) or dtype != np.uint8 or 0 in shape:
         raise InputError(f".npy file of {dtype} {shape}; save an image as uint8 (H, W, C)")
     check_pixels(*shape[1::-1])
-    array = read_array(contents)
+    array = read_array(contents, header)
     return np.array(array if array.ndim == 3 else array[..., None], order="C")
 
 

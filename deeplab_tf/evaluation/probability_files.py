@@ -12,14 +12,13 @@ There are two kinds, both of the size of the image, with the classes in the orde
 import json
 import re
 import zipfile
-import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from crf.memory import available_memory
-from deeplab_tf.data.array_files import DAMAGED_ZIP, read_npz
+from deeplab_tf.data.array_files import DAMAGED_NPZ, read_npz
 from deeplab_tf.data.image_header import DAMAGED
 from deeplab_tf.data.samples import read_samples
 from deeplab_tf.errors import InputError, one_line
@@ -38,7 +37,6 @@ INDEX = "probabilities.json"
 
 _PLANE = re.compile(r"\d{3}_.*\.png")
 _LONGEST = 80  # characters of a class name in the name of a file
-_UNREADABLE = (TypeError, zlib.error, *DAMAGED_ZIP)
 
 
 def save_npz(path, probabilities, names, source="network", size=None, dtype="float32"):
@@ -129,7 +127,7 @@ def load_probabilities(path):
     """
     try:
         return (_load_pngs if Path(path).is_dir() else _load_npz)(Path(path))
-    except (InputError, *_UNREADABLE, *DAMAGED) as error:
+    except (InputError, *DAMAGED_NPZ, *DAMAGED) as error:
         raise InputError(
             f"{path}: not probabilities that predict --probabilities_out wrote, or damaged "
             f"({one_line(error)}); write them again"

@@ -10,14 +10,13 @@ the file.
 import contextlib
 import re
 import zipfile
-import zlib
 from collections import Counter
 from functools import partial
 
 import keras
 import numpy as np
 
-from deeplab_tf.data.array_files import DAMAGED_ZIP, read_npz
+from deeplab_tf.data.array_files import DAMAGED_NPZ, read_npz
 from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.files import whole_file
 from deeplab_tf.models.card import ModelCard
@@ -39,7 +38,7 @@ BUILDERS = {
     "deeplab_late_fusion": partial(build_late_fusion, build_deeplab),
     "fcn_late_fusion": partial(build_late_fusion, build_fcn),
 }
-_DAMAGED = (TypeError, AttributeError, zlib.error, *DAMAGED_ZIP)
+_DAMAGED = (AttributeError, *DAMAGED_NPZ)
 
 
 def pack(model, path, card):

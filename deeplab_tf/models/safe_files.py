@@ -11,15 +11,19 @@ import zipfile
 import h5py
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.untrusted import check_expansion, parse_json
+from deeplab_tf.untrusted import (
+    DAMAGED_ARCHIVE,
+    DAMAGED_HDF5,
+    check_expansion,
+    parse_json,
+)
 
 _WITH_KERNEL = ("Conv2D", "Conv2DTranspose", "DepthwiseConv2D", "Dense")
 _CODE = ("Lambda", "__lambda__")  # class names in the configuration of a network
 _MOST_NUMBERS = 1 << 30  # in one file; VGG-16 with its classifier has 0.14 billion
 _FEW_NUMBERS = 1 << 22  # harmless whatever the size of the file
-# What h5py and zipfile raise for damaged files, besides OSError.
-DAMAGED_HDF5 = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError,
-                AttributeError, zipfile.BadZipFile)  # fmt: skip
+# What reading a damaged .h5 or .keras file raises.
+DAMAGED = (*DAMAGED_HDF5, *DAMAGED_ARCHIVE)
 
 
 def check_safe(path):
@@ -30,7 +34,7 @@ def check_safe(path):
 
     Raises:
       InputError: if it does.
-      One of `DAMAGED_HDF5`: if it is damaged.
+      One of `DAMAGED`: if it is damaged.
     """
     if path.suffix != ".keras":
         with h5py.File(path) as file:

@@ -15,7 +15,7 @@ from deeplab_tf.models.channels import widen_kernel
 from deeplab_tf.models.fast.fuse import check_not_fused
 from deeplab_tf.models.files import PACKED, is_pretrained
 from deeplab_tf.models.foreign_weights import advise_start_from, stored_shapes
-from deeplab_tf.models.safe_files import DAMAGED_HDF5, check_safe
+from deeplab_tf.models.safe_files import DAMAGED, check_safe
 from deeplab_tf.models.walk import leaf_layers
 from deeplab_tf.pretrained.released import released_names
 
@@ -222,14 +222,14 @@ def _check_file(path):
         check_safe(path)
     except InputError:
         raise
-    except DAMAGED_HDF5 as error:
+    except DAMAGED as error:
         raise _unreadable(path, error) from error
 
 
 def _read_h5(constructor, path):
     try:
         stored = Counter(stored_shapes(path))
-    except DAMAGED_HDF5 as error:
+    except DAMAGED as error:
         raise _unreadable(path, error) from error
     for include_top in (True, False):
         if include_top and (_IMAGENET_CLASSES,) not in stored:

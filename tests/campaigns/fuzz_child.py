@@ -35,11 +35,10 @@ class Child:
     Args:
       module: name of the module of the readers.
       limits: `Limits`.
-      folders: further folders that its modules are found in.
     """
 
-    def __init__(self, module, limits=Limits(), folders=()):  # noqa: B008
-        self.limits, self._module, self._folders = limits, module, folders
+    def __init__(self, module, limits=Limits()):  # noqa: B008
+        self.limits, self._module = limits, module
         self._process, self._resident, self._start_memory = None, 0, 0
         self._root = Path(tempfile.mkdtemp(prefix="fuzz_"))
         self.folder = self._root / "run"
@@ -82,7 +81,6 @@ class Child:
 
     def _start(self):
         script = Path(__file__).with_name("fuzz_worker.py")
-        path = os.pathsep.join([*map(str, self._folders), *filter(None, [os.getenv("PYTHONPATH")])])
         self._errors = (self._root / "stderr").open("w+b")
         self._process = subprocess.Popen(
             [sys.executable, str(script), self._module, str(self.folder)],
@@ -93,7 +91,6 @@ class Child:
             cwd=self._root,
             env={
                 **os.environ,
-                "PYTHONPATH": path,
                 "TMPDIR": str(self.folder / "target"),
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "TF_CPP_MIN_LOG_LEVEL": "3",

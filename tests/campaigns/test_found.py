@@ -5,6 +5,7 @@ Most are read by the campaign's own readers, see fuzz_readers.py.
 
 import json
 import pickle
+import zipfile
 
 import fuzz_data
 import fuzz_images
@@ -16,10 +17,12 @@ from caffe_writer import bytes_field, layer, varint
 from fuzz_files import members_of, tarred, zipped
 from fuzz_hostile import hdf5, jpeg_of_scans, tiff_of_pages, tiff_of_tags
 from fuzz_outcome import outcome, refused
+from fuzz_seeds import SEEDS
 
 from deeplab_tf import download, untrusted
 from deeplab_tf.data import image_files, label_png, samples
 from deeplab_tf.data.image_files import decode_image
+from deeplab_tf.data.jpeg_segments import JPEG_SCAN
 from deeplab_tf.data.label_png import decode_label
 from deeplab_tf.errors import InputError
 
@@ -166,8 +169,17 @@ def test_a_jpeg_of_many_scans(tmp_path):
     few = outcome(tmp_path, "image jpg", {"image.jpg": jpeg_of_scans(20, 40)})
     assert "scans" not in few[1]
     refused(tmp_path, "image jpg", {"image.jpg": jpeg_of_scans(200, 40)}, "scans (limit: 100)")
-    film = fuzz_images.jpegs()[0] + image_files.JPEG_SCAN * 200  # behind the end of the photograph
+    film = fuzz_images.jpegs()[0] + JPEG_SCAN * 200  # behind the end of the photograph
     assert outcome(tmp_path, "image jpg", {"image.jpg": film})[0] == "result"
+
+
+def test_scans_that_no_decoder_reads_do_not_count(tmp_path):
+    data = fuzz_images.jpegs()[0]  # its only scan has all channels
+    start = data.index(JPEG_SCAN)
+    scans = {"image.jpg": data[:start] + data[start:-2] * 200 + data[-2:]}
+    assert outcome(tmp_path, "image jpg", scans)[0] == "result"
+    two = data[:start].replace(b"\xff\xc0", b"\xff\xc2") + data[start:-2] * 200 + data[-2:]
+    refused(tmp_path, "image jpg", {"image.jpg": two}, "200 scans (limit: 100)")
 
 
 def test_an_array_that_claims_more_than_its_file(tmp_path):
@@ -181,6 +193,23 @@ def test_an_array_that_claims_more_than_its_file(tmp_path):
     refused(tmp_path, "probabilities", {"scores.npz": zipped(members)}, "not probabilities")
     negative = claim.replace(b"(13000, 13000)", b"(-1, 4)       ").replace(b"<f8", b"|u1")
     refused(tmp_path, "image npy", {"image.npy": negative}, "damaged or cut off?")
+
+
+@pytest.mark.parametrize(
+    ("reader", "make", "file", "member", "needle"),
+    [
+        ("probabilities", fuzz_data.probabilities, "scores.npz", "classes.npy", "not probabil"),
+        ("packed npz", fuzz_networks.packed_networks, "net.npz", "card.json", "damaged"),
+        ("keras", SEEDS["keras"], "model.keras", "config.json", "cannot load"),
+    ],
+)
+def test_members_whose_compressed_bytes_are_damaged(tmp_path, reader, make, file, member, needle):
+    members = members_of(make()[0][file])
+    for kind in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        packed = zipped({member: members[member], **members}, kind)
+        start = 30 + len(member)  # of the first member's bytes
+        contents = {file: packed[: start + 4] + b"\xff" * 20 + packed[start + 24 :]}
+        refused(tmp_path, reader, contents, needle)
 
 
 def test_numbers_that_were_never_written(tmp_path):

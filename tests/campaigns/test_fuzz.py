@@ -16,13 +16,18 @@ from fuzz_worker import attempt
 NUMBER = 6  # of changed inputs of each reader
 
 
-def try_all(reader, inputs, folder, sender):
-    """Send the number of each input, and what came of it."""
+def outcomes(reader, inputs, folder):
+    """The number of each input, and what came of it."""
     # Pytest has put its own filters in the place of those that our modules set.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     for number in [*range(len(inputs.seeds)), *range(1000, 1000 + NUMBER)]:
         write_input(folder, inputs[number])
-        sender.send((number, attempt(reader, fuzz_readers, folder)))
+        yield number, attempt(reader, fuzz_readers, folder)
+
+
+def send_outcomes(reader, inputs, folder, sender):
+    for one in outcomes(reader, inputs, folder):
+        sender.send(one)
     sender.close()
 
 
@@ -39,13 +44,12 @@ def received(receiver):
 @pytest.mark.parametrize("reader", fuzz_readers.READERS)
 def test_every_input_gives_a_result_or_one_line(tmp_path, reader):
     inputs = Inputs(reader, 7)
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
     if reader in fuzz_readers.TENSORFLOW:
-        try_all(reader, inputs, tmp_path, sender)
-        found = received(receiver)
+        found = list(outcomes(reader, inputs, tmp_path))
     else:  # a crash must not end the tests
-        child = context.Process(target=try_all, args=(reader, inputs, tmp_path, sender))
+        context = multiprocessing.get_context("fork")
+        receiver, sender = context.Pipe(duplex=False)
+        child = context.Process(target=send_outcomes, args=(reader, inputs, tmp_path, sender))
         with warnings.catch_warnings():
             # Python 3.12 warns about forking a process with threads, here TensorFlow's.
             warnings.simplefilter("ignore", DeprecationWarning)

@@ -11,9 +11,7 @@ import numpy as np
 from deeplab_tf.data.examples import read_file
 from deeplab_tf.data.prepare.mat5 import read_mat5, version_of
 from deeplab_tf.errors import InputError, one_line
-
-# What h5py raises for a damaged file, depending on the place of the damage.
-DAMAGED_HDF5 = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError)
+from deeplab_tf.untrusted import DAMAGED_HDF5
 
 
 def load_variable(path, name):
@@ -107,7 +105,7 @@ def strings(file, name):
     try:
         cells = file[name][()].ravel()
         return ["".join(map(chr, file[cell][()].ravel())) for cell in cells]
-    except (AttributeError, *DAMAGED_HDF5) as error:
+    except DAMAGED_HDF5 as error:
         raise InputError(
             f"{file.filename}: {name} is not a cell array of strings ({one_line(error, 100)}); use "
             "the original file"

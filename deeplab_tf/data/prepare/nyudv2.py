@@ -19,9 +19,10 @@ import numpy as np
 
 from deeplab_tf.data.depth import Camera
 from deeplab_tf.data.prepare.builder import Builder
-from deeplab_tf.data.prepare.matlab import DAMAGED_HDF5, load_variables, open_hdf5, strings
+from deeplab_tf.data.prepare.matlab import load_variables, open_hdf5, strings
 from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.labels import VOID
+from deeplab_tf.untrusted import DAMAGED_HDF5
 from deeplab_tf.visualize import encode_picture
 
 IMAGES, CLASS_MAP = "nyu_depth_v2_labeled.mat", "classMapping40.mat"

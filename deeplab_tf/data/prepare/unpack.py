@@ -2,38 +2,17 @@
 
 import errno
 import functools
-import gzip
-import lzma
 import stat
-import struct
 import tarfile
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
 from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.files import new_folder
-from deeplab_tf.untrusted import is_bomb
+from deeplab_tf.untrusted import DAMAGED_ARCHIVE, is_bomb
 
-# What Python raises for a file that is not an archive, is cut off or was changed. OSError is not
-# included: it means that a disk is full or cannot be read.
-DAMAGE = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    gzip.BadGzipFile,
-    RuntimeError,  # from zipfile, for unknown compression methods and for passwords
-    # From both, for numbers, names and offsets that cannot be.
-    ValueError,
-    OverflowError,
-    IndexError,
-    KeyError,
-    struct.error,
-)
 # Names that the file system refuses: too long, both a file and a folder, or no name at all; EINVAL
 # is for places before the beginning of an archive.
 _IMPOSSIBLE = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EINVAL)
@@ -65,7 +44,7 @@ def extracted(path, folder):
             _extract(path, unfinished)
         except InputError:
             raise
-        except DAMAGE as error:
+        except DAMAGED_ARCHIVE as error:
             # tarfile appends the error of every compression method that it has tried.
             reason = one_line(error).partition(": - method")[0]
             raise InputError(f"{path}: cut off or damaged ({reason}); download it again") from None

@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 
 from deeplab_tf.errors import InputError, one_line
-from deeplab_tf.models.safe_files import DAMAGED_HDF5, read_datasets
+from deeplab_tf.models.safe_files import read_datasets
+from deeplab_tf.untrusted import DAMAGED_HDF5
 
 _XCEPTION = "xception_65"
 _PART = r"(separable_conv\d_(?:depthwise|pointwise)|shortcut)"

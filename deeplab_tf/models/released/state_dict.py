@@ -10,13 +10,13 @@ The format in short:
 import math
 import struct
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.models.released.pickle_machine import DTYPES, REMEDY, Tensor, run_pickle
+from deeplab_tf.untrusted import DAMAGED_ARCHIVE
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of the older format
 _VERSION = 1001
@@ -51,9 +51,7 @@ def read_state_dict(path):
         arrays = {name: _view(tensor, storages) for name, tensor in tensors.items()}
     except InputError:
         raise
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
-        raise _damaged(path, error) from error
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, TypeError, AttributeError, *DAMAGED_ARCHIVE) as error:
         raise _damaged(path, error) from error
     if arrays and all(name.startswith("module.") for name in arrays):
         arrays = {name.removeprefix("module."): array for name, array in arrays.items()}

@@ -4,23 +4,18 @@ Nothing in a file is run. A tar may hold plain files and folders only, and what 
 copied to a temporary folder under names of our own.
 """
 
-import lzma
 import math
 import shutil
-import struct
 import tarfile
 import tempfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from deeplab_tf.errors import InputError, one_line
+from deeplab_tf.untrusted import DAMAGED_ARCHIVE
 
-# What tarfile raises for a damaged file, besides OSError.
-_DAMAGED_TAR = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError, KeyError,
-                IndexError, OverflowError, struct.error, RuntimeError)  # fmt: skip
 _TARS = (".tar", ".tar.gz", ".tgz")
 _TRAINING_ONLY = ("/Momentum", "/ExponentialMovingAverage", "global_step")
 _MOST_BYTES = 4 << 30  # of one file in a tar; the largest released one has 0.4 GB
@@ -133,7 +128,7 @@ def _read_tar(path):
             return _read_graph(path, (Path(folder) / "graph.pb").read_bytes())
     except InputError:
         raise
-    except (*_DAMAGED_TAR, OSError) as error:
+    except (OSError, *DAMAGED_ARCHIVE) as error:
         raise InputError(
             f"{path}: truncated, or not a tar file ({one_line(error, 100)}); download it again"
         ) from error

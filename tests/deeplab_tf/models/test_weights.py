@@ -1,5 +1,7 @@
 """Weights from files in Keras's formats, and layers copied from a trained network."""
 
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -140,6 +142,13 @@ def test_bad_files(trained, tmp_path):
     contents = (tmp_path / "ok.weights.h5").read_bytes()
     (tmp_path / "cut.weights.h5").write_bytes(contents[: len(contents) // 2])
     refused("cut.weights.h5", "download it again")
+    with zipfile.ZipFile(tmp_path / "bytes.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", "{" + " " * 5000)
+    contents = (tmp_path / "bytes.keras").read_bytes()
+    start = contents.index(b"config.json") + len("config.json")
+    damaged = contents[:start] + b"\xff" * 4 + contents[start + 4 :]
+    (tmp_path / "bytes.keras").write_bytes(damaged)
+    refused("bytes.keras", "download it again")
 
 
 @pytest.mark.parametrize(
