@@ -35,17 +35,6 @@ def test_a_whole_file_keeps_its_name_and_what_a_kill_left_is_deleted(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [".mine.partial", "model.keras"]
 
 
-def test_a_file_has_the_rights_of_any_new_file_and_only_own_leftovers_are_deleted(tmp_path):
-    (tmp_path / ".scores.json.0123abcd.partial").write_text("half")
-    strangers = {".notes.partial", ".scores.json.partial", "scores.json.0123abcd.partial"}
-    for name in (*strangers, "usual"):
-        (tmp_path / name).touch()
-    write_file(tmp_path / "scores.json", b"new")
-    assert (tmp_path / "scores.json").stat().st_mode == (tmp_path / "usual").stat().st_mode
-    names = {path.name for path in tmp_path.iterdir()}
-    assert names == {*strangers, "usual", "scores.json"}
-
-
 def test_two_writers_of_a_file_do_not_meet(tmp_path):
     path = tmp_path / "model.keras"
     with whole_file(path) as first:
