@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 sys.path.append(str(ROOT / "tests" / "support"))  # the workers of the tests
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from benchmarks.distributed_processes import Found
 from benchmarks.distributed_start import differing_workers, lost_at_start
@@ -67,6 +67,7 @@ def main(_):
     """Print one line for every fault."""
     if unknown := set(FLAGS.faults) - set(FAULTS):
         sys.exit(f"error: --faults: no {', '.join(unknown)}; available: {', '.join(FAULTS)}")
+    logging.set_verbosity(logging.WARNING)  # TensorFlow reports every file that it writes
     results = []
     print(f"{'workers':>7}  {'fault':22}{'seconds':>8}  what the others say", flush=True)
     campaigns = [try_faults, try_start] if FLAGS.start else [try_faults]

@@ -1,16 +1,15 @@
-"""Processes that are workers on this machine, and how they end.
+"""How workers on this machine end.
 
 Uses the workers of the tests, whose folder tests/support must be on the path.
 """
 
-import json
 import signal
 import subprocess
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-from worker_processes import ended, start
+from worker_processes import ended
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKER = ROOT / "tests" / "support" / "worker_train.py"
@@ -31,13 +30,6 @@ class Found(NamedTuple):
     seconds: float | None
     line: str
     problem: str = ""
-
-
-def start_worker(command, addresses, index, **environment):
-    """Start `python COMMAND...` as one worker; returns a `subprocess.Popen`."""
-    task = {"type": "worker", "index": index}
-    config = json.dumps({"cluster": {"worker": addresses}, "task": task})
-    return start(command, TF_CONFIG=config, **environment)
 
 
 def ends(fault, processes, bound, is_line=lambda line: True):

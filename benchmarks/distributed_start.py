@@ -3,9 +3,7 @@
 Uses the workers of the tests, whose folder tests/support must be on the path.
 """
 
-import contextlib
-
-from worker_processes import free_addresses
+from worker_processes import free_addresses, kill_all, start_worker
 
 from benchmarks.distributed_processes import (
     ENDLESS,
@@ -13,7 +11,6 @@ from benchmarks.distributed_processes import (
     WORKER,
     ends,
     is_of_lost_worker,
-    start_worker,
 )
 from deeplab_tf.data.synthetic import write_synthetic
 
@@ -81,7 +78,4 @@ def _start_and_wait(name, commands, ending, bound, is_line):
             processes.append(start_worker(command, addresses, index))
         return ends(name, processes[:ending], bound, is_line)
     finally:
-        for process in processes:
-            process.kill()
-            with contextlib.suppress(ValueError):  # it was waited for already
-                process.communicate()
+        kill_all(processes)

@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import worker_train
-from worker_processes import ended, free_addresses
+from worker_processes import ended, free_addresses, kill_all, start_worker
 
 from benchmarks.distributed_processes import (
     ENDLESS,
@@ -19,7 +19,6 @@ from benchmarks.distributed_processes import (
     Found,
     ends,
     is_of_lost_worker,
-    start_worker,
 )
 from deeplab_tf.distribute.strategy import make_strategy
 
@@ -109,11 +108,7 @@ class Training:
 
     def close(self):
         """End all processes."""
-        for process in self.processes:
-            process.kill()
-        for process in self.processes:
-            with contextlib.suppress(ValueError):  # it was waited for already
-                process.communicate()
+        kill_all(self.processes)
         self.processes = []
 
 

@@ -2,16 +2,15 @@
 
 The network has three layers, so that a trial is about files and not about arithmetic: training and
 import_weights get it in place of the one that their flags would build; every file is written by the
-code that users run.
+code that users run. It is that of the tests, whose folder tests/support must be on the path.
 """
 
 import io
-import json
 import tarfile
-from pathlib import Path
 from typing import NamedTuple
 
 import keras
+from tiny_training import tiny
 
 from deeplab_tf.commands import import_weights, train
 from deeplab_tf.commands.app import main
@@ -112,24 +111,6 @@ COMMANDS = {
 }  # fmt: skip
 
 
-def tiny(num_classes):
-    """A network of three layers, with what a restart could lose: statistics, dropout's generator.
-
-    Args:
-      num_classes: number of classes.
-
-    Returns:
-      keras.Model at output stride 8.
-    """
-    inputs = keras.Input((None, None, 3))
-    x = keras.layers.Rescaling(1 / 255)(inputs)
-    x = keras.layers.Conv2D(8, 1, strides=8, activation="relu", name="conv")(x)
-    x = keras.layers.BatchNormalization(momentum=0.9, name="bn")(x)
-    x = keras.layers.Dropout(0.3, name="drop")(x)
-    x = keras.layers.Conv2D(num_classes, 1, dtype="float32", name="fc8")(x)
-    return keras.Model(inputs, x)
-
-
 def imported(inputs):
     """What import_weights gets in place of a network of a file."""
     network = keras.saving.load_model(inputs / "model" / "best.keras")
@@ -172,8 +153,3 @@ def _write_archive(data, folder):
         member = tarfile.TarInfo("VOCdevkit/VOC2012/ImageSets/Segmentation/trainval.txt")
         member.size = len(contents)
         tar.addfile(member, io.BytesIO(contents))
-
-
-def read_json(path):
-    """The contents of a JSON file, for comparison."""
-    return json.loads(Path(path).read_text("utf-8"))

@@ -30,7 +30,9 @@ from pathlib import Path
 
 os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "OPENBLAS_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 # The folder of this script has a crf.py, which would be imported in place of the package.
-sys.path[0] = str(Path(__file__).resolve().parents[1])
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT)
+sys.path.append(str(ROOT / "tests" / "support"))  # the network of the tests
 
 from benchmarks.fault_server import private_mounts
 
@@ -57,17 +59,17 @@ from deeplab_tf.commands import (  # noqa: F401  imported once for all children
     search_crf,
 )
 
+KILLED_LESS = "pack", "import-weights", "predict"
+
 FLAGS = flags.FLAGS
 
-flags.DEFINE_integer("kills", 50, "Kills of each command; pack and import-weights: a fifth.")
+flags.DEFINE_integer("kills", 50, f"Kills of each command; a fifth of {', '.join(KILLED_LESS)}.")
 flags.DEFINE_integer("others", 10, "Trials of each other kind with each command.")
 flags.DEFINE_list("commands", list(COMMANDS), "Commands to try.")
 flags.DEFINE_list("kinds", list(KINDS), "Kinds of faults.")
 flags.DEFINE_integer("seed", 0, "Seed of all trials.")
 flags.DEFINE_integer("first", 0, "Number of the first trial, to run a campaign in pieces.")
 flags.DEFINE_string("trial", None, "Run only this trial, such as kill/train/17.")
-
-_KILLED_LESS = ("pack", "import-weights", "predict")
 
 
 def can_limit_groups():
@@ -84,22 +86,20 @@ def names_of_trials():
     if FLAGS.trial:
         kind, command, number = FLAGS.trial.split("/")
         return [(kind, command, int(number))]
-    counts = dict.fromkeys(FLAGS.kinds, FLAGS.others) | {"kill": FLAGS.kills}
-    if "readonly" in counts:
-        counts["readonly"] = min(2, FLAGS.others)  # nothing random but whether something is there
     return [
         (kind, command, number)
         for command in FLAGS.commands
         for kind in FLAGS.kinds
-        for number in range(
-            FLAGS.first,
-            FLAGS.first + (-(-counts[kind] // 5) if (kind, command) in _less() else counts[kind]),
-        )
+        for number in range(FLAGS.first, FLAGS.first + count_of_trials(kind, command))
     ]
 
 
-def _less():
-    return {("kill", command) for command in _KILLED_LESS}
+def count_of_trials(kind, command):
+    """How many trials of a kind are made with a command."""
+    if kind == "kill":
+        return -(-FLAGS.kills // 5) if command in KILLED_LESS else FLAGS.kills
+    # Nothing of a read-only folder is random but whether something is there.
+    return min(2, FLAGS.others) if kind == "readonly" else FLAGS.others
 
 
 def run_trial(name, references, base, groups):

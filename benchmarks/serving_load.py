@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 
 from crf import CRFParams
 from deeplab_tf import segment
@@ -30,6 +31,7 @@ def prepare(folder, model):
       folder: Path; it receives the folder "served" and "images.npz".
       model: name or file of a network.
     """
+    logging.set_verbosity(logging.WARNING)  # TensorFlow reports every file that it writes
     network = load_model(model)
     params = (load_card(model).crf_params if is_packed(model) else None) or CRFParams()
     label_set = LabelSet.generic(network.output_shape[-1])

@@ -9,8 +9,10 @@ missing.
 
 The memory of a process must not be more than 5 % higher in the last tenth of the work than just
 after the first tenth, and the numbers of its open files and threads not higher at all. All are
-medians, since what one call needs comes and goes. Wrong results and crashes are found, too. The
-last line counts what was tried, and what was found. The exit status is 1 if anything was.
+medians, since what one call needs comes and goes. In a run of minutes, with a small --scale, memory
+and threads may still grow because the work has just begun; only long runs tell. Wrong results and
+crashes are found, too. The last line counts what was tried, and what was found. The exit status is
+1 if anything was.
 
 --json_out collects the figures, and --picture draws them; parts that are not run keep those that
 the file has.

@@ -8,7 +8,6 @@ import importlib.util
 import json
 import random
 import re
-import subprocess
 import sys
 import threading
 import time
@@ -16,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
+from subprocess import PIPE, Popen
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class Load:
       problems: what went wrong, list of str; complete when the part has ended.
     """
 
-    process: subprocess.Popen
+    process: Popen
     total: float
     done: Callable
     tried: Callable
@@ -67,15 +67,14 @@ def _command(folder, name, *arguments):
     """Run a command of tools/ as a process; yields it, and a list for what went wrong."""
     problems, log = [], folder / "output.txt"
     command = [sys.executable, str(ROOT / "tools" / f"{name}.py"), *map(str, arguments)]
-    with log.open("w") as file, _ended(command, stdout=file, stderr=file) as process:
+    with log.open("w") as file, _ended(Popen(command, stdout=file, stderr=file)) as process:
         yield process, problems
         if process.wait():
             problems.append(f"{name} ended with status {process.returncode}: {log.read_text()}")
 
 
 @contextlib.contextmanager
-def _ended(command, **options):
-    process = subprocess.Popen(command, **options)
+def _ended(process):
     try:
         yield process
     finally:
@@ -124,7 +123,7 @@ def crf_calls(folder, settings):
     """CRF calls of several threads of one process."""
     command = [sys.executable, "-m", "benchmarks.crf_soak_worker"]
     command += [str(settings.calls), str(settings.threads)]
-    with _ended(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    with _ended(Popen(command, stdout=PIPE, text=True, cwd=ROOT)) as process:
         printed = Printed(process.stdout)
         load = Load(process, settings.calls, lambda: printed.done or None, lambda: printed.done)
         yield load
@@ -139,8 +138,8 @@ def crf_calls(folder, settings):
 def serving(folder, settings):
     """An exported model with the CRF, under requests of mixed sizes and broken ones."""
     prepare(folder, MODEL)
-    process = start_worker(folder, settings.minutes, settings.threads)
-    try:
+    worker = start_worker(folder, settings.minutes, settings.threads)
+    with _ended(worker) as process:
         printed, clock = Printed(process.stdout), Clock()
         load = Load(
             process,
@@ -154,9 +153,6 @@ def serving(folder, settings):
             load.problems.append(f"the worker ended with status {process.returncode}")
         else:
             load.problems += json.loads(printed.lines[-1])["problems"]
-    finally:
-        process.kill()
-        process.wait()
 
 
 class Clock:

@@ -5,17 +5,13 @@ import ctypes
 import errno
 import fcntl
 import os
-import shutil
 import socket
-import tempfile
 from pathlib import Path
 
 from deeplab_tf.errors import InputError
+from deeplab_tf.partial_files import ENDING, LOCKED, sweep, workplace
 
-_ENDING, _LOCK = ".partial", ".lock"  # of temporary folders, and the file in them that is locked
-_LOCKED = errno.EAGAIN, errno.EACCES
 _OF_WRITING = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS  # reading has none of them
-_swept = set()  # folders in which this process has deleted what killed ones left
 
 
 @contextlib.contextmanager
@@ -56,7 +52,7 @@ def whole_files(paths):
       List of paths to write to, in one folder.
     """
     *others, last = map(Path, paths)
-    with _named(last), _workplace(last) as folder:
+    with _named(last), workplace(last) as folder:
         partials = [folder / path.name for path in (*others, last)]
         yield partials
         if others:
@@ -66,14 +62,16 @@ def whole_files(paths):
 
 
 def write_file(path, contents):
-    """Write bytes to a file as `whole_file` does.
+    """Write bytes to a file as `whole_file` does, in less time.
 
     Args:
       path: the file; its folder is created if it is missing.
       contents: bytes.
     """
-    with whole_file(path) as partial:
+    path = Path(path)
+    with _named(path), workplace(path, is_file=True) as partial:
         partial.write_bytes(contents)
+        partial.replace(path)
 
 
 @contextlib.contextmanager
@@ -94,7 +92,7 @@ def new_folder(path, overwrite=False):
     """
     path = Path(path)
     check_new_folder(path, overwrite)
-    with _named(path), _workplace(path) as folder:
+    with _named(path), workplace(path) as folder:
         filled = folder / "new"
         filled.mkdir()
         with _same_folder(filled, path):
@@ -122,66 +120,9 @@ def _named(path):
         code, name = getattr(error, "errno", None), getattr(error, "filename", None)
         if not code:  # libraries in C and C++ have errors of their own
             code = next((code for code in _OF_WRITING if os.strerror(code) in str(error)), None)
-        if not code or (name is not None and _ENDING not in os.fsdecode(name)):
+        if not code or (name is not None and ENDING not in os.fsdecode(name)):
             raise
         raise OSError(code, os.strerror(code), str(path)) from error
-
-
-@contextlib.contextmanager
-def _workplace(path):
-    """A temporary folder beside `path`, which nobody else uses and which is deleted at the end.
-
-    What killed processes left there is deleted, too: the operating system has released their locks.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.parent.absolute() not in _swept:
-        _swept.add(path.parent.absolute())
-        remove_leftovers(path.parent)
-    while True:
-        folder = Path(tempfile.mkdtemp(_ENDING, f".{path.name[:40]}.", path.parent))
-        lock = _lock_in(folder, fcntl.LOCK_EX)
-        # Another process may have taken the folder for a leftover before it was locked.
-        if lock and folder.is_dir():
-            break
-    try:
-        yield folder
-    finally:
-        lock.close()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def remove_leftovers(folder):
-    """Delete the temporary files that killed processes have left in a folder.
-
-    Those of processes that still work are kept. Whoever writes into a folder for the first time
-    does this anyway.
-    """
-    _sweep(Path(folder).glob(f".*{_ENDING}/{_LOCK}"))
-
-
-def _lock_in(folder, how):
-    """Lock a temporary folder; None if it is locked already, or gone. Closing releases it."""
-    try:
-        file = (folder / _LOCK).open("a")
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(file, how)
-    except OSError as error:
-        # A file system without locks: those who make a folder go on, and nobody deletes it.
-        if error.errno in _LOCKED or how & fcntl.LOCK_NB:
-            file.close()
-            return None
-    return file
-
-
-def _sweep(locks):
-    """Delete the temporary folders of these locks, unless a process still works in them."""
-    for path in locks:
-        with contextlib.suppress(OSError):
-            if lock := _lock_in(path.parent, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                with lock:
-                    shutil.rmtree(path.parent, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -256,8 +197,7 @@ def lock_folder(path, user="another run", remedy="wait until it ends"):
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
-        for leftover in path.glob(f"*{_ENDING}"):
-            leftover.unlink() if leftover.is_file() else _sweep([leftover / _LOCK])
+        sweep(path.glob(f"*{ENDING}"))
         try:
             yield path
         finally:
@@ -285,7 +225,7 @@ def _lock(file, path, user, remedy):
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno not in _LOCKED:
+        if error.errno not in LOCKED:
             # Some network file systems have no locks.
             print(f"warning: {path} cannot be locked: {error.strerror}", flush=True)
             return

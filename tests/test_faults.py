@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.fault_mended import MENDED
 from benchmarks.fault_server import Child, Plan
-from deeplab_tf import files
+from deeplab_tf import files, partial_files
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import new_folder, whole_files, write_file
 from deeplab_tf.training.best_models import BestModels
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def write(folder, value):
     """Write one of each: a file, a folder, files that belong together, a best model."""
-    files._swept.clear()  # as in a process of its own
+    partial_files._swept.clear()  # as in a process of its own
     write_file(folder / "scores.json", value)
     with new_folder(folder / "made", overwrite=True) as made:
         for name in ("a", "b"):
@@ -48,7 +48,7 @@ def state(folder):
 
 
 def results(found):
-    return {name: value for name, value in found.items() if ".partial/" not in name}
+    return {name: value for name, value in found.items() if ".partial" not in name}
 
 
 def assert_whole(found):

@@ -7,10 +7,8 @@ from deeplab_tf.commands.runs import PATH_FLAGS
 from deeplab_tf.data.examples import evenly_spaced
 
 # Paths differ between machines, and only the chief writes results.
-_OWN_FLAGS = (
-    *PATH_FLAGS, "model", "model_dir", "num_threads", "overwrite",
-    "json_out", "panel_out", "predictions_out", "report_out",
-)  # fmt: skip
+_OWN_FLAGS = *PATH_FLAGS, "model", "model_dir", "num_threads", "overwrite"
+_RESULT = "_out"  # ending of the flags that name results
 _LOOKED_AT = 1000  # images of a list
 
 
@@ -31,7 +29,7 @@ def run_facts(flags, splits, label_set, model=None):
         f"--{flag.name}": str(flag.value)
         for group in flags.flags_by_module_dict().values()
         for flag in group
-        if flag.name not in _OWN_FLAGS
+        if flag.name not in _OWN_FLAGS and not flag.name.endswith(_RESULT)
     }
     facts["the classes"] = ", ".join(label_set.names)
     for name, examples in splits.items():

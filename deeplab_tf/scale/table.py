@@ -8,7 +8,7 @@ import io
 import json
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import remove_leftovers
+from deeplab_tf.partial_files import remove_leftovers
 from deeplab_tf.scale.session import import_pyarrow
 from deeplab_tf.scale.storage import (
     files_below,

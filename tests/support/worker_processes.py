@@ -48,13 +48,24 @@ def running(command, count=2, **environment):
     processes = []
     try:
         for index in range(count):
-            config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
-            processes.append(start(command, TF_CONFIG=json.dumps(config), **environment))
+            processes.append(start_worker(command, workers, index, **environment))
         yield processes
     finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
+        kill_all(processes)
+
+
+def kill_all(processes):
+    """Kill the workers that still run."""
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.communicate()
+
+
+def start_worker(command, workers, index, **environment):
+    """Start `python COMMAND...` as one of the workers at these addresses; returns its `Popen`."""
+    config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+    return start(command, TF_CONFIG=json.dumps(config), **environment)
 
 
 def start(command, **environment):

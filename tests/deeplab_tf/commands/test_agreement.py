@@ -63,7 +63,7 @@ def test_a_missing_label_is_not_the_folder_in_which_a_worker_was_started(tmp_pat
 
 def parsed(*arguments):
     values = flags.FlagValues()
-    for name in ("data_dir", "model_dir", "weights", "json_out", "num_threads"):
+    for name in ("data_dir", "model_dir", "weights", "json_out", "trimap_out", "num_threads"):
         flags.DEFINE_string(name, None, "", flag_values=values)
     flags.DEFINE_float("learning_rate", 0.1, "", flag_values=values)
     values(["train", *arguments])
@@ -72,7 +72,9 @@ def parsed(*arguments):
 
 def test_flags_of_paths_and_of_the_machine_may_differ():
     one = run_facts(parsed("--data_dir=/a", "--weights=/w", "--num_threads=1"), {}, LABELS)
-    two = run_facts(parsed("--data_dir=/b", "--model_dir=/m", "--json_out=f"), {}, LABELS)
+    two = run_facts(
+        parsed("--data_dir=/b", "--model_dir=/m", "--json_out=f", "--trimap_out=t"), {}, LABELS
+    )
     other = run_facts(parsed("--learning_rate=0.2"), {}, LABELS)
     assert one == two
     assert one["--learning_rate"] == "0.1" and other["--learning_rate"] == "0.2"

@@ -97,6 +97,19 @@ def test_evaluate_gives_the_errors_of_all_pixels(run_dir, data_dir, tmp_path):
     assert_in_file(maps / "4.png", predicted(run_dir, scene(4)[0]))
 
 
+def test_workers_are_compared_before_they_evaluate(run_dir, data_dir, monkeypatch):
+    found = []
+    monkeypatch.setattr(
+        "deeplab_tf.commands.evaluate_depth.check_agreement",
+        lambda strategy, find_facts: found.append(find_facts()),
+    )
+    done = run_tool("evaluate", f"--model={run_dir}", f"--data_dir={data_dir}")
+    assert done.status == 0, done.err
+    [facts] = found
+    assert facts["--split"] == "val" and facts["the list val"].startswith("2 images, checksum ")
+    assert {"the classes", "the weights of --model"} <= facts.keys()
+
+
 def test_predict_writes_millimeters_and_a_picture(run_dir, data_dir, tmp_path):
     image, panel = data_dir / "JPEGImages" / "5.png", tmp_path / "panel.png"
     words = f"--model={run_dir}", f"--out_dir={tmp_path / 'out'}", f"--panel_out={panel}"

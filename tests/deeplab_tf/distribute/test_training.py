@@ -1,6 +1,5 @@
 """Acceptance: several workers, or devices, train as one; a lost worker ends the others."""
 
-import json
 import re
 import time
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tool_runner import run_tool
-from worker_processes import ended, free_addresses, running, start
+from worker_processes import ended, free_addresses, running, start, start_worker
 from worker_train import train
 
 from deeplab_tf.data.synthetic import write_synthetic
@@ -168,9 +167,7 @@ def test_a_worker_with_other_flags_or_data_ends_all_by_the_tool(tmp_path):
         workers = free_addresses(2)
         processes = []
         for index, own in enumerate(([f"--data_dir={data}"], flags)):
-            task = {"type": "worker", "index": index}
-            config = json.dumps({"cluster": {"worker": workers}, "task": task})
-            processes.append(start([*common, *own], TF_CONFIG=config))
+            processes.append(start_worker([*common, *own], workers, index))
         for result in map(ended, processes):
             assert result.status == 1
             assert f"error: worker 1 differs from the chief in {name}" in result.err
