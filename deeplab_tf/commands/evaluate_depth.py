@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from deeplab_tf.commands.agreement import run_facts
 from deeplab_tf.commands.flags.crf import CRF_FLAGS
 from deeplab_tf.commands.flags.data import skip_first
 from deeplab_tf.commands.flags.depth import depth_settings, open_depth
@@ -13,6 +14,7 @@ from deeplab_tf.commands.flags.heading import refuse_given
 from deeplab_tf.commands.flags.model import recorded_settings
 from deeplab_tf.commands.outputs import beside_model, print_next, print_written
 from deeplab_tf.commands.recall import SETTING_FLAGS, not_remembered
+from deeplab_tf.distribute.agreement import check_agreement
 from deeplab_tf.distribute.strategy import (
     is_chief,
     lost_worker_is_error,
@@ -47,13 +49,15 @@ def evaluate_depth(flags, model, strategy):
         check_new_folder(flags.predictions_out, flags.overwrite)
     else:
         refuse_given(flags, ["overwrite"], "has no effect without --predictions_out; add it")
-    examples, _ = open_depth(flags, flags.split)
+    examples, label_set = open_depth(flags, flags.split)
     examples = skip_first(flags, examples)[: flags.limit]
     index, count = worker(strategy)
     part = examples[index::count]
     errors, rows = DepthErrors(), []
     shown_every = max(1, -(-len(part) // flags.panel_rows))
     with lost_worker_is_error(strategy):
+        lists = {flags.split: examples}
+        check_agreement(strategy, lambda: run_facts(flags, lists, label_set, model))
         folder = contextlib.nullcontext()
         if flags.predictions_out:
             folder = shared_folder(strategy, flags.predictions_out, flags.overwrite)
