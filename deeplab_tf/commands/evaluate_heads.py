@@ -21,15 +21,8 @@ from deeplab_tf.evaluation.report import boundary_table, score_dict, score_table
 from deeplab_tf.evaluation.result_scores import ResultScores
 from deeplab_tf.files import check_new_folder, new_folder, write_file
 
-# What is made for one label space: the flag, and its value if it is not given.
-_OF_ONE_HEAD = {
-    "crf": False,
-    "trimap": False,
-    "report_out": None,
-    "panel_out": None,
-    "server": None,
-    "strategy": "none",
-}
+# The flags of what is made for one label space.
+_OF_ONE_HEAD = ("crf", "trimap", "report_out", "panel_out", "server", "strategy")
 
 
 def evaluate_heads(flags, model, trained):
