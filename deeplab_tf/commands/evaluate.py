@@ -50,6 +50,7 @@ from deeplab_tf.commands.flags.data import (
     define_data_flags,
     open_split,
     skip_first,
+    warn_of_names,
 )
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.flags.model import (
@@ -74,7 +75,6 @@ from deeplab_tf.evaluation.predictions import SERVERS, PredictionFiles, shared_f
 from deeplab_tf.evaluation.result_scores import ResultScores, add_prediction
 from deeplab_tf.files import check_new_folder
 from deeplab_tf.head_labels import HeadLabels
-from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.depth import predicts_depth
 from deeplab_tf.scale.scorer import ScoreJob
 from deeplab_tf.scale.session import import_ray
@@ -206,26 +206,6 @@ def open_examples(flags, num_classes):
         open_split(flags, flags.split)  # raises an error that names the missing label
     check_same_classes(flags, num_classes, label_set)
     return skip_first(flags, examples)[: flags.limit], label_set, encoding
-
-
-def warn_of_names(flags, trained, label_set):
-    """Print a warning if the data set's classes have other names than the model's.
-
-    Args:
-      flags: the parsed flags.
-      trained: `LabelSet` of the model.
-      label_set: `LabelSet` of the data set, with as many classes.
-    """
-    if trained.names == LabelSet.generic(trained.num_classes).names:
-        return  # the model has no class names
-    for index, (ours, theirs) in enumerate(zip(trained.names, label_set.names, strict=True)):
-        if ours != theirs:
-            print(
-                f"warning: class {index} is {ours!r} in the model {flags.model} but {theirs!r} in "
-                f"the data set {flags.data_dir}; the scores are only meaningful if both mean the "
-                "same class"
-            )
-            return
 
 
 def plan_predictions(flags, examples, label_set):

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from deeplab_tf.commands.evaluation_outputs import score_settings
 from deeplab_tf.commands.flags.crf import crf_params
-from deeplab_tf.commands.flags.data import open_split, skip_first
+from deeplab_tf.commands.flags.data import open_split, skip_first, warn_of_names
 from deeplab_tf.commands.flags.heading import refuse_given
 from deeplab_tf.commands.flags.heads import refuse_of_one_head
 from deeplab_tf.commands.flags.model import segment_settings
@@ -21,15 +21,8 @@ from deeplab_tf.evaluation.report import boundary_table, score_dict, score_table
 from deeplab_tf.evaluation.result_scores import ResultScores
 from deeplab_tf.files import check_new_folder, new_folder, write_file
 
-# What is made for one label space: the flag, and its value if it is not given.
-_OF_ONE_HEAD = {
-    "crf": False,
-    "trimap": False,
-    "report_out": None,
-    "panel_out": None,
-    "server": None,
-    "strategy": "none",
-}
+# The flags of what is made for one label space.
+_OF_ONE_HEAD = ("crf", "trimap", "report_out", "panel_out", "server", "strategy")
 
 
 def evaluate_heads(flags, model, trained):
@@ -49,7 +42,8 @@ def evaluate_heads(flags, model, trained):
         refuse_given(flags, ("overwrite",), "has no effect without --predictions_out; add it")
     examples, labels, _ = open_split(flags, flags.split, heads=trained.sizes)
     examples = skip_first(flags, examples)[: flags.limit]
-    warn_of_head_names(flags, trained, labels)
+    for head, label_set in labels.items():
+        warn_of_names(flags, trained.of(head), label_set)
     files, folder = {}, contextlib.nullcontext()
     if flags.predictions_out:
         files = {head: PredictionFiles(each, flags.split) for head, each in labels.items()}
@@ -72,19 +66,6 @@ def evaluate_heads(flags, model, trained):
     settings = not_remembered(flags, SETTING_FLAGS)
     out = f"--out_dir={beside_model(flags, 'predictions')}"
     print_next("predict", f"--model={flags.model}", *settings, out, "IMAGE")
-
-
-def warn_of_head_names(flags, trained, labels):
-    """Print a warning if the data set's classes have other names than the model's."""
-    if trained == type(trained).generic(trained.sizes):
-        return  # the model has no class names
-    for ours, theirs in zip(trained.names, labels.names, strict=True):
-        if ours != theirs:
-            print(
-                f"warning: a class is {ours!r} in the model {flags.model} but {theirs!r} in the "
-                f"data set {flags.data_dir}; the scores are only meaningful if both mean the same"
-            )
-            return
 
 
 def write_head_results(flags, labels, results, settings):

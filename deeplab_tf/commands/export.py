@@ -149,7 +149,7 @@ def main(flags):
     if label_set is None:
         refuse_for_depth(flags, scales)
     if isinstance(label_set, HeadLabels):
-        refuse_of_one_head(flags, {"crf": False}, label_set.heads)
+        refuse_of_one_head(flags, ["crf"], label_set.heads)
     params = crf_params(flags, model.output_shape[-1])
     crf_options = read_crf_options(flags, format)
     max_side = load_card(flags.model).testing.get("max_side") if is_packed(flags.model) else None

@@ -3,14 +3,8 @@
 from deeplab_tf.commands.prediction_outputs import PredictionWriter, plan_outputs
 from deeplab_tf.models.score_heads import slices_of
 
-# What is made for one label space: the flag, and its value if it is not given.
-OF_ONE_HEAD = {
-    "crf": False,
-    "class_maps": [],
-    "probabilities_out": None,
-    "contact_sheet_out": None,
-    "panel_out": None,
-}
+# The flags of what is made for one label space.
+OF_ONE_HEAD = ("crf", "class_maps", "probabilities_out", "contact_sheet_out", "panel_out")
 
 
 class HeadsWriter:

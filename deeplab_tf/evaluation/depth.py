@@ -9,17 +9,15 @@ import tensorflow as tf
 from deeplab_tf.data.depth_targets import DepthTarget, load_depth_pair
 from deeplab_tf.data.prefetch import prefetch_map
 from deeplab_tf.data.shrink import shrink
-from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import check_image, fix_weights, pixel_scores
 from deeplab_tf.evaluation.opened import OpenedModel
 from deeplab_tf.evaluation.photographs import enlarge
+from deeplab_tf.evaluation.predict_dataset import MAX_READERS, memory_error_names
 from deeplab_tf.models.depth import check_depth
 
 # The predicted logarithm is limited to depths from a tenth of a millimeter to 10,000 kilometers,
 # so that a network that was not trained cannot give 0 or infinity.
 LOG_RANGE = float(np.log(1e-4)), float(np.log(1e7))
-
-MAX_READERS = 4  # threads; more gain little, because they share Python's interpreter lock
 
 
 def predict_depth(model, image, flip=False, tile=None, pad_to=None, max_side=None):
@@ -102,11 +100,6 @@ def predict_depths(model, examples, **settings):
 
     with contextlib.closing(prefetch_map(load, examples, MAX_READERS)) as loaded:
         for example, image, truth in loaded:
-            try:
+            with memory_error_names(example, image):
                 depth = predict_depth(network, image, **settings)
-            except tf.errors.ResourceExhaustedError:
-                size = f"{image.shape[1]}x{image.shape[0]}"
-                raise InputError(
-                    f"{example.image}: not enough memory for {size} pixels; use --tile"
-                ) from None
             yield DepthPrediction(example, image[..., :3], truth, depth)

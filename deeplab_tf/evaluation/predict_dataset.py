@@ -161,14 +161,21 @@ def _load(example, num_classes, encoding, channels):
 
 
 def _score(predict, network, example, image, truth, settings):
-    try:
+    with memory_error_names(example, image):
         found = predict(network, image, **settings)
+    return _Scored(example, image, truth, found)
+
+
+@contextlib.contextmanager
+def memory_error_names(example, image):
+    """Turn TensorFlow's error of too little memory into an `InputError` that names the image."""
+    try:
+        yield
     except tf.errors.ResourceExhaustedError:
         size = f"{image.shape[1]}x{image.shape[0]}"
         raise InputError(
             f"{example.image}: not enough memory for {size} pixels; use --tile"
         ) from None
-    return _Scored(example, image, truth, found)
 
 
 def _label(scored, params, num_threads, with_confidences, max_memory):

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.export.depth_signatures import build_depth_signatures
 from deeplab_tf.export.description import KEY, Description, describe_export
 from deeplab_tf.export.graph import check_crf_options, check_export
 from deeplab_tf.export.served_checks import check_limits
@@ -16,7 +15,6 @@ from deeplab_tf.export.signatures import build_signatures
 from deeplab_tf.export.warmup import write_warmup
 from deeplab_tf.files import new_folder, write_file
 from deeplab_tf.labels import LabelSet
-from deeplab_tf.models.depth import predicts_depth
 
 DESCRIPTION = f"{KEY}.json"  # in the folder of assets
 
@@ -69,7 +67,7 @@ def export_saved_model(
     Lite and ONNX need them; only `serving_default` and `uint8` are there, and they check nothing,
     because converters know neither strings nor assertions.
 
-    A network for depth gives `depth` instead, see `build_depth_signatures`.
+    A network for depth gives `depth` instead, see `ServedDepth`.
 
     The graph runs on every machine, but is optimized for the kind of machine that exports it: to
     serve on GPUs, export on a machine with a GPU; to serve on CPUs, on one without.
@@ -128,10 +126,7 @@ def export_saved_model(
         # Track only the variables: for a tracked model, Keras would add its own graphs to the file.
         served.weights = [variable.value for variable in model.variables]
         options = {**limits, "crf_options": crf_options}
-        if predicts_depth(model):
-            signatures = build_depth_signatures(model, settings, image_size, **limits)
-        else:
-            signatures = build_signatures(model, crf, settings, image_size, **options)
+        signatures = build_signatures(model, crf, settings, image_size, **options)
         tf.saved_model.save(served, str(folder), signatures)
         write_warmup(folder, signatures, crf, max_pixels)
 

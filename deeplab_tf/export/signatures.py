@@ -4,20 +4,20 @@ import tensorflow as tf
 
 from crf import dense_crf
 from crf.dense import check_options, with_overlap
-from deeplab_tf.data.served_files import check_files, decode_files
 from deeplab_tf.export.graph import named_results, output_parts, predict_images
-from deeplab_tf.export.served_checks import check_levels, check_sizes
+from deeplab_tf.export.served import FILES, Served
+from deeplab_tf.export.served_checks import check_levels
 from deeplab_tf.export.served_crf import crf_inputs, refine_each, value_specs, with_crf_inputs
+from deeplab_tf.export.served_depth import ServedDepth
 from deeplab_tf.export.served_size import (
     enlarge_probabilities,
     most_probable_at,
     shrink_images,
 )
+from deeplab_tf.models.depth import predicts_depth
 from deeplab_tf.models.fast.fuse import fuse
 from deeplab_tf.models.resize import find_output_stride
 from deeplab_tf.models.score_heads import score_heads
-
-FILES = tf.TensorSpec([None], tf.string, "image_bytes")
 
 
 def build_signatures(
@@ -26,7 +26,7 @@ def build_signatures(
     """The signatures that `export_saved_model` describes.
 
     Args:
-      model: Keras model from images to scores.
+      model: Keras model from images to scores, or to depth.
       crf: `CRFParams` of the CRF that follows; None: no CRF.
       settings: (scales, flip, pad_to).
       image_size: (height, width) in pixels of the only image that each call takes; None: any.
@@ -37,30 +37,30 @@ def build_signatures(
     Returns:
       Dict from names to functions with input signatures, for `tf.saved_model.save`.
     """
+    network = fuse(model, portable=True) if image_size is None else model
+    if predicts_depth(model):
+        served = ServedDepth(network, model, settings, image_size)
+    else:
+        served = ServedClasses(network, model, crf, crf_options, settings, image_size)
     if image_size is not None:
-        fixed = _ServedNetwork(model, model, crf, crf_options, settings, image_size)
-        return _fixed_signatures(fixed)
-    network = _ServedNetwork(fuse(model, portable=True), model, crf, crf_options, settings)
-    network.max_pixels, network.max_side = max_pixels, max_side
-    found = _image_signatures(network)
-    return found | _file_signatures(network) if network.channels == 3 else found
+        return _fixed_signatures(served)
+    served.max_pixels, served.max_side = max_pixels, max_side
+    found = _image_signatures(served)
+    return found | _file_signatures(served) if served.channels == 3 else found
 
 
-class _ServedNetwork:
-    """Graphs of a network that all signatures call, so that each part is in the file only once.
+class ServedClasses(Served):
+    """The graphs of a network for classes.
 
     Args:
-      network: Keras model to run, which may be a fused one.
-      model: the model that it was made from.
-      crf, crf_options, settings, image_size: see `build_signatures`.
+      network, model, image_size: see `Served`.
+      crf, crf_options, settings: see `build_signatures`.
     """
 
-    max_pixels = max_side = None
-
     def __init__(self, network, model, crf, crf_options, settings, image_size=None):
-        self.heads = score_heads(model)
-        self.channels, self.crf, stride = model.input_shape[-1], crf, find_output_stride(model)
-        self.shape = [1, *image_size] if image_size else [None, None, None]
+        super().__init__(model, image_size)
+        self.heads, self.crf, stride = score_heads(model), crf, find_output_stride(model)
+        self.gives_files = not self.heads  # a PNG file holds the labels of one
         # All signatures share the graph whose parameters are inputs, because the CRF's graph is
         # large. But a graph for the export's own parameters leaves out kernels of weight 0.
         self._is_shared = crf is not None and not image_size and crf.w1 > 0 and crf.w2 > 0
@@ -78,22 +78,10 @@ class _ServedNetwork:
             options = with_overlap(check_options(crf, **crf_options), weights_given=True)
             return refine_each(network_probabilities(images), _levels(images), values, options)
 
-        @tf.function(input_signature=[FILES, tf.TensorSpec([], tf.int32)])
-        def decode(image_bytes, first):
-            return decode_files(image_bytes, self.max_pixels, first)
-
-        self._probabilities, self.decode = probabilities, decode
+        self._probabilities = probabilities
         self._tuned = crf and tf.function(
             tuned_probabilities, input_signature=[self.images(tf.float32), *value_specs(crf)]
         )
-
-    def images(self, dtype):
-        """`tf.TensorSpec` of the images."""
-        return tf.TensorSpec([*self.shape, self.channels], dtype, "images")
-
-    def checked(self, images):
-        """The images as float32, after assertions on their sizes."""
-        return tf.cast(check_sizes(images, self.max_pixels), tf.float32)
 
     def results(self, images, crf_values=None):
         """Labels and probabilities of float32 images, as `named_results`.
@@ -125,21 +113,9 @@ class _ServedNetwork:
             crf_values = [tf.broadcast_to(one, count) for one in crf_inputs(self.crf).values()]
         return self._tuned(seen, *crf_values) if crf_values else self._probabilities(seen)
 
-    def png_files(self, image_bytes, crf_values=None):
-        """The labels of image files (B,), which may have different sizes, as PNG files (B,)."""
-
-        # AutoGraph would surround one-line error messages with its own stack trace.
-        @tf.autograph.experimental.do_not_convert
-        def label_one(index):
-            image = self.decode(image_bytes[index][None], index)
-            one = crf_values and [values[index][None] for values in crf_values]
-            labels = self.labels(tf.cast(image, tf.float32), one)["labels"]
-            return tf.io.encode_png(labels[0, ..., None])
-
-        image_bytes = check_files(image_bytes)
-        indices = tf.range(tf.size(image_bytes))
-        strings = tf.TensorSpec([], tf.string)
-        return tf.map_fn(label_one, indices, fn_output_signature=strings, parallel_iterations=1)
+    def png(self, image, crf_values=None):
+        """See `Served`; arguments as of `results`, of one image."""
+        return tf.io.encode_png(self.labels(image, crf_values)["labels"][0, ..., None])
 
 
 def _fixed_signatures(network):
@@ -167,11 +143,15 @@ def _image_signatures(network):
     def serve_uint8(images):
         return network.results(network.checked(images))
 
+    found = {"serving_default": serve_float, "uint8": serve_uint8}
+    if isinstance(network, ServedDepth):
+        return found
+
     @tf.function(input_signature=[network.images(tf.uint8)])
     def labels_only(images):
         return network.labels(network.checked(images))
 
-    found = {"serving_default": serve_float, "uint8": serve_uint8, "labels_only": labels_only}
+    found["labels_only"] = labels_only
     if network.crf is None:
         return found
 
@@ -193,7 +173,7 @@ def _file_signatures(network):
         # The name's ending tells servers that the strings are no text.
         return {"png_bytes": network.png_files(image_bytes)}
 
-    if network.heads:  # a PNG file holds the labels of one
+    if not network.gives_files:
         return {"encoded": serve_encoded}
     found = {"encoded": serve_encoded, "encoded_png": encoded_png}
     if network.crf is None:

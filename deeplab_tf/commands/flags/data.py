@@ -6,6 +6,7 @@ from deeplab_tf.data.datasets import DATASETS, label_encoding, open_dataset
 from deeplab_tf.data.inputs import CHANNELS, add_depth
 from deeplab_tf.data.label_spaces import find_spaces, open_heads
 from deeplab_tf.errors import InputError
+from deeplab_tf.labels import LabelSet
 
 
 def define_data_flags(values, remembered_by=None, with_input=False):
@@ -142,3 +143,23 @@ def check_same_classes(flags, num_classes, label_set):
             f"model {flags.model} has {num_classes} classes but the data set {flags.data_dir}"
             f" has {label_set.num_classes}; give the data set that the model was trained for"
         )
+
+
+def warn_of_names(flags, trained, label_set):
+    """Print a warning if the data set's classes have other names than the model's.
+
+    Args:
+      flags: the parsed flags.
+      trained: `LabelSet` of the model.
+      label_set: `LabelSet` of the data set, with as many classes.
+    """
+    if trained.names == LabelSet.generic(trained.num_classes).names:
+        return  # the model has no class names
+    for index, (ours, theirs) in enumerate(zip(trained.names, label_set.names, strict=True)):
+        if ours != theirs:
+            print(
+                f"warning: class {index} is {ours!r} in the model {flags.model} but {theirs!r} in "
+                f"the data set {flags.data_dir}; the scores are only meaningful if both mean the "
+                "same class"
+            )
+            return

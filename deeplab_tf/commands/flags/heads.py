@@ -113,16 +113,16 @@ def is_chosen(flags, heads, all_heads):
     return True
 
 
-def refuse_of_one_head(flags, defaults, heads):
-    """Raise `InputError` for flags that need a single label space.
+def refuse_of_one_head(flags, names, heads):
+    """Raise `InputError` for flags that need a single label space, unless they are as by default.
 
     Args:
       flags: the parsed flags.
-      defaults: {name of such a flag: its value if it is not given}.
+      names: of such flags.
       heads: names of the network's heads.
     """
-    for name, default in defaults.items():
-        if flags[name].value not in (default, []):
+    for name in names:
+        if flags[name].value != flags[name].default:
             raise InputError(
                 f"--{name} is for one label space, but {flags.model} has the score heads "
                 f"{', '.join(heads)}; choose one by --head_name"

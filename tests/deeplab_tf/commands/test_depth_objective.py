@@ -14,8 +14,11 @@ from tool_runner import run_tool
 
 import deeplab_tf
 from deeplab_tf.commands import train
+from deeplab_tf.commands.agreement import checksum
 from deeplab_tf.data.depth import decode_depth
+from deeplab_tf.data.depth_targets import depth_targets
 from deeplab_tf.data.image_files import load_image
+from deeplab_tf.data.voc import read_split
 from deeplab_tf.evaluation.depth import predict_depth
 from deeplab_tf.evaluation.depth_errors import DepthErrors
 
@@ -97,17 +100,17 @@ def test_evaluate_gives_the_errors_of_all_pixels(run_dir, data_dir, tmp_path):
     assert_in_file(maps / "4.png", predicted(run_dir, scene(4)[0]))
 
 
-def test_workers_are_compared_before_they_evaluate(run_dir, data_dir, monkeypatch):
-    found = []
+def test_workers_compare_their_depth_maps_before_they_evaluate(run_dir, data_dir, monkeypatch):
+    facts = {}
     monkeypatch.setattr(
         "deeplab_tf.commands.evaluate_depth.check_agreement",
-        lambda strategy, find_facts: found.append(find_facts()),
+        lambda strategy, find_facts: facts.update(find_facts()),
     )
-    done = run_tool("evaluate", f"--model={run_dir}", f"--data_dir={data_dir}")
+    done = run_tool("evaluate", f"--model={run_dir}")
     assert done.status == 0, done.err
-    [facts] = found
-    assert facts["--split"] == "val" and facts["the list val"].startswith("2 images, checksum ")
-    assert {"the classes", "the weights of --model"} <= facts.keys()
+    examples = depth_targets(read_split(data_dir, "val", need_labels=False), "voc", data_dir)
+    assert facts["the list val"] == f"2 images, checksum {checksum(examples):08x}"
+    assert facts["--split"] == "val" and "the weights of --model" in facts
 
 
 def test_predict_writes_millimeters_and_a_picture(run_dir, data_dir, tmp_path):

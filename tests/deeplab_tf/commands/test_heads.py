@@ -86,6 +86,16 @@ def test_one_head_is_scored_like_a_network_with_one(data_dir, model, tmp_path):
     assert "--head_name=surface" in done.out.splitlines()[-1]  # the next command keeps it
 
 
+def test_other_names_of_a_heads_classes_are_a_warning(data_dir, model, tmp_path):
+    deeplab_tf.load_model(model).save(tmp_path / "best.keras")
+    surfaces = LabelSet.in_voc_colors(("flat", "wall"))
+    HeadLabels(LABELS.heads, (LABELS.of("thing"), surfaces)).save(tmp_path / "labels.json")
+    done = run_tool("evaluate", f"--model={tmp_path}", f"--data_dir={data_dir}")
+    assert done.status == 0, done.err
+    (line,) = [line for line in done.out.splitlines() if line.startswith("warning: ")]
+    assert line.startswith(f"warning: class 1 is 'wall' in the model {tmp_path} but 'upright'")
+
+
 @pytest.mark.parametrize(
     "words, message",
     [
