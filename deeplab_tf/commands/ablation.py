@@ -8,7 +8,7 @@ means, with the orders of the papers that all seeds show. --table=decoder asks w
 v3 and the decoder of v3+ mend what the CRF mends: near borders, and in classes of thin objects,
 with and without the CRF.
 
-    deeplab-tf ablation --table=decoder --system=camvid_vgg16_large_fov --data_dir=CAMVID
+    deeplab-tf ablation --table=decoder --system=camvid_ablation --data_dir=CAMVID
 
 If it is stopped, the same command continues: scored runs are not repeated, and a training
 run continues from its last checkpoint.
@@ -68,7 +68,7 @@ def define_flags(values):
         "parts: what each part of v1 and v2 contributes to the mean IoU. decoder: LargeFOV, ASPP, "
         "v3 and v3+, also near borders and in classes of thin objects.",
     )
-    define.string("system", SYSTEM, "Flagfile of the first row, such as camvid_vgg16_large_fov.")
+    define.string("system", SYSTEM, "Flagfile of the first row, such as camvid_ablation.")
     define.string(
         "weights",
         "imagenet",
@@ -106,9 +106,7 @@ def score(flags, row, seed):
         data = f"--data_dir={flags.data_dir}"
         rows = TABLES[flags.table]
         changes = (*rows[row][1], f"--weights={flags.weights}", f"--seed={seed}", *flags.train_flag)
-        train_and_evaluate(
-            folder, [f"--flagfile={flags.system}", data, *changes], data, flags.limit
-        )
+        train_and_evaluate(folder, [f"--flagfile={flags.system}", data, *changes], flags)
     content = json.loads(scores.read_text())
     before, after = (measures(part, flags.table) for part in (content, content["crf"]))
     return {measure: (before[measure], after[measure]) for measure in before}

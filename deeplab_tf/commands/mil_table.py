@@ -124,8 +124,7 @@ def score(flags, row, seed):
             text = json.dumps(one_class_scores(flags), indent=1, allow_nan=False)
             write_file(scores, f"{text}\n".encode())
         else:
-            data = f"--data_dir={flags.data_dir}"
-            train_and_evaluate(scores.parent, training_flags(flags, row, seed), data, flags.limit)
+            train_and_evaluate(scores.parent, training_flags(flags, row, seed), flags)
     content = json.loads(scores.read_text())
     return 100 * content["miou"], 100 * content["crf"]["miou"]
 

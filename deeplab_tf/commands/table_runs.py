@@ -31,6 +31,11 @@ def define_table_flags(define, runs_dir, seeds, out_help):
         [],
         "A flag for every training run, such as --train_flag=--batch_size=4; may be repeated.",
     )
+    define.multi_string(
+        "evaluate_flag",
+        [],
+        "A flag for every evaluation, such as --evaluate_flag=--crf_w1=3; may be repeated.",
+    )
     define.integer("limit", None, "Score only this many images.", lower_bound=1)
 
 
@@ -59,7 +64,7 @@ def write_table(path, text):
     print_written(path)
 
 
-def train_and_evaluate(folder, training, data, limit=None):
+def train_and_evaluate(folder, training, flags):
     """Train into a folder, and score the last network before and after the CRF.
 
     The scores are in scores.json in the folder, the commands' output in log. If it is stopped, the
@@ -68,8 +73,7 @@ def train_and_evaluate(folder, training, data, limit=None):
     Args:
       folder: Path of the training run; made if missing.
       training: list of the flags of `train`, without --model_dir.
-      data: the flag --data_dir of the images to score.
-      limit: how many of them to score; None: all.
+      flags: the parsed flags of the table, for --data_dir, --evaluate_flag and --limit.
 
     Raises:
       InputError: if one of the commands fails.
@@ -77,8 +81,10 @@ def train_and_evaluate(folder, training, data, limit=None):
     folder.mkdir(parents=True, exist_ok=True)
     log, scores = folder / "log", f"--json_out={folder / 'scores.json'}"
     run_command(log, "train", *training, f"--model_dir={folder}")
-    limits = [f"--limit={limit}"] if limit else []
-    run_command(log, "evaluate", f"--model={folder / 'last.keras'}", data, "--crf", scores, *limits)
+    given = [f"--data_dir={flags.data_dir}", *flags.evaluate_flag]
+    if flags.limit:
+        given.append(f"--limit={flags.limit}")
+    run_command(log, "evaluate", f"--model={folder / 'last.keras'}", "--crf", scores, *given)
 
 
 def run_command(log, name, *arguments):

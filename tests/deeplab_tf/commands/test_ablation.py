@@ -2,11 +2,13 @@
 
 import json
 import subprocess
+import types
 
 import numpy as np
 import pytest
 from tool_runner import run_tool
 
+from deeplab_tf.commands import table_runs
 from deeplab_tf.commands.ablation import DECODER_ROWS, ROWS, measures, orders, table
 from deeplab_tf.commands.table_runs import run_command
 from deeplab_tf.data.synthetic import write_synthetic
@@ -115,6 +117,17 @@ def test_a_stopped_training_is_an_error_although_its_status_is_0(tmp_path, monke
         run_command(tmp_path / "log", "train")
     monkeypatch.setattr(subprocess, "run", end)
     run_command(tmp_path / "log", "train")  # what an earlier one wrote does not count
+
+
+def test_flags_of_the_table_reach_train_and_evaluate(tmp_path, monkeypatch):
+    found = []
+    monkeypatch.setattr(table_runs, "run_command", lambda log, *words: found.append(words))
+    flags = types.SimpleNamespace(data_dir="d", limit=3, evaluate_flag=["--crf_w1=9"])
+    table_runs.train_and_evaluate(tmp_path / "run", ["--seed=5"], flags)
+    train, evaluate = found
+    assert train == ("train", "--seed=5", f"--model_dir={tmp_path / 'run'}")
+    assert evaluate[:3] == ("evaluate", f"--model={tmp_path / 'run' / 'last.keras'}", "--crf")
+    assert evaluate[4:] == ("--data_dir=d", "--crf_w1=9", "--limit=3")
 
 
 @pytest.mark.slow
