@@ -2,17 +2,17 @@
 
 import contextlib
 import json
-from pathlib import Path
 
 from tqdm import tqdm
 
 from deeplab_tf.commands.agreement import run_facts
+from deeplab_tf.commands.evaluation_outputs import print_predict
 from deeplab_tf.commands.flags.crf import CRF_FLAGS
 from deeplab_tf.commands.flags.data import skip_first
 from deeplab_tf.commands.flags.depth import depth_settings, open_depth
 from deeplab_tf.commands.flags.heading import refuse_given
 from deeplab_tf.commands.flags.model import recorded_settings
-from deeplab_tf.commands.outputs import beside_model, print_next, print_written
+from deeplab_tf.commands.outputs import print_written
 from deeplab_tf.commands.recall import SETTING_FLAGS, not_remembered
 from deeplab_tf.distribute.agreement import check_agreement
 from deeplab_tf.distribute.strategy import (
@@ -73,7 +73,7 @@ def evaluate_depth(flags, model, strategy):
         errors.sum_over_workers(strategy)
         if is_chief(strategy):
             write_results(flags, errors, rows, len(examples))
-            print_following(flags, examples)
+            print_predict(flags, examples, *not_remembered(flags, SETTING_FLAGS))
         wait_for_workers(strategy)  # those that end early would take the first one with them
 
 
@@ -95,11 +95,3 @@ def write_results(flags, errors, rows, num_images):
     if flags.predictions_out:
         print(f"predictions: {flags.predictions_out}")
     print_written(flags.json_out, flags.panel_out)
-
-
-def print_following(flags, examples):
-    """Print the command that predicts the depth of an image."""
-    settings = not_remembered(flags, SETTING_FLAGS)
-    image = examples[0].image if Path(examples[0].image).is_file() else "IMAGE"
-    out = f"--out_dir={beside_model(flags, 'predictions')}"
-    print_next("predict", f"--model={flags.model}", *settings, out, image)

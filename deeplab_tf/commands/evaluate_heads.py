@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from deeplab_tf.commands.evaluation_outputs import score_settings
+from deeplab_tf.commands.evaluation_outputs import print_predict, score_settings
 from deeplab_tf.commands.flags.crf import crf_params
 from deeplab_tf.commands.flags.data import open_split, skip_first, warn_of_names
 from deeplab_tf.commands.flags.heading import refuse_given
 from deeplab_tf.commands.flags.heads import refuse_of_one_head
 from deeplab_tf.commands.flags.model import segment_settings
-from deeplab_tf.commands.outputs import beside_model, print_next, print_written
+from deeplab_tf.commands.outputs import print_written
 from deeplab_tf.commands.recall import SETTING_FLAGS, not_remembered
 from deeplab_tf.evaluation.predict_dataset import predict_examples
 from deeplab_tf.evaluation.predictions import PredictionFiles
@@ -63,9 +63,7 @@ def evaluate_heads(flags, model, trained):
     if flags.predictions_out:
         print(f"predictions: {flags.predictions_out}")
     write_head_results(flags, labels, results, score_settings(flags, examples, None))
-    settings = not_remembered(flags, SETTING_FLAGS)
-    out = f"--out_dir={beside_model(flags, 'predictions')}"
-    print_next("predict", f"--model={flags.model}", *settings, out, "IMAGE")
+    print_predict(flags, examples, *not_remembered(flags, SETTING_FLAGS))
 
 
 def write_head_results(flags, labels, results, settings):

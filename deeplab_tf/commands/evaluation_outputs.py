@@ -214,10 +214,14 @@ def print_following(flags, examples):
         out = f"--out_dir={beside_model(flags, 'crf_search')}"
         print_next("search-crf", model, *data, *settings, limit, out)
         return
-    crf = not_remembered(flags, CRF_FLAGS)
+    print_predict(flags, examples, *settings, *not_remembered(flags, CRF_FLAGS))
+
+
+def print_predict(flags, examples, *words):
+    """Print the command that predicts the first of the images with --model and further flags."""
     image = examples[0].image if Path(examples[0].image).is_file() else "IMAGE"
     out = f"--out_dir={beside_model(flags, 'predictions')}"
-    print_next("predict", model, *settings, *crf, out, image)
+    print_next("predict", f"--model={flags.model}", *words, out, image)
 
 
 def _settings(flags, measured):
