@@ -37,7 +37,8 @@ def network_scores(height, width, num_classes):
     """Probabilities at output stride 8, upsampled, with only a few probable classes."""
     rng = np.random.default_rng(2)
     coarse = rng.normal(size=((height - 1) // 8 + 1, (width - 1) // 8 + 1, num_classes))
-    coarse = cv2.GaussianBlur(coarse.astype(np.float32), (0, 0), 3)
+    for label in range(num_classes):  # OpenCV blurs 128 channels at most
+        coarse[..., label] = cv2.GaussianBlur(coarse[..., label].astype(np.float32), (0, 0), 3)
     coarse *= 3 / coarse.std()
     coarse[..., 1 + num_classes // 6 :] -= 12
     scores = np.empty((height, width, num_classes), np.float32)
