@@ -3,7 +3,7 @@
 import json
 
 from site_links import ROOT
-from site_results import MARKER, overview, result_tables, score_tables
+from site_results import MARKER, overview, result_tables, run_tables, score_tables
 
 RESULT = {
     "miou": 0.12345,
@@ -30,6 +30,22 @@ def test_scores_without_the_crf():
     alone = {key: value for key, value in RESULT.items() if key != "crf"}
     assert score_tables(alone)[0].splitlines()[2] == "| mean IoU | 0.123 |"
     assert overview({"a": alone}).splitlines()[2] == "| [a](#a) | 0.123 | - | 0.500 | - |"
+
+
+def test_the_runs_of_a_table(tmp_path):
+    runs = [
+        {"row": "msc", "title": "three scales", "seed": "4", "scores": RESULT},
+        {"row": "a", "title": "A", "seed": "5", "scores": {"miou": 1.0, "crf": {"miou": 0.0}}},
+    ]
+    result = {"command": "deeplab-tf ablation --seeds=4,5", "runs": runs}
+    command, table = run_tables(result)
+    assert command == "`deeplab-tf ablation --seeds=4,5`"
+    assert table.splitlines()[2:] == [
+        "| three scales | 4 | 0.123 | 0.200 | 0.500 | 0.750 |",
+        "| A | 5 | 1.000 | 0.000 | - | - |",
+    ]
+    (tmp_path / "ablation.json").write_text(json.dumps(result))
+    assert table in result_tables(tmp_path) and "row" not in result_tables(tmp_path)
 
 
 def test_other_files_become_keys_and_values(tmp_path):
