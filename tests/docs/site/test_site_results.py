@@ -1,9 +1,17 @@
 """The tables of docs/results."""
 
 import json
+import re
 
+import pytest
 from site_links import ROOT
 from site_results import MARKER, overview, result_tables, run_tables, score_tables
+
+from deeplab_tf.models import load_card
+from deeplab_tf.pretrained import pretrained_names
+
+FOLDER = ROOT / "docs" / "results"
+PAGE = (ROOT / "docs" / "results.md").read_text("utf-8")
 
 RESULT = {
     "miou": 0.12345,
@@ -56,12 +64,33 @@ def test_other_files_become_keys_and_values(tmp_path):
 
 
 def test_the_page_has_a_place_for_the_tables():
-    assert (ROOT / "docs" / "results.md").read_text("utf-8").count(MARKER) == 1
+    assert PAGE.count(MARKER) == 1
 
 
 def test_the_tables_hold_the_figures_of_the_files():
-    folder = ROOT / "docs" / "results"
-    tables = result_tables(folder)
-    for path in folder.glob("*.json"):
+    tables = result_tables(FOLDER)
+    for path in FOLDER.glob("*.json"):
         for iou in json.loads(path.read_text("utf-8")).get("per_class_iou", {}).values():
             assert f" {iou:.3f} |" in tables
+
+
+def test_a_page_says_how_each_file_was_made():
+    pages = "".join(path.read_text("utf-8") for path in (ROOT / "docs").glob("*.md"))
+    for path in [*FOLDER.glob("*.json"), *FOLDER.glob("curves/*.csv")]:
+        assert f"](results/{path.relative_to(FOLDER).as_posix()})" in pages, path
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_networks_of_the_package_have_the_scores_of_their_cards(name):
+    assert json.loads((FOLDER / f"{name}.json").read_text("utf-8")) == load_card(name).scores
+
+
+def test_figures_beside_published_ones_are_those_of_the_files():
+    section = PAGE.partition("## Beside published figures")[2].partition("\n## ")[0]
+    found = re.findall(r"^\| \[(\w+)\]\(results/\1\.json\) \|(.+)\|$", section, re.MULTILINE)
+    assert len(found) == 5
+    for name, cells in found:
+        scores = json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
+        keys = ["miou"] if name.startswith("camvid") else ["pixel_accuracy", "mean_accuracy"]
+        figures = [f"{100 * part[key]:.1f}" for key in keys for part in (scores, scores["crf"])]
+        assert re.findall(r"\d+\.\d", cells) == figures, name
