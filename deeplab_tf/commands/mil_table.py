@@ -107,8 +107,8 @@ def main(flags):
     page = TablePage("mil-table", "What image labels teach, and their limits", flags, out)
     found = score_rows(ROWS, flags.seeds, partial(score, flags))
     results = {
-        row: np.array([[100 * run["miou"], 100 * run["crf"]["miou"]] for run in runs])
-        for row, runs in found.items()
+        row: np.array([[100 * run["miou"], 100 * run["crf"]["miou"]] for run in found[row]])
+        for row in ROWS
     }
     rows = {
         row: (title, (*SYSTEMS.get(flags.system, {}).get(row, ()), *changes))
