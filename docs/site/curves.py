@@ -41,6 +41,8 @@ def curves_text(run):
     Returns:
       str, a heading and a line for each step of a curve; a value that was not measured is left out.
     """
+    if not (Path(run) / "train").is_dir():
+        return None
     # 0: all points. The pictures of the validations are not needed.
     sizes = {event_accumulator.SCALARS: 0, event_accumulator.IMAGES: 1}
     events = event_accumulator.EventAccumulator(str(Path(run) / "train"), sizes).Reload()

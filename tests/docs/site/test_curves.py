@@ -22,11 +22,11 @@ def test_steps_of_a_run_that_was_continued(tmp_path):
 
 def test_the_file_and_a_folder_without_curves(tmp_path, capsys):
     with Summaries(tmp_path / "run" / "train") as summaries:
-        for step in range(12_000):  # more than TensorBoard shows
-            summaries.scalars(step, {"loss": 1.0})
+        summaries.scalars(20, {"loss": 1.0})
     assert main(str(tmp_path / "run"), str(tmp_path / "x.csv")) == 0
-    assert len((tmp_path / "x.csv").read_text().splitlines()) == 12_001
-    (tmp_path / "empty").mkdir()
-    assert main(str(tmp_path / "empty"), str(tmp_path / "y.csv")) == 1
-    assert "no curves; give the --model_dir" in capsys.readouterr().err
+    assert (tmp_path / "x.csv").read_text() == "step,loss,validation_score\n20,1.0000,\n"
+    (tmp_path / "unscored" / "train").mkdir(parents=True)
+    for folder in ("absent", "unscored"):
+        assert main(str(tmp_path / folder), str(tmp_path / "y.csv")) == 1
+        assert f"{folder}: no curves; give the --model_dir" in capsys.readouterr().err
     assert not (tmp_path / "y.csv").exists()
