@@ -8,8 +8,7 @@ of the means and the orders of the papers that all seeds show, and a JSON file w
 every run. --table=decoder asks whether the heads of v3 and the decoder of v3+ mend what the CRF
 mends: near borders, and in classes of thin objects, with and without the CRF.
 
-    deeplab-tf ablation --table=decoder --system=camvid_ablation --data_dir=CAMVID \
-        --weights=LITE0.weights.h5
+    deeplab-tf ablation --table=decoder --system=camvid_ablation --data_dir=CAMVID --weights=FILE
 
 If it is stopped, the same command continues: scored runs are not repeated, and a training
 run continues from its last checkpoint.

@@ -32,7 +32,7 @@ class TablePage:
       scores: the JSON file; None: beside the page, with the same name.
 
     Raises:
-      InputError: if a file cannot be written, or the flags of the trainings are wrong.
+      InputError: if a file cannot be written, or the seeds or the flags of the trainings are wrong.
     """
 
     def __init__(self, command, subject, flags, page, scores=None):
@@ -43,6 +43,8 @@ class TablePage:
                 f"--out={page}: the scores of the runs are written into this file; give the "
                 "table another name, such as one that ends with .md"
             )
+        if not flags.seeds or len(set(flags.seeds)) < len(flags.seeds):
+            raise InputError(f"--seeds={','.join(flags.seeds)}: give one or more different numbers")
         check_output_files(self.page, self.scores)
         words = [word for flag in given_flags(flags) for word in flag.splitlines()]
         words = [word for word in words if word.removeprefix("--").split("=")[0] not in _OF_FILES]

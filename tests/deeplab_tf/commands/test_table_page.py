@@ -52,5 +52,8 @@ def test_what_is_wrong_is_found_before_the_runs(tmp_path):
         page(tmp_path, f"--out={tmp_path}")
     with pytest.raises(InputError, match="unknown flag --stepz; did you mean --steps"):
         page(tmp_path, "--train_flag=--stepz=3")
+    for seeds in ("", "1,2,1"):
+        with pytest.raises(InputError, match=f"--seeds={seeds}: give one or more different"):
+            page(tmp_path, f"--seeds={seeds}")
     with pytest.raises(InputError, match="no such file"):
         page(tmp_path, "--system=absent")
