@@ -109,10 +109,11 @@ distributed: $(READY)  ## faults of workers that train together, and what more w
 	$(BIN)/python benchmarks/distributed_faults.py $(DISTRIBUTED_FLAGS)
 	$(BIN)/python benchmarks/distributed_scaling.py
 
-ablation: $(READY)  ## what each part of DeepLab contributes: make ablation DATA=MSRC21 [WEIGHTS=FILE]
-	@test -n "$(DATA)" || { echo "error: name the folder of MSRC-21: make ablation DATA=MSRC21"; exit 1; }
+ablation: $(READY)  ## what each part of DeepLab contributes: make ablation DATA=MSRC21 WEIGHTS=LITE0.weights.h5
+	@test -n "$(DATA)" -a -n "$(WEIGHTS)" || { echo "error: name the folder of MSRC-21 and the file" \
+	    "of EfficientNet-Lite0's weights: make ablation DATA=MSRC21 WEIGHTS=FILE"; exit 1; }
 	$(BIN)/python tools/ablation.py --data_dir=$(DATA) --runs_dir=$(RUNS)/ablation \
-	    --weights=$(or $(WEIGHTS),imagenet)
+	    --weights=$(WEIGHTS)
 
 # A temple (danielbuechele, CC BY 2.0), a cat (Stéfan van der Walt, CC0), an astronaut (NASA, public
 # domain) and, to show what the network does not know, a cup of coffee (Rachel Michetti, CC0).

@@ -1,14 +1,14 @@
 """Measure what each part of DeepLab contributes: one change at a time, equal budgets.
 
-    deeplab-tf ablation --data_dir=MSRC21 [--weights=LITE0.weights.h5] [--seeds=0,1,2]
+    deeplab-tf ablation --data_dir=MSRC21 --weights=LITE0.weights.h5 [--seeds=0,1,2]
 
 trains the system msrc21_ablation and the variants below from ImageNet weights, each with every
-seed, scores them on all validation images before and after the CRF, and writes a table of the
-means, with the orders of the papers that all seeds show. --table=decoder asks whether the heads of
-v3 and the decoder of v3+ mend what the CRF mends: near borders, and in classes of thin objects,
-with and without the CRF.
+seed, scores them on all validation images before and after the CRF, and writes a page with a table
+of the means and the orders of the papers that all seeds show, and a JSON file with the scores of
+every run. --table=decoder asks whether the heads of v3 and the decoder of v3+ mend what the CRF
+mends: near borders, and in classes of thin objects, with and without the CRF.
 
-    deeplab-tf ablation --table=decoder --system=camvid_ablation --data_dir=CAMVID
+    deeplab-tf ablation --table=decoder --system=camvid_ablation --data_dir=CAMVID --weights=FILE
 
 If it is stopped, the same command continues: scored runs are not repeated, and a training
 run continues from its last checkpoint.
@@ -21,13 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from deeplab_tf.commands.flags.heading import heading
-from deeplab_tf.commands.table_runs import (
-    define_table_flags,
-    score_rows,
-    spread,
-    train_and_evaluate,
-    write_table,
-)
+from deeplab_tf.commands.table_page import TablePage, spread
+from deeplab_tf.commands.table_runs import define_table_flags, score_rows, train_and_evaluate
 
 SYSTEM = "msrc21_ablation"
 # {name of the row: (its title in the table, the flags in which it differs from the first row)}.
@@ -48,12 +43,17 @@ DECODER_ROWS = {
     "v3plus": ("v3+: ASPP of v3 and decoder", ("--head=v3plus", _SHORT)),
 }
 TABLES = {"parts": ROWS, "decoder": DECODER_ROWS}
+SUBJECTS = {
+    "parts": "What each part of DeepLab v1 and v2 contributes, one change at a time",
+    "decoder": "LargeFOV and ASPP beside the heads of v3 and v3+",
+}
 # What the papers found: (the better row, the worse row).
 ORDERS = (
     *(("large_fov", "step"), ("large_fov", "one_scale"), ("msc", "large_fov")),
     *(("aspp_s", "large_fov"), ("aspp_l", "large_fov"), ("aspp_l", "aspp_s")),
     *(("aspp_v3", "aspp_l"), ("v3plus", "aspp_v3")),
 )
+NO_LOSS = (("narrow", "wide"),)  # (the smaller row, the larger one that is not better)
 THIN = ("pole", "sign", "bicycle", "bicyclist")  # classes of thin objects in CamVid and MSRC-21
 
 
@@ -71,33 +71,47 @@ def define_flags(values):
     define.string("system", SYSTEM, "Flagfile of the first row, such as camvid_ablation.")
     define.string(
         "weights",
-        "imagenet",
-        "ImageNet weights of the system's backbone: imagenet downloads them, or a file.",
+        None,
+        "ImageNet weights of the system's backbone: a file. EfficientNet-Lite has no download; "
+        "imagenet downloads those of a system with another backbone.",
+        required=True,
     )
-    out = "docs/ablation_table.md; for other tables or systems SYSTEM_TABLE.md in --runs_dir"
+    out = (
+        "docs/ablation_table.md, with docs/results/ablation.json; for other tables or systems "
+        "SYSTEM_TABLE.md in --runs_dir"
+    )
     define_table_flags(define, "runs/ablation", ["0", "1", "2"], out)
 
 
 def main(flags):
     """Make the runs that are missing, and write the table."""
-    found = score_rows(TABLES[flags.table], flags.seeds, partial(score, flags))
+    rows, files = TABLES[flags.table], ("docs/ablation_table.md", "docs/results/ablation.json")
+    if flags.out or (flags.table, flags.system) != ("parts", SYSTEM):
+        name = f"{flags.system}_{flags.table}.md"
+        files = (flags.out or Path(flags.runs_dir) / name,)
+    page = TablePage("ablation", SUBJECTS[flags.table], flags, *files)
+    found = score_rows(rows, flags.seeds, partial(score, flags))
+    parts = {
+        row: [[measures(part, flags.table) for part in (run, run["crf"])] for run in runs]
+        for row, runs in found.items()
+    }
     texts = []
-    for measure in found["large_fov"][0]:
-        results = {row: np.array([x[measure] for x in scores]) for row, scores in found.items()}
+    for measure in parts["large_fov"][0][0]:
+        results = {
+            row: np.array([[part[measure] for part in run] for run in runs])
+            for row, runs in parts.items()
+        }
         texts.append(table(results, measure))
         if len(flags.seeds) > 1:
             texts.append(orders(results))
-    out = flags.out or "docs/ablation_table.md"
-    if flags.out is None and (flags.table, flags.system) != ("parts", SYSTEM):
-        out = Path(flags.runs_dir) / f"{flags.system}_{flags.table}.md"
-    write_table(out, "\n".join(texts))
+    page.write("\n".join(texts), rows, found)
 
 
 def score(flags, row, seed):
     """The scores of one row and seed: from its file, or by training and evaluating it.
 
     Returns:
-      {measure: (before, after the CRF)} in percent, see `measures`.
+      dict, what `evaluate --crf --json_out` wrote.
     """
     name = f"{row}-{seed}" if flags.system == SYSTEM else f"{flags.system}-{row}-{seed}"
     folder = Path(flags.runs_dir) / name
@@ -107,9 +121,7 @@ def score(flags, row, seed):
         rows = TABLES[flags.table]
         changes = (*rows[row][1], f"--weights={flags.weights}", f"--seed={seed}", *flags.train_flag)
         train_and_evaluate(folder, [f"--flagfile={flags.system}", data, *changes], flags)
-    content = json.loads(scores.read_text())
-    before, after = (measures(part, flags.table) for part in (content, content["crf"]))
-    return {measure: (before[measure], after[measure]) for measure in before}
+    return json.loads(scores.read_text())
 
 
 def measures(content, table):
@@ -133,7 +145,7 @@ def measures(content, table):
 
 
 def orders(results):
-    """The Markdown list of `ORDERS` and of the CRF's gain, each shown by all seeds or not.
+    """The Markdown list of `ORDERS`, `NO_LOSS` and the CRF's gain, each shown by all seeds or not.
 
     Args:
       results: as for `table`, of several seeds.
@@ -141,12 +153,17 @@ def orders(results):
     Returns:
       str.
     """
-    lines = ["In the papers, and here:", ""]
+    lines = ["In the papers, and here (before the CRF, unless it is named):", ""]
     for better, worse in ORDERS:
         if better in results and worse in results:
             differences = results[better][:, 0] - results[worse][:, 0]
             title = f"{_title(better)} over {_title(worse)}"
             lines.append(f"- {title}: {_shown(differences)}")
+    for smaller, larger in NO_LOSS:
+        if smaller in results and larger in results:
+            differences = results[smaller][:, 0] - results[larger][:, 0]
+            title = f"{_title(smaller)}: no loss against {_title(larger)}"
+            lines.append(f"- {title}: {_shown(differences, or_equal=True)}")
     for row, scores in results.items():
         lines.append(f"- {_title(row)} gains by the CRF: {_shown(scores[:, 1] - scores[:, 0])}")
     return "\n".join(lines) + "\n"
@@ -156,8 +173,8 @@ def _title(row):
     return (ROWS | DECODER_ROWS)[row][0]
 
 
-def _shown(differences):
-    if (differences > 0).all():
+def _shown(differences, or_equal=False):
+    if (differences > 0).all() or (or_equal and (differences >= 0).all()):
         return "shown by every seed"
     return "reversed by every seed" if (differences < 0).all() else "within the spread of the seeds"
 

@@ -52,7 +52,7 @@ def list_entry(name, card, size):
             + (f", with the CRF {_figure(after[key])}" if after else "")
             for title, key in list(_MEANS.items())[:2]
         ]
-        lines.append("; ".join(figures) + f" ({scored_on(card)})")
+        lines.append("; ".join(figures) + f" ({scored_on(card.scores)})")
     if terms := card.section("Terms"):
         lines.append(f"terms: {terms}")
     return "\n  ".join(lines)
@@ -111,9 +111,13 @@ def describe_network(card):
     return ", ".join([*words, *([f"scales {' '.join(scales)}"] if scales != ["1"] else [])])
 
 
-def scored_on(card):
-    """The images that the scores of a card are of, in words."""
-    settings = card.scores.get("settings")
+def scored_on(scores):
+    """The images that scores are of, in words.
+
+    Args:
+      scores: dict, what `evaluate --json_out` wrote.
+    """
+    settings = scores.get("settings")
     if settings is None:
         return "images not recorded"
     after = f" after the first {settings['skip']}" if settings["skip"] else ""
@@ -132,7 +136,7 @@ def _scores(card):
     for title, key in _MEANS.items():
         rows.append([f"**{title}**", *(_figure(column[key]) for column in columns)])
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return ["## Scores", f"Measured by `deeplab-tf evaluate` on {scored_on(card)}.", table]
+    return ["## Scores", f"Measured by `deeplab-tf evaluate` on {scored_on(card.scores)}.", table]
 
 
 def _crf(card):

@@ -6,7 +6,8 @@
 scores the most frequent class everywhere, and trains and scores the same network on the same data:
 by MIL from random weights, not at all (the classifier that it starts from, see --shared_classes of
 `deeplab-tf train`), by MIL-FCN and EM-Adapt from that classifier, and from the labels of all
-pixels. It writes a table of the mean IoU before and after the CRF.
+pixels. It writes a page with a table of the mean IoU before and after the CRF, and a JSON file with
+the scores of every run.
 
 If it is stopped, the same command continues: scored runs are not repeated, and a training
 run continues from its last checkpoint.
@@ -22,13 +23,8 @@ import numpy as np
 from deeplab_tf.commands.configs import read_settings
 from deeplab_tf.commands.flagfiles import find_flagfile
 from deeplab_tf.commands.flags.heading import heading
-from deeplab_tf.commands.table_runs import (
-    define_table_flags,
-    score_rows,
-    spread,
-    train_and_evaluate,
-    write_table,
-)
+from deeplab_tf.commands.table_page import TablePage, spread
+from deeplab_tf.commands.table_runs import define_table_flags, score_rows, train_and_evaluate
 from deeplab_tf.data.class_weights import count_pixels
 from deeplab_tf.data.datasets import label_encoding, open_dataset
 from deeplab_tf.data.synthetic import write_synthetic
@@ -107,15 +103,25 @@ def define_flags(values):
 
 def main(flags):
     """Make the runs that are missing, and write the table."""
+    out = flags.out or Path(flags.runs_dir) / f"{flags.system}.md"
+    page = TablePage("mil-table", "What image labels teach, and their limits", flags, out)
     found = score_rows(ROWS, flags.seeds, partial(score, flags))
-    text = table({row: np.array(scores) for row, scores in found.items()})
-    write_table(flags.out or Path(flags.runs_dir) / f"{flags.system}.md", text)
+    results = {
+        row: np.array([[100 * run["miou"], 100 * run["crf"]["miou"]] for run in found[row]])
+        for row in ROWS
+    }
+    rows = {
+        row: (title, (*SYSTEMS.get(flags.system, {}).get(row, ()), *changes))
+        for row, (title, changes, _) in ROWS.items()
+    }
+    page.write(table(results), rows, found)
 
 
 def score(flags, row, seed):
-    """The mean IoU of one row and seed, in percent, before and after the CRF.
+    """The scores of one row and seed: from its file, or by training and evaluating it.
 
-    It is read from the row's file, or the row is trained and evaluated.
+    Returns:
+      dict, what `evaluate --crf --json_out` wrote.
     """
     scores = _folder(flags, row, seed) / "scores.json"
     if not scores.is_file():
@@ -125,8 +131,7 @@ def score(flags, row, seed):
             write_file(scores, f"{text}\n".encode())
         else:
             train_and_evaluate(scores.parent, training_flags(flags, row, seed), flags)
-    content = json.loads(scores.read_text())
-    return 100 * content["miou"], 100 * content["crf"]["miou"]
+    return json.loads(scores.read_text())
 
 
 def training_flags(flags, row, seed):
@@ -179,6 +184,6 @@ def table(results):
     """
     lines = ["| | mean IoU | with the CRF |", "|---|---|---|"]
     for row, scores in results.items():
-        cells = [spread(x) if len(x) > 1 else f"{x[0]:.2f}" for x in scores.T]
+        cells = [spread(x) for x in scores.T]
         lines.append(f"| {ROWS[row].title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -29,7 +29,7 @@ from deeplab_tf.commands.flags.network import (
 )
 from deeplab_tf.commands.outputs import check_output_files, print_next, print_written
 from deeplab_tf.commands.recall import recall_network
-from deeplab_tf.commands.runs import RUN_FILE, Run, is_path
+from deeplab_tf.commands.runs import RUN_FILE, Run, without_folders
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import check_new_file, write_file
 from deeplab_tf.models import ModelCard, find_model, is_packed, load_card, load_model, pack
@@ -168,16 +168,8 @@ def first_card(flags, num_classes):
 
 def describe_training(run):
     """The command, the data set, and the numbers of images of a `Run`, without folders."""
-    words = []
-    for word in run.flags:
-        name, _, value = word.removeprefix("--").partition("=")
-        if name == "data_dir":
-            word = "--data_dir=DATA_DIR"
-        elif is_path(name, value):
-            word = f"--{name}={Path(value).name}"
-        words.append(word)
     return {
-        "command": shlex.join(["deeplab-tf", "train", *words]),
+        "command": shlex.join(["deeplab-tf", "train", *without_folders(run.flags)]),
         "dataset": run.dataset,
         "images": {each["list"]: each["images"] for each in run.splits.values()},
     }

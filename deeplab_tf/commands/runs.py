@@ -154,6 +154,30 @@ def is_path(name, value):
     return name in PATH_FLAGS and not (name.startswith("init_") and is_pretrained(value))
 
 
+def without_folders(words):
+    """Flags as they are published: files without their folders, and a word for the data set's.
+
+    Args:
+      words: list of flags, as on the command line.
+
+    Returns:
+      A list of str.
+
+    Example:
+      >>> without_folders(["--data_dir=/data/camvid", "--weights=/w/vgg16.h5", "--steps=10"])
+      ['--data_dir=DATA_DIR', '--weights=vgg16.h5', '--steps=10']
+    """
+    found = []
+    for word in words:
+        name, _, value = word.removeprefix("--").partition("=")
+        if name == "data_dir":
+            word = "--data_dir=DATA_DIR"
+        elif is_path(name, value):
+            word = f"--{name}={Path(value).name}"
+        found.append(word)
+    return found
+
+
 def absolute(path):
     """The absolute path, as a str; links stay links."""
     return str(Path(path).absolute())

@@ -7,12 +7,9 @@ import os
 import subprocess
 import sys
 
-import numpy as np
 from tqdm import tqdm
 
-from deeplab_tf.commands.outputs import print_written
 from deeplab_tf.errors import InputError
-from deeplab_tf.files import write_file
 
 
 def define_table_flags(define, runs_dir, seeds, out_help):
@@ -25,7 +22,12 @@ def define_table_flags(define, runs_dir, seeds, out_help):
     """
     define.string("runs_dir", runs_dir, "Folder for the training runs and their scores.")
     define.list("seeds", seeds, "Seeds; every row is trained with each.")
-    define.string("out", None, f"File for the table. Default: {out_help}.")
+    define.string(
+        "out",
+        None,
+        "File for the table, in Markdown; a JSON file beside it, with the same name, gets the "
+        f"scores of all runs. Default: {out_help}.",
+    )
     define.multi_string(
         "train_flag",
         [],
@@ -55,13 +57,6 @@ def score_rows(rows, seeds, score):
         bar.set_description(f"{row}, seed {seed}")
         found[row].append(score(row, seed))
     return found
-
-
-def write_table(path, text):
-    """Write a table to a file, print it, and say where it is."""
-    write_file(path, text.encode())
-    print(text)
-    print_written(path)
 
 
 def train_and_evaluate(folder, training, flags):
@@ -108,8 +103,3 @@ def run_command(log, name, *arguments):
     if done.returncode or stopped:
         last = (stopped or lines or [""])[-1]
         raise InputError(f"{name}: {last.removeprefix('error: ')} (full output: {log})")
-
-
-def spread(values, sign=""):
-    """The mean of an array and half of its range, as text: 2 digits, in the format of `sign`."""
-    return f"{values.mean():{sign}.2f} ± {np.ptp(values) / 2:.2f}"

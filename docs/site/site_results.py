@@ -11,6 +11,7 @@ _SCORES = {
     "mean_accuracy": "mean accuracy",
     "frequency_weighted_iou": "frequency weighted IoU",
 }
+_MEANS = ["mean IoU", "with the CRF", "pixel accuracy", "with the CRF"]
 
 
 def result_tables(folder):
@@ -21,12 +22,16 @@ def result_tables(folder):
 
     Returns:
       str: for what `deeplab-tf evaluate --json_out` wrote, the scores before and after the CRF and
-      the IoU of each class; for other files, their keys and values.
+      the IoU of each class; for the runs of a table, such as that of `deeplab-tf ablation`, the
+      scores of each run; for other files, their keys and values.
     """
     results = {path: json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))}
     sections = [overview({path.stem: result for path, result in results.items()})]
     for path, result in results.items():
-        tables = score_tables(result) if "miou" in result else [_table(["", ""], _flat(result))]
+        if "miou" in result:
+            tables = score_tables(result)
+        else:
+            tables = run_tables(result) if "runs" in result else [_table(["", ""], _flat(result))]
         link = f"[{path.name}](results/{path.name})"
         sections += [f"### {path.stem}", f"All digits: {link}.", *tables]
     return "\n\n".join(sections)
@@ -38,18 +43,22 @@ def overview(results):
     Args:
       results: dict from a name to the JSON of `deeplab-tf evaluate`; others are left out.
     """
-    head = ["", "mean IoU", "with the CRF", "pixel accuracy", "with the CRF"]
     rows = [
-        [f"[{name}](#{name})"]
-        + [
-            _number(scores.get(key))
-            for key in ("miou", "pixel_accuracy")
-            for scores in (result, result.get("crf", {}))
-        ]
+        [f"[{name}](#{name})", *_means(result)]
         for name, result in results.items()
         if "miou" in result
     ]
-    return _table(head, rows)
+    return _table(["", *_MEANS], rows)
+
+
+def run_tables(result):
+    """The command and a Markdown table of the runs that it compares.
+
+    Args:
+      result: dict, the JSON file of `deeplab-tf ablation` or `deeplab-tf mil-table`.
+    """
+    rows = [[run["title"], run["seed"], *_means(run["scores"])] for run in result["runs"]]
+    return [f"`{result['command']}`", _table(["", "seed", *_MEANS], rows)]
 
 
 def score_tables(result):
@@ -74,6 +83,15 @@ def score_tables(result):
         for name in result["per_class_iou"]
     ]
     return [_table(["score", *columns], scores), _table(["IoU of the class", *columns], classes)]
+
+
+def _means(result):
+    """The columns `_MEANS` of an evaluation."""
+    return [
+        _number(scores.get(key))
+        for key in ("miou", "pixel_accuracy")
+        for scores in (result, result.get("crf", {}))
+    ]
 
 
 def _flat(value, name=""):

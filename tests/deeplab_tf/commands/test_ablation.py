@@ -41,9 +41,25 @@ def test_orders_by_hand():
     ]
 
 
-def scored(folder, before, after):
+def test_fewer_filters_lose_nothing():
+    """The papers' claim is that 1,024 filters are as good as 4,096, not that they are better."""
+
+    def line(narrow, wide):
+        both = {"narrow": narrow, "wide": wide}
+        results = {row: np.array([[value, 50.0] for value in both[row]]) for row in both}
+        (found,) = (text for text in orders(results).splitlines() if "no loss" in text)
+        start = "- LargeFOV, fc6 and fc7 of 1,024 filters: no loss against LargeFOV, fc6 and fc7 "
+        return found.removeprefix(f"{start}of 4,096 filters: ")
+
+    assert line([40.0, 41.0], [40.0, 40.5]) == "shown by every seed"
+    assert line([40.0, 41.0], [40.0, 41.5]) == "within the spread of the seeds"
+    assert line([39.0, 41.0], [40.0, 41.5]) == "reversed by every seed"
+
+
+def scored(folder, before, after, images=62):
     folder.mkdir(parents=True)
-    content = {"miou": before, "crf": {"miou": after}}
+    settings = {"split": "val", "skip": 0, "images": images}
+    content = {"miou": before, "crf": {"miou": after}, "settings": settings}
     for part in (content, content["crf"]):
         part["boundary_miou"] = part["miou"] / 2
         part["per_class_iou"] = {
@@ -61,12 +77,57 @@ def test_scored_runs_are_not_repeated(tmp_path):
     out = tmp_path / "table.md"
     done = run_tool(
         "ablation", "--data_dir=absent", f"--runs_dir={tmp_path / 'runs'}", "--seeds=7",
-        f"--out={out}",
+        f"--out={out}", f"--weights={tmp_path / 'lite0.h5'}",
     )  # fmt: skip
     assert done.status == 0, done.err
-    assert (
-        "| ASPP-L | 32.00 ± 0.00 | 40.00 ± 0.00 | +2.00 ± 0.00 | +8.00 ± 0.00 |" in out.read_text()
+    assert "| ASPP-L | 32.00 | 40.00 | +2.00 | +8.00 |" in out.read_text()
+
+
+def test_the_default_page_and_its_scores(tmp_path, monkeypatch):
+    """Where the docs have them, with everything that repeats the figures and without folders."""
+    monkeypatch.chdir(tmp_path)
+    for index, row in enumerate(ROWS):
+        for seed in (3, 5):
+            scored(tmp_path / "runs" / "ablation" / f"{row}-{seed}", 0.3 + index / 100, 0.4)
+    done = run_tool(
+        "ablation", f"--data_dir={tmp_path / 'absent'}", f"--weights={tmp_path / 'lite0.h5'}",
+        "--seeds=3,5", "--train_flag=--steps=90", "--train_flag=--batch_size=4",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    assert "wrote docs/ablation_table.md, docs/results/ablation.json" in done.out
+    page = (tmp_path / "docs" / "ablation_table.md").read_text()
+    words = "--train_flag=--steps=90 --train_flag=--batch_size=4"
+    command = f"deeplab-tf ablation --data_dir=DATA_DIR --weights=lite0.h5 --seeds=3,5 {words}"
+    assert [part.replace("\n", " ") for part in page.split("\n\n")[:3]] == [
+        "What each part of DeepLab v1 and v2 contributes, one change at a time, printed by",
+        f"    {command}",
+        "The system is `msrc21_ablation`: efficientnetlite0, large_fov, output stride 8, 90 steps "
+        "of 4 crops of 161x161 pixels. Every network is trained with each of the seeds 3, 5, and "
+        "scored after its last step on 62 images of the list val, in percent; a figure is the mean "
+        "over the seeds ± half of their range. [ablation.json](results/ablation.json) has all "
+        "scores of every run, and the flags in which the training of its row differs.",
+    ]
+    content = json.loads((tmp_path / "docs" / "results" / "ablation.json").read_text())
+    assert content["command"] == command
+    assert (content["system"], content["images"]) == (
+        "msrc21_ablation",
+        "62 images of the list val",
     )
+    assert [(run["row"], run["seed"]) for run in content["runs"][:3]] == [
+        ("large_fov", "3"),
+        ("large_fov", "5"),
+        ("aspp_s", "3"),
+    ]
+    run = content["runs"][4]
+    assert (run["title"], run["flags"]) == ("ASPP-L", ["--head=aspp_l"])
+    assert run["scores"] == json.loads(
+        (tmp_path / "runs" / "ablation" / "aspp_l-3" / "scores.json").read_text()
+    )
+
+
+def test_weights_are_required():
+    done = run_tool("ablation", "--data_dir=absent")
+    assert "--weights is required" in done.error
 
 
 def test_the_table_of_the_decoder(tmp_path):
@@ -76,9 +137,13 @@ def test_the_table_of_the_decoder(tmp_path):
         for seed, more in ((1, 0), (2, 0.02)):
             scored(runs / f"camvid_small-{row}-{seed}", 0.3 + index / 100 + more, 0.4)
     flags = ["--table=decoder", "--system=camvid_small", "--seeds=1,2", f"--runs_dir={runs}"]
-    done = run_tool("ablation", "--data_dir=absent", *flags)
+    done = run_tool("ablation", "--data_dir=absent", "--weights=imagenet", *flags)
     assert done.status == 0, done.err
-    lines = (runs / "camvid_small_decoder.md").read_text().splitlines()
+    page = (runs / "camvid_small_decoder.md").read_text()
+    subject, _, about, text = page.split("\n\n", 3)
+    assert subject == "LargeFOV and ASPP beside the heads of v3 and v3+, printed by"
+    assert "[camvid_small_decoder.json](camvid_small_decoder.json)" in about
+    lines = text.splitlines()
     assert lines[0].startswith("| | mean IoU | with the CRF | against LargeFOV |")
     numbers = "34.00 ± 1.00 | 40.00 ± 0.00 | +3.00 ± 0.00 | +6.00 ± 1.00"
     assert lines[5] == f"| v3+: ASPP of v3 and decoder | {numbers} |"
@@ -98,6 +163,7 @@ def test_thin_classes_are_left_out_where_there_are_none():
 @pytest.mark.slow
 def test_a_failed_run_is_one_line(tmp_path):
     flags = [f"--data_dir={tmp_path / 'absent'}", f"--runs_dir={tmp_path / 'runs'}"]
+    flags.append("--weights=none")
     done = run_tool("ablation", *flags, f"--out={tmp_path / 'table.md'}")
     assert "train: " in done.error and "absent" in done.error
     assert not (tmp_path / "table.md").exists()
@@ -138,7 +204,10 @@ def test_two_steps_of_every_row(tmp_path):
     flags += [f"--train_flag={flag}" for flag in ("--steps=2", "--batch_size=2", "--crop_size=65")]
     done = run_tool("ablation", *flags, f"--out={tmp_path / 'table.md'}")
     assert done.status == 0, done.err
-    assert len((tmp_path / "table.md").read_text().splitlines()) == 2 + len(ROWS)
+    text = (tmp_path / "table.md").read_text().split("\n\n")[-1]
+    assert len(text.splitlines()) == 2 + len(ROWS)
+    runs = json.loads((tmp_path / "table.json").read_text())["runs"]
+    assert all(run["scores"]["settings"]["images"] == 1 for run in runs)
     done = run_tool("ablation", *flags, "--table=decoder", f"--out={tmp_path / 'decoder.md'}")
     assert done.status == 0, done.err
     assert (tmp_path / "decoder.md").read_text().count("v3+: ASPP of v3 and decoder") == 2

@@ -42,7 +42,20 @@ def test_scored_runs_are_not_repeated(tmp_path):
         (folder / "scores.json").write_text(json.dumps(content))
     done = run_tool("mil-table", "--data_dir=absent", f"--runs_dir={tmp_path}", "--seeds=7")
     assert done.status == 0, done.err
-    lines = (tmp_path / "msrc21_mil.md").read_text().splitlines()
+    subject, _, about, text = (tmp_path / "msrc21_mil.md").read_text().split("\n\n")
+    assert subject == "What image labels teach, and their limits, printed by"
+    assert about.replace("\n", " ").startswith(
+        "The system is `msrc21_mil`: efficientnetlite0, plain, output stride 16, 120 steps of 8 "
+        "crops of 241x241 pixels. Every network is trained with the seed 7, and scored after its "
+        "last step on images that were not recorded, in percent. [msrc21_mil.json](msrc21_mil.json)"
+    )
+    content = json.loads((tmp_path / "msrc21_mil.json").read_text())
+    runs = {run["row"]: run for run in content["runs"]}
+    assert runs["mil"]["scores"] == {"miou": 0.3, "crf": {"miou": 0.6}}
+    assert runs["oracle"]["flags"] == [
+        "--learning_rate=3e-4", "--noshared_classes", "--objective=pixels",
+    ]  # fmt: skip
+    lines = text.splitlines()
     assert lines[4] == "| the classifier alone | 20.00 | 40.00 |"
     assert lines[7] == "| all pixel labels, from the classifier | 50.00 | 100.00 |"
 
@@ -102,7 +115,8 @@ def test_two_steps_of_every_row(tmp_path):
     tiny = ("--steps=2", "--batch_size=2", "--crop_size=65", "--scale_low=1", "--scale_high=1")
     done = run_tool("mil-table", *flags, *(f"--train_flag={flag}" for flag in tiny))
     assert done.status == 0, done.err
-    assert len((runs / "synthetic_mil.md").read_text().splitlines()) == 2 + len(ROWS)
+    text = (runs / "synthetic_mil.md").read_text().split("\n\n")[-1]
+    assert len(text.splitlines()) == 2 + len(ROWS)
     for row in ("mil", "em_adapt", "oracle"):
         log = (runs / f"synthetic_mil-{row}-0" / "log").read_text()
         assert "synthetic_mil-classifier-0/last.keras: " in log and "layers copied" in log
