@@ -6,10 +6,15 @@ PATH is the Python of an environment with numpy and pydensecrf. All engines take
 case, `rounds` times; the table gives the binding's best time divided by each engine's best.
 Without --binding_python only the engines' own times are printed.
 
+The table of peak memory has the estimate (`inference_bytes`) and the numba engine, pydensecrf, and
+the lattice engine in a graph for images of any size: the whole image, and with half of what that
+takes by the estimate as `max_memory`, with an overlap of sigma_alpha.
+
 Images: a smooth and a textured one, both synthetic, and with --data_dir a photograph. Scores:
 random, and like those of a network at output stride 8 that finds 4 of 21 classes (2 of 11).
 """
 
+import json
 import os
 import statistics
 import subprocess
@@ -34,7 +39,8 @@ from benchmarks.binding_worker import peak_megabytes
 from benchmarks.crf_scenes import drawn_image, network_scores, random_scores
 from benchmarks.worker import Worker
 from crf import CRFParams, dense_crf, warm_up
-from crf.memory import inference_bytes
+from crf.memory import GRAPH_FACTOR, inference_bytes
+from crf.strips import strip_bytes
 from deeplab_tf.data.image_files import load_image
 from deeplab_tf.data.voc import read_split
 
@@ -45,6 +51,7 @@ flags.DEFINE_string("data_dir", None, "Data set in VOC layout, for a photograph.
 flags.DEFINE_integer("rounds", 3, "Times each case is run; the best one counts.", lower_bound=1)
 flags.DEFINE_bool("large_only", False, "Skip 480x360 with 11 labels.")
 flags.DEFINE_string("memory_of", None, "Used by the script itself: the file of a case.")
+flags.DEFINE_string("memory_options", "{}", "Used by the script itself: options as JSON.")
 
 SIZES = [(375, 500, 21), (360, 480, 11)]
 SIGMAS = [(67, 3), (80, 13)]
@@ -155,26 +162,40 @@ def measure(case, params, binding):
     return best
 
 
-def report_memory(case):
+def report_memory(case, options):
     """In a new process: print the megabytes that one inference adds to the peak."""
-    warm_up()
     probabilities, image = load_case(case)
+    run = partial(dense_crf, params=CRFParams(), **options)
+    if options["engine"] == "lattice":
+        run = as_served(run, probabilities.shape[3])
+    run(probabilities[:, :8, :8], image[:, :8, :8])  # compiles or traces
     before = peak_megabytes(reset=True)
-    dense_crf(probabilities, image, CRFParams(), engine="numba", num_threads=2)
+    run(probabilities, image)
     print(peak_megabytes() - before)
 
 
+def memory_of(case, **options):
+    """The megabytes that one inference adds to the peak of a new process."""
+    command = [sys.executable, __file__, f"--memory_of={case}"]
+    command.append(f"--memory_options={json.dumps(options)}")
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.splitlines()[-1])
+
+
 def print_memory(cases):
-    """Print estimate and peak memory, each case in its own process."""
-    print(f"\n{'peak memory, MB, 67/3':42}{'estimate':>10}{'numba':>10}{'pydensecrf':>12}")
+    """Print estimates and peak memory, each case and engine in its own process."""
+    heads = "estimate", "numba", "pydensecrf", "lattice", "max_memory", "lattice in strips"
+    print(f"\n{'peak memory, MB, 67/3':42}" + "".join(f"{head:>19}" for head in heads))
     for case in cases:
-        command = [sys.executable, __file__, f"--memory_of={case}"]
-        ours = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        estimate = inference_bytes(*load_case(case)[0].shape[1:]) / 2**20
-        line = f"{case.stem:42}{estimate:10.0f}{float(ours):10.0f}"
-        if FLAGS.binding_python:
-            line += f"{Binding(FLAGS.binding_python).run(case, CRFParams())['megabytes']:12.0f}"
-        print(line, flush=True)
+        shape = load_case(case)[0].shape[1:]
+        most = strip_bytes(*shape, GRAPH_FACTOR) / 2
+        found = [inference_bytes(*shape) / 2**20, memory_of(case, engine="numba", num_threads=2)]
+        binding = Binding(FLAGS.binding_python) if FLAGS.binding_python else None
+        found.append(binding.run(case, CRFParams())["megabytes"] if binding else np.nan)
+        found += [memory_of(case, engine="lattice"), most / 2**20]
+        strips = {"max_memory": most, "overlap": round(CRFParams().sigma_alpha)}
+        found.append(memory_of(case, engine="lattice", **strips))
+        print(f"{case.stem:42}" + "".join(f"{each:19.0f}" for each in found), flush=True)
 
 
 def print_pruning(cases):
@@ -215,7 +236,7 @@ def print_times(results):
 def main(_):
     """Print the tables."""
     if FLAGS.memory_of:
-        report_memory(FLAGS.memory_of)
+        report_memory(Path(FLAGS.memory_of), json.loads(FLAGS.memory_options))
         return
     warm_up()
     binding = Binding(FLAGS.binding_python) if FLAGS.binding_python else None
