@@ -188,6 +188,8 @@ def _resolved(arguments, case, densecrf, utils):
         elif isinstance(value, dict):
             ((function, inputs),) = value.items()
             value = getattr(utils, function)(**_resolved(inputs, case, densecrf, utils))
+            # pydensecrf refuses the order that its own function returns for a 1-D grid.
+            value = np.ascontiguousarray(value)
         resolved[key] = value
     return resolved
 
