@@ -1,6 +1,6 @@
 """The CRF's engines against pydensecrf: time, including lattice construction, and peak memory.
 
-    python benchmarks/crf.py --binding_python=PATH [--data_dir=CAMVID] [--rounds=3]
+    python benchmarks/crf.py --binding_python=PATH [--data_dir=CAMVID] [--rounds=3] [--table=all]
 
 PATH is the Python of an environment with numpy and pydensecrf. All engines take turns on every
 case, `rounds` times; the table gives the binding's best time divided by each engine's best.
@@ -49,6 +49,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("binding_python", None, "Python of an environment with pydensecrf.")
 flags.DEFINE_string("data_dir", None, "Data set in VOC layout, for a photograph.")
 flags.DEFINE_integer("rounds", 3, "Times each case is run; the best one counts.", lower_bound=1)
+flags.DEFINE_enum("table", "all", ["all", "times", "pruning", "memory"], "What to print.")
 flags.DEFINE_bool("large_only", False, "Skip 480x360 with 11 labels.")
 flags.DEFINE_string("memory_of", None, "Used by the script itself: the file of a case.")
 flags.DEFINE_string("memory_options", "{}", "Used by the script itself: options as JSON.")
@@ -212,8 +213,14 @@ def print_pruning(cases):
             print(f"{case.stem + f' {alpha}/{beta}':44}{error:12.1e}{changed:10.2%}")
 
 
-def print_times(results):
+def print_times(cases):
     """Print the milliseconds of every case, and the ratios of pydensecrf's time to the engines'."""
+    warm_up()
+    binding = Binding(FLAGS.binding_python) if FLAGS.binding_python else None
+    results = {}
+    for case, (alpha, beta) in tqdm(list(product(cases, SIGMAS)), unit="case"):
+        params = CRFParams(sigma_alpha=alpha, sigma_beta=beta)
+        results[f"{case.stem} {alpha}/{beta}"] = measure(case, params, binding)
     names = list(dict.fromkeys(name for best in results.values() for name in best))
     print(f"\n{'milliseconds':44}" + "".join(f"{name:>26}" for name in names))
     for key, best in results.items():
@@ -233,22 +240,19 @@ def print_times(results):
             print(f"{size:12}{name:26}{statistics.median(ratios):8.2f}{min(ratios):8.2f}")
 
 
+TABLES = {"times": print_times, "pruning": print_pruning, "memory": print_memory}
+
+
 def main(_):
     """Print the tables."""
     if FLAGS.memory_of:
         report_memory(Path(FLAGS.memory_of), json.loads(FLAGS.memory_options))
         return
-    warm_up()
-    binding = Binding(FLAGS.binding_python) if FLAGS.binding_python else None
     with tempfile.TemporaryDirectory() as folder:
         cases = [Path(folder) / f"{name}.npz" for name in write_cases(Path(folder))]
-        results = {}
-        for case, (alpha, beta) in tqdm(list(product(cases, SIGMAS)), unit="case"):
-            params = CRFParams(sigma_alpha=alpha, sigma_beta=beta)
-            results[f"{case.stem} {alpha}/{beta}"] = measure(case, params, binding)
-        print_times(results)
-        print_pruning(cases)
-        print_memory(cases)
+        for name, table in TABLES.items():
+            if FLAGS.table in ("all", name):
+                table(cases)
 
 
 if __name__ == "__main__":
