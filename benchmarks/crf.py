@@ -8,7 +8,7 @@ Without --binding_python only the engines' own times are printed.
 
 The table of peak memory has the estimate (`inference_bytes`) and the numba engine, pydensecrf, and
 the lattice engine in a graph for images of any size: the whole image, and with half of what that
-takes by the estimate as `max_memory`, with an overlap of sigma_alpha.
+takes by the estimate as `max_memory`, with an overlap of sigma_alpha. Peaks include the result.
 
 Images: a smooth and a textured one, both synthetic, and with --data_dir a photograph. Scores:
 random, and like those of a network at output stride 8 that finds 4 of 21 classes (2 of 11).
@@ -17,7 +17,6 @@ random, and like those of a network at output stride 8 that finds 4 of 21 classe
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -37,7 +36,7 @@ from tqdm import tqdm
 
 from benchmarks.binding_worker import peak_megabytes
 from benchmarks.crf_scenes import drawn_image, network_scores, random_scores
-from benchmarks.worker import Worker
+from benchmarks.worker import Worker, run_alone
 from crf import CRFParams, dense_crf, warm_up
 from crf.memory import GRAPH_FACTOR, inference_bytes
 from crf.strips import strip_bytes
@@ -176,11 +175,11 @@ def report_memory(case, options):
 
 
 def memory_of(case, **options):
-    """The megabytes that one inference adds to the peak of a new process."""
-    command = [sys.executable, __file__, f"--memory_of={case}"]
-    command.append(f"--memory_options={json.dumps(options)}")
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(done.stdout.splitlines()[-1])
+    """The megabytes that one inference adds to the peak of a new process; ends if it fails."""
+    found = run_alone(__file__, {"memory_of": case, "memory_options": json.dumps(options)})
+    if isinstance(found, str):
+        sys.exit(f"error: {case.stem}, {options}: {found}")
+    return found
 
 
 def print_memory(cases):
