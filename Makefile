@@ -96,7 +96,7 @@ docs: $(READY)  ## the documentation as a site in build/docs, with every link ch
 	$(BIN)/python docs/site/site_build.py build/docs
 
 bench: $(READY)  ## every benchmark that needs no flags; with flags, they compare with other programs
-	for script in dilated_convolution depthwise crf crf_kernels crf_scaling crf_strips \
+	for script in dilated_convolution depthwise crf crf_batches crf_kernels crf_scaling crf_strips \
 	    crf_training input inference train_step large_fov fcn_classifiers evaluation deploy \
 	    boundary_scores depth_inputs depth_from_color; do \
 	    $(BIN)/python benchmarks/$$script.py || exit 1; done

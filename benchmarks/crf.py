@@ -1,18 +1,22 @@
 """The CRF's engines against pydensecrf: time, including lattice construction, and peak memory.
 
-    python benchmarks/crf.py --binding_python=PATH [--data_dir=CAMVID] [--rounds=3]
+    python benchmarks/crf.py --binding_python=PATH [--data_dir=CAMVID] [--rounds=3] [--table=all]
 
 PATH is the Python of an environment with numpy and pydensecrf. All engines take turns on every
 case, `rounds` times; the table gives the binding's best time divided by each engine's best.
 Without --binding_python only the engines' own times are printed.
 
+The table of peak memory has the estimate (`inference_bytes`) and the numba engine, pydensecrf, and
+the lattice engine in a graph for images of any size: the whole image, and with half of what that
+takes by the estimate as `max_memory`, with an overlap of sigma_alpha. Peaks include the result.
+
 Images: a smooth and a textured one, both synthetic, and with --data_dir a photograph. Scores:
 random, and like those of a network at output stride 8 that finds 4 of 21 classes (2 of 11).
 """
 
+import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,9 +36,10 @@ from tqdm import tqdm
 
 from benchmarks.binding_worker import peak_megabytes
 from benchmarks.crf_scenes import drawn_image, network_scores, random_scores
-from benchmarks.worker import Worker
+from benchmarks.worker import Worker, run_alone
 from crf import CRFParams, dense_crf, warm_up
-from crf.memory import inference_bytes
+from crf.memory import GRAPH_FACTOR, inference_bytes
+from crf.strips import strip_bytes
 from deeplab_tf.data.image_files import load_image
 from deeplab_tf.data.voc import read_split
 
@@ -43,8 +48,10 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("binding_python", None, "Python of an environment with pydensecrf.")
 flags.DEFINE_string("data_dir", None, "Data set in VOC layout, for a photograph.")
 flags.DEFINE_integer("rounds", 3, "Times each case is run; the best one counts.", lower_bound=1)
+flags.DEFINE_enum("table", "all", ["all", "times", "pruning", "memory"], "What to print.")
 flags.DEFINE_bool("large_only", False, "Skip 480x360 with 11 labels.")
 flags.DEFINE_string("memory_of", None, "Used by the script itself: the file of a case.")
+flags.DEFINE_string("memory_options", "{}", "Used by the script itself: options as JSON.")
 
 SIZES = [(375, 500, 21), (360, 480, 11)]
 SIGMAS = [(67, 3), (80, 13)]
@@ -155,26 +162,40 @@ def measure(case, params, binding):
     return best
 
 
-def report_memory(case):
+def report_memory(case, options):
     """In a new process: print the megabytes that one inference adds to the peak."""
-    warm_up()
     probabilities, image = load_case(case)
+    run = partial(dense_crf, params=CRFParams(), **options)
+    if options["engine"] == "lattice":
+        run = as_served(run, probabilities.shape[3])
+    run(probabilities[:, :8, :8], image[:, :8, :8])  # compiles or traces
     before = peak_megabytes(reset=True)
-    dense_crf(probabilities, image, CRFParams(), engine="numba", num_threads=2)
+    run(probabilities, image)
     print(peak_megabytes() - before)
 
 
+def memory_of(case, **options):
+    """The megabytes that one inference adds to the peak of a new process; ends if it fails."""
+    found = run_alone(__file__, {"memory_of": case, "memory_options": json.dumps(options)})
+    if isinstance(found, str):
+        sys.exit(f"error: {case.stem}, {options}: {found}")
+    return found
+
+
 def print_memory(cases):
-    """Print estimate and peak memory, each case in its own process."""
-    print(f"\n{'peak memory, MB, 67/3':42}{'estimate':>10}{'numba':>10}{'pydensecrf':>12}")
+    """Print estimates and peak memory, each case and engine in its own process."""
+    heads = "estimate", "numba", "pydensecrf", "lattice", "max_memory", "lattice in strips"
+    print(f"\n{'peak memory, MB, 67/3':42}" + "".join(f"{head:>19}" for head in heads))
     for case in cases:
-        command = [sys.executable, __file__, f"--memory_of={case}"]
-        ours = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        estimate = inference_bytes(*load_case(case)[0].shape[1:]) / 2**20
-        line = f"{case.stem:42}{estimate:10.0f}{float(ours):10.0f}"
-        if FLAGS.binding_python:
-            line += f"{Binding(FLAGS.binding_python).run(case, CRFParams())['megabytes']:12.0f}"
-        print(line, flush=True)
+        shape = load_case(case)[0].shape[1:]
+        most = strip_bytes(*shape, GRAPH_FACTOR) / 2
+        found = [inference_bytes(*shape) / 2**20, memory_of(case, engine="numba", num_threads=2)]
+        binding = Binding(FLAGS.binding_python) if FLAGS.binding_python else None
+        found.append(binding.run(case, CRFParams())["megabytes"] if binding else np.nan)
+        found += [memory_of(case, engine="lattice"), most / 2**20]
+        strips = {"max_memory": most, "overlap": round(CRFParams().sigma_alpha)}
+        found.append(memory_of(case, engine="lattice", **strips))
+        print(f"{case.stem:42}" + "".join(f"{each:19.0f}" for each in found), flush=True)
 
 
 def print_pruning(cases):
@@ -191,8 +212,14 @@ def print_pruning(cases):
             print(f"{case.stem + f' {alpha}/{beta}':44}{error:12.1e}{changed:10.2%}")
 
 
-def print_times(results):
+def print_times(cases):
     """Print the milliseconds of every case, and the ratios of pydensecrf's time to the engines'."""
+    warm_up()
+    binding = Binding(FLAGS.binding_python) if FLAGS.binding_python else None
+    results = {}
+    for case, (alpha, beta) in tqdm(list(product(cases, SIGMAS)), unit="case"):
+        params = CRFParams(sigma_alpha=alpha, sigma_beta=beta)
+        results[f"{case.stem} {alpha}/{beta}"] = measure(case, params, binding)
     names = list(dict.fromkeys(name for best in results.values() for name in best))
     print(f"\n{'milliseconds':44}" + "".join(f"{name:>26}" for name in names))
     for key, best in results.items():
@@ -212,22 +239,19 @@ def print_times(results):
             print(f"{size:12}{name:26}{statistics.median(ratios):8.2f}{min(ratios):8.2f}")
 
 
+TABLES = {"times": print_times, "pruning": print_pruning, "memory": print_memory}
+
+
 def main(_):
     """Print the tables."""
     if FLAGS.memory_of:
-        report_memory(FLAGS.memory_of)
+        report_memory(Path(FLAGS.memory_of), json.loads(FLAGS.memory_options))
         return
-    warm_up()
-    binding = Binding(FLAGS.binding_python) if FLAGS.binding_python else None
     with tempfile.TemporaryDirectory() as folder:
         cases = [Path(folder) / f"{name}.npz" for name in write_cases(Path(folder))]
-        results = {}
-        for case, (alpha, beta) in tqdm(list(product(cases, SIGMAS)), unit="case"):
-            params = CRFParams(sigma_alpha=alpha, sigma_beta=beta)
-            results[f"{case.stem} {alpha}/{beta}"] = measure(case, params, binding)
-        print_times(results)
-        print_pruning(cases)
-        print_memory(cases)
+        for name, table in TABLES.items():
+            if FLAGS.table in ("all", name):
+                table(cases)
 
 
 if __name__ == "__main__":

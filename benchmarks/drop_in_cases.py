@@ -10,9 +10,15 @@ import time
 
 import numpy as np
 
-KINDS = ("rgb", "vector", "matrix", "channels", "volume", "points", "usual")
+# The place of a kind is part of its seed: new ones come last.
+KINDS = (
+    *("rgb", "vector", "matrix", "channels", "volume", "points", "usual"),
+    *("odd", "video", "signal", "unnormalized"),
+)
 NORMALIZATIONS = ("NORMALIZE_SYMMETRIC", "NORMALIZE_AFTER", "NORMALIZE_BEFORE", "NO_NORMALIZATION")
 KERNELS = ("DIAG_KERNEL", "CONST_KERNEL", "FULL_KERNEL")
+# Sums over all neighbors without normalization are large, so those weights are divided by this.
+_SUM_SCALE = 20
 
 
 def random_case(kind, seed, size=12, labels=None):
@@ -21,8 +27,11 @@ def random_case(kind, seed, size=12, labels=None):
     Args:
       kind: "rgb" (an image, with a number as compatibility), "vector" or "matrix" (an image with
         such a compatibility), "channels" (an image of any number of channels with float values),
-        "volume" (a 3-D grid), "points" (random features without a grid), or "usual" (the DeepLab
-        papers' kernels, for which this package has a faster engine).
+        "volume" (a 3-D grid), "points" (random features without a grid), "usual" (the DeepLab
+        papers' kernels, for which this package has a faster engine), "odd" (the same on an image
+        whose number of pixels is no multiple of four), "video" (a 3-D grid with three channels),
+        "signal" (a 1-D grid), or "unnormalized" (an image with a vector or a matrix as
+        compatibility, and kernels without normalization).
       seed: of everything random.
       size: roughly the side of a square with as many points.
       labels: number of labels C; None is 2 to 5.
@@ -33,35 +42,46 @@ def random_case(kind, seed, size=12, labels=None):
     """
     rng = np.random.default_rng([KINDS.index(kind), seed])
     labels = labels or int(rng.integers(2, 6))
-    if kind in ("rgb", "vector", "matrix"):
-        shape = size + int(rng.integers(3)), size + int(rng.integers(4))
-        case, calls = _image(rng, kind, labels, shape)
-    elif kind == "usual":
-        shape = size + int(rng.integers(3)), (size + int(rng.integers(4))) // 4 * 4
+    shape = _shape(rng, kind, seed, size)
+    if kind in ("usual", "odd"):
         case, calls = _usual(rng, shape)
-    elif kind == "channels":
-        shape = size + int(rng.integers(3)), size + int(rng.integers(4))
-        case, calls = _features(rng, shape, channels=int(rng.choice([1, 2, 4, 5])))
-    elif kind == "volume":
-        side = max(3, round(size ** (2 / 3)))
-        shape = side, side + 1, side + int(rng.integers(3))
-        case, calls = _features(rng, shape, channels=1)
+    elif kind == "points":
+        case, calls = _points(rng, shape)
+    elif len(shape) == 2 and kind != "channels":
+        case, calls = _image(rng, kind, labels, shape)
     else:
-        shape = (size**2 + int(rng.integers(4)),)
-        features = rng.normal(0, 1.5, (int(rng.integers(1, 8)), *shape))
-        case = {"features": features.astype(np.float32)}
-        calls = [_call(rng, "addPairwiseEnergy", features="features", compat=_weight(rng))]
+        channels = {"volume": 1, "video": 3, "signal": 2}.get(kind)
+        channels = channels or int(rng.choice([1, 2, 4, 5]))
+        case, calls = _features(rng, shape, channels)
     case["unary"] = _unary(rng, labels, shape)
     case["shape"], case["calls"] = np.array(shape), np.array(json.dumps(calls))
     return case
 
 
+def _shape(rng, kind, seed, size):
+    """The shape of the grid of a case; (N,) for points."""
+    if kind in ("points", "signal"):
+        return (size**2 + int(rng.integers(4)),)
+    if kind == "volume":
+        side = max(3, round(size ** (2 / 3)))
+        return side, side + 1, side + int(rng.integers(3))
+    if kind == "video":
+        side = max(3, size // 2)
+        return 4, side, side + int(rng.integers(3))
+    if kind == "odd":
+        side = size // 4 * 4 + 1
+        return side, side + seed % 3  # divided by 4, 1 to 3 pixels remain
+    height, width = size + int(rng.integers(3)), size + int(rng.integers(4))
+    return height, width // 4 * 4 if kind == "usual" else width
+
+
 def _image(rng, kind, labels, shape):
     """Arrays and calls of a spatial and a bilateral kernel on an RGB image, x and y unlike."""
     case = {"image": (255 * _scene(rng, shape, 3)).astype(np.uint8)}
-    if kind == "vector":
+    costs = str(rng.choice(["vector", "matrix"])) if kind == "unnormalized" else kind
+    if costs == "vector":
         case["costs"] = -rng.uniform(0, 4, labels).astype(np.float32)
-    elif kind == "matrix":
+    elif costs == "matrix":
         case["costs"] = rng.uniform(-1, 3, (labels, labels)).astype(np.float32)
     compat = _weight(rng) if kind == "rgb" else "costs"
     gaussian = {"sxy": rng.uniform(0.7, 3, 2).round(2).tolist(), "compat": compat}
@@ -72,7 +92,11 @@ def _image(rng, kind, labels, shape):
         "compat": compat,
     }
     calls = [("addPairwiseGaussian", gaussian), ("addPairwiseBilateral", bilateral)]
-    return case, [_call(rng, name, **arguments) for name, arguments in calls]
+    calls = [_call(rng, name, **arguments) for name, arguments in calls]
+    if kind == "unnormalized":
+        case["costs"] /= _SUM_SCALE
+        calls = [(name, {**each, "normalization": NORMALIZATIONS[3]}) for name, each in calls]
+    return case, calls
 
 
 def _usual(rng, shape):
@@ -89,6 +113,13 @@ def _usual(rng, shape):
     calls = [("addPairwiseGaussian", gaussian), ("addPairwiseBilateral", bilateral)]
     rng.shuffle(calls)
     return case, [(name, arguments | shared) for name, arguments in calls]
+
+
+def _points(rng, shape):
+    """Arrays and calls of a kernel over random features."""
+    features = rng.normal(0, 1.5, (int(rng.integers(1, 8)), *shape))
+    case = {"features": features.astype(np.float32)}
+    return case, [_call(rng, "addPairwiseEnergy", features="features", compat=_weight(rng))]
 
 
 def _features(rng, shape, channels):
@@ -128,11 +159,10 @@ def _weight(rng):
 
 
 def _call(rng, name, **arguments):
-    # Sums over all neighbors without normalization are large, so those weights are made small.
     scalable = not isinstance(arguments["compat"], str)
     normalization = str(rng.choice(NORMALIZATIONS if scalable else NORMALIZATIONS[:3]))
     if normalization == "NO_NORMALIZATION":
-        arguments["compat"] /= 20
+        arguments["compat"] /= _SUM_SCALE
     return name, {**arguments, "normalization": normalization, "kernel": str(rng.choice(KERNELS))}
 
 
@@ -158,6 +188,8 @@ def _resolved(arguments, case, densecrf, utils):
         elif isinstance(value, dict):
             ((function, inputs),) = value.items()
             value = getattr(utils, function)(**_resolved(inputs, case, densecrf, utils))
+            # pydensecrf refuses the order that its own function returns for a 1-D grid.
+            value = np.ascontiguousarray(value)
         resolved[key] = value
     return resolved
 
