@@ -128,6 +128,8 @@ def test_the_functions_for_images_equal_their_features(size, labels, sigmas, ord
         (lambda bad: dcrf.DenseCRF2D(bad, 3, 2), "w"),
         (lambda bad: dcrf.DenseCRF2D(2, 3, 2).addPairwiseGaussian(bad, 1), "sxy"),
         (lambda bad: dcrf.DenseCRF2D(2, 3, 2).addPairwiseGaussian(1, bad), "compat"),
+        (lambda bad: dcrf.DenseCRF2D(2, 3, 2).addPairwiseGaussian(1, 1, bad), "kernel"),
+        (lambda bad: dcrf.DenseCRF2D(2, 3, 2).addPairwiseGaussian(1, 1, 0, bad), "normalization"),
         (lambda bad: dcrf.DenseCRF2D(2, 3, 2).setUnaryEnergy(bad), "u"),
         (lambda bad: dcrf.DenseCRF2D(2, 3, 2).inference(bad), "niter"),
     ],
