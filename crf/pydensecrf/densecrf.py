@@ -6,6 +6,7 @@ Q are NumPy arrays (C, N) here: C labels, N points. docs/pydensecrf.md says what
 import numpy as np
 
 from crf.checks import check_num_threads
+from crf.gaussian import MOST_FEATURES
 from crf.inference import MeanField
 from crf.params import NORMALIZATIONS
 from crf.pydensecrf.arguments import as_array, as_compatibility, as_count, as_deviations
@@ -122,7 +123,7 @@ class DenseCRF:
         """Add a kernel exp(-|f_i - f_j|² / 2) over features.
 
         Args:
-          features: float32 (d, N), divided by the kernel's standard deviations.
+          features: float32 (d, N), divided by the kernel's standard deviations; d at most 14.
           compat: a number w, float32 (C,) or float32 (C, C). A number is the reward for equal
             labels (Potts). A vector is the cost of each label next to itself, so it must be
             negative to favor equal labels. A matrix is the cost of each label next to each other
@@ -131,6 +132,11 @@ class DenseCRF:
           normalization: `NormalizationType`.
         """
         features = as_array(features, "features", np.float32, ("d", self._nvar))
+        if len(features) > MOST_FEATURES:
+            raise ValueError(
+                f"pydensecrf: features must be (d, N) with d of at most {MOST_FEATURES}, but are "
+                f"{features.shape}"
+            )
         self._add_kernel(BlockKernel, compat, kernel, normalization, features.T)
 
     def _add_kernel(self, make, compat, kernel, normalization, *arguments):

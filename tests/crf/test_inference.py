@@ -252,6 +252,7 @@ def test_a_switch_of_numpy():
 
 
 def test_too_little_memory_is_told(monkeypatch):
+    kernels = [Kernel(grid_features((2, 3), 2))]
     monkeypatch.setattr("crf.memory.available_memory", lambda: 100)
     with pytest.raises(ValueError, match=r"crf: the lattices take .* of memory are available"):
-        infer(UNARY, [Kernel(grid_features((2, 3), 2))])
+        infer(UNARY, kernels)
