@@ -112,6 +112,7 @@ def test_gradients_flow_through_strips():
     np.testing.assert_allclose(found, whole, atol=1e-6 * scale)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_numba_has_the_strips_of_its_forward_pass():
     # Too little memory for strips of the lattice engine, which takes twice as much.
     probabilities, image = scene(30, 8)
