@@ -26,7 +26,8 @@ class Lattice(NamedTuple):
     Args:
       corners: int32 (N (d + 1),), the vertices of each point.
       weights: float32 (N (d + 1),), the weights with which each point reads from them (slice).
-      starts: int64 (M + 1,), index of each vertex's first entry in `points` and `point_weights`.
+      starts: int64 (M + 1,), index of each vertex's first entry in `points` and `point_weights`;
+        a vertex that only the blur passes through has none.
       points: int32 (N (d + 1),), the points that have each vertex as a corner.
       point_weights: float32 (N (d + 1),), the weights with which they are summed (splat).
       chains: for each axis (members int32, starts int64): sequences of vertices that are

@@ -73,7 +73,7 @@ def infer_image(unary, kernels, iterations, num_threads):
         normalization=bilateral.normalization,
     )
     prior = prior.reshape(shape)
-    # In the spatial lattice, the origin is the first pixel.
+    # Only the bilateral lattice needs it: in the spatial one, the origin is the first pixel.
     options = {"num_threads": num_threads, "with_origin": has_filling(len(unary))}
     numba_mean_field(prior, bilateral.image, params, marginals, least=0, **options)
     return marginals.reshape(unary.shape)
