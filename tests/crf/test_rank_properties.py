@@ -19,7 +19,7 @@ def kernels(draw, most_channels):
     features = grid_features(shape, sigmas)
     if channels:
         image = np.random.default_rng(seed).normal(0, 1, (*shape, channels))
-        features = image_features(image, sigmas, draw(st.sampled_from([1.0, 2.5])))
+        features = image_features(image, sigmas, draw(st.sampled_from([2.5, 5.0])))
     return Kernel(features, compatibility, draw(st.sampled_from(NORMALIZATIONS)))
 
 
@@ -31,8 +31,9 @@ def check_filter(kernel):
     assert (np.diag(exact) < 0.9 * exact.sum(axis=1)).all()
     found = kernel.filter(np.eye(size), num_threads=2)
     np.testing.assert_allclose(found, lattice_matrix(kernel.features, name), atol=1e-5)
-    # A lattice approximates the Gaussian; what it loses at the border, normalization gives back.
-    limit = 0.6 if name == "none" else 0.3
+    # A lattice approximates the Gaussian, less well where few points surround each other in many
+    # dimensions; what it loses at the border, normalization gives back.
+    limit = 0.3 if name != "none" and kernel.features.shape[1] <= 5 else 0.7
     assert np.abs(found - exact).sum() < limit * exact.sum()
 
 
