@@ -17,12 +17,13 @@ TEST_PROCESSES ?= 2
 PYTEST_OPTIONS = -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 BROWSER := .venv-browser
+CRF := .venv-crf
 FORMATS := .venv-formats
 RAY := .venv-ray
 AUDIT := .venv-audit
 
-.PHONY: demo docs test test-browser test-formats test-ray test-all test-oldest test-newest fix lint bench \
-    ablation fuzz faults soak distributed audit clean
+.PHONY: demo docs test test-browser test-crf test-formats test-ray test-all test-oldest test-newest fix \
+    lint bench ablation fuzz faults soak distributed audit clean
 
 demo: $(READY) $(filter $(PHOTOS),$(PHOTO))  ## label photographs; then train, score, export
 	@test "$(PHOTO)" = "$(PHOTOS)" -a ! -d $(PHOTOS) || \
@@ -54,6 +55,12 @@ test-all: $(READY)  ## the whole test suite
 test-browser: $(BROWSER)/ready  ## the tests of pages in Chromium; its command must be on the PATH
 	$(BROWSER)/bin/python -m pytest -m browser -rs tests/deeplab_tf/demo \
 	    tests/deeplab_tf/evaluation/html_report
+
+# Sources may have changed, and build/lib may hold old ones.
+test-crf: $(CRF)/ready  ## the CRF where NumPy and numba are installed, but not TensorFlow
+	rm -rf build/lib
+	$(CRF)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps .
+	$(CRF)/bin/pytest --noconftest -o pythonpath=tests/support tests/crf/test_standalone.py
 
 test-formats: $(FORMATS)/ready  ## the tests of exported formats and servers, without the slow ones
 	$(FORMATS)/bin/python -m pytest -m "not slow" -rs tests/deeplab_tf/export/test_formats.py \
@@ -169,6 +176,12 @@ $(BROWSER)/ready: $(READY)
 	    "gradio>=6.31,<7" playwright axe-playwright-python
 	@touch $@
 
+$(CRF)/ready: $(READY)
+	$(BIN)/python -m venv --clear $(CRF)
+	$(CRF)/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.txt \
+	    numpy numba pytest
+	@touch $@
+
 $(FORMATS)/ready: $(READY)
 	$(call make_layer,$(FORMATS))
 	$(FORMATS)/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.txt \
@@ -192,5 +205,5 @@ $(AUDIT)/ready: $(READY)
 	@touch $@
 
 clean:  ## remove the environments, the runs and the site
-	rm -rf .venv .venv-oldest .venv-newest $(BROWSER) $(FORMATS) $(RAY) $(AUDIT) $(RUNS) \
+	rm -rf .venv .venv-oldest .venv-newest $(BROWSER) $(CRF) $(FORMATS) $(RAY) $(AUDIT) $(RUNS) \
 	    build/docs build/docs_sources

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from crf.checks import check_num_threads
+from crf.checks import check_num_threads, shape_of
 from crf.memory import available_memory, inference_bytes
 from crf.single_image import refine
 from crf.threads import ThreadTeam, available_threads
@@ -52,7 +52,8 @@ def refine_batch(probabilities, images, params=None, *, num_threads=None, **opti
         except ValueError as error:
             raise ValueError(f"refine_batch: image {number}: {error}") from None
 
-    refined = run_images(run, [np.shape(each) for each in probabilities], num_threads)
+    # Where rows differ in length, `refine` tells.
+    refined = run_images(run, [shape_of(each) or () for each in probabilities], num_threads)
     if isinstance(probabilities, list | tuple):
         return refined
     return np.stack(refined) if refined else np.empty(np.shape(probabilities), np.float32)

@@ -88,6 +88,26 @@ def check_damping(damping, function):
     return float(damping)
 
 
+def check_tolerance(tolerance, function):
+    """Raise ValueError unless the tolerance is None or a finite number of at least 0."""
+    if tolerance is not None and not (is_real(tolerance) and 0 <= tolerance < np.inf):
+        raise ValueError(f"{function}: tolerance must be a number of at least 0, not {tolerance!r}")
+
+
+def check_switch(value, what):
+    """Raise ValueError unless the value is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{what} must be True or False, not {value!r}")
+
+
+def shape_of(values):
+    """The shape of an array or of nested sequences; None if these differ in length."""
+    try:
+        return np.shape(values)
+    except ValueError:
+        return None
+
+
 def is_real(value):
     """Whether a value is a single number; a boolean would be another option's."""
     return isinstance(value, Real) and not isinstance(value, bool)
@@ -156,11 +176,12 @@ def check_sums(probabilities, tolerance, words=TENSORS, num_threads=None):
 def _problem(probabilities, words):
     """What is wrong with values that are not probabilities, and what to do."""
     num_labels, least, largest = probabilities.shape[-1], probabilities.min(), probabilities.max()
+    name = words.probabilities
     if not np.isfinite(probabilities).all():
-        return "probabilities hold NaN or infinite values; check what computed them"
+        return f"{name} hold NaN or infinite values; check what computed them"
     if least < 0:
         remedy = _one_score(words) if num_labels == 1 else _SCORES
-        return f"probabilities must not be negative, the smallest is {least:g}; {remedy}"
+        return f"{name} must not be negative, the smallest is {least:g}; {remedy}"
     sums = probabilities.sum(axis=-1, dtype=np.float64)
     furthest = sums.flat[np.abs(sums - 1).argmax()]
     if num_labels == 1:
@@ -171,10 +192,7 @@ def _problem(probabilities, words):
         remedy = f"all pixels' sums are about {sums.mean():.0f}: divide by them"
     else:
         remedy = _SCORES
-    return (
-        "probabilities must sum to one over the last axis, one pixel's sum is "
-        f"{furthest:g}; {remedy}"
-    )
+    return f"{name} must sum to one over the last axis, one pixel's sum is {furthest:g}; {remedy}"
 
 
 # The compiler may reorder the sums, so that it can use vectors; NaN must remain NaN.

@@ -69,7 +69,8 @@ def dense_crf(
         others is not known when a graph is compiled.
       max_memory: bytes that may be used for each image beside the arguments and the result, as for
         `refine`: an image that needs more is refined in overlapping strips. Not for the engines
-        that XLA can compile. None: the whole image at once.
+        that XLA can compile. A gradient takes more, because it keeps the values of every strip.
+        None: the whole image at once.
       overlap: as for `refine`.
 
     Returns:
@@ -211,7 +212,8 @@ def _refine_with_numba(probabilities, images, options, weights, compatibility, n
             # Numba code cannot be differentiated; the lattice engine computes the same function.
             with tf.GradientTape() as tape:
                 tape.watch((probabilities, given))
-                lattice = options._replace(engine="lattice")
+                # The same strips, too, although each takes more memory there.
+                lattice = options._replace(engine="lattice", memory_factor=1)
                 result = refine_with_filter(probabilities, images, lattice, **given)
             return tape.gradient(result, (probabilities, given), upstream)
 

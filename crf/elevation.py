@@ -11,6 +11,9 @@ import math
 
 import numpy as np
 
+# In standard deviations.
+_FAR = 1000
+
 
 def elevation_scales(d):
     """Factors of the features, already divided by the sigmas, before they are elevated.
@@ -50,3 +53,20 @@ def column_ends(features):
     NumPy's own reduction over the rows of such narrow arrays takes several times as long.
     """
     return np.array([[f(column) for column in features.T] for f in (np.min, np.max)])
+
+
+def near_zero(features, sigmas=1.0):
+    """The features, of which those that begin far from zero are moved to begin there.
+
+    Distances do not change if all points move; far from zero, float32 would round them.
+
+    Args:
+      features: (N, d) float64.
+      sigmas: standard deviations that the features are still to be divided by, (d,) or one number.
+
+    Returns:
+      (N, d) float64.
+    """
+    lowest = column_ends(features)[0]
+    far = np.abs(lowest) > _FAR * sigmas
+    return features - np.where(far, lowest, 0) if far.any() else features

@@ -1,11 +1,14 @@
 """Features of points on grids: images, volumes, videos, with any number of channels."""
 
+import math
 import operator
 
 import numpy as np
 
 from crf.checks import as_numbers
+from crf.elevation import near_zero
 from crf.gaussian import Kernel
+from crf.memory import check_memory
 from crf.params import CRFParams
 
 
@@ -27,7 +30,8 @@ def grid_features(shape, sigma, spacing=1.0, origin=0):
       x, y, z.
 
     Raises:
-      ValueError: naming the argument that is wrong.
+      ValueError: naming the argument that is wrong, or the memory that is needed, if it is too
+        little.
 
     Example:
       >>> Kernel(grid_features((40, 256, 256), sigma=3, spacing=(2.5, 0.8, 0.8)), 3)
@@ -40,6 +44,7 @@ def grid_features(shape, sigma, spacing=1.0, origin=0):
         raise ValueError(
             "grid_features: shape must be the sizes along the grid's axes, each at least 1"
         )
+    check_memory(8 * math.prod(shape) * len(shape), "the features")
     return _positions(shape, sigma, spacing, origin, "grid_features: ", "sigma")
 
 
@@ -57,15 +62,18 @@ def image_features(image, sigma_space, sigma_values, spacing=1.0, channel_axis=-
       origin: as for `grid_features`.
 
     Returns:
-      (N, d) float32: the columns of `grid_features`, then those of the channels.
+      (N, d) float32: the columns of `grid_features`, then those of the channels. A channel that
+      begins more than 1000 standard deviations from zero is moved to begin there, because float32
+      would round it; distances stay the same.
 
     Raises:
-      ValueError: naming the argument that is wrong.
+      ValueError: naming the argument that is wrong, or the memory that is needed, if it is too
+        little.
 
     Example:
       >>> Kernel(image_features(scan, sigma_space=5, sigma_values=20, channel_axis=None), 10)
     """
-    values = as_numbers(image, "image_features: the image's values")
+    values = as_numbers(image, "image_features: the image's values", None)
     values = values[..., None] if channel_axis is None else _channels_last(values, channel_axis)
     if values.ndim < 2:
         raise ValueError(
@@ -81,7 +89,12 @@ def image_features(image, sigma_space, sigma_values, spacing=1.0, channel_axis=-
         )
     *shape, channels = values.shape
     sigmas = _one_for_each(sigma_values, channels, "image_features: sigma_values", "channel")
-    colors = values.reshape(-1, channels).astype(np.float32) / sigmas.astype(np.float32)
+    num_points = math.prod(shape)
+    check_memory(num_points * (16 * channels + 8 * len(shape)), "the features")
+    values = values.reshape(-1, channels).astype(np.float64, copy=False)
+    colors = near_zero(values, sigmas).astype(np.float32)
+    # In float32, as in the numba engine of `refine`.
+    colors /= sigmas.astype(np.float32)
     positions = _positions(shape, sigma_space, spacing, origin, "image_features: ", "sigma_space")
     return np.concatenate([positions, colors], axis=1)
 

@@ -6,14 +6,13 @@ from crf.checks import as_numbers, check_num_threads
 from crf.cpu.lattice import point_lattice
 from crf.cpu.lattice_updates import filter_values
 from crf.cpu.self_messages import self_weights
-from crf.elevation import column_ends
+from crf.elevation import column_ends, near_zero
+from crf.memory import check_memory
 from crf.params import NORMALIZATIONS
 from crf.threads import ThreadTeam
 
-# The numba lattice numbers the orders of d + 1 coordinates in 63 bits.
-_MOST_FEATURES = 14
-# Features that begin further from zero than this are moved to zero.
-_FAR = 1000
+# A lattice of more dimensions would hardly connect points, and its kernel takes long to compile.
+MOST_FEATURES = 14
 
 
 class Kernel:
@@ -62,10 +61,7 @@ class Kernel:
         features = _checked_features(features)
         if precision is not None:
             features = features @ _root(precision, features.shape[1])
-        # Distances do not change if all points move; far from zero, float32 would round them.
-        lowest = column_ends(features)[0]
-        far = np.abs(lowest) > _FAR
-        features = features - np.where(far, lowest, 0) if far.any() else features
+        features = near_zero(features)
         self.features = np.ascontiguousarray(features, np.float32)
         self.features.flags.writeable = False
         self.compatibility = _checked_compatibility(compatibility)
@@ -133,7 +129,7 @@ class Kernel:
 
 def _checked_features(given):
     """The features as (N, d) float64."""
-    features = as_numbers(given, "Kernel: features")
+    features = as_numbers(given, "Kernel: features", None)
     if features.ndim < 2:
         raise ValueError(
             f"Kernel: features must be (N, d), one row for each point, but are {features.shape}; "
@@ -143,12 +139,14 @@ def _checked_features(given):
     features = features.reshape(-1, d)
     if not features.size:
         raise ValueError(f"Kernel: there are no features: their shape is {np.shape(given)}")
-    if d > _MOST_FEATURES:
-        hint = "; transpose them" if len(features) <= _MOST_FEATURES else ""
+    if d > MOST_FEATURES:
+        hint = "; transpose them" if len(features) <= MOST_FEATURES else ""
         raise ValueError(
-            f"Kernel: features must be (N, d) with d of at most {_MOST_FEATURES}, but are "
+            f"Kernel: features must be (N, d) with d of at most {MOST_FEATURES}, but are "
             f"{np.shape(given)}{hint}"
         )
+    check_memory(16 * features.size, "the features")
+    features = features.astype(np.float64, copy=False)
     # Beyond the range of float32 they would become infinite; comparisons with NaN are False.
     if not (np.abs(column_ends(features)) < np.finfo(np.float32).max).all():
         raise ValueError(

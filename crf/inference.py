@@ -1,18 +1,27 @@
 """Mean field inference over any points with any Gaussian kernels."""
 
-import math
 import warnings
-from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 
-from crf.checks import as_numbers, check_count, check_damping, check_num_threads
+from crf.checks import (
+    as_numbers,
+    check_count,
+    check_damping,
+    check_num_threads,
+    check_sums,
+    check_switch,
+    check_tolerance,
+    tolerance_of_sums,
+)
 from crf.cpu.lattice_updates import LatticeUpdates
 from crf.exact_inference import ExactUpdates
 from crf.gaussian import Kernel
+from crf.wording import ARRAYS
 
 _ENGINES = {"lattice": LatticeUpdates, "exact": ExactUpdates}
+_WORDS = ARRAYS._replace(function="MeanField", probabilities="marginals")
 
 
 class MeanField:
@@ -67,8 +76,9 @@ class MeanField:
                 f"MeanField: unknown engine {engine!r}; available: " + ", ".join(_ENGINES)
             )
         self._damping = check_damping(damping, "MeanField")
-        num_threads = check_num_threads(num_threads, "MeanField")
-        self._updates = _ENGINES[engine](unary, kernels, self_messages, num_threads)
+        check_switch(self_messages, "MeanField: self_messages")
+        self._num_threads = check_num_threads(num_threads, "MeanField")
+        self._updates = _ENGINES[engine](unary, kernels, self_messages, self._num_threads)
         self._marginals = self._updates.initial()
 
     @property
@@ -81,15 +91,19 @@ class MeanField:
 
     @marginals.setter
     def marginals(self, values):
-        values = as_numbers(values, "MeanField: marginals", np.float32)
+        values = as_numbers(values, "MeanField: marginals", None)
         if values.shape not in (self._shape, self._marginals.shape):
             raise ValueError(
                 f"MeanField: marginals must be {self._shape} as the unary energies, but are "
                 f"{values.shape}"
             )
-        if not np.isfinite(values).all():
-            raise ValueError("MeanField: marginals hold NaN or infinite values")
-        self._marginals = np.array(values.reshape(self._marginals.shape), order="C")
+        tolerance, values = tolerance_of_sums(values.dtype.name), values.astype(np.float32)
+        check_sums(values, tolerance, _WORDS, self._num_threads)
+        self._continue_from(values)
+
+    def _continue_from(self, values):
+        """Set the marginals to any finite numbers; the drop-in for pydensecrf allows all."""
+        self._marginals = np.array(values, np.float32, order="C").reshape(self._marginals.shape)
 
     def step(self):
         """Update all marginals once.
@@ -153,8 +167,24 @@ def infer(unary, kernels, iterations=10, *, tolerance=None, energies=False, **op
       >>> labels = result.marginals.argmax(axis=-1)
     """
     iterations = check_count(iterations, "infer: iterations", 0)
-    _check_tolerance(tolerance)
+    check_tolerance(tolerance, "infer")
+    check_switch(energies, "infer: energies")
     model = MeanField(unary, kernels, **options)
+    return run_updates(model, iterations, tolerance, "infer", 3, energies)
+
+
+def run_updates(model, iterations, tolerance, function, stacklevel, energies=False):
+    """What `infer` does with a model.
+
+    Args:
+      model: `MeanField`.
+      iterations, tolerance, energies: as for `infer`, checked.
+      function: what the user called, for the warning.
+      stacklevel: of the warning, 2 for the caller of this function.
+
+    Returns:
+      `Inference`.
+    """
     with_energies = energies or tolerance is not None
     found = [model.free_energy()] if with_energies else []
     converged = None if tolerance is None else False
@@ -169,10 +199,10 @@ def infer(unary, kernels, iterations=10, *, tolerance=None, energies=False, **op
             converged = gain <= tolerance and change <= tolerance
     if converged is False and iterations:
         warnings.warn(
-            f"infer: not converged after {done} iterations: the last one changed the free energy "
-            f"by {gain:.2g} per point and the marginals by {change:.2g}; give more iterations, a "
-            "larger tolerance, or damping=0.5 if they oscillate",
-            stacklevel=2,
+            f"{function}: not converged after {done} iterations: the last one changed the free "
+            f"energy by {gain:.2g} per point and the marginals by {change:.2g}; give more "
+            "iterations, a larger tolerance, or damping=0.5 if they oscillate",
+            stacklevel=stacklevel,
         )
     return Inference(model._marginals.reshape(model._shape), found, done, converged)
 
@@ -215,8 +245,3 @@ def _checked_kernels(kernels, num_points, num_labels):
                 f"the unary energies are for {num_labels}"
             )
     return list(kernels)
-
-
-def _check_tolerance(tolerance):
-    if tolerance is not None and not (isinstance(tolerance, Real) and 0 <= tolerance < math.inf):
-        raise ValueError(f"infer: tolerance must be a number of at least 0, not {tolerance!r}")

@@ -10,6 +10,8 @@ from crf.checks import (
     check_num_threads,
     check_prune_below,
     check_sums,
+    check_switch,
+    check_tolerance,
     tolerance_of_sums,
     warn_of_one_label,
 )
@@ -19,7 +21,7 @@ from crf.cpu.mean_field import numba_mean_field
 from crf.cpu.pruning import find_active_labels
 from crf.features import image_kernels
 from crf.image_checks import channel_remedy, type_remedy, warn_of_zeros_and_ones
-from crf.inference import infer
+from crf.inference import MeanField, run_updates
 from crf.params import MIN_PROBABILITY, CRFParams
 from crf.strips import check_strip_options, plan_strips
 from crf.threads import ThreadTeam
@@ -77,6 +79,8 @@ def refine(
     check_prune_below(prune_below, ARRAYS)
     num_threads = check_num_threads(num_threads, ARRAYS.function)
     damping = check_damping(damping, ARRAYS.function)
+    check_switch(self_messages, f"{ARRAYS.function}: self_messages")
+    check_tolerance(tolerance, ARRAYS.function)
     overlap = check_strip_options(max_memory, overlap)
     probabilities, image = _as_array(probabilities, "probabilities"), _as_array(image, "image")
     probabilities, image = _checked(probabilities, image, num_threads)
@@ -119,11 +123,12 @@ def _refine_with_preset(probabilities, image, params, **options):
     return refined
 
 
-def _refine_with_kernels(probabilities, image, params, window=None, **options):
+def _refine_with_kernels(probabilities, image, params, tolerance, window=None, **options):
     """Refine with the engine for kernels of any kind, which has more options."""
     unary = -np.log(np.maximum(probabilities, np.float32(MIN_PROBABILITY)))
     kernels = image_kernels(image, params, window[:2] if window else 0)
-    return infer(unary, kernels, params.iterations, **options).marginals
+    model = MeanField(unary, kernels, **options)
+    return run_updates(model, params.iterations, tolerance, ARRAYS.function, 4).marginals
 
 
 def warm_up():

@@ -23,13 +23,18 @@ ENGINES_FOR_XLA = ("xla", "exact")
 
 
 class Options(NamedTuple):
-    """What `dense_crf` is to do, except for tensors; see there."""
+    """What `dense_crf` is to do, except for tensors; see there.
+
+    `memory_factor` is what `crf.strips.strip_bytes` takes to plan strips: that of the engine, or 1
+    to have the strips of the numba engine.
+    """
 
     engine: str
     params: CRFParams
     prune_below: float = 0.0
     max_memory: float | None = None
     overlap: int | None = None
+    memory_factor: float = GRAPH_FACTOR
 
 
 def refine_with_filter(probabilities, images, options, weights=None, compatibility=None):
@@ -148,5 +153,5 @@ def refine_image(probabilities, image, options, weights=None, compatibility=None
 
     if options.max_memory is None:
         return refine_part(probabilities, image)
-    strips = options.params, options.max_memory, options.overlap
+    strips = options.params, options.max_memory, options.overlap, options.memory_factor
     return refine_in_strips(refine_part, probabilities, image, *strips)

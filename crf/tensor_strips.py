@@ -6,11 +6,10 @@ know the size of the image only when it runs.
 
 import tensorflow as tf
 
-from crf.memory import GRAPH_FACTOR
 from crf.strips import least_kept, plan_strips, strip_bytes
 
 
-def refine_in_strips(refine_part, probabilities, image, params, max_memory, overlap):
+def refine_in_strips(refine_part, probabilities, image, params, max_memory, overlap, factor):
     """Refine one image in strips across its longer side, one after another.
 
     Args:
@@ -18,7 +17,7 @@ def refine_in_strips(refine_part, probabilities, image, params, max_memory, over
         (row, column) of a part of the image to marginals (h, w, C).
       probabilities: (H, W, C) floating; C is static.
       image: (H, W, 3) uint8.
-      params, max_memory, overlap: as for `crf.strips.plan_strips`.
+      params, max_memory, overlap, factor: as for `crf.strips.plan_strips`.
 
     Returns:
       (H, W, C) of the probabilities' type.
@@ -29,9 +28,9 @@ def refine_in_strips(refine_part, probabilities, image, params, max_memory, over
     """
     if probabilities.shape.is_fully_defined():
         shape = tuple(probabilities.shape)
-        plan_strips(shape, params, max_memory, overlap, "dense_crf", GRAPH_FACTOR)
+        plan_strips(shape, params, max_memory, overlap, "dense_crf", factor)
     size = tf.shape(probabilities)
-    longer, count = _count_strips(size, max_memory, overlap)
+    longer, count = _count_strips(size, max_memory, overlap, factor)
     # Which of (rows, columns, labels) is divided.
     divided = tf.cast(tf.stack([size[0] >= size[1], size[0] < size[1], False]), tf.int32)
 
@@ -62,11 +61,11 @@ def refine_in_strips(refine_part, probabilities, image, params, max_memory, over
     )[1]
 
 
-def _count_strips(size, max_memory, overlap):
+def _count_strips(size, max_memory, overlap, factor):
     """The longer side of an image of size (H, W, C), and the number of strips."""
     longer, shorter = tf.reduce_max(size[:2]), tf.reduce_min(size[:2])
     shorter, labels = tf.cast(shorter, tf.int64), tf.cast(size[2], tf.int64)
-    line_bytes = strip_bytes(1, shorter, labels, GRAPH_FACTOR)
+    line_bytes = strip_bytes(1, shorter, labels, factor)
     most_lines = min(int(max_memory), tf.int64.max) // line_bytes
     lines = tf.cast(tf.minimum(most_lines, tf.int32.max), tf.int32)
     kept = tf.where(lines >= longer, longer, lines - 2 * overlap)

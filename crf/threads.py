@@ -59,6 +59,8 @@ class ThreadTeam:
           List of (low, high), ranges of items.
         """
         bounds = np.searchsorted(starts, self._bounds(int(starts[-1]), per_thread))
+        # The last items may have no work, but belong to a part.
+        bounds[-1] = len(starts) - 1
         return list(pairwise(bounds.tolist()))
 
     def _bounds(self, size, per_thread):

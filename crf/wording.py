@@ -14,6 +14,7 @@ class Wording(NamedTuple):
       two_classes: code that makes two probabilities from a sigmoid p.
       sigmoid: code that makes a sigmoid from scores.
       three_channels: code that repeats the channel of gray images.
+      probabilities: what the probabilities are called.
     """
 
     function: str
@@ -23,6 +24,7 @@ class Wording(NamedTuple):
     two_classes: str
     sigmoid: str
     three_channels: str
+    probabilities: str = "probabilities"
 
 
 TENSORS = Wording(

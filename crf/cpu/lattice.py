@@ -26,7 +26,8 @@ class Lattice(NamedTuple):
     Args:
       corners: int32 (N (d + 1),), the vertices of each point.
       weights: float32 (N (d + 1),), the weights with which each point reads from them (slice).
-      starts: int64 (M + 1,), index of each vertex's first entry in `points` and `point_weights`.
+      starts: int64 (M + 1,), index of each vertex's first entry in `points` and `point_weights`;
+        a vertex that only the blur passes through has none.
       points: int32 (N (d + 1),), the points that have each vertex as a corner.
       point_weights: float32 (N (d + 1),), the weights with which they are summed (splat).
       chains: for each axis (members int32, starts int64): sequences of vertices that are
@@ -69,7 +70,7 @@ class Window(NamedTuple):
     width: int
 
 
-def bilateral_lattice(image, params, team, workspace, window=None):
+def bilateral_lattice(image, params, team, workspace, window=None, with_origin=False):
     """The normalized lattice of the bilateral (appearance) kernel, in 5 dimensions.
 
     Args:
@@ -78,6 +79,8 @@ def bilateral_lattice(image, params, team, workspace, window=None):
       team: `ThreadTeam`.
       workspace: `Workspace` for the lattice's arrays.
       window: `Window`, if the image is a part of a larger one.
+      with_origin: whether the lattice also has the vertices around the point whose features are
+        all 0, black in the first row and column, even if no pixel needs them; for whole images.
 
     Returns:
       `Lattice`.
@@ -86,7 +89,8 @@ def bilateral_lattice(image, params, team, workspace, window=None):
       ValueError: if the sigmas are too small for vertices to be numbered in 63 bits.
     """
     sigmas = [params.sigma_alpha] * 2 + [params.sigma_beta] * 3
-    return _image_lattice(image, sigmas, params.normalization, team, workspace, window)
+    rest = params.normalization, team, workspace, window, with_origin
+    return _image_lattice(image, sigmas, *rest)
 
 
 def spatial_lattice(height, width, params, team, window=None):
@@ -135,13 +139,15 @@ def empty_lattice(num_points, d):
     return Lattice(*slicing, *splat, chains, 1.0)
 
 
-def point_lattice(features, normalization, team):
+def point_lattice(features, normalization, team, with_origin=False):
     """The normalized lattice of points with any features.
 
     Args:
       features: float32 (N, d), divided by the kernel's standard deviations.
       normalization: as in `CRFParams`.
       team: `ThreadTeam`.
+      with_origin: whether the lattice also has the vertices around the point whose features are
+        all 0, even if no point needs them.
 
     Returns:
       `Lattice`.
@@ -149,12 +155,15 @@ def point_lattice(features, normalization, team):
     Raises:
       ValueError: if the features spread too far.
     """
+    num_points, d = features.shape
+    if with_origin:
+        features = np.concatenate([features, np.zeros((1, d), np.float32)])
     scaled, *keys = point_geometry(features)
-    source = scaled.reshape(-1), None, *keys
-    return _build(source, *features.shape, normalization, team, Workspace())
+    source = scaled[:num_points].reshape(-1), None, *keys
+    return _build(source, num_points, d, normalization, team, Workspace(), with_origin)
 
 
-def _image_lattice(image, sigmas, normalization, team, workspace, window):
+def _image_lattice(image, sigmas, normalization, team, workspace, window, with_origin=False):
     """The lattice of the features x, y and the image's channels, each divided by its sigma."""
     height, width, channels = image.shape
     top, left, whole_height, whole_width = window or Window(0, 0, height, width)
@@ -163,10 +172,11 @@ def _image_lattice(image, sigmas, normalization, team, workspace, window):
     columns, rows = columns[left : left + width], rows[top : top + height]
     levels = np.array(levels, np.float32).reshape(channels, 256)
     source = np.array(image).reshape(-1), (columns, rows, levels), *keys
-    return _build(source, height * width, channels + 2, normalization, team, workspace)
+    rest = normalization, team, workspace, with_origin
+    return _build(source, height * width, channels + 2, *rest)
 
 
-def _build(source, num_points, d, normalization, team, workspace):
+def _build(source, num_points, d, normalization, team, workspace, with_origin):
     """The lattice of N points; `source` has the arguments of `simplex_kernel` on features."""
     num_corners = d + 1
     size = num_points * num_corners
@@ -174,12 +184,17 @@ def _build(source, num_points, d, normalization, team, workspace):
     weights = workspace.array("weights", size, np.float32)
     parts = team.split(num_points)
     found = team.run(simplex_kernel(d), parts, *source, corners, weights)
+    if with_origin:
+        # Its vertices come last, and without entries, so that only the blur passes through them.
+        features = np.zeros(len(source[0]) // num_points, source[0].dtype)
+        own = np.empty(num_corners, np.int32), np.empty(num_corners, np.float32)
+        found.append(simplex_kernel(d)(0, 1, features, *source[1:], *own))
     keys, vertices, numbers = number_vertices(found, team)
 
     # Each part of the points counts and lists its own entries, so that no two threads write to
     # the same element.
     counts = np.zeros((len(parts), len(keys)), np.int32)
-    calls = zip(parts, numbers, counts, strict=True)
+    calls = zip(parts, numbers[: len(parts)], counts, strict=True)
     team.run_calls(_renumber, [(*part, num_corners, corners, *own) for part, *own in calls])
     starts = _counts_to_starts(counts)
     points = workspace.array("points", size, np.int32)

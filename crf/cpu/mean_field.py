@@ -56,6 +56,7 @@ def numba_mean_field(
     least=MIN_PROBABILITY,
     active=None,
     window=None,
+    with_origin=False,
 ):
     """Refine one image.
 
@@ -73,6 +74,7 @@ def numba_mean_field(
       active: the labels that exchange messages, in place of prune_below; as
         `find_active_labels` gives them.
       window: `crf.cpu.lattice.Window`, if the image is a part of a larger one.
+      with_origin: as for `crf.cpu.lattice.bilateral_lattice`.
 
     Raises:
       ValueError: if the sigmas are too small for the lattice, or too little memory is available.
@@ -83,7 +85,7 @@ def numba_mean_field(
     with ThreadTeam(num_threads) as team, borrowed_workspace() as workspace:
         if active is None:
             active = find_active_labels(prior, num_classes, prune_below, team)
-        rest = team, workspace, window
+        rest = team, workspace, window, with_origin
         if len(active) == num_classes:
             floor = probability_floor(num_classes, least)
             state = State(prior, floor, num_classes, num_classes, flat_result)
@@ -98,7 +100,9 @@ def numba_mean_field(
         split_pruned(prior, num_classes, active, merged, marginals, flat_result, team)
 
 
-def _run_updates(state, image, params, weights, compatibility, team, workspace, window):
+def _run_updates(
+    state, image, params, weights, compatibility, team, workspace, window, with_origin
+):
     """Set the marginals of the state to the result of mean field inference."""
     height, width = image.shape[:2]
     num_points, row = height * width, len(state.floor)
@@ -112,7 +116,7 @@ def _run_updates(state, image, params, weights, compatibility, team, workspace, 
     else:
         spatial = empty_lattice(num_points, 2)
     if weights[0]:
-        bilateral = bilateral_lattice(image, params, team, workspace, window)
+        bilateral = bilateral_lattice(image, params, team, workspace, window, with_origin)
     else:
         bilateral = empty_lattice(num_points, 5)
     lattices, factors = (spatial, bilateral), (weights[1], weights[0])

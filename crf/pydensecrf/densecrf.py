@@ -3,16 +3,16 @@
 Q are NumPy arrays (C, N) here: C labels, N points. docs/pydensecrf.md says what else differs.
 """
 
-from enum import IntEnum
-
 import numpy as np
 
 from crf.checks import check_num_threads
+from crf.gaussian import MOST_FEATURES
 from crf.inference import MeanField
 from crf.params import NORMALIZATIONS
 from crf.pydensecrf.arguments import as_array, as_compatibility, as_count, as_deviations
 from crf.pydensecrf.blocks import BlockKernel
 from crf.pydensecrf.image_kernels import ImageKernel, infer_image
+from crf.pydensecrf.kinds import KernelType, NormalizationType, as_kind
 from crf.pydensecrf.unary import ConstUnary, LogisticUnary, Unary
 
 __all__ = [
@@ -31,23 +31,6 @@ __all__ = [
     "NormalizationType",
     "Unary",
 ]
-
-
-class KernelType(IntEnum):
-    """Which precision matrix of a kernel could be learned; inference does not depend on it."""
-
-    CONST_KERNEL = 0
-    DIAG_KERNEL = 1
-    FULL_KERNEL = 2
-
-
-class NormalizationType(IntEnum):
-    """How a kernel is divided by its row sums: the filter's input, its output, or both."""
-
-    NO_NORMALIZATION = 0
-    NORMALIZE_BEFORE = 1
-    NORMALIZE_AFTER = 2
-    NORMALIZE_SYMMETRIC = 3
 
 
 CONST_KERNEL = KernelType.CONST_KERNEL
@@ -140,7 +123,7 @@ class DenseCRF:
         """Add a kernel exp(-|f_i - f_j|² / 2) over features.
 
         Args:
-          features: float32 (d, N), divided by the kernel's standard deviations.
+          features: float32 (d, N), divided by the kernel's standard deviations; d at most 14.
           compat: a number w, float32 (C,) or float32 (C, C). A number is the reward for equal
             labels (Potts). A vector is the cost of each label next to itself, so it must be
             negative to favor equal labels. A matrix is the cost of each label next to each other
@@ -149,13 +132,18 @@ class DenseCRF:
           normalization: `NormalizationType`.
         """
         features = as_array(features, "features", np.float32, ("d", self._nvar))
+        if len(features) > MOST_FEATURES:
+            raise ValueError(
+                f"pydensecrf: features must be (d, N) with d of at most {MOST_FEATURES}, but are "
+                f"{features.shape}"
+            )
         self._add_kernel(BlockKernel, compat, kernel, normalization, features.T)
 
     def _add_kernel(self, make, compat, kernel, normalization, *arguments):
         """Add what `make` gives for the arguments; the others are those of `addPairwiseEnergy`."""
-        KernelType(kernel)
+        as_kind(kernel, "kernel", KernelType)
         compatibility = as_compatibility(compat, self._nlabels)
-        kind = NORMALIZATIONS[NormalizationType(normalization)]
+        kind = NORMALIZATIONS[as_kind(normalization, "normalization", NormalizationType)]
         self._kernels.append(make(*arguments, compatibility, kind))
         self._mean_field = None
 
@@ -234,7 +222,12 @@ class DenseCRF:
             self._mean_field = MeanField(self._energies(), self._built, num_threads=threads)
         if marginals is not None:
             wanted = self._nlabels, self._nvar
-            self._mean_field.marginals = as_array(marginals, "Q", np.float32, wanted).T
+            marginals = as_array(marginals, "Q", np.float32, wanted)
+            if not np.isfinite(marginals).all():
+                raise ValueError(
+                    "pydensecrf: Q holds NaN or infinite values; check what computed it"
+                )
+            self._mean_field._continue_from(marginals.T)
         return self._mean_field
 
 

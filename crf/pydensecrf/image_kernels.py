@@ -8,7 +8,7 @@ from crf.cpu.mean_field import numba_mean_field
 from crf.cpu.simplex import lattice_geometry
 from crf.features import grid_features, image_features
 from crf.params import CRFParams
-from crf.pydensecrf.blocks import BLOCK, BlockKernel
+from crf.pydensecrf.blocks import BlockKernel, has_filling
 
 # With larger weights, labels that are too improbable for float32 might still win.
 _LARGEST_WEIGHT = 20
@@ -56,7 +56,7 @@ def infer_image(unary, kernels, iterations, num_threads):
     Returns:
       float32 (N, C), the marginals; None if the kernels are others.
     """
-    if not _are_usual(kernels) or len(unary) % BLOCK:
+    if not _are_usual(kernels):
         return None
     spatial, bilateral = sorted(kernels, key=lambda kernel: kernel.image is not None)
     # That engine takes probabilities, up to a factor.
@@ -73,7 +73,9 @@ def infer_image(unary, kernels, iterations, num_threads):
         normalization=bilateral.normalization,
     )
     prior = prior.reshape(shape)
-    numba_mean_field(prior, bilateral.image, params, marginals, num_threads=num_threads, least=0)
+    # Only the bilateral lattice needs it: in the spatial one, the origin is the first pixel.
+    options = {"num_threads": num_threads, "with_origin": has_filling(len(unary))}
+    numba_mean_field(prior, bilateral.image, params, marginals, least=0, **options)
     return marginals.reshape(unary.shape)
 
 

@@ -6,7 +6,7 @@ from numbers import Number, Real
 
 import numpy as np
 
-from crf.checks import as_numbers
+from crf.checks import as_numbers, shape_of
 from crf.pydensecrf.arguments import as_count, as_deviations
 
 _LOGGER = logging.getLogger("crf.pydensecrf")
@@ -188,7 +188,7 @@ def create_pairwise_bilateral(sdims, schan, img, chdim=-1):
     if not isinstance(schan, Number):
         schan = _one_for_each(schan, "schan", len(channels), "channel (a number is for all)")
     schan = as_deviations(schan, "schan", len(channels))
-    if chdim == -1 and _shape(sdims) == (channels.ndim - 2,):
+    if chdim == -1 and shape_of(sdims) == (channels.ndim - 2,):
         raise ValueError(
             f"pydensecrf: sdims must be {channels.ndim - 1} numbers, because chdim=-1 means no "
             f"channels; if the last dimension of img holds them, give chdim={channels.ndim - 2}"
@@ -201,16 +201,8 @@ def create_pairwise_bilateral(sdims, schan, img, chdim=-1):
 
 def _one_for_each(deviations, name, count, what):
     """The standard deviations as float32 (count,)."""
-    if _shape(deviations) != (count,):
+    if shape_of(deviations) != (count,):
         raise ValueError(
             f"pydensecrf: {name} must be {count} numbers, one for each {what}, not {deviations!r}"
         )
     return as_deviations(deviations, name, count)
-
-
-def _shape(values):
-    """The shape of an array or of nested sequences; None if these differ in length."""
-    try:
-        return np.shape(values)
-    except ValueError:
-        return None

@@ -90,6 +90,8 @@ def test_threads_for_few_images_or_little_memory(monkeypatch, threads, count, fi
         ([scene(3, 3)[0]] * 2, [scene(3, 3)[1]], "probabilities of 2 images, but 1 images"),
         ([scene(3, 3)[0], scene(3, 3)[0] * 2], [scene(3, 3)[1]] * 2, "image 1: refine: prob"),
         ([scene(3, 3)[0], 5], [scene(3, 3)[1]] * 2, "image 1: refine: prob"),
+        ([scene(3, 3)[0], [[1], [1, 2]]], [scene(3, 3)[1]] * 2, "image 1: refine: probabilities m"),
+        ([scene(3, 3)[0]] * 2, [scene(3, 3)[1], [[1], [1, 2]]], "image 1: refine: image must be"),
     ],
 )
 def test_bad_input_names_the_image(probabilities, images, message):

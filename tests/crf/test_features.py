@@ -1,9 +1,11 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crf import CRFParams, grid_features, image_features, image_kernels
+from crf import CRFParams, Kernel, grid_features, image_features, image_kernels
 
 
 def test_a_grid_by_hand():
@@ -125,3 +127,66 @@ def test_bad_images_are_one_line(options, message):
     with pytest.raises(ValueError, match=r"^image_features: ") as error:
         image_features(**{**defaults, **options})
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("start", [1e7, -3e8, 2.0**40])
+def test_values_far_from_zero_keep_their_distances(start):
+    # Float32 would round them to whole numbers or more.
+    image = start + np.array([[0, 0.25, 1], [3, 0, 0.5]])
+    found = image_features(image, 1, sigma_values=0.5, channel_axis=None)
+    assert found[:, 2].tolist() == [0, 0.5, 2, 6, 0, 1]
+    # Only the channel that needs it is moved.
+    both = image_features(np.stack([image, image - start + 7], axis=-1), 1, (0.5, 2))
+    assert both[:, 2].tolist() == [0, 0.5, 2, 6, 0, 1]
+    np.testing.assert_array_equal(both[:, 3] * 2, (image - start + 7).ravel())
+
+
+def test_values_of_photographs_are_divided_as_by_the_fast_engine():
+    image = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    found = image_features(image, 1, sigma_values=3.3, channel_axis=None)
+    np.testing.assert_array_equal(found[:, 2], np.arange(256, dtype=np.float32) / np.float32(3.3))
+
+
+def peak_bytes(function, *arguments, **options):
+    """What a call allocates at most, with what it returns."""
+    tracemalloc.start()
+    function(*arguments, **options)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+@pytest.mark.parametrize("offset", [0, 1e9])
+@pytest.mark.parametrize(
+    ("shape", "dtype", "axis"),
+    [
+        ((200, 300, 3), np.uint8, -1),
+        ((3, 200, 300), np.float64, 0),
+        ((8, 200, 100), np.float32, 0),
+        ((30, 40, 50), np.int16, None),
+    ],
+)
+def test_memory_is_checked_before_it_is_taken(monkeypatch, shape, dtype, axis, offset):
+    image = np.ones(shape, dtype)
+    if offset and dtype == np.float64:
+        image += offset
+    sigma, asked = 2, []
+    monkeypatch.setattr("crf.features.check_memory", lambda size, what: asked.append(size))
+    taken = peak_bytes(image_features, image, sigma, sigma, channel_axis=axis)
+    assert 0.5 * asked[0] < taken <= asked[0] + 20_000
+    features = image_features(image, sigma, sigma, channel_axis=axis)
+    monkeypatch.setattr("crf.gaussian.check_memory", lambda size, what: asked.append(size))
+    assert 0.5 * asked[-1] < peak_bytes(Kernel, features) <= asked[-1] + 20_000
+
+
+def test_too_little_memory_is_one_line(monkeypatch):
+    features = grid_features((30, 40), 2)
+    monkeypatch.setattr("crf.memory.available_memory", lambda: 1000)
+    for call in (
+        lambda: grid_features((30, 40), 2),
+        lambda: image_features(np.ones((30, 40, 3)), 2, 2),
+        lambda: Kernel(features),
+    ):
+        with pytest.raises(ValueError, match=r"^crf: the features take .* compute tiles") as error:
+            call()
+        assert "\n" not in str(error.value)

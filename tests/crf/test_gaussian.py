@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matrix_crf import gaussian_matrix
+from matrix_crf import gaussian_matrix, lattice_matrix
 
 from crf import NORMALIZATIONS, Kernel, grid_features
 from crf.lattice import lattice_filter
@@ -102,6 +102,15 @@ def test_the_filter_equals_the_tensorflow_lattice(d, normalization):
     )
 
 
+@pytest.mark.slow  # the kernel for this many features takes seconds to compile
+def test_fourteen_features_are_the_most():
+    features = points(30, 14, spread=0.3)
+    found = Kernel(features, normalization="none").filter(np.eye(30))
+    np.testing.assert_allclose(found, lattice_matrix(features), atol=1e-5)
+    # The points do exchange messages.
+    assert found.sum() > 1.5 * np.trace(found)
+
+
 def test_the_filter_is_nearer_to_its_own_gaussian_than_to_others():
     # Away from the border, where the lattice ends too.
     values, errors = np.sin(np.arange(900) / 97), {}
@@ -131,6 +140,7 @@ def test_the_filter_takes_any_number_of_columns(size):
         ((np.ones(4),), "one row for each point, but are (4,); for a single feature"),
         ((np.ones((0, 2)),), "there are no features: their shape is (0, 2)"),
         ((np.ones((5, 300)),), "d of at most 14, but are (5, 300); transpose them"),
+        ((np.ones((16, 15)),), "d of at most 14, but are (16, 15)"),
         (([[1.0, np.nan]],), "NaN or infinite values; check them, and that no standard deviation"),
         (([[1.0, np.inf]],), "NaN or infinite"),
         (([[1e39, 1]],), "NaN or infinite"),

@@ -162,9 +162,10 @@ def test_an_oscillation_is_no_convergence_and_damping_ends_it():
     # energies before and after a jump are equal.
     unary = np.float32([[0, 0.5], [0, 0.5]])
     kernels = [Kernel([[0.0], [0.0]], -6, "none")]
-    with pytest.warns(UserWarning, match=r"not converged after 40 iterations: .* damping=0\.5"):
+    warned = r"^infer: not converged after 40 iterations: .* damping=0\.5"
+    with pytest.warns(UserWarning, match=warned) as caught:
         result = infer(unary, kernels, 40, tolerance=1e-4, self_messages=False)
-    assert not result.converged
+    assert not result.converged and caught[0].filename == __file__
     damped = infer(unary, kernels, 200, tolerance=1e-6, self_messages=False, damping=0.7)
     assert damped.converged
 
@@ -204,6 +205,11 @@ def test_a_single_kernel_needs_no_list():
         (UNARY, [], {"iterations": 2.5}, "must be a whole number of at least 0, not 2.5"),
         (UNARY, [], {"tolerance": -1}, "infer: tolerance must be a number of at least 0, not -1"),
         (UNARY, [], {"tolerance": np.nan}, "infer: tolerance must be"),
+        (UNARY, [], {"tolerance": "x"}, "infer: tolerance must be a number of at least 0, not 'x'"),
+        (UNARY, [], {"tolerance": True}, "infer: tolerance must be a number of at least 0, not T"),
+        (UNARY, [], {"energies": "no"}, "infer: energies must be True or False, not 'no'"),
+        (UNARY, [], {"self_messages": "no"}, "self_messages must be True or False, not 'no'"),
+        (UNARY, [], {"self_messages": 0}, "MeanField: self_messages must be True or False, not 0"),
     ],
 )
 def test_bad_arguments_are_one_line(unary, kernels, options, message):
@@ -217,6 +223,9 @@ def test_bad_arguments_are_one_line(unary, kernels, options, message):
     [
         (np.ones((3, 6)), "must be (6, 3) as the unary energies"),
         (UNARY * np.inf, "NaN or infinite"),
+        (np.ones((6, 3)) / 3 - [1, -1, 0], "must not be negative, the smallest is -0.666667"),
+        (np.ones((6, 3)), "must sum to one over the last axis, one pixel's sum is 3; scores"),
+        (np.zeros((6, 3)), "must sum to one over the last axis, one pixel's sum is 0; "),
         ([["a"] * 3] * 6, "must be numbers, not <U1"),
         ([[1, 2], [3]], "must be an array of numbers"),
     ],
@@ -228,7 +237,22 @@ def test_bad_marginals_are_one_line(marginals, message):
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_marginals_with_their_rounding_errors_can_be_set(dtype):
+    given = np.random.default_rng(0).dirichlet(np.ones(3), 6).astype(dtype)
+    model = MeanField(UNARY, KERNELS)
+    model.marginals = given
+    np.testing.assert_array_equal(model.marginals, given.astype(np.float32))
+
+
+def test_a_switch_of_numpy():
+    wanted = infer(UNARY, KERNELS, 2, self_messages=False).marginals
+    found = infer(UNARY, KERNELS, 2, self_messages=np.False_, energies=np.True_).marginals
+    np.testing.assert_array_equal(found, wanted)
+
+
 def test_too_little_memory_is_told(monkeypatch):
+    kernels = [Kernel(grid_features((2, 3), 2))]
     monkeypatch.setattr("crf.memory.available_memory", lambda: 100)
     with pytest.raises(ValueError, match=r"crf: the lattices take .* of memory are available"):
-        infer(UNARY, [Kernel(grid_features((2, 3), 2))])
+        infer(UNARY, kernels)

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from crf import CRFParams, DenseCRF, dense_crf
+from crf import CRFParams, DenseCRF, dense_crf, refine
 
 PARAMS = CRFParams(w1=2, sigma_alpha=10, sigma_beta=8, iterations=3, normalization="after")
 COSTS = ((0.0, 1.0, 2.0), (0.5, 0.0, 0.5), (3.0, 1.0, 0.0))
@@ -71,6 +73,27 @@ def test_computes_in_float32_under_a_mixed_policy():
     result = layer(list(data))
     assert result.dtype == tf.float32
     np.testing.assert_allclose(result, dense_crf(*data, PARAMS), atol=1e-6)
+
+
+def test_xla_compiles_a_layer_of_a_mixed_precision_network():
+    # As a GPU runs it by default: float16 probabilities, and the whole call compiled.
+    policy = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy("mixed_float16")
+    try:
+        # One kernel, because XLA takes seconds for the larger one.
+        layer = DenseCRF(replace(PARAMS, w1=0, iterations=1), engine="xla")
+    finally:
+        keras.mixed_precision.set_dtype_policy(policy)
+    probabilities, images = scene(3, 4, 2, batch=1)
+    probabilities = probabilities.astype(np.float16)
+
+    @tf.function(jit_compile=True, autograph=False)
+    def run(probabilities, images):
+        return layer([probabilities, images])
+
+    result, wanted = run(probabilities, images), refine(probabilities[0], images[0], layer.params)
+    assert result.dtype == tf.float32
+    np.testing.assert_allclose(result[0], wanted, atol=1e-5)
 
 
 def test_bad_input_raises():

@@ -9,6 +9,7 @@ from random_scene import scene
 
 import crf
 from crf import CRFParams, image_kernels, infer, refine, unary_from_probabilities
+from crf.strips import strip_bytes
 
 PARAMS = CRFParams(sigma_alpha=20, sigma_beta=10, sigma_gamma=2, iterations=2)
 GOOD_P, GOOD_I = scene()
@@ -129,9 +130,23 @@ def test_bad_options_are_one_line(params, options, message):
 
 @pytest.mark.parametrize("bad", ["3", b"3", 1j, np.nan, [[1, 2], [3]], {}, True, -1])
 @pytest.mark.parametrize(
-    "name", ["probabilities", "image", "params", "num_threads", "prune_below", "damping"]
+    "name",
+    [
+        "probabilities",
+        "image",
+        "params",
+        "num_threads",
+        "prune_below",
+        "damping",
+        "tolerance",
+        "self_messages",
+        "max_memory",
+        "overlap",
+    ],
 )
 def test_nonsense_is_one_line_that_names_the_argument(name, bad):
+    if name == "self_messages" and bad is True:
+        pytest.skip("True is the default")
     arguments = {"probabilities": GOOD_P, "image": GOOD_I, "params": PARAMS, name: bad}
     with pytest.raises(ValueError, match=rf"^refine: .*\b{name}\b") as error:
         refine(**arguments)
@@ -144,6 +159,16 @@ def test_warnings():
     with pytest.warns(UserWarning, match="refine: every pixel gets label 0") as caught:
         refine(np.ones((6, 7, 1), np.float32), GOOD_I, PARAMS)
     assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_memory": strip_bytes(6, 6, 3), "overlap": 1}])
+def test_a_warning_that_it_has_not_converged_is_at_the_call_of_refine(limits):
+    with pytest.warns(UserWarning) as caught:
+        refine(GOOD_P, GOOD_I, PARAMS, tolerance=0, **limits)
+    assert len(caught) == (2 if limits else 1)
+    for warning in caught:
+        assert str(warning.message).startswith("refine: not converged after 2 iterations: ")
+        assert warning.filename == __file__
 
 
 def test_16_bit_softmax_with_its_rounding_errors():

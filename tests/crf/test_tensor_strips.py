@@ -47,7 +47,7 @@ def test_the_strips_are_those_of_refine(height, width, overlap, lines):
         return len(seen) + part
 
     given = tf.constant(probabilities), tf.constant(image)
-    found = refine_in_strips(refine_part, *given, PARAMS, memory, overlap)
+    found = refine_in_strips(refine_part, *given, PARAMS, memory, overlap, GRAPH_FACTOR)
     memory = strip_bytes(lines, min(height, width), 2)
     strips = plan_strips(probabilities.shape, PARAMS, memory, overlap)
     assert seen == [strip.seen for strip in strips]
@@ -112,9 +112,29 @@ def test_gradients_flow_through_strips():
     np.testing.assert_allclose(found, whole, atol=1e-6 * scale)
 
 
+@pytest.mark.slow
+def test_the_gradient_of_numba_has_the_strips_of_its_forward_pass():
+    # Too little memory for strips of the lattice engine, which takes twice as much.
+    probabilities, image = scene(30, 8)
+    readout = tf.random.stateless_normal([1, *probabilities.shape], [1, 2])
+    params = CRFParams(**{**vars(PARAMS), "iterations": 1})
+
+    def gradient(engine, **limits):
+        given = tf.constant(probabilities[None])
+        with tf.GradientTape() as tape:
+            tape.watch(given)
+            refined = dense_crf(given, image[None], params, engine, **limits)
+            value = tf.reduce_sum(readout * refined)
+        return tape.gradient(value, given)
+
+    found, wanted = gradient("numba", **LIMITS), gradient("lattice", **IN_GRAPH)
+    np.testing.assert_allclose(found, wanted, atol=1e-6 * np.abs(wanted).max())
+    assert np.abs(wanted - gradient("lattice")).max() > 1e-4 * np.abs(wanted).max()
+
+
 def test_more_memory_than_64_bits_count_means_one_strip():
     given = tf.zeros([30, 8, 3]), tf.zeros([30, 8, 3], tf.uint8)
-    found = refine_in_strips(lambda part, *_: part + 1, *given, PARAMS, 1e30, 4)
+    found = refine_in_strips(lambda part, *_: part + 1, *given, PARAMS, 1e30, 4, GRAPH_FACTOR)
     np.testing.assert_array_equal(found, np.ones([30, 8, 3]))
 
 

@@ -1,6 +1,7 @@
 """Mean field inference with explicit N x N matrices, as slow and plain as the formulas."""
 
 import numpy as np
+from reference_lattice import lattice_filter
 
 
 def gaussian_matrix(features, normalization="none", precision=None):
@@ -9,7 +10,25 @@ def gaussian_matrix(features, normalization="none", precision=None):
     precision = np.eye(features.shape[1]) if precision is None else np.asarray(precision)
     precision = np.diag(precision) if precision.ndim == 1 else precision
     differences = features[:, None] - features[None]
-    matrix = np.exp(-np.einsum("ija,ab,ijb->ij", differences, precision, differences) / 2)
+    return _normalized(
+        np.exp(-np.einsum("ija,ab,ijb->ij", differences, precision, differences) / 2),
+        normalization,
+    )
+
+
+def lattice_matrix(features, normalization="none", filling=0):
+    """(N, N) float64: what the plain lattice makes of the kernel of float32 features (N, d).
+
+    Args:
+      features, normalization: as for `gaussian_matrix`.
+      filling: number of points with features of 0 that are part of the lattice, but have no values.
+    """
+    size, d = features.shape
+    run = lattice_filter(np.concatenate([features, np.zeros((filling, d), np.float32)]))
+    return _normalized(run(np.eye(size + filling)[:, :size])[:size], normalization)
+
+
+def _normalized(matrix, normalization):
     sums = matrix.sum(axis=1)
     before = {"before": sums, "symmetric": np.sqrt(sums)}.get(normalization, np.ones_like(sums))
     after = {"after": sums, "symmetric": np.sqrt(sums)}.get(normalization, np.ones_like(sums))

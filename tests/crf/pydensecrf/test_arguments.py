@@ -49,6 +49,7 @@ def test_unary_objects():
         (np.ones((2, 20)), "features must be float32, not float64"),
         (ones(20, 2), r"features must be \(d, 20\), not \(20, 2\)"),
         (ones(2, 20) * np.inf, "features hold NaN or infinite values"),
+        (ones(15, 20), r"must be \(d, N\) with d of at most 14, but are \(15, 20\)"),
     ],
 )
 def test_features(features, message):
@@ -102,11 +103,18 @@ def test_deviations(sigma):
         model().addPairwiseBilateral(3, sigma, IMAGE, 3)
 
 
-def test_kernel_and_normalization_types():
-    with pytest.raises(ValueError, match="7 is not a valid KernelType"):
-        model().addPairwiseGaussian(3, 3, kernel=7)
-    with pytest.raises(ValueError, match="7 is not a valid NormalizationType"):
-        model().addPairwiseGaussian(3, 3, normalization=7)
+@pytest.mark.parametrize("bad", [7, -1, "DIAG_KERNEL", None])
+def test_kernel_and_normalization_types(bad):
+    kinds = "CONST_KERNEL (0), DIAG_KERNEL (1), FULL_KERNEL (2)"
+    with pytest.raises(ValueError) as error:
+        model().addPairwiseGaussian(3, 3, kernel=bad)
+    assert str(error.value) == f"pydensecrf: kernel must be one of {kinds}, not {bad!r}"
+    kinds = (
+        "NO_NORMALIZATION (0), NORMALIZE_BEFORE (1), NORMALIZE_AFTER (2), NORMALIZE_SYMMETRIC (3)"
+    )
+    with pytest.raises(ValueError) as error:
+        model().addPairwiseGaussian(3, 3, normalization=bad)
+    assert str(error.value) == f"pydensecrf: normalization must be one of {kinds}, not {bad!r}"
 
 
 @pytest.mark.parametrize(
@@ -135,3 +143,5 @@ def test_marginals(call):
         getattr(model(), call)(ones(20, 3))
     with pytest.raises(ValueError, match="Q must be float32, not float64"):
         getattr(model(), call)(np.ones((3, 20)))
+    with pytest.raises(ValueError, match="Q holds NaN or infinite values; check what computed it"):
+        getattr(model(), call)(ones(3, 20) * np.nan)

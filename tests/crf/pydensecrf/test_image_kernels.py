@@ -58,6 +58,56 @@ def test_both_engines_agree(normalization, iterations, monkeypatch):
     assert fast.dtype == np.float32 and fast.T.flags.c_contiguous
 
 
+def dark_scene(height, width):
+    """A model of a dark image, so that the filling points are near its pixels."""
+    rng = np.random.default_rng(height)
+    model = dcrf.DenseCRF2D(width, height, LABELS)
+    model.setUnaryEnergy(rng.uniform(0, 3, (LABELS, height * width)).astype(np.float32))
+    image = rng.integers(10, 40, (height, width, 3)).astype(np.uint8)
+    model.addPairwiseGaussian(sxy=2, compat=3)
+    model.addPairwiseBilateral(sxy=5, srgb=20, rgbim=image, compat=4)
+    return model
+
+
+# One, two and three pixels are in the last block of four.
+ODD_SIZES = [(5, 5), (6, 7), (5, 7), (1, 1), (1, 3)]
+
+
+@pytest.mark.parametrize("size", ODD_SIZES)
+def test_both_engines_agree_where_the_binding_fills_a_block(size, monkeypatch):
+    model = dark_scene(*size)
+    fast = model.inference(4)
+    np.testing.assert_allclose(fast, stepped(model, 4), atol=2e-6)
+    assert runs_fast(model, monkeypatch)
+
+
+@pytest.mark.parametrize("size", ODD_SIZES[:3])
+def test_the_filling_points_of_the_binding_count(size, monkeypatch):
+    model = dark_scene(*size)
+    filled = model.inference(4)
+    monkeypatch.setattr(image_kernels, "has_filling", lambda num_points: False)
+    assert np.abs(model.inference(4) - filled).max() > 2e-5
+
+
+@pytest.mark.parametrize(
+    "side", [321, *(pytest.param(side, marks=pytest.mark.slow) for side in (401, 513))]
+)
+def test_the_sizes_of_deeplab_run_fast_with_the_same_result(side, monkeypatch):
+    rng = np.random.default_rng(side)
+    unary = rng.uniform(0, 2, (2, side * side)).astype(np.float32)
+    image = np.full((side, side, 3), 5, np.uint8)
+    image[80:, 100:] = 160, 120, 80
+    image += rng.integers(0, 12, image.shape, dtype=np.uint8)
+    model = dcrf.DenseCRF2D(side, side, 2)
+    model.setUnaryEnergy(unary)
+    model.addPairwiseGaussian(sxy=3, compat=3)
+    model.addPairwiseBilateral(sxy=49, srgb=5, rgbim=image, compat=4)
+    fast, general = model.inference(3), stepped(model, 3)
+    assert np.abs(fast - general).mean() <= 1e-5
+    assert (fast.argmax(axis=0) == general.argmax(axis=0)).mean() > 0.999
+    assert runs_fast(model, monkeypatch)
+
+
 def test_improbable_labels_are_not_clamped(monkeypatch):
     # `crf.refine` clamps probabilities to 1e-5; here an energy of 15 must stay 15.
     unary, _ = scene()
@@ -89,15 +139,10 @@ def test_other_kernels_go_the_general_way(spatial, bilateral, monkeypatch):
     assert not runs_fast(model, monkeypatch)
 
 
-def test_other_numbers_of_kernels_and_pixels_go_the_general_way(monkeypatch):
+def test_other_numbers_of_kernels_go_the_general_way(monkeypatch):
     model = usual()
     model.addPairwiseGaussian(3, 1)
     assert not runs_fast(model, monkeypatch)
-    _, image = scene()
-    odd = dcrf.DenseCRF2D(WIDTH - 1, HEIGHT - 1, LABELS)
-    odd.addPairwiseGaussian(3, 1)
-    odd.addPairwiseBilateral(3, 3, image[1:, 1:], 1)
-    assert not runs_fast(odd, monkeypatch)
 
 
 def test_the_image_is_copied():
