@@ -1,6 +1,7 @@
 """Runs one of this package's networks for the benchmarks; torch_worker.py describes its protocol.
 
-It runs what the commands run: the fused network, and the step of the training loop.
+It runs what the commands run: the fused network, with weights that are prepared once, and the step
+of the training loop.
 """
 
 import json
@@ -19,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf import build_deeplab, fuse
+from deeplab_tf.models.fast.prepared import PreparedWeights
 from deeplab_tf.models.precision import build_with_precision
 from deeplab_tf.training.freezing import freeze_bn
 from deeplab_tf.training.losses import ScoreMapObjective
@@ -71,10 +73,13 @@ def inference(job):
     network = build_for(job)
     images = tf.constant(random_images(job))
     fused = fuse(network)
+    prepared = PreparedWeights(fused)
+    weights = prepared.compute()
 
     @tf.function
     def score():
-        return fused(images, training=False)
+        with prepared.used(weights):
+            return fused(images, training=False)
 
     return network, lambda: score().numpy()
 

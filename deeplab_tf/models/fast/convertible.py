@@ -3,7 +3,8 @@
 import keras
 import tensorflow as tf
 
-from deeplab_tf.models.fast.fuse import FusedConvolution, fuse
+from deeplab_tf.models.fast.fuse import fuse
+from deeplab_tf.models.fast.layers import FusedConvolution
 
 
 def convertible(model):

@@ -9,7 +9,7 @@ import contextlib
 
 import tensorflow as tf
 
-from deeplab_tf.models.fast.fuse import PREPARED, FusedConvolution
+from deeplab_tf.models.fast.layers import PREPARED, FusedConvolution
 from deeplab_tf.models.walk import leaf_layers
 
 
