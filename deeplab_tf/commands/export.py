@@ -61,9 +61,6 @@ from deeplab_tf.files import check_new_file, check_new_folder
 from deeplab_tf.head_labels import HeadLabels
 from deeplab_tf.models import find_model, is_packed, load_card
 
-# Longer side to which calibration images are reduced unless the network's card says otherwise.
-_MAX_SIDE = 1000
-
 
 def define_flags(values):
     """Define the flags of an export."""
@@ -155,8 +152,7 @@ def main(flags):
     max_side = load_card(flags.model).testing.get("max_side") if is_packed(flags.model) else None
     calibration = None
     if examples:
-        sizes = max_side or _MAX_SIDE, image_size
-        calibration = load_calibration(examples, model.input_shape[-1], *sizes)
+        calibration = load_calibration(examples, model.input_shape[-1], max_side, image_size)
     export_model(
         model,
         out,
