@@ -74,13 +74,14 @@ def _quantized(converter, calibration):
         denylisted_ops=[
             "RESIZE_BILINEAR",
             "SOFTMAX",
+            "ARG_MAX",
             "MAXIMUM",
             "PAD",
             "PADV2",
             "MUL",
             "ADD",
             "SUB",
-        ]
+        ],
     )
     debugger = tf.lite.experimental.QuantizationDebugger(
         converter=converter, debug_dataset=examples, debug_options=options
@@ -101,38 +102,35 @@ def read_description(path):
     return Description.from_json(text)
 
 
-def open_runner(path, num_threads, outputs=("probabilities",)):
+def open_runner(path, num_threads):
     """Load a file that `write` wrote.
 
     Args:
       path: the file.
       num_threads: number of processor threads.
-      outputs: names of the probabilities, one for each score head; or `["depth"]`.
 
     Returns:
-      Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32, or to
-      depth (H, W).
+      Function of an image (1, H, W, channels) uint8 and a tuple of names of outputs, to a list of
+      these outputs for the image: probabilities (H, W, C) float32, labels (H, W) uint8, or depth
+      (H, W) float32.
     """
     module = import_extra("ai_edge_litert.interpreter", EXTRA)
     interpreter = module.Interpreter(model_path=str(path), num_threads=num_threads)
     (taken,) = interpreter.get_input_details()
-    given = _output_indices(interpreter, outputs)
+    indices = _output_indices(interpreter)
 
-    def run(images):
+    def run(images, names):
         if tuple(interpreter.get_input_details()[0]["shape"]) != images.shape:
             interpreter.resize_tensor_input(taken["index"], images.shape)
         interpreter.allocate_tensors()
         interpreter.set_tensor(taken["index"], images.astype(np.float32))
         interpreter.invoke()
-        return np.concatenate([interpreter.get_tensor(index)[0] for index in given], axis=-1)
+        return [interpreter.get_tensor(indices[name])[0] for name in names]
 
     return run
 
 
-def _output_indices(interpreter, outputs):
-    """The tensors of the probabilities or of the depth, the only floating-point outputs."""
-    if len(outputs) == 1:
-        (given,) = [e for e in interpreter.get_output_details() if e["dtype"] == np.float32]
-        return [given["index"]]
+def _output_indices(interpreter):
+    """The numbers of the output tensors by their names."""
     named = interpreter.get_signature_runner("serving_default").get_output_details()
-    return [named[name]["index"] for name in outputs]
+    return {name: details["index"] for name, details in named.items()}

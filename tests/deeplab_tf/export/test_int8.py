@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from exported import ENDINGS, need, spread_scores, windows_model
+from exported import ENDINGS, need_quantizer, spread_scores, windows_model
 from tiny_model import blocks
 
 import deeplab_tf
@@ -15,18 +15,11 @@ from deeplab_tf.export.formats import QUANTIZED
 from deeplab_tf.labels import LabelSet
 
 pytestmark = [
-    pytest.mark.slow,
     # The converters use TensorFlow, NumPy and Keras in ways that these warn about; not ours.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning", "ignore::SyntaxWarning"),
     pytest.mark.filterwarnings("ignore::RuntimeWarning"),
 ]
-
-
-def need_quantizer(format):
-    need(format)
-    if format == "openvino":
-        pytest.importorskip("nncf", reason='needs pip install ".[openvino]"')
 
 
 @pytest.mark.parametrize("format", QUANTIZED)
@@ -43,12 +36,14 @@ def test_eight_bits_change_little(format, tmp_path):
         np.testing.assert_allclose(found.sum(-1), 1, atol=1e-4)
         # Finer than the 256 values of 8 bits, since what follows the scores is not quantized.
         assert len(np.unique(found)) > 1000
+        assert (segment(opened, image) == found.argmax(-1)).mean() >= 0.999
         expected = segment(model, image, return_probabilities=True)
         assert 0 < np.abs(found - expected).mean() < 0.05
         agreement.append((found.argmax(-1) == expected.argmax(-1)).mean())
     assert np.mean(agreement) > 0.95, agreement
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", QUANTIZED)
 def test_the_shipped_network_keeps_its_mean_iou(format, msrc21, tmp_path):
     need_quantizer(format)
