@@ -14,7 +14,7 @@ from deeplab_tf.data.lists import IMAGE_EXTENSIONS
 from deeplab_tf.data.shrink import shrink
 from deeplab_tf.errors import InputError
 
-_FLAGS = ("calibration_data", "calibration_split", "calibration_images")
+_FLAGS = ("calibration_data", "calibration_split", "calibration_images", "int8_except")
 # Longer side to which images are reduced for networks that do not say which size suits them.
 _MAX_SIDE = 1000
 
@@ -27,6 +27,12 @@ def define_calibration_flags(values):
         False,
         "Compute the convolutions in 8 bits, for the formats openvino and litert; needs "
         "--calibration_data.",
+    )
+    define.list(
+        "int8_except",
+        [],
+        "Convolutions that stay in float32, by their names in the network, such as fc8: where "
+        "8 bits cost too much accuracy. For the format litert.",
     )
     define.string(
         "calibration_data",

@@ -48,6 +48,7 @@ from deeplab_tf.commands.flags.model import (
 from deeplab_tf.commands.outputs import print_next, print_written
 from deeplab_tf.commands.recall import known_camera, recall_for_model
 from deeplab_tf.errors import InputError
+from deeplab_tf.export.float_layers import check_float_layers
 from deeplab_tf.export.formats import (
     FORMATS,
     QUANTIZED,
@@ -141,6 +142,8 @@ def main(flags):
     scales, image_size = checked_scales(flags), read_image_size(flags)
     if flags.int8 and format not in QUANTIZED:
         raise InputError(f"--int8: is for the formats {' and '.join(QUANTIZED)}, not {format}")
+    if flags.int8_except and format != "litert":
+        raise InputError(f"--int8_except: is for the format litert, not {format}; leave it out")
     examples = find_calibration(flags)
     model, label_set = open_any_model(flags)
     if label_set is None:
@@ -150,6 +153,7 @@ def main(flags):
     params = crf_params(flags, model.output_shape[-1])
     crf_options = read_crf_options(flags, format)
     max_side = load_card(flags.model).testing.get("max_side") if is_packed(flags.model) else None
+    check_float_layers(model, flags.int8_except)
     calibration = None
     if examples:
         calibration = load_calibration(examples, model.input_shape[-1], max_side, image_size)
@@ -171,6 +175,7 @@ def main(flags):
         served_max_side=flags.served_max_side,
         depth_input=describe_input(flags),
         crf_options=crf_options,
+        int8_except=flags.int8_except,
     )
     if format == SAVED_MODEL:
         print_saved_model(out, image_size and params)

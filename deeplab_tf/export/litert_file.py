@@ -5,6 +5,7 @@ metadata keep associated files: `unzip -p MODEL.tflite deeplab_tf.json` prints i
 """
 
 import re
+import warnings
 import zipfile
 
 import numpy as np
@@ -19,7 +20,7 @@ _MEMBER = f"{KEY}.json"
 _MARK = b"TFL3"  # bytes 4 to 8 of every file of the format
 
 
-def write(saved_model, description, path, calibration=None):
+def write(saved_model, description, path, calibration=None, in_float=None):
     """Write the network of a SavedModel.
 
     Args:
@@ -27,6 +28,8 @@ def write(saved_model, description, path, calibration=None):
       description: `Description`.
       path: the file to write.
       calibration: list of images (H, W, channels) uint8 to quantize with; None: float32.
+      in_float: function from the names in the converted graph to those that stay float32; None:
+        none of them.
 
     Raises:
       InputError: if LiteRT lacks an operation that the network needs.
@@ -36,7 +39,7 @@ def write(saved_model, description, path, calibration=None):
         if calibration is None:
             contents = converter.convert()
         else:
-            contents = _quantized(converter, calibration)
+            contents = _quantized(converter, calibration, in_float)
     except Exception as error:  # the converter's own class of errors is not public
         if "ERROR_NEEDS_FLEX_OPS" not in str(error):
             raise
@@ -58,7 +61,7 @@ def _missing(error):
     return found[1] if found else "unknown ones"
 
 
-def _quantized(converter, calibration):
+def _quantized(converter, calibration, in_float):
     """The contents of a file with the convolutions in 8 bits.
 
     What comes after the scores stays float32, since probabilities need more than 256 values.
@@ -68,6 +71,7 @@ def _quantized(converter, calibration):
         for image in calibration:
             yield [image[None].astype(np.float32)]
 
+    nodes = in_float(_tensor_names(converter.convert())) if in_float else []
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = examples
     options = tf.lite.experimental.QuantizationDebugOptions(
@@ -82,11 +86,20 @@ def _quantized(converter, calibration):
             "ADD",
             "SUB",
         ],
+        denylisted_nodes=nodes,
     )
     debugger = tf.lite.experimental.QuantizationDebugger(
         converter=converter, debug_dataset=examples, debug_options=options
     )
     return debugger.get_nondebug_quantized_model()
+
+
+def _tensor_names(contents):
+    """The names of the tensors in a file's contents, which are those of the operations."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that TensorFlow's own interpreter has a successor
+        interpreter = tf.lite.Interpreter(model_content=contents)
+    return [tensor["name"] for tensor in interpreter.get_tensor_details()]
 
 
 def read_description(path):

@@ -156,6 +156,8 @@ def test_only_trained_networks_are_exported(served, tmp_path):
         (["--out=m.onnx", "--int8"], "--int8: is for the formats openvino and litert, not onnx"),
         (["--out=m.xml", "--int8", "--calibration_data=x"], "calibration_data=x: no such folder"),
         (["--out=m.xml", "--int8", "--calibration_data=."], "neither a data set nor a folder of"),
+        (["--out=m.tflite", "--int8_except=a"], "--int8_except has no effect without --int8; add"),
+        (["--out=m.xml", "--int8_except=a"], "--int8_except: is for the format litert, not openv"),
         (["--out=m.onnx", "--format=litert"], "for the format litert, give a name that ends in"),
     ],
 )
