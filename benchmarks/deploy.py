@@ -11,10 +11,11 @@ of the exported files (else of the weights in float32), and mean IoU on the vali
 --data.
 
 Networks have random weights unless --trained names a file; those that come with the package are
-trained. Networks without --data are calibrated for 8 bits with synthetic images. A row of a format
-whose package is not installed says what is missing. PATH is the Python of an environment with
-torch, which may also have openvino, and onnx, onnxscript and onnxruntime. PyTorch's networks have
-the same architecture, random weights, and 21 classes.
+trained. 8 bits are calibrated as by `export --int8`, with images of the list train of --data, or
+else with synthetic ones. A row of a format whose package is not installed says what is missing.
+PATH is the Python of an environment with torch, which may also have openvino, and onnx, onnxscript
+and onnxruntime. PyTorch's networks have the same architecture and number of classes, but random
+weights; below each table are the numbers of parameters.
 """
 
 import os
@@ -30,15 +31,17 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 from absl import app, flags
 from tqdm import tqdm
 
-from benchmarks.network_worker import PUBLISHED
-from benchmarks.photographs import find_examples
+from benchmarks.deploy_networks import (
+    SHIPPED,
+    about_parameters,
+    count_classes,
+    find_images,
+    torch_network,
+)
+from benchmarks.network_worker import NUM_CLASSES, PUBLISHED
 from benchmarks.worker import Worker
-from deeplab_tf.data.voc import read_split
-from deeplab_tf.models import load_card
-from deeplab_tf.pretrained import pretrained_names
 
 FLAGS = flags.FLAGS
-SHIPPED = pretrained_names()
 NETWORKS = [*PUBLISHED, *SHIPPED]
 # Row -> ending of the exported file, None for Keras; precision; whether 8 bits.
 OURS = {
@@ -65,7 +68,7 @@ flags.DEFINE_multi_enum("row", [*TORCH, *OURS], [*TORCH, *OURS], "Rows to measur
 flags.DEFINE_multi_string("trained", [], "NETWORK=FILE: a trained network to run under that name.")
 flags.DEFINE_multi_string("data", [], "NETWORK=FOLDER: data set in VOC layout of that network.")
 flags.DEFINE_integer("limit", None, "Validation images to score; all by default.", lower_bound=1)
-flags.DEFINE_integer("calibration_images", 20, "Images to calibrate 8 bits with.", lower_bound=1)
+flags.DEFINE_integer("calibration_images", 100, "Images to calibrate 8 bits with.", lower_bound=1)
 flags.DEFINE_integer("images", 100, "Images to time in each row.", lower_bound=2)
 flags.DEFINE_integer("size", 513, "Side of the images in pixels.", lower_bound=33)
 
@@ -111,24 +114,18 @@ def measure(python, script, job, about, images=None):
         "99 % ms": 1000 * statistics.quantiles(seconds, n=100, method="inclusive")[98],
         "memory MB": memory,
         "model MB": 4e-6 * answer["parameters"],
+        "parameters": answer["parameters"],
         **iou,
     }
 
 
-def torch_network(name):
-    """The name of a network's architecture in torch_networks.py."""
-    if name in PUBLISHED:
-        return name
-    network = load_card(name).network
-    return f"{network['backbone']}_{network['output_stride']}"
-
-
-def torch_row(name, runtime):
-    """A row of PyTorch."""
+def torch_row(name, runtime, classes):
+    """A row of PyTorch; `classes` is the number of the network's classes."""
     if not FLAGS.torch_python:
         return {"not_measured": "give --torch_python"}
     job = {"network": torch_network(name), "task": "labels", "runtime": runtime, "batch_size": 1}
     job |= {"size": FLAGS.size, "precision": "float32", "processor_time": False}
+    job["classes"] = classes
     return measure(FLAGS.torch_python, "torch_worker.py", job, f"{name} {runtime}")
 
 
@@ -138,7 +135,7 @@ def our_row(name, row, source, files, folder):
     Args:
       name, row: of the network and the row.
       source: file or name of the network.
-      files: dict of "calibration", image files, and "score", see `measure`.
+      files: of `find_images`.
       folder: where to export to.
     """
     ending, precision = OURS[row]
@@ -156,17 +153,6 @@ def our_row(name, row, source, files, folder):
         exported["model MB"] = answer["megabytes"]
     found = measure(sys.executable, "deploy_worker.py", job, f"{name} {row}", files["score"])
     return {**found, **exported}
-
-
-def data_files(name, folder, data):
-    """The files of a network: those to calibrate with, and those to score."""
-    examples, _ = find_examples(data.get(name), folder, FLAGS.calibration_images)
-    calibration = [example.image for example in examples]
-    if name not in data:
-        return {"calibration": calibration, "score": None}
-    val = read_split(data[name], "val")[: FLAGS.limit]
-    score = {"images": [each.image for each in val], "labels": [each.label for each in val]}
-    return {"calibration": calibration, "score": score}
 
 
 def print_row(row, found, eager):
@@ -190,17 +176,22 @@ def main(_):
     print(f"{'':24}" + "".join(f"{name:>{width}}" for name, width in COLUMNS.items()))
     for name in FLAGS.network:
         print(f"{name}, {'trained' if name in (*trained, *SHIPPED) else 'random weights'}")
-        eager = None
+        classes = count_classes(name, trained.get(name)) or NUM_CLASSES
+        eager, parameters = None, {}
         with tempfile.TemporaryDirectory() as folder:
             folder = Path(folder)
-            files = data_files(name, folder, data)
+            counts = FLAGS.calibration_images, FLAGS.limit
+            files = find_images(data.get(name), folder, *counts)
             for row in (row for row in (*TORCH, *OURS) if row in FLAGS.row):
                 if row in TORCH:
-                    found = torch_row(name, TORCH[row])
+                    found = torch_row(name, TORCH[row], classes)
                 else:
                     found = our_row(name, row, trained.get(name, name), files, folder)
                 eager = found.get("images/s") if row == EAGER else eager
+                parameters |= {row: found["parameters"]} if found.get("parameters") else {}
                 print_row(row, found, eager)
+        if parameters:
+            print(about_parameters(parameters), flush=True)
 
 
 if __name__ == "__main__":

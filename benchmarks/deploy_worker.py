@@ -19,6 +19,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 import numpy as np
 
 from benchmarks.export_worker import load
+from benchmarks.network_worker import count_parameters
 from deeplab_tf import open_model
 from deeplab_tf.data.examples import Example
 from deeplab_tf.errors import InputError, one_line
@@ -64,7 +65,7 @@ def main():
     shape = job["size"], job["size"], 3
     image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     predict_labels(network, image)
-    write({"parameters": 0 if is_exported else model.count_params()})
+    write({"parameters": 0 if is_exported else count_parameters(model)})
     memory = None
     for request in map(json.loads, sys.stdin):
         if isinstance(request, dict):

@@ -2,8 +2,9 @@
 
 Each line of standard input is a job in JSON: `network` (a name of network_worker.py, or what
 `deeplab_tf.load_model` takes), `path` of the file to write, the `scales` that it holds, and
-`calibration`, image files for 8 bits, or null for float32. The answer has the `megabytes` of what
-was written; or `not_measured`, the reason, such as a package that is missing.
+`calibration`, image files for 8 bits, which are read as by `export --int8`, or null for float32.
+The answer has the `megabytes` of what was written; or `not_measured`, the reason, such as a package
+that is missing.
 """
 
 import json
@@ -16,17 +17,29 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.network_worker import NETWORKS, build
-from deeplab_tf.data.image_files import load_image
+from deeplab_tf.commands.calibration import load_calibration
+from deeplab_tf.data.examples import Example
 from deeplab_tf.errors import one_line
 from deeplab_tf.export import export_model
 from deeplab_tf.export.formats import output_files
 from deeplab_tf.labels import LabelSet
-from deeplab_tf.models import load_model
+from deeplab_tf.models import is_packed, load_card, load_model
 
 
 def load(name):
     """A network with random weights by its name, or a trained one by its path."""
     return build(name) if name in NETWORKS else load_model(name)
+
+
+def calibration_images(job, channels):
+    """The images of a job; None for float32."""
+    if job["calibration"] is None:
+        return None
+    name, max_side = job["network"], None
+    if name not in NETWORKS and is_packed(name):
+        max_side = load_card(name).testing.get("max_side")
+    examples = [Example(path, path, "") for path in job["calibration"]]
+    return load_calibration(examples, channels, max_side)
 
 
 def file_size(path):
@@ -38,9 +51,9 @@ def file_size(path):
 
 def export(job):
     """Write the file of a job; returns the answer."""
-    model, images = load(job["network"]), job["calibration"]
+    model = load(job["network"])
     labels = LabelSet.generic(model.output_shape[-1])
-    images = [load_image(path) for path in images] if images is not None else None
+    images = calibration_images(job, model.input_shape[-1])
     try:
         export_model(model, job["path"], labels, scales=tuple(job["scales"]), calibration=images)
     except Exception as error:  # a missing package, or whatever a converter raises

@@ -17,8 +17,14 @@ from deeplab_tf.labels import LabelSet
 from deeplab_tf.models import is_packed, load_card, load_model
 
 # Height and width of the images whose labels are compared.
-SIZES = (64, 64), (97, 131), (360, 480), (375, 500), (513, 513), (64, 1600), (1600, 200)
-MAX_PIXELS = 600_000
+SIZES = (
+    *((64, 64), (97, 131), (360, 480), (375, 500), (513, 513)),
+    *((64, 1600), (1600, 200), (1200, 1600)),
+)
+MAX_PIXELS = 2_000_000
+# Bytes that the CRF of an image may take, as `export --crf_max_memory` says: images of more than
+# about 900,000 pixels are refined in strips, of which four threads hold four at a time.
+CRF_MEMORY = 1_200_000_000
 
 # The remedies of docs/serving.md.
 ENVIRONMENT = {"TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "1", "MALLOC_ARENA_MAX": "2"}
@@ -35,7 +41,8 @@ def prepare(folder, model):
     network = load_model(model)
     params = (load_card(model).crf_params if is_packed(model) else None) or CRFParams()
     label_set = LabelSet.generic(network.output_shape[-1])
-    export_saved_model(network, folder / "served", label_set, params, max_pixels=MAX_PIXELS)
+    limits = {"max_pixels": MAX_PIXELS, "crf_options": {"max_memory": CRF_MEMORY}}
+    export_saved_model(network, folder / "served", label_set, params, **limits)
     arrays = {}
     for number, size in enumerate(SIZES):
         scene, _ = draw_scene(np.random.default_rng(number), (400, 400))

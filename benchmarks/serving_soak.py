@@ -4,11 +4,13 @@
 
 The network is exported with its CRF, and a process that has only TensorFlow and NumPy serves it
 (benchmarks/serving_soak_worker.py): threads send requests to all signatures, for images of mixed
-sizes from 64 to 1600 pixels, and among them what a server must refuse: garbage, files that are cut
-off, empty batches, NaN, and images that are too large. Most sizes are drawn at random, since what
-TensorFlow keeps for every size is one way in which memory grows. All threads begin with the largest
-image at once, so that the peak of the first minute does not depend on chance. Labels of some images
-are compared with those of `deeplab_tf.segment`.
+sizes from 64 to 1600 pixels a side, and among them what a server must refuse: garbage, files that
+are cut off, empty batches, NaN, and images that are too large. Most sizes are drawn at random,
+since what TensorFlow keeps for every size is one way in which memory grows. Most images have the
+area of a usual photograph, and a small share up to 1600x1200 pixels; large ones are refined in
+strips (`export --crf_max_memory=1.2`). All threads begin with the largest image at once, so that
+the peak of the first minute does not depend on chance. Of some images of fixed sizes, at least
+99.9 % of the labels must be those of `deeplab_tf.segment`.
 
 Printed are requests, refusals, pixels that differ, and for each minute the median and the peak of
 the memory of the process. The exit status is 1 if a result is wrong, or if the peak of the last

@@ -12,6 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 LEAST_EQUAL = 0.999  # share of pixels whose labels must be those of the network
+USUAL, LARGE = 250_000, 1600 * 1200  # largest numbers of pixels of images
+LARGE_SHARE = 0.03
 CRF_NAMES = "w1", "sigma_alpha", "sigma_beta", "w2", "sigma_gamma"
 
 
@@ -76,9 +78,10 @@ class Soak:
         self.count("served")
 
     def random_image(self, draw):
-        """An image of 64 to 1600 pixels a side, whose area is that of a usual photograph."""
-        height = round(64 * 25 ** draw.random())
-        width = round(64 * (min(1600, 250_000 / height) / 64) ** draw.random())
+        """An image of 64 to 1600 pixels a side, mostly with the area of a usual photograph."""
+        most, least = (LARGE, 0.7) if draw.random() < LARGE_SHARE else (USUAL, 0)
+        height = round(64 * 25 ** draw.uniform(least, 1))
+        width = round(64 * (min(1600, most / height) / 64) ** draw.uniform(least, 1))
         image = self.images[draw.randrange(len(self.images))][0]
         repeat = -(-height // image.shape[0]), -(-width // image.shape[1]), 1
         return np.tile(image, repeat)[:height, :width]

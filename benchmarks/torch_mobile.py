@@ -1,8 +1,8 @@
 """Networks of depthwise convolutions in PyTorch, as `build_deeplab` has them; needs only torch.
 
-MobileNetV2, MobileNetV3Small and EfficientNet-Lite0 with the head of LargeFOV, for the workers that
-measure PyTorch. A block that would lead beyond the output stride loses its stride; the blocks after
-it are dilated.
+MobileNetV2, MobileNetV3Small and EfficientNet-Lite0 with the heads of LargeFOV and ASPP-S, for the
+workers that measure PyTorch. A block that would lead beyond the output stride loses its stride; the
+blocks after it are dilated.
 """
 
 import functools
@@ -143,16 +143,17 @@ class InvertedResidual(nn.Module):
         return x + y
 
 
-class MobileLargeFOV(nn.Module):
-    """A backbone at an output stride, and a 3x3 convolution of rate 12 to the classes.
+class MobileNetwork(nn.Module):
+    """A backbone at an output stride, and the sum of dilated 3x3 convolutions to the classes.
 
     Args:
       num_classes: number of classes.
       network: `Network`.
       output_stride: pixels per cell.
+      rates: dilation rate of each of the last convolutions.
     """
 
-    def __init__(self, num_classes, network, output_stride):
+    def __init__(self, num_classes, network, output_stride, rates):
         super().__init__()
         layers = [convolution(3, network.stem, 3, 2, activation=network.activation)]
         channels, stride, rate = network.stem, 2, 1
@@ -163,19 +164,47 @@ class MobileLargeFOV(nn.Module):
             channels, stride, rate = block.channels, stride * kept, next_rate
         layers.append(convolution(channels, network.top, activation=network.activation))
         self.base = nn.Sequential(*layers)
-        self.fc8 = nn.Conv2d(network.top, num_classes, 3, padding=12, dilation=12)
+        self.fc8 = nn.ModuleList(
+            nn.Conv2d(network.top, num_classes, 3, padding=rate, dilation=rate) for rate in rates
+        )
 
     def forward(self, x):
         """Scores of images."""
-        return self.fc8(self.base(x))
+        x = self.base(x)
+        return sum(branch(x) for branch in self.fc8)
 
 
+BACKBONES = {
+    "mobilenetv2": MOBILENET_V2,
+    "mobilenetv3small": MOBILENET_V3_SMALL,
+    "efficientnetlite0": EFFICIENTNET_LITE0,
+}
+RATES = {"large_fov": (12,), "aspp_s": (2, 4, 8, 12)}
+STRIDES = (8, 8), (16, 16), (16, 8)  # in training, and where the network is used
+
+
+def mobile_network(backbone, head, trained, output_stride):
+    """A function from the number of classes to a `MobileNetwork`.
+
+    Args:
+      backbone: a name of `BACKBONES`.
+      head: a name of `RATES`.
+      trained: output stride in training, for which the rates are meant; at a finer one, they grow.
+      output_stride: pixels per cell.
+    """
+    rates = [trained // output_stride * rate for rate in RATES[head]]
+    options = {"network": BACKBONES[backbone], "output_stride": output_stride, "rates": rates}
+    return functools.partial(MobileNetwork, **options)
+
+
+# BACKBONE_STRIDE with the head of LargeFOV, and BACKBONE_HEAD_TRAINED_STRIDE.
 MOBILE_NETWORKS = {
-    f"{name}_{stride}": functools.partial(MobileLargeFOV, network=network, output_stride=stride)
-    for name, network in {
-        "mobilenetv2": MOBILENET_V2,
-        "mobilenetv3small": MOBILENET_V3_SMALL,
-        "efficientnetlite0": EFFICIENTNET_LITE0,
-    }.items()
+    f"{name}_{stride}": mobile_network(name, "large_fov", stride, stride)
+    for name in BACKBONES
     for stride in (8, 16)
+} | {
+    f"{name}_{head}_{trained}_{stride}": mobile_network(name, head, trained, stride)
+    for name in BACKBONES
+    for head in RATES
+    for trained, stride in STRIDES
 }

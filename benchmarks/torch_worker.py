@@ -2,12 +2,13 @@
 
 The first line of standard input is the job in JSON: `network`, `task`, `size` and `batch_size` of
 the images, `precision` ("float32" or "bfloat16"), `processor_time` (whether to compute on one
-thread and count the processor's seconds). The task is "inference", "train", or "labels", which also
-interpolates the scores and takes the best class, in the `runtime` "eager", "compile", "openvino" or
-"onnxruntime". The answer has the number of `parameters` and the faster memory `layout`, or
-`not_measured`, the reason why a runtime does not run. Each further line is a number of seconds; the
-task is repeated for at least that long, and the answer is the seconds and the number of
-repetitions. When the input ends, the last answer is the peak memory in `megabytes`.
+thread and count the processor's seconds), and `classes`, their number if it is not 21. The task is
+"inference", "train", or "labels", which also interpolates the scores and takes the best class, in
+the `runtime` "eager", "compile", "openvino" or "onnxruntime". The answer has the number of
+`parameters` and the faster memory `layout`, or `not_measured`, the reason why a runtime does not
+run. Each further line is a number of seconds; the task is repeated for at least that long, and the
+answer is the seconds and the number of repetitions. When the input ends, the last answer is the
+peak memory in `megabytes`.
 """
 
 import json
@@ -106,8 +107,9 @@ def faster_layout(job, clock):
     make, best = TASKS[job["task"]], None
     # Other runtimes choose the layout themselves, and compiling twice would take minutes.
     choose = job.get("runtime", "eager") == "eager"
+    classes = job.get("classes", NUM_CLASSES)
     for name, layout in LAYOUTS.items() if choose else [("contiguous", LAYOUTS["contiguous"])]:
-        network = NETWORKS[job["network"]](NUM_CLASSES)
+        network = NETWORKS[job["network"]](classes)
         parameters, run = count_parameters(network), make(network, job, layout)
         seconds = repeat(run, clock, 1)[0]
         if not choose:
@@ -118,7 +120,7 @@ def faster_layout(job, clock):
             best = seconds, name
         del network, run
     # Build it again: keeping the networks of all trials would add to the peak memory.
-    return make(NETWORKS[job["network"]](NUM_CLASSES), job, LAYOUTS[best[1]]), best[1], parameters
+    return make(NETWORKS[job["network"]](classes), job, LAYOUTS[best[1]]), best[1], parameters
 
 
 TASKS = {"inference": inference, "labels": labeling, "train": training}

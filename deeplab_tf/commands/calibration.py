@@ -14,7 +14,9 @@ from deeplab_tf.data.lists import IMAGE_EXTENSIONS
 from deeplab_tf.data.shrink import shrink
 from deeplab_tf.errors import InputError
 
-_FLAGS = ("calibration_data", "calibration_split", "calibration_images")
+_FLAGS = ("calibration_data", "calibration_split", "calibration_images", "int8_except")
+# Longer side to which images are reduced for networks that do not say which size suits them.
+_MAX_SIDE = 1000
 
 
 def define_calibration_flags(values):
@@ -25,6 +27,12 @@ def define_calibration_flags(values):
         False,
         "Compute the convolutions in 8 bits, for the formats openvino and litert; needs "
         "--calibration_data.",
+    )
+    define.list(
+        "int8_except",
+        [],
+        "Convolutions that stay in float32, by their names in the network, such as fc8: where "
+        "8 bits cost too much accuracy. For the format litert.",
     )
     define.string(
         "calibration_data",
@@ -52,17 +60,33 @@ def find_calibration(flags):
             "--int8 needs --calibration_data=FOLDER, with images of the kind that the network was "
             "trained on"
         )
-    examples = _examples(Path(flags.calibration_data), flags.calibration_split, flags.input)
-    return evenly_spaced(examples, flags.calibration_images)
+    where = flags.calibration_data, flags.calibration_split
+    return calibration_examples(*where, flags.calibration_images, flags.input)
 
 
-def load_calibration(examples, channels, max_side, image_size=None):
+def calibration_examples(folder, split, count, input="rgb"):
+    """Examples to calibrate with, spread evenly over a list.
+
+    Args:
+      folder: of a data set, or of images.
+      split: name of the list of the data set.
+      count: how many to take.
+      input: value of the flag --input.
+
+    Raises:
+      InputError: if there are no images.
+    """
+    return evenly_spaced(_examples(Path(folder), split, input), count)
+
+
+def load_calibration(examples, channels, max_side=None, image_size=None):
     """Read the images of examples.
 
     Args:
-      examples: what `find_calibration` gave, not None.
+      examples: what `calibration_examples` gave.
       channels: of the model's images.
-      max_side: longer side in pixels to which larger images are reduced.
+      max_side: longer side in pixels to which larger images are reduced, that of the network's
+        card; None: 1,000.
       image_size: (height, width) in pixels to which all are resized instead; None: they are not.
 
     Returns:
@@ -71,7 +95,7 @@ def load_calibration(examples, channels, max_side, image_size=None):
     bar = tqdm(examples, unit="image", desc="calibration images")
     images = (image_from(example.read()[0], example.image, channels) for example in bar)
     if image_size is None:
-        return [shrink(image, max_side) for image in images]
+        return [shrink(image, max_side or _MAX_SIDE) for image in images]
     return [cv2.resize(x, image_size[::-1], interpolation=cv2.INTER_AREA) for x in images]
 
 

@@ -48,6 +48,7 @@ from deeplab_tf.commands.flags.model import (
 from deeplab_tf.commands.outputs import print_next, print_written
 from deeplab_tf.commands.recall import known_camera, recall_for_model
 from deeplab_tf.errors import InputError
+from deeplab_tf.export.float_layers import check_float_layers
 from deeplab_tf.export.formats import (
     FORMATS,
     QUANTIZED,
@@ -60,9 +61,6 @@ from deeplab_tf.export.versions import next_version
 from deeplab_tf.files import check_new_file, check_new_folder
 from deeplab_tf.head_labels import HeadLabels
 from deeplab_tf.models import find_model, is_packed, load_card
-
-# Longer side to which calibration images are reduced unless the network's card says otherwise.
-_MAX_SIDE = 1000
 
 
 def define_flags(values):
@@ -144,6 +142,8 @@ def main(flags):
     scales, image_size = checked_scales(flags), read_image_size(flags)
     if flags.int8 and format not in QUANTIZED:
         raise InputError(f"--int8: is for the formats {' and '.join(QUANTIZED)}, not {format}")
+    if flags.int8_except and format != "litert":
+        raise InputError(f"--int8_except: is for the format litert, not {format}; leave it out")
     examples = find_calibration(flags)
     model, label_set = open_any_model(flags)
     if label_set is None:
@@ -153,10 +153,10 @@ def main(flags):
     params = crf_params(flags, model.output_shape[-1])
     crf_options = read_crf_options(flags, format)
     max_side = load_card(flags.model).testing.get("max_side") if is_packed(flags.model) else None
+    check_float_layers(model, flags.int8_except)
     calibration = None
     if examples:
-        sizes = max_side or _MAX_SIDE, image_size
-        calibration = load_calibration(examples, model.input_shape[-1], *sizes)
+        calibration = load_calibration(examples, model.input_shape[-1], max_side, image_size)
     export_model(
         model,
         out,
@@ -175,6 +175,7 @@ def main(flags):
         served_max_side=flags.served_max_side,
         depth_input=describe_input(flags),
         crf_options=crf_options,
+        int8_except=flags.int8_except,
     )
     if format == SAVED_MODEL:
         print_saved_model(out, image_size and params)

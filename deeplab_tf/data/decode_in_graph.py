@@ -10,6 +10,9 @@ from deeplab_tf.data.orientation import TURNS
 from deeplab_tf.data.samples import USUAL_BITS
 from deeplab_tf.data.tiff_tags import ORIENTATION
 
+# Of every PNG: its first chunk, of 13 bytes, holds the size and the depth. Decoders accept unknown
+# chunks before it, in which a file could lie about them.
+_PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"
 _PNG_SIZE = 16  # where a PNG stores its width and height, of 4 bytes each
 _PNG_DEPTH = 24  # where it stores its number of bits per channel
 _TIFF_TYPES = ((1, 1), (3, 2), (4, 4))  # whole numbers: type, and number of bytes
@@ -28,8 +31,7 @@ def decode_in_graph(contents):
       tf.errors.InvalidArgumentError: if it is another format, or the file is damaged.
     """
     with tf.device("CPU"):  # there are many small steps, and no decoder for GPUs
-        start = tf.strings.substr(contents, 0, 2)
-        is_jpeg, is_png = tf.equal(start, b"\xff\xd8"), tf.equal(start, b"\x89P")
+        is_jpeg, is_png = _starts_with(contents, b"\xff\xd8"), _starts_with(contents, _PNG_START)
         # The operation also decodes GIF and WebP, but not as `decode_image` does.
         check = tf.debugging.Assert(is_jpeg | is_png, ["neither JPEG nor PNG"])
         with tf.control_dependencies([check]):
@@ -58,10 +60,14 @@ def read_size_in_graph(contents):
     """
     with tf.device("CPU"):
         return tf.cond(
-            tf.equal(tf.strings.substr(contents, 0, 2), b"\x89P"),
+            _starts_with(contents, _PNG_START),
             lambda: _size_of_png(contents),
             lambda: tf.image.extract_jpeg_shape(contents)[:2],
         )
+
+
+def _starts_with(contents, start):
+    return tf.equal(tf.strings.substr(contents, 0, len(start)), start)
 
 
 def _size_of_png(contents):

@@ -23,13 +23,17 @@ def decode_files(image_bytes, max_pixels=None, first=0):
     """
     image_bytes = check_files(image_bytes)
     if max_pixels is not None:
-        with tf.control_dependencies([_not_too_large(image_bytes, max_pixels, first)]):
+        indices, sizes = _each_file(image_bytes, _size_alone)
+        with tf.control_dependencies([_not_too_large(indices, sizes, max_pixels, first)]):
             image_bytes = tf.identity(image_bytes)
-    indices, sizes, images = _each_file(image_bytes, _decode)
+    indices, sizes, pixels = _each_file(image_bytes, _decode, tf.zeros([0], tf.uint8))
     with tf.control_dependencies([_all_decoded(indices, image_bytes, first)]):
         sizes = tf.identity(sizes)
+    if max_pixels is not None:  # again, for files whose headers say something else
+        with tf.control_dependencies([_not_too_large(indices, sizes, max_pixels, first)]):
+            sizes = tf.identity(sizes)
     with tf.control_dependencies([_one_size(sizes, first)]):
-        return tf.identity(images)
+        return tf.reshape(pixels, tf.concat([tf.shape(sizes)[:1], sizes[0], [3]], 0))
 
 
 def check_files(image_bytes):
@@ -41,38 +45,48 @@ def check_files(image_bytes):
         return tf.identity(image_bytes)
 
 
+def _size_alone(contents):
+    return (tf.ensure_shape(read_size_in_graph(contents), [2]),)
+
+
 def _decode(contents):
     image = decode_in_graph(contents)
-    return tf.shape(image)[:2], image
+    return tf.ensure_shape(tf.shape(image)[:2], [2]), tf.reshape(image, [-1])
 
 
-def _each_file(image_bytes, read):
-    """Index, size and pixels of every file that can be read; smaller images are padded.
+def _each_file(image_bytes, read, *nothing):
+    """What is read of every file that can be read.
 
     Args:
       image_bytes: strings (B,).
-      read: function from the contents of one file to its size (2,) and pixels (H, W, 3).
+      read: function from the contents of one file to a tuple: its size (2,), and perhaps more.
+      nothing: what `read` gives more of no file, vectors without elements.
+
+    Returns:
+      Index (F,) int64 and size (F, 2) int32 of each file, and what there is more, of all files one
+      after another. As a batch, images would be padded to the largest height and width, which files
+      of different sizes could make as large as they like.
     """
     # Only a tf.data pipeline can continue after an operation that fails. All files may fail, and an
     # empty batch is an error, so there is a first element that is removed again.
-    first = tf.constant(-1, tf.int64), tf.constant([1, 1]), tf.zeros([1, 1, 3], tf.uint8)
+    first = tf.constant(-1, tf.int64), tf.constant([1, 1]), *nothing
     files = tf.data.Dataset.from_tensor_slices(image_bytes).enumerate()
     files = files.map(
         lambda index, contents: (index, *read(contents)), num_parallel_calls=tf.data.AUTOTUNE
     )
     files = tf.data.Dataset.from_tensors(first).concatenate(files.ignore_errors())
     count = tf.size(image_bytes, out_type=tf.int64) + 1
-    batch = files.padded_batch(count, ([], [2], [None, None, 3])).get_single_element()
-    return [part[1:] for part in batch]
+    indices, sizes, *more = files.ragged_batch(count).get_single_element()
+    return indices[1:], sizes[1:], *(each.flat_values for each in more)
 
 
-def _not_too_large(image_bytes, max_pixels, first):
-    """An assertion that no file says that its image is larger; damaged ones pass."""
+def _not_too_large(indices, sizes, max_pixels, first):
+    """An assertion that no image is larger.
 
-    def read(contents):
-        return read_size_in_graph(contents), tf.zeros([1, 1, 3], tf.uint8)
-
-    indices, sizes, _ = _each_file(image_bytes, read)
+    Args:
+      indices, sizes: as of `_each_file`; of damaged files there is none.
+      max_pixels, first: see `decode_files`.
+    """
     large = tf.where(tf.reduce_prod(tf.cast(sizes, tf.int64), axis=1) > max_pixels)[:, 0]
     # There is a last element even if no file is large, or none can be read.
     index = tf.concat([tf.gather(indices, large), [0]], 0)[0]

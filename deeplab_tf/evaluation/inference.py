@@ -58,6 +58,9 @@ def segment(
     if crf is not None:
         refuse_second_crf(model)
     seen = shrink(image, max_side)
+    if crf is None and not return_probabilities and seen.shape == image.shape:
+        labels = predict_labels(model, seen, scales, flip, tile, pad_to)
+        return labels[..., list(heads).index(head)] if heads else labels
     probabilities = predict_probabilities(model, seen, scales, flip, tile, pad_to)[..., chosen]
     if crf is not None:
         probabilities = apply_crf(probabilities, seen, crf, max_memory)
@@ -114,7 +117,8 @@ def predict_labels(model, image, scales=(1.0,), flip=False, tile=None, pad_to=No
     settings = {"scales": scales, "flip": flip, "tile": tile, "pad_to": pad_to}
     refuse_depth(model)
     if isinstance(model, OpenedModel):
-        return labels_of(predict_probabilities(model, image, **settings), model.heads).numpy()
+        check_settings(**settings)
+        return model.labels(image, **settings)
     network = fix_weights(model)
     return labels_of(pixel_scores(network, image, settings), network.heads).numpy()
 

@@ -1,6 +1,7 @@
 """The formats of exported networks, and writing a network in one of them."""
 
 import contextlib
+import functools
 import tempfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.inference import check_image
 from deeplab_tf.export import litert_file, onnx_file, openvino_file, saved_model
 from deeplab_tf.export.description import describe_export
+from deeplab_tf.export.float_layers import check_float_layers, parts_of_layers
 from deeplab_tf.export.graph import check_export, convertible_graph
 from deeplab_tf.files import check_new_file, whole_files
 from deeplab_tf.models.depth import predicts_depth
@@ -69,6 +71,7 @@ def export_model(
     served_max_side=None,
     depth_input=None,
     crf_options=None,
+    int8_except=(),
 ):
     """Write a trained network in a format of another runtime.
 
@@ -99,6 +102,8 @@ def export_model(
       depth_input: for a network of color and depth, {"input": "rgbd", "hha" or "rgb_hha"} and
         "camera", the text of a `Camera`, for the description.
       crf_options: of the CRF in the graph of a SavedModel, as for `export_saved_model`.
+      int8_except: names of convolutions of the model that stay float32 among those in 8 bits, for
+        LiteRT.
 
     Raises:
       InputError: if a setting cannot be used, `path` exists, or a package is missing.
@@ -111,6 +116,12 @@ def export_model(
     check_quantization(format, calibration, model.input_shape[-1], image_size)
     if calibration is not None and predicts_depth(model):
         raise InputError("8 bits are for networks for classes; export depth in float32")
+    if int8_except and (format != "litert" or calibration is None):
+        raise InputError(
+            "int8_except is for 8 bits in the format litert; OpenVINO's converter keeps no "
+            "names of layers; leave it out, or export to litert with calibration"
+        )
+    check_float_layers(model, int8_except)
     settings = scales, flip, pad_to
     if format == SAVED_MODEL:
         more = overwrite, pad_to, image_size, max_side, suited_crf, max_pixels, served_max_side
@@ -146,7 +157,8 @@ def export_model(
             return
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         _save_graph(predict, model, folder)
-        MODULES[format].write(folder, description, partial, calibration)
+        more = [functools.partial(parts_of_layers, int8_except)] if int8_except else []
+        MODULES[format].write(folder, description, partial, calibration, *more)
 
 
 def check_quantization(format, calibration, channels, image_size):

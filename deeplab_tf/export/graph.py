@@ -74,38 +74,31 @@ def check_crf_options(crf, options, num_classes, image_size):
     return options
 
 
-def predict_images(network, images, stride, settings, heads):
-    """Probabilities of every pixel.
+def predict_depth_maps(network, images, stride, settings):
+    """The depth of every pixel, (B, H, W) float32 in meters.
 
     Args:
-      network: Keras model from images to scores.
+      network: Keras model from images to the logarithm of the depth.
       images: (B, H, W, C) float32, values 0..255.
       stride: the network's output stride in pixels.
       settings: (scales, flip, pad_to).
-      heads: the network's score heads, see `score_heads`.
-
-    Returns:
-      (B, H, W, classes) float32.
     """
-    return probabilities_of(upsampled_scores(network, images, stride, *settings), heads)
-
-
-def predict_depth_maps(network, images, stride, settings):
-    """The depth of every pixel, (B, H, W) float32 in meters; arguments as of `predict_images`."""
     return depth_from_log(upsampled_scores(network, images, stride, *settings)[..., 0])
 
 
 def most_probable(probabilities):
-    """The most probable classes of a network with one head, (B, H, W) uint8."""
+    """The classes of one head with the highest probabilities or scores, (B, H, W) uint8."""
     return labels_of(probabilities, {})
 
 
-def named_results(probabilities, heads):
+def named_results(probabilities, heads, scores=None):
     """The outputs of an exported network by their names.
 
     Args:
       probabilities: (B, H, W, classes) float32.
       heads: the network's score heads, see `score_heads`.
+      scores: those before the softmax, of which runtimes that are asked for labels alone compute
+        these; None: the labels are those of the probabilities.
 
     Returns:
       dict of `labels`, (B, H, W) uint8, and `probabilities`; of several heads `HEAD_labels` and
@@ -114,7 +107,8 @@ def named_results(probabilities, heads):
     found = {}
     for prefix, part in output_parts(heads):
         own = probabilities[..., part] if heads else probabilities
-        found |= {f"{prefix}labels": most_probable(own), f"{prefix}probabilities": own}
+        of = own if scores is None else scores[..., part]
+        found |= {f"{prefix}labels": most_probable(of), f"{prefix}probabilities": own}
     return found
 
 
@@ -143,6 +137,7 @@ def convertible_graph(model, settings, image_size=None, batch=None):
     def predict(images):
         if predicts_depth(model):
             return {"depth": predict_depth_maps(network, images, stride, settings)}
-        return named_results(predict_images(network, images, stride, settings, heads), heads)
+        scores = upsampled_scores(network, images, stride, *settings)
+        return named_results(probabilities_of(scores, heads), heads, scores)
 
     return predict

@@ -5,6 +5,7 @@ metadata keep associated files: `unzip -p MODEL.tflite deeplab_tf.json` prints i
 """
 
 import re
+import warnings
 import zipfile
 
 import numpy as np
@@ -19,7 +20,7 @@ _MEMBER = f"{KEY}.json"
 _MARK = b"TFL3"  # bytes 4 to 8 of every file of the format
 
 
-def write(saved_model, description, path, calibration=None):
+def write(saved_model, description, path, calibration=None, in_float=None):
     """Write the network of a SavedModel.
 
     Args:
@@ -27,6 +28,8 @@ def write(saved_model, description, path, calibration=None):
       description: `Description`.
       path: the file to write.
       calibration: list of images (H, W, channels) uint8 to quantize with; None: float32.
+      in_float: function from the names in the converted graph to those that stay float32; None:
+        none of them.
 
     Raises:
       InputError: if LiteRT lacks an operation that the network needs.
@@ -36,7 +39,7 @@ def write(saved_model, description, path, calibration=None):
         if calibration is None:
             contents = converter.convert()
         else:
-            contents = _quantized(converter, calibration)
+            contents = _quantized(converter, calibration, in_float)
     except Exception as error:  # the converter's own class of errors is not public
         if "ERROR_NEEDS_FLEX_OPS" not in str(error):
             raise
@@ -58,7 +61,7 @@ def _missing(error):
     return found[1] if found else "unknown ones"
 
 
-def _quantized(converter, calibration):
+def _quantized(converter, calibration, in_float):
     """The contents of a file with the convolutions in 8 bits.
 
     What comes after the scores stays float32, since probabilities need more than 256 values.
@@ -68,24 +71,35 @@ def _quantized(converter, calibration):
         for image in calibration:
             yield [image[None].astype(np.float32)]
 
+    nodes = in_float(_tensor_names(converter.convert())) if in_float else []
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = examples
     options = tf.lite.experimental.QuantizationDebugOptions(
         denylisted_ops=[
             "RESIZE_BILINEAR",
             "SOFTMAX",
+            "ARG_MAX",
             "MAXIMUM",
             "PAD",
             "PADV2",
             "MUL",
             "ADD",
             "SUB",
-        ]
+        ],
+        denylisted_nodes=nodes,
     )
     debugger = tf.lite.experimental.QuantizationDebugger(
         converter=converter, debug_dataset=examples, debug_options=options
     )
     return debugger.get_nondebug_quantized_model()
+
+
+def _tensor_names(contents):
+    """The names of the tensors in a file's contents, which are those of the operations."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that TensorFlow's own interpreter has a successor
+        interpreter = tf.lite.Interpreter(model_content=contents)
+    return [tensor["name"] for tensor in interpreter.get_tensor_details()]
 
 
 def read_description(path):
@@ -101,38 +115,35 @@ def read_description(path):
     return Description.from_json(text)
 
 
-def open_runner(path, num_threads, outputs=("probabilities",)):
+def open_runner(path, num_threads):
     """Load a file that `write` wrote.
 
     Args:
       path: the file.
       num_threads: number of processor threads.
-      outputs: names of the probabilities, one for each score head; or `["depth"]`.
 
     Returns:
-      Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32, or to
-      depth (H, W).
+      Function of an image (1, H, W, channels) uint8 and a tuple of names of outputs, to a list of
+      these outputs for the image: probabilities (H, W, C) float32, labels (H, W) uint8, or depth
+      (H, W) float32.
     """
     module = import_extra("ai_edge_litert.interpreter", EXTRA)
     interpreter = module.Interpreter(model_path=str(path), num_threads=num_threads)
     (taken,) = interpreter.get_input_details()
-    given = _output_indices(interpreter, outputs)
+    indices = _output_indices(interpreter)
 
-    def run(images):
+    def run(images, names):
         if tuple(interpreter.get_input_details()[0]["shape"]) != images.shape:
             interpreter.resize_tensor_input(taken["index"], images.shape)
         interpreter.allocate_tensors()
         interpreter.set_tensor(taken["index"], images.astype(np.float32))
         interpreter.invoke()
-        return np.concatenate([interpreter.get_tensor(index)[0] for index in given], axis=-1)
+        return [interpreter.get_tensor(indices[name])[0] for name in names]
 
     return run
 
 
-def _output_indices(interpreter, outputs):
-    """The tensors of the probabilities or of the depth, the only floating-point outputs."""
-    if len(outputs) == 1:
-        (given,) = [e for e in interpreter.get_output_details() if e["dtype"] == np.float32]
-        return [given["index"]]
+def _output_indices(interpreter):
+    """The numbers of the output tensors by their names."""
     named = interpreter.get_signature_runner("serving_default").get_output_details()
-    return [named[name]["index"] for name in outputs]
+    return {name: details["index"] for name, details in named.items()}

@@ -45,17 +45,17 @@ def read_description(path):
     return Description.from_json(texts[0])
 
 
-def open_runner(path, num_threads, outputs=("probabilities",)):
+def open_runner(path, num_threads):
     """Load a file that `write` wrote.
 
     Args:
       path: the file.
       num_threads: number of processor threads.
-      outputs: names of the probabilities, one for each score head; or `["depth"]`.
 
     Returns:
-      Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32, or to
-      depth (H, W).
+      Function of an image (1, H, W, channels) uint8 and a tuple of names of outputs, to a list of
+      these outputs for the image: probabilities (H, W, C) float32, labels (H, W) uint8, or depth
+      (H, W) float32.
     """
     runtime = import_extra("onnxruntime", EXTRA)
     options = runtime.SessionOptions()
@@ -65,8 +65,11 @@ def open_runner(path, num_threads, outputs=("probabilities",)):
     options.enable_mem_pattern = False
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
-    def run(images):
+    only_needed = runtime.RunOptions()
+    only_needed.only_execute_path_to_fetches = True  # no probabilities for labels alone
+
+    def run(images, names):
         inputs = {"images": images.astype(np.float32)}
-        return np.concatenate([found[0] for found in session.run(list(outputs), inputs)], axis=-1)
+        return [found[0] for found in session.run(list(names), inputs, only_needed)]
 
     return run

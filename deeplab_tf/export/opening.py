@@ -10,7 +10,12 @@ import numpy as np
 from crf.threads import available_threads
 from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.evaluation.depth import predict_depth
-from deeplab_tf.evaluation.inference import check_image, fix_weights, predict_probabilities
+from deeplab_tf.evaluation.inference import (
+    check_image,
+    fix_weights,
+    predict_labels,
+    predict_probabilities,
+)
 from deeplab_tf.evaluation.opened import OpenedModel, refuse_settings
 from deeplab_tf.export.extras import MissingPackageError
 from deeplab_tf.export.formats import MODULES
@@ -99,11 +104,7 @@ class ExportedModel(OpenedModel):
         shape = found.stride, found.input["channels"]
         super().__init__(path, found.label_set, *shape, found.crf_params, found.has_crf)
         with _explained(path):
-            outputs = ["depth"]
-            if found.predicts != "depth":
-                outputs = [f"{prefix}probabilities" for prefix, _ in output_parts(self.heads)]
-            module = MODULES[export_format(path)]
-            self._run = module.open_runner(path, available_threads(), outputs)
+            self._run = MODULES[export_format(path)].open_runner(path, available_threads())
         self._lock = threading.Lock()  # most runtimes keep the maps of one image
 
     def probabilities(self, image, **settings):
@@ -113,14 +114,24 @@ class ExportedModel(OpenedModel):
           InputError: also if the image has another size than the only one that the export takes.
         """
         refuse_depth(self)
-        return self._result(image, settings)
+        found = self._results(image, settings, self._names("probabilities"))
+        return np.concatenate(found, axis=-1) if self.heads else found[0]
+
+    def labels(self, image, **settings):
+        """See `OpenedModel`; errors as of `probabilities`."""
+        refuse_depth(self)
+        found = self._results(image, settings, self._names("labels"))
+        return np.stack(found, axis=-1) if self.heads else found[0]
 
     def depth(self, image, **settings):
         """See `OpenedModel`; errors as of `probabilities`."""
         check_depth(self)
-        return self._result(image, settings)
+        return self._results(image, settings, ("depth",))[0]
 
-    def _result(self, image, settings):
+    def _names(self, kind):
+        return tuple(f"{prefix}{kind}" for prefix, _ in output_parts(self.heads))
+
+    def _results(self, image, settings, names):
         refuse_settings(self.path, settings)
         check_image(image, self.channels)
         size = self.description.input["size"]
@@ -130,7 +141,7 @@ class ExportedModel(OpenedModel):
                 "give such images, or export without --image_size for images of any size"
             )
         with self._lock:
-            return self._run(np.ascontiguousarray(image)[None])
+            return self._run(np.ascontiguousarray(image)[None], names)
 
 
 class KerasModel(OpenedModel):
@@ -157,6 +168,10 @@ class KerasModel(OpenedModel):
     def probabilities(self, image, **settings):
         """See `OpenedModel`."""
         return predict_probabilities(self._fixed, image, **settings)
+
+    def labels(self, image, **settings):
+        """See `OpenedModel`."""
+        return predict_labels(self._fixed, image, **settings)
 
     def depth(self, image, **settings):
         """See `OpenedModel`; `scales` cannot be used."""

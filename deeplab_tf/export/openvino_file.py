@@ -1,5 +1,6 @@
 """OpenVINO's models, an .xml and a .bin file: written by its converter, run by its CPU plug-in."""
 
+import functools
 import logging
 
 import numpy as np
@@ -64,17 +65,17 @@ def _read(core, path):
     return core.read_model(path)
 
 
-def open_runner(path, num_threads, outputs=("probabilities",)):
+def open_runner(path, num_threads):
     """Load a file that `write` wrote.
 
     Args:
       path: the .xml file.
       num_threads: number of processor threads.
-      outputs: names of the probabilities, one for each score head; or `["depth"]`.
 
     Returns:
-      Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32, or to
-      depth (H, W).
+      Function of an image (1, H, W, channels) uint8 and a tuple of names of outputs, to a list of
+      these outputs for the image: probabilities (H, W, C) float32, labels (H, W) uint8, or depth
+      (H, W) float32.
     """
     openvino = import_extra("openvino", EXTRA)
     core = openvino.Core()
@@ -84,11 +85,19 @@ def open_runner(path, num_threads, outputs=("probabilities",)):
         "INFERENCE_NUM_THREADS": num_threads,
         "PERFORMANCE_HINT": "LATENCY",
     }
-    request = core.compile_model(_read(core, path), "CPU", settings).create_infer_request()
+    model = _read(core, path)
 
-    def run(images):
-        request.infer({"images": images.astype(np.float32)})
-        found = [request.get_tensor(name).data[0] for name in outputs]
-        return np.concatenate(found, axis=-1)
+    @functools.cache
+    def request(names):
+        # All outputs of a model are computed, so this is one of the wanted outputs alone.
+        results = [model.output(name).get_node().input_value(0) for name in names]
+        chosen = openvino.Model(results, model.get_parameters())
+        return core.compile_model(chosen, "CPU", settings).create_infer_request()
+
+    def run(images, names):
+        found = request(names)
+        found.infer({"images": images.astype(np.float32)})
+        # The runtime uses the memory of the outputs again.
+        return [found.get_output_tensor(i).data[0].copy() for i in range(len(names))]
 
     return run

@@ -4,7 +4,6 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.errors import InputError
@@ -157,24 +156,27 @@ def read_description(path):
     )
 
 
-def open_runner(path, num_threads=None, outputs=("probabilities",)):
+def open_runner(path, num_threads=None):
     """Load a SavedModel that `export_saved_model` wrote.
 
     Args:
       path: its folder.
       num_threads: has no effect; TensorFlow has its own settings of threads.
-      outputs: names of the probabilities, one for each score head; or `["depth"]`.
 
     Returns:
-      Function from an image (1, H, W, channels) uint8 to probabilities (H, W, C) float32, or to
-      depth (H, W).
+      Function of an image (1, H, W, channels) uint8 and a tuple of names of outputs, to a list of
+      these outputs for the image: probabilities (H, W, C) float32, labels (H, W) uint8, or depth
+      (H, W) float32.
     """
     served = tf.saved_model.load(str(path))
-    signature = served.signatures["uint8"]
+    all_outputs = served.signatures["uint8"]
+    # Exports of one size, and those of older versions, have none of labels alone.
+    labels_only = served.signatures.get("labels_only", all_outputs)
 
-    def run(images):
-        _ = served  # owns the variables of the signature
-        found = signature(images=tf.constant(images))
-        return np.concatenate([found[name][0].numpy() for name in outputs], axis=-1)
+    def run(images, names):
+        _ = served  # owns the variables of the signatures
+        is_labels = all(name.endswith("labels") for name in names)
+        found = (labels_only if is_labels else all_outputs)(images=tf.constant(images))
+        return [found[name][0].numpy() for name in names]
 
     return run

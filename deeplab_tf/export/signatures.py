@@ -4,7 +4,8 @@ import tensorflow as tf
 
 from crf import dense_crf
 from crf.dense import check_options, with_overlap
-from deeplab_tf.export.graph import named_results, output_parts, predict_images
+from deeplab_tf.evaluation.compiled import upsampled_scores
+from deeplab_tf.export.graph import named_results, output_parts
 from deeplab_tf.export.served import FILES, Served
 from deeplab_tf.export.served_checks import check_levels
 from deeplab_tf.export.served_crf import crf_inputs, refine_each, value_specs, with_crf_inputs
@@ -17,7 +18,7 @@ from deeplab_tf.export.served_size import (
 from deeplab_tf.models.depth import predicts_depth
 from deeplab_tf.models.fast.fuse import fuse
 from deeplab_tf.models.resize import find_output_stride
-from deeplab_tf.models.score_heads import score_heads
+from deeplab_tf.models.score_heads import probabilities_of, score_heads
 
 
 def build_signatures(
@@ -66,8 +67,11 @@ class ServedClasses(Served):
         self._is_shared = crf is not None and not image_size and crf.w1 > 0 and crf.w2 > 0
 
         @tf.function(input_signature=[self.images(tf.float32)])
+        def scores(images):
+            return upsampled_scores(network, images, stride, *settings)
+
         def network_probabilities(images):
-            return predict_images(network, images, stride, settings, self.heads)
+            return probabilities_of(scores(images), self.heads)
 
         @tf.function(input_signature=[self.images(tf.float32)])
         def probabilities(images):
@@ -78,7 +82,7 @@ class ServedClasses(Served):
             options = with_overlap(check_options(crf, **crf_options), weights_given=True)
             return refine_each(network_probabilities(images), _levels(images), values, options)
 
-        self._probabilities = probabilities
+        self._scores, self._probabilities = scores, probabilities
         self._tuned = crf and tf.function(
             tuned_probabilities, input_signature=[self.images(tf.float32), *value_specs(crf)]
         )
@@ -97,7 +101,10 @@ class ServedClasses(Served):
 
     def labels(self, images, crf_values=None):
         """The labels alone, by their names; the arguments are those of `results`."""
-        found = self._reduced(images, crf_values)
+        if self.crf is None and self.max_side is None:
+            found = self._scores(images)  # softmax would take longer than all that follows
+        else:
+            found = self._reduced(images, crf_values)
         if not self.heads:
             return {"labels": most_probable_at(found, images, self.max_side)}
         return {

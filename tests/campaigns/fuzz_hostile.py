@@ -65,6 +65,14 @@ def _images():
     return [{"image.png": contents} for contents in bombs]
 
 
+def _requests():
+    """Files that ask for more memory than their headers say, or only together."""
+    large = png_bomb(13000, 13700, 8, 2, 3)
+    late = large[:8] + chunk(b"abCd", struct.pack(">IIB", 1, 1, 8)) + large[8:]
+    slivers = png_bomb(1, 20_000, 8, 2, 3), png_bomb(20_000, 1, 8, 2, 3)
+    return [{"a.png": late}, dict(zip(("a.png", "b.png"), slivers, strict=True))]
+
+
 def _tiffs():
     return [{"image.tif": contents} for contents in (tiff_of_tags(), tiff_of_pages())]
 
@@ -179,6 +187,7 @@ HOSTILE = {
     "label png": _label_bombs,
     "image png": _images,
     "image tif": _tiffs,
+    "served": _requests,
     "flagfile": _flagfiles,
     "pth": _torch,
     "h5": _hdf5_files("model.h5"),

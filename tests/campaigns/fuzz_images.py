@@ -52,6 +52,13 @@ def pngs():
     ]
 
 
+def requests():
+    """JPEG and PNG files alone and in pairs, as they are sent to an exported model."""
+    alone = [{"a.jpg": contents} for contents in jpegs()] + [{"a.png": one} for one in pngs()]
+    pairs = [{"a.jpg": jpeg(IMAGE), "b.png": one} for one in (png(IMAGE), png(IMAGE[:9]))]
+    return alone + pairs
+
+
 def tiffs():
     """Gray, color, 12 and 16 bits, six channels, tiles, planes, compressed, palettes, turned."""
     six = np.dstack([IMAGE, IMAGE])

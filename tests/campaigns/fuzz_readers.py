@@ -14,6 +14,7 @@ from unittest import mock
 import keras
 import numpy as np
 from absl import flags
+from fuzz_served import read_served
 from fuzz_server import ScriptedServer
 from tiny_model import random_model
 from tiny_packed import build_tiny
@@ -240,6 +241,7 @@ READERS = {
     **{f"image {kind}": _with(read_image, f"image.{kind}") for kind in ("jpg", "png", "tif")},
     **{f"image {kind}": _with(read_image, f"image.{kind}") for kind in ("bmp", "webp", "npy")},
     **{f"channels {kind}": _with(read_channels, f"image.{kind}") for kind in ("png", "tif")},
+    "served": read_served,
     **{f"label {kind}": _with(read_label, f"label.{kind}") for kind in ("png", "tif")},
     **{f"label {kind}": _with(read_label, f"label.{kind}") for kind in ("bmp", "webp")},
     **{f"depth {kind}": _with(read_depth, f"depth.{kind}") for kind in ("png", "npy")},
@@ -276,6 +278,7 @@ READERS = {
 }
 # A process that was forked from one that has loaded TensorFlow cannot compute with it.
 TENSORFLOW = ("checkpoint", "network tar", "training", "keras", "h5", "packed npz", "tfrecord")
+TENSORFLOW += ("served",)
 # Their result depends on the speed of the machine.
 TIMED = ("http",)
 

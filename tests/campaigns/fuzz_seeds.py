@@ -25,6 +25,7 @@ SEEDS = {
     "image bmp": _named("image.bmp", fuzz_images.bmps),
     "image webp": _named("image.webp", fuzz_images.webps),
     "image npy": _named("image.npy", fuzz_images.arrays),
+    "served": fuzz_images.requests,
     "channels png": _named("image.png", fuzz_images.pngs),
     "channels tif": _named("image.tif", fuzz_images.tiffs),
     "label png": _named("label.png", fuzz_images.pngs),

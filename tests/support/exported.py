@@ -1,10 +1,15 @@
 """A network with every kind of window that exports must take, and what exports need installed."""
 
+import re
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 from seeds import seed
+from tensorflow.core.protobuf import saved_model_pb2
 
+from deeplab_tf import segment
 from deeplab_tf.models.atrous_layers import AtrousConv2D
 
 # The package that converts to a format, and the one that runs it.
@@ -14,12 +19,35 @@ PACKAGES = {
     "litert": ("ai_edge_litert",),
 }
 ENDINGS = {"onnx": ".onnx", "openvino": ".xml", "litert": ".tflite"}
+DOCS = Path(__file__).parents[2] / "docs" / "export.md"
 
 
 def need(format):
     """Skip a test of a format whose packages are not installed."""
     for package in PACKAGES[format]:
         pytest.importorskip(package, reason=f'needs pip install ".[{format}]"')
+
+
+def need_quantizer(format):
+    """Skip a test of a format's 8 bits, if the packages are not installed."""
+    need(format)
+    if format == "openvino":
+        pytest.importorskip("nncf", reason='needs pip install ".[openvino]"')
+
+
+def labels_as_documented(path, images):
+    """What the lines of docs/export.md that run a file without this package give as `labels`.
+
+    Args:
+      path: the file.
+      images: (B, H, W, 3) float32.
+    """
+    written = f"runs/model{path.suffix}"
+    snippets = re.findall("```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    (code,) = [each for each in snippets if written in each and "deeplab_tf" not in each]
+    names = {"images": images}
+    exec(code.replace(written, str(path)), names)
+    return names["labels"]
 
 
 def windows_model(num_classes=4, channels=3):
@@ -52,3 +80,22 @@ def spread_scores(model, image):
     layer.kernel.assign(3 * layer.kernel / np.std(scores))
     layer.bias.assign(-3 * np.mean(scores, axis=(0, 1, 2)) / np.std(scores))
     return model
+
+
+def stored(path):
+    """The `MetaGraphDef` in an export, which takes less time to read than to load."""
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((path / "saved_model.pb").read_bytes())
+    return saved.meta_graphs[0]
+
+
+def assert_as_segment(model, image, crf, labels, probabilities=None):
+    """Check that an export gives what `segment` gives; probabilities None: were not asked for."""
+    expected = segment(model, image, crf, return_probabilities=True)
+    assert labels.dtype == np.uint8 and labels.shape == image.shape[:2]
+    assert (labels == segment(model, image, crf)).mean() >= 0.999
+    if probabilities is None:
+        return
+    assert probabilities.dtype == np.float32
+    np.testing.assert_array_equal(labels, probabilities.argmax(-1))
+    assert np.abs(probabilities - expected).mean() < 1e-5

@@ -19,6 +19,11 @@ def convertible(model):
     return fuse(model, portable=True, convolution=ConvertibleConvolution)
 
 
+def scope_name(name):
+    """The name scope of a convolution in a graph; TensorFlow adds numbers to those of layers."""
+    return f"convolution_{name}"
+
+
 @keras.saving.register_keras_serializable(package="deeplab_tf")
 class ConvertibleConvolution(FusedConvolution):
     """A `FusedConvolution` made of one dilated operation, with padding of its own before it.
@@ -29,6 +34,11 @@ class ConvertibleConvolution(FusedConvolution):
     Args:
       convolution, normalization, portable: see `FusedConvolution`.
     """
+
+    def call(self, inputs, training=False):
+        """Convolve and normalize `(B, H, W, C)`, in a name scope by which a converter finds it."""
+        with tf.name_scope(scope_name(self.convolution.name)):
+            return super().call(inputs, training)
 
     def convolve(self, x, kernel, training):
         """Convolve `(B, H, W, C)` with a kernel, without bias and activation."""

@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from exported import ENDINGS, need
+from exported import ENDINGS, need, need_quantizer
 from tiny_model import blocks
 from tool_runner import run_tool
 
@@ -16,7 +16,7 @@ from deeplab_tf.data.image_files import load_label
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.data.voc import read_label_set
 from deeplab_tf.evaluation.probability_files import load_probabilities
-from deeplab_tf.export import export_model, export_saved_model, open_model
+from deeplab_tf.export import export_model, export_saved_model, load_description, open_model
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
@@ -156,6 +156,8 @@ def test_only_trained_networks_are_exported(served, tmp_path):
         (["--out=m.onnx", "--int8"], "--int8: is for the formats openvino and litert, not onnx"),
         (["--out=m.xml", "--int8", "--calibration_data=x"], "calibration_data=x: no such folder"),
         (["--out=m.xml", "--int8", "--calibration_data=."], "neither a data set nor a folder of"),
+        (["--out=m.tflite", "--int8_except=a"], "--int8_except has no effect without --int8; add"),
+        (["--out=m.xml", "--int8_except=a"], "--int8_except: is for the format litert, not openv"),
         (["--out=m.onnx", "--format=litert"], "for the format litert, give a name that ends in"),
     ],
 )
@@ -181,6 +183,19 @@ def test_a_file(model_dir, model, data_dir, tmp_path):
     assert found["crf"]["miou"] == pytest.approx(expected["crf"]["miou"], abs=1e-4)
     error = run_tool("export", f"--model={model_dir}", f"--out={out}").error
     assert "m.onnx: exists; give another --out, or use --overwrite" in error
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_eight_bits_for_openvino(model_dir, model, data_dir, tmp_path):
+    need_quantizer("openvino")
+    out, more = tmp_path / "m.xml", [f"--calibration_data={data_dir}", "--calibration_images=2"]
+    done = run_tool("export", f"--model={model_dir}", f"--out={out}", "--int8", *more)
+    assert done.status == 0, done.err
+    assert load_description(out).precision == "int8"
+    image = blocks(70, 90)
+    found, expected = (open_model(path).probabilities(image) for path in (out, model_dir))
+    assert 0 < np.abs(found - expected).mean() < 0.05
+    assert (segment(open_model(out), image) == segment(model, image)).mean() > 0.9
 
 
 @pytest.mark.slow

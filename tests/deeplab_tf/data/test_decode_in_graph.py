@@ -74,6 +74,7 @@ def test_of_16_bits_the_upper_ones_that_are_used_are_kept(kind, factor):
 
 
 def test_other_formats_are_refused():
-    for contents in (b"GIF89a", b"", cv2.imencode(".bmp", IMAGE)[1].tobytes()):
+    late = PNG[:8] + chunk(b"abCd", b"before the header") + PNG[8:]
+    for contents in (b"GIF89a", b"", cv2.imencode(".bmp", IMAGE)[1].tobytes(), late):
         with pytest.raises(tf.errors.InvalidArgumentError):
             graph()(tf.constant(contents))

@@ -1,19 +1,17 @@
 """Files for other runtimes give what the Keras network gives, for images of any size."""
 
-import json
-import sys
-import types
 import zipfile
 
 import numpy as np
 import pytest
-from exported import ENDINGS, need, spread_scores, windows_model
+from exported import ENDINGS, labels_as_documented, need, spread_scores, windows_model
 from tiny_model import blocks, random_model
 
 import deeplab_tf
 from crf import CRFParams
 from deeplab_tf import InputError, open_model, segment
 from deeplab_tf.evaluation.depth import predict_depth
+from deeplab_tf.evaluation.opened import OneHead
 from deeplab_tf.export import export_model, load_description
 from deeplab_tf.head_labels import HeadLabels
 from deeplab_tf.labels import LabelSet
@@ -31,6 +29,7 @@ SIZES = [
 ]  # fmt: skip
 LABELS = LabelSet(("sky", "road", "tree", "car"), ((1, 2, 3), (4, 5, 6), (7, 8, 9), (0, 0, 0)))
 PARAMS = CRFParams(w1=5, sigma_alpha=20, sigma_beta=11, iterations=2)
+of_files = pytest.mark.parametrize("exported", list(ENDINGS), indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +37,15 @@ def model():
     return spread_scores(windows_model(), blocks(129, 161))
 
 
-@pytest.fixture(scope="module", params=list(ENDINGS))
+@pytest.fixture(scope="module", params=["saved_model", *ENDINGS])
 def exported(request, model, tmp_path_factory):
-    """(path of a file of a format, the opened file)."""
-    need(request.param)
-    path = tmp_path_factory.mktemp("exported") / f"network{ENDINGS[request.param]}"
-    export_model(model, path, LABELS, PARAMS, max_side=320)
+    """(path of an export in a format, the opened export)."""
+    # `make test`, which has no package of any format, has other tests of SavedModels.
+    need("onnx" if request.param == "saved_model" else request.param)
+    path = tmp_path_factory.mktemp("exported") / f"network{ENDINGS.get(request.param, '')}"
+    # A SavedModel would compute the CRF.
+    crf = {"suited_crf" if request.param == "saved_model" else "crf": PARAMS}
+    export_model(model, path, LABELS, max_side=320, **crf)
     return path, open_model(path)
 
 
@@ -52,7 +54,9 @@ def assert_same(model, opened, image, **settings):
     found = opened.probabilities(image)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert (segment(opened, image) == expected.argmax(-1)).mean() >= 0.999
+    labels = segment(opened, image)
+    assert labels.dtype == np.uint8 and labels.shape == image.shape[:2]
+    assert (labels == expected.argmax(-1)).mean() >= 0.999
 
 
 def test_images_of_ten_sizes(model, exported):
@@ -60,6 +64,33 @@ def test_images_of_ten_sizes(model, exported):
     assert len(np.unique(np.concatenate([label.ravel() for label in labels]))) == 4
     for size in SIZES:
         assert_same(model, exported[1], blocks(*size, seed=9))
+
+
+@of_files
+def test_labels_by_the_lines_of_the_docs(model, exported):
+    """Of ten sizes and, but by LiteRT, of a batch."""
+    path, _ = exported
+    batches = [[blocks(*size, seed=9)] for size in SIZES]
+    if path.suffix != ".tflite":
+        batches.append([blocks(50, 61, seed=seed) for seed in (1, 2)])
+    for images in batches:
+        labels = labels_as_documented(path, np.float32(images))
+        assert labels.dtype == np.uint8 and labels.shape == np.shape(images)[:3]
+        for image, found in zip(images, labels, strict=True):
+            assert (found == segment(model, image)).mean() >= 0.999
+
+
+def test_labels_alone_are_asked_for_where_nobody_wants_probabilities(exported, monkeypatch):
+    opened, asked = exported[1], []
+    run = opened._run
+
+    def noted(images, names):
+        asked.append(names)
+        return run(images, names)
+
+    monkeypatch.setattr(opened, "_run", noted)
+    segment(opened, blocks(33, 50))
+    assert asked == [("labels",)]
 
 
 def test_the_file_alone_tells_all(exported):
@@ -90,6 +121,9 @@ def test_every_head_has_its_own_outputs(format, tmp_path):
         expected = segment(model, image, head=head, return_probabilities=True)
         found = segment(opened, image, head=head, return_probabilities=True)
         np.testing.assert_allclose(found, expected, atol=1e-4)
+        labels = segment(opened, image, head=head), OneHead(opened, head).labels(image)
+        for found in labels:
+            assert found.dtype == np.uint8 and (found == expected.argmax(-1)).mean() >= 0.999
 
 
 def test_scores_are_log_probabilities(exported):
@@ -116,6 +150,7 @@ def test_what_the_export_fixed_is_refused(exported):
         opened.probabilities(np.zeros((33, 50, 3)))
 
 
+@of_files
 def test_existing_files_are_replaced_only_if_wished(model, exported):
     path, _ = exported
     before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
@@ -125,6 +160,7 @@ def test_existing_files_are_replaced_only_if_wished(model, exported):
     assert len(before) == (2 if path.suffix == ".xml" else 1)  # and nothing half-written
 
 
+@of_files
 def test_damaged_files_are_one_line(exported, tmp_path):
     path, _ = exported
     copy = tmp_path / path.name
@@ -137,6 +173,7 @@ def test_damaged_files_are_one_line(exported, tmp_path):
         assert str(copy) in str(error.value) and "\n" not in str(error.value)
 
 
+@of_files
 def test_a_file_of_somebody_else(exported, tmp_path):
     """The same graph without the description."""
     path, _ = exported
@@ -158,10 +195,9 @@ def test_a_file_of_somebody_else(exported, tmp_path):
         open_model(foreign)
 
 
+@pytest.mark.parametrize("exported", ["openvino"], indirect=True)
 def test_weights_that_are_missing(exported, tmp_path):
     path, _ = exported
-    if path.suffix != ".xml":
-        pytest.skip("only OpenVINO has them in a second file")
     (tmp_path / path.name).write_bytes(path.read_bytes())
     with pytest.raises(InputError, match=r"its weights, network\.bin, are missing beside it"):
         open_model(tmp_path / path.name)
@@ -208,82 +244,6 @@ def test_the_shipped_network(format, msrc21, tmp_path):
         assert (segment(opened, image) == expected).mean() >= 0.999
 
 
-@pytest.mark.parametrize(
-    ("path", "format", "message"),
-    [
-        ("m.onnx", "litert", "m.onnx: for the format litert, give a name that ends in .tflite"),
-        ("m", "openvino", "m: for the format openvino, give a name that ends in .xml"),
-        ("m.tflite", "saved_model", "m.tflite: for the format saved_model, give a folder's name"),
-    ],
-)
-def test_the_ending_must_be_that_of_the_format(path, format, message, tmp_path):
-    with pytest.raises(InputError) as error:
-        export_model(random_model(), tmp_path / path, LABELS, format=format)
-    assert str(error.value).endswith(message) and not list(tmp_path.iterdir())
-
-
-def test_bad_settings_leave_nothing(tmp_path):
-    for name, settings, message in (
-        ("m.onnx", {"image_size": (0, 9)}, r"give \(height, width\) in pixels"),
-        ("m.onnx", {"calibration": [blocks(9, 9)]}, "8 bits are for the formats openvino and"),
-        ("m.xml", {"calibration": []}, "no calibration images"),
-        ("m.xml", {"calibration": [blocks(9, 9) / 255]}, r"image is float64 \(9, 9, 3\)"),
-        (
-            "m.tflite",
-            {"calibration": [blocks(33, 50), blocks(33, 51)], "image_size": (33, 50)},
-            r"calibration image of shape \(33, 51, 3\), but only images of 33x50 pixels are taken",
-        ),
-        ("m.tflite", {"label_set": LabelSet.generic(3)}, "3 class names for a model of 4 classes"),
-    ):
-        with pytest.raises(InputError, match=message):
-            export_model(random_model(), tmp_path / name, **{"label_set": LABELS, **settings})
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("format", "package"),
-    [("onnx", "tf2onnx"), ("openvino", "openvino"), ("litert", "ai_edge_litert.interpreter")],
-)
-def test_a_missing_package_is_one_line(format, package, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnx", types.ModuleType("onnx"))  # there, if need be
-    monkeypatch.setitem(sys.modules, package, None)
-    path = tmp_path / f"m{ENDINGS[format]}"
-    extra = rf'pip install "deeplab-tf\[{format}\]"'
-    if format == "litert":  # TensorFlow itself writes these files
-        path.write_bytes(b"0000TFL3")
-        with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr("deeplab_tf.json", json.dumps(DESCRIPTION))
-        with pytest.raises(InputError, match=f"ai_edge_litert, which cannot be.*{extra}"):
-            open_model(path)
-        return
-    with pytest.raises(InputError, match=f"the format {format} needs .* {package}.*{extra}"):
-        export_model(random_model(), path, LABELS)
-    assert not list(tmp_path.iterdir())
-
-
-DESCRIPTION = {
-    "format": 1,
-    "classes": {"names": ["a", "b"], "colors": [[0, 0, 0], [9, 9, 9]]},
-    "stride": 8,
-    "input": {"channels": 3, "size": None},
-    "settings": {},
-    "crf": None,
-    "has_crf": False,
-    "max_side": None,
-    "precision": "float32",
-}
-
-
-def test_a_description_of_a_later_version(tmp_path):
-    path = tmp_path / "m.tflite"
-    path.write_bytes(b"0000TFL3")
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("deeplab_tf.json", json.dumps({**DESCRIPTION, "format": 2}))
-    with pytest.raises(InputError, match="newer version of this package; update it") as error:
-        load_description(path)
-    assert str(error.value).startswith(f"{path}: written by a newer version")
-
-
 @pytest.mark.parametrize("format", list(ENDINGS))
 def test_depth_is_that_of_the_network(format, tmp_path):
     need(format)
@@ -299,14 +259,3 @@ def test_depth_is_that_of_the_network(format, tmp_path):
         opened.probabilities(image)
     with pytest.raises(InputError, match="flip has no effect"):
         predict_depth(opened, image, flip=True)
-
-
-def test_what_depth_cannot_have_is_refused(tmp_path):
-    network, path = random_model(1), tmp_path / "served"
-    with pytest.raises(InputError, match="predicts depth, which a CRF of classes cannot refine"):
-        export_model(network, path, None, PARAMS)
-    with pytest.raises(InputError, match="are for classes; the network predicts depth"):
-        export_model(network, path, None, scales=(1.0, 2.0))
-    with pytest.raises(InputError, match="8 bits are for networks for classes"):
-        export_model(network, f"{path}.xml", None, calibration=[blocks(33, 33)])
-    assert not list(tmp_path.iterdir())

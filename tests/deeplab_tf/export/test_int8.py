@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from exported import ENDINGS, need, spread_scores, windows_model
+import tensorflow as tf
+from exported import ENDINGS, need_quantizer, spread_scores, windows_model
 from tiny_model import blocks
 
 import deeplab_tf
-from deeplab_tf import open_model, segment
+from deeplab_tf import InputError, open_model, segment
 from deeplab_tf.data.image_files import load_image, load_pair
 from deeplab_tf.data.voc import read_label_set, read_split
 from deeplab_tf.evaluation import ConfusionMatrix
@@ -15,18 +16,11 @@ from deeplab_tf.export.formats import QUANTIZED
 from deeplab_tf.labels import LabelSet
 
 pytestmark = [
-    pytest.mark.slow,
     # The converters use TensorFlow, NumPy and Keras in ways that these warn about; not ours.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning", "ignore::SyntaxWarning"),
     pytest.mark.filterwarnings("ignore::RuntimeWarning"),
 ]
-
-
-def need_quantizer(format):
-    need(format)
-    if format == "openvino":
-        pytest.importorskip("nncf", reason='needs pip install ".[openvino]"')
 
 
 @pytest.mark.parametrize("format", QUANTIZED)
@@ -43,12 +37,42 @@ def test_eight_bits_change_little(format, tmp_path):
         np.testing.assert_allclose(found.sum(-1), 1, atol=1e-4)
         # Finer than the 256 values of 8 bits, since what follows the scores is not quantized.
         assert len(np.unique(found)) > 1000
+        assert (segment(opened, image) == found.argmax(-1)).mean() >= 0.999
         expected = segment(model, image, return_probabilities=True)
         assert 0 < np.abs(found - expected).mean() < 0.05
         agreement.append((found.argmax(-1) == expected.argmax(-1)).mean())
     assert np.mean(agreement) > 0.95, agreement
 
 
+def kernels_in_8_bits(path):
+    """How many convolutions of a .tflite file have kernels of 8-bit numbers."""
+    tensors = tf.lite.Interpreter(model_path=str(path)).get_tensor_details()
+    kernels = [one for one in tensors if len(one["quantization_parameters"]["scales"]) > 1]
+    return sum(one["dtype"] == np.int8 for one in kernels)
+
+
+def test_named_layers_stay_in_float(tmp_path):
+    need_quantizer("litert")
+    model, images, found = windows_model(), [blocks(65, 97)], []
+    for names in ((), ("scores",), (model.layers[2].name, "scores")):
+        path, labels = tmp_path / f"{len(names)}.tflite", LabelSet.generic(4)
+        export_model(model, path, labels, calibration=images, int8_except=names)
+        found.append(kernels_in_8_bits(path))
+    assert found == [6, 5, 4]
+
+
+def test_layers_that_cannot_stay_in_float_are_refused(tmp_path):
+    model, images, labels = windows_model(), [blocks(65, 97)], LabelSet.generic(4)
+    for name, more in (("m.tflite", {}), ("m.xml", {"calibration": images})):
+        with pytest.raises(InputError, match="int8_except is for 8 bits in the format litert"):
+            export_model(model, tmp_path / name, labels, int8_except=["scores"], **more)
+    more = {"calibration": images, "int8_except": ["fc8"]}
+    with pytest.raises(InputError, match=r"has no convolution 'fc8'; it has .*, scores$"):
+        export_model(model, tmp_path / "m.tflite", labels, **more)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("format", QUANTIZED)
 def test_the_shipped_network_keeps_its_mean_iou(format, msrc21, tmp_path):
     need_quantizer(format)

@@ -9,16 +9,16 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from exported import assert_as_segment, stored
 from fresh_process import run_python
 from planted import with_orientation
-from tensorflow.core.protobuf import saved_model_pb2
 from tiny_model import blocks, random_model
 
-import deeplab_tf
 from crf import CRFParams
 from deeplab_tf import InputError
 from deeplab_tf.evaluation.inference import segment
 from deeplab_tf.export import export_saved_model, open_model
+from deeplab_tf.export.served_crf import INPUTS
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models.multiscale import fuse_scales
 
@@ -26,15 +26,25 @@ from deeplab_tf.models.multiscale import fuse_scales
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 PARAMS = CRFParams(sigma_alpha=20, sigma_beta=15, iterations=2)
+# Of two images, with a request.
+SENT = PARAMS, CRFParams(w1=6, sigma_alpha=30, sigma_beta=8, w2=2, sigma_gamma=2, iterations=1)
 LABELS = LabelSet.generic(4)
 
 # What a user's server does; it does not import this project.
 SERVER = """
     import sys
+    import warnings
+    from pathlib import Path
     import numpy as np
     import tensorflow as tf
 
+    warnings.simplefilter("error")  # of what follows
+    def read_png_files(found):
+        (files,) = found.values()
+        return {str(index): tf.io.decode_png(file)[..., 0] for index, file in enumerate(files)}
+
     inputs = dict(np.load("inputs.npz"))
+    small = Path("small.png").read_bytes()
     results = {}
     for name in ("plain", "with_crf"):
         model = tf.saved_model.load(name)
@@ -44,8 +54,16 @@ SERVER = """
             images = tf.constant(inputs[key].astype("float32"))
             results[f"{name}/float/{key}"] = serve["serving_default"](images=images)
         files = ("photo.jpg", "photo.png", "turned.jpg", "deep.png")
-        contents = [open(path, "rb").read() for path in files]
+        contents = [Path(path).read_bytes() for path in files]
         results[f"{name}/encoded"] = serve["encoded"](image_bytes=tf.constant(contents))
+        results[f"{name}/labels_only"] = serve["labels_only"](images=tf.constant(inputs["batch"]))
+        found = serve["encoded_png"](image_bytes=tf.constant(contents[:1] + [small]))
+        results[f"{name}/encoded_png"] = read_png_files(found)
+    parameters = {key: tf.constant(value) for key, value in np.load("crf.npz").items()}
+    results["uint8_crf"] = serve["uint8_crf"](images=tf.constant(inputs["batch"]), **parameters)
+    files = tf.constant([contents[1], small])
+    found = serve["encoded_png_crf"](image_bytes=files, **parameters)
+    results["encoded_png_crf"] = read_png_files(found)
     assert "deeplab_tf" not in sys.modules and "crf" not in sys.modules
     np.savez("results.npz", **{
         f"{key}/{output}": value.numpy()
@@ -69,6 +87,10 @@ def inputs(folder):
     batch = np.stack([blocks(70, 90, seed=2), blocks(70, 90, seed=3)])
     images = {"wide": blocks(90, 120)[None], "odd": blocks(121, 83)[None], "batch": batch}
     np.savez(folder / "inputs.npz", **images)
+    sent = {name: [getattr(params, name) for params in SENT] for name in INPUTS}
+    types = {name: np.int32 if name == "iterations" else np.float32 for name in INPUTS}
+    np.savez(folder / "crf.npz", **{name: types[name](sent[name]) for name in INPUTS})
+    cv2.imwrite(str(folder / "small.png"), blocks(40, 30, seed=5)[..., ::-1])
     photo = blocks(100, 130, seed=4)[..., ::-1]
     for name in ("photo.jpg", "photo.png"):
         cv2.imwrite(str(folder / name), photo)
@@ -83,30 +105,14 @@ def served(model, folder, inputs):
     """The finished process that served the exports."""
     export_saved_model(model, folder / "plain", LABELS)
     export_saved_model(model, folder / "with_crf", LABELS, PARAMS)
-    return run_python(SERVER, folder)
+    # With TensorFlow's messages as a user sees them.
+    environment = {name: os.environ[name] for name in os.environ if not name.startswith("TF_")}
+    return run_python(SERVER, folder, environment)
 
 
 @pytest.fixture(scope="module")
 def results(served, folder):
     return dict(np.load(folder / "results.npz"))
-
-
-def stored(path):
-    """The `MetaGraphDef` in an export, which takes less time to read than to load."""
-    saved = saved_model_pb2.SavedModel()
-    saved.ParseFromString((path / "saved_model.pb").read_bytes())
-    return saved.meta_graphs[0]
-
-
-def assert_same(model, image, crf, labels, probabilities=None):
-    expected = segment(model, image, crf, return_probabilities=True)
-    assert labels.dtype == np.uint8 and labels.shape == image.shape[:2]
-    assert (labels == segment(model, image, crf)).mean() >= 0.999
-    if probabilities is None:
-        return
-    assert probabilities.dtype == np.float32
-    np.testing.assert_array_equal(labels, probabilities.argmax(-1))
-    assert np.abs(probabilities - expected).mean() < 1e-5
 
 
 @pytest.mark.parametrize("signature", ["float", "uint8"])
@@ -117,7 +123,7 @@ def test_served_images_equal_segment(model, inputs, results, key, name, crf, sig
     probabilities = results[f"{name}/{signature}/{key}/probabilities"]
     assert len(labels) == len(inputs[key])
     for row in zip(inputs[key], labels, probabilities, strict=True):
-        assert_same(model, row[0], crf, *row[1:])
+        assert_as_segment(model, row[0], crf, *row[1:])
 
 
 @pytest.mark.parametrize(("name", "crf"), [("plain", None), ("with_crf", PARAMS)])
@@ -126,7 +132,60 @@ def test_served_files_equal_segment(model, folder, results, name, crf):
     assert len(labels) == 4
     for index, file in enumerate(("photo.jpg", "photo.png", "turned.jpg", "photo.png")):
         image = cv2.imread(str(folder / file))[..., ::-1]  # turned, as viewers show it
-        assert_same(model, image, crf, labels[index], probabilities[index])
+        assert_as_segment(model, image, crf, labels[index], probabilities[index])
+
+
+@pytest.mark.parametrize(("name", "crf"), [("plain", None), ("with_crf", PARAMS)])
+def test_served_labels_alone(model, inputs, folder, results, name, crf):
+    assert not [key for key in results if "labels_only" in key and not key.endswith("/labels")]
+    for image, labels in zip(inputs["batch"], results[f"{name}/labels_only/labels"], strict=True):
+        assert_as_segment(model, image, crf, labels)
+    for index, file in enumerate(("photo.jpg", "small.png")):
+        image = cv2.imread(str(folder / file))[..., ::-1]
+        assert_as_segment(model, image, crf, results[f"{name}/encoded_png/{index}"])
+
+
+def test_served_with_crf_parameters_of_the_request(model, inputs, folder, results):
+    labels, probabilities = (results[f"uint8_crf/{key}"] for key in ("labels", "probabilities"))
+    for row in zip(inputs["batch"], SENT, labels, probabilities, strict=True):
+        assert_as_segment(model, *row)
+    assert (labels[1] != segment(model, inputs["batch"][1], PARAMS)).mean() > 0.01
+    for index, file in enumerate(("photo.png", "small.png")):
+        image = cv2.imread(str(folder / file))[..., ::-1]
+        assert_as_segment(model, image, SENT[index], results[f"encoded_png_crf/{index}"])
+
+
+def operations_of(graph, signature):
+    """The names of the operations that a signature of a `MetaGraphDef` may compute."""
+    functions = {one.signature.name: one.node_def for one in graph.graph_def.library.function}
+    nodes = {node.name: node for node in graph.graph_def.node}
+    (output, *_) = graph.signature_def[signature].outputs.values()
+    waiting, seen, found = [nodes[output.name.partition(":")[0]]], set(), set()
+    while waiting:
+        node = waiting.pop()
+        found.add(node.op)
+        called = {value.func.name for value in node.attr.values() if value.func.name} - seen
+        seen |= called
+        waiting += [inner for name in called for inner in functions[name]]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "signature", "softmax"),
+    [
+        ("plain", "uint8", True),
+        ("plain", "labels_only", False),
+        ("plain", "encoded_png", False),
+        ("with_crf", "labels_only", True),
+    ],
+)
+def test_labels_alone_need_no_softmax(served, folder, name, signature, softmax):
+    found = operations_of(stored(folder / name), signature)
+    assert "Conv2D" in found and ("Softmax" in found) == softmax
+
+
+def test_exports_are_loaded_and_run_without_warnings(served):
+    assert not re.search("WARNING:(absl|tensorflow)|Warning|gradient", served.stderr), served.stderr
 
 
 def test_the_settings_are_in_the_folder(served, folder):
@@ -137,41 +196,6 @@ def test_the_settings_are_in_the_folder(served, folder):
         assert found["settings"] == {"scales": [1.0], "flip": False, "pad_to": None}
         assert found["crf"] == (crf and json.loads(json.dumps(asdict(crf))))
         assert open_model(folder / name).source == source
-
-
-def test_a_folder_of_an_older_version_has_only_the_classes(model, tmp_path):
-    for name, more in (("any", {}), ("fixed", {"image_size": (33, 50)})):
-        export_saved_model(model, tmp_path / name, LABELS, **more)
-        (tmp_path / name / "assets" / "deeplab_tf.json").unlink()
-    image, opened = blocks(33, 50), open_model(tmp_path / "any")
-    assert (opened.label_set, opened.channels, opened.source) == (LABELS, 3, "export")
-    assert opened.stride is None and opened.has_crf is None and opened.crf is None
-    assert_same(model, image, None, segment(opened, image), opened.probabilities(image))
-    with pytest.raises(InputError, match="any does not say whether it applies the CRF itself"):
-        segment(opened, image, PARAMS)
-    with pytest.raises(InputError, match=r"\(32, 50, 3\), but .*fixed takes \(33, 50, 3\)"):
-        open_model(tmp_path / "fixed").probabilities(image[1:])
-
-
-def demo_network():
-    """The network of `make demo`, with random weights."""
-    return deeplab_tf.build_deeplab("mobilenetv3small", "large_fov", 4, weights=None)
-
-
-@pytest.mark.slow
-def test_the_demo_is_loaded_without_warnings(tmp_path):
-    """Such as TensorFlow's about custom gradients, with its messages as a user sees them."""
-    export_saved_model(demo_network(), tmp_path / "served", LABELS, PARAMS)
-    program = """
-        import numpy as np
-        import tensorflow as tf
-        model = tf.saved_model.load("served")
-        model.signatures["uint8"](images=np.zeros((1, 40, 56, 3), np.uint8))
-    """
-    environment = {name: os.environ[name] for name in os.environ if not name.startswith("TF_")}
-    done = run_python(program, tmp_path, environment)
-    assert "gradient" not in done.stderr, done.stderr
-    assert not re.search("WARNING:(absl|tensorflow)", done.stderr), done.stderr
 
 
 def errors_of(signature, inputs):
@@ -198,56 +222,6 @@ def test_errors_of_a_server_say_what_is_wrong(served, folder):
         no_image, no_rows = errors_of(serve[signature], nothing)
         assert "images of shape [0 9 9 3] are empty; send at least one image" in no_image
         assert "images of shape [1 0 9 3] are empty" in no_rows
-
-
-def convert_to_tflite(saved_model):
-    """What TensorFlow's own converter makes of an export, as a function of one image."""
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
-    interpreter = tf.lite.Interpreter(model_content=converter.convert())
-    return interpreter.get_signature_runner("serving_default")
-
-
-# The converter and the interpreter warn of their own successors.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
-@pytest.mark.slow
-@pytest.mark.parametrize("settings", [{}, {"scales": (1, 0.5), "flip": True}])
-def test_an_export_of_one_size_converts_to_tflite(tmp_path, settings):
-    network, image = demo_network(), blocks(66, 90)
-    kernel = network.get_layer("fc8").kernel
-    kernel.assign(kernel / np.std(network(image[None])))  # random scores are all alike
-    export_saved_model(network, tmp_path / "served", LABELS, image_size=(66, 90), **settings)
-    found = convert_to_tflite(tmp_path / "served")(images=image[None].astype(np.float32))
-    expected = segment(network, image, return_probabilities=True, **settings)
-    assert np.ptp(expected) > 0.1
-    np.testing.assert_allclose(found["probabilities"][0], expected, atol=1e-4)
-    assert found["labels"].dtype == np.uint8
-    assert (found["labels"][0] == expected.argmax(-1)).mean() > 0.999
-
-
-def test_an_export_of_one_size(model, tmp_path):
-    export_saved_model(model, tmp_path / "served", LABELS, PARAMS, image_size=(33, 50))
-    signatures = tf.saved_model.load(tmp_path / "served").signatures
-    assert set(signatures) == {"serving_default", "uint8"}
-    assert signatures["uint8"].structured_input_signature[1]["images"].shape == (1, 33, 50, 3)
-    served = open_model(tmp_path / "served")
-    assert served.has_crf and served.crf == PARAMS
-    assert_same(model, blocks(33, 50), PARAMS, segment(served, blocks(33, 50)))
-    with pytest.raises(InputError, match=r"\(40, 50, 3\), but .*served takes \(33, 50, 3\)"):
-        segment(served, blocks(40, 50))
-    with pytest.raises(InputError, match="served applies the CRF itself"):
-        segment(served, blocks(33, 50), PARAMS)
-
-
-def test_a_network_of_four_channels(tmp_path):
-    model, image = random_model(channels=4), np.dstack([blocks(33, 50), blocks(33, 50)[..., 0]])
-    export_saved_model(model, tmp_path / "served", LABELS, PARAMS)
-    names = {"serving_default", "uint8", "labels_only", "uint8_crf"}
-    assert set(stored(tmp_path / "served").signature_def) == {*names, "__saved_model_init_op"}
-    served = open_model(tmp_path / "served")
-    assert served.channels == 4
-    assert_same(model, image, PARAMS, segment(served, image))
-    with pytest.raises(InputError, match=r"image is uint8 \(33, 50, 3\); give .* \(H, W, 4\)"):
-        served.probabilities(image[..., :3])
 
 
 def test_the_crf_changes_what_is_served(results):
