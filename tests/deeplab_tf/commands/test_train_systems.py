@@ -187,6 +187,7 @@ def test_options_reach_the_fcn(monkeypatch, option, given):
         (["--fcn_stride=16"], "--fcn_stride has no effect without --network=fcn"),
         (["--fcn_fixed_upsampling"], "--fcn_fixed_upsampling has no effect without --network=fcn"),
         (["--init_from=absent.keras"], "no model absent.keras"),
+        (["--drop_classes"], "--drop_classes has no effect without --init_from; leave it out"),
         (["--shared_classes"], "--shared_classes needs the ImageNet classifier, not --weights=n"),
         (["--shared_classes", "--init_from=a"], "needs the ImageNet classifier, not --init_from"),
         (["--shared_classes", "--objective=depth"], "--shared_classes is for classes; leave it or"),
