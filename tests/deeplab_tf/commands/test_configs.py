@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 from absl import flags
 from tool_runner import run_tool
@@ -15,6 +16,7 @@ from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.data.synthetic_depth import write_synthetic_depth
 from deeplab_tf.data.synthetic_heads import write_synthetic_heads
+from deeplab_tf.models.backbones import ImagePreprocessing, find_backbone
 from deeplab_tf.training.freezing import train_only
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
@@ -165,6 +167,21 @@ def test_fcn_and_mil_are_of_voc_2011_nyu_depth_and_sift_flow():
         assert is_fcn == (settings["dataset"] in ("voc11_sbd", "nyudv2", "siftflow")), path
         if settings["dataset"] == "voc11_sbd":
             assert "train_split" not in settings  # the list "train"
+
+
+def test_inputs_of_nyu_depth_say_where_they_depart():
+    files = sorted(ROOT.glob("configs/nyudv2_*.flags"))
+    assert len(files) == 6
+    for path in files:
+        text, settings = path.read_text(), configs.read_settings(path.read_text())
+        assert "the mean of ImageNet" in text or "hha" in settings["input"], path
+        if path.stem in ("nyudv2_fcn32s_hha", "nyudv2_fcn32s_rgb_hha"):
+            assert "132.431, 94.076,\n# 118.477" in text or "132.431, 94.076, 118.477" in text
+    # What they and docs/depth.md say of the preprocessing.
+    levels = np.array([[[[200.0, 100.0, 50.0]]]])  # of red, green, blue or disparity, height, angle
+    found = np.array(ImagePreprocessing("caffe")(levels)).ravel()
+    np.testing.assert_allclose(found, [50 - 103.939, 100 - 116.779, 200 - 123.68], rtol=1e-6)
+    assert find_backbone("vgg16").preprocessing == "caffe"
 
 
 def test_scales_are_augmented_where_the_papers_do():

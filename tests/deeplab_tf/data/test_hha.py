@@ -1,12 +1,17 @@
 import cv2
 import numpy as np
 import pytest
-from synthetic_room import ANGLES, CAMERA, FLOOR, SIZE, room
+from synthetic_room import ANGLES, BANK, CAMERA, FLOOR, RAMP, ROOF, SIZE, STEEP_ROOF, room
 
 from deeplab_tf.data.depth import Camera
 from deeplab_tf.data.hha import estimate_gravity, hha_image, surface_normals, viewing_rays
 
 ROOM = (1.4, 1.1, 3.5, 1.8, 1.6)  # meters to floor, ceiling, back, right and left wall
+
+
+# Distances of the sloping planes, so that each begins where parts of floor and ceiling are still
+# seen: the ramp 2.8 m and the steep roof 3 m ahead, the bank 1 m to the right, the roof above.
+SLOPES = {RAMP: 2.612, BANK: 1.566, ROOF: 0.953, STEEP_ROOF: 3.148}
 
 
 def inner(plane, radius=4):
@@ -43,6 +48,18 @@ def test_a_tilted_camera_is_right_within_two_levels(turn):
     x, y = viewing_rays(SIZE, CAMERA)
     found = estimate_gravity(surface_normals(depth, x, y, 10))
     assert np.degrees(np.arccos(found @ gravity)) < 0.2
+
+
+@pytest.mark.parametrize("slopes", [[slope] for slope in SLOPES] + [list(SLOPES)])
+def test_sloping_planes(slopes):
+    distances = [*ROOM, *(SLOPES[slope] if slope in slopes else np.inf for slope in SLOPES)]
+    for turn, most in ((0, 0), 1), ((12, 0), 2), ((25, 4), 2), ((-12, -7), 2), ((8, 10), 2):
+        depth, plane, height, _ = room(distances, *turn)
+        seen = set(np.unique(plane[inner(plane)]))
+        assert FLOOR in seen or turn[0] < 0
+        if turn == (0, 0):
+            assert seen >= set(slopes)
+        assert (errors(depth, plane, height) <= most).all(), turn
 
 
 def test_without_gravity_a_tilted_camera_would_be_wrong(monkeypatch):
