@@ -85,6 +85,15 @@ def test_the_table_of_the_systems_is_up_to_date():
     assert (ROOT / "docs" / "systems.md").read_text().endswith(configs.table() + "\n")
 
 
+def test_tables_of_other_metrics_agree_with_the_flagfiles():
+    text = (ROOT / "docs" / "systems.md").read_text().split("| configuration | data |")[0]
+    rows = [[cell.strip() for cell in line.split("|")] for line in text.splitlines()]
+    found = {row[1]: row[4] for row in rows if len(row) == 7 and row[1].startswith(("voc_", "nyu"))}
+    assert len(found) == 9
+    for name, mean_iou in found.items():
+        assert configs.published((ROOT / "configs" / f"{name}.flags").read_text())[0] == mean_iou
+
+
 def test_the_table_lists_what_is_published(tmp_path):
     for name in ("voc_vgg16_7x7", "voc_vgg16_aspp_l", "demo"):
         shutil.copy(ROOT / "configs" / f"{name}.flags", tmp_path)
