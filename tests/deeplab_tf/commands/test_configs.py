@@ -116,7 +116,8 @@ def test_the_table_is_printed(monkeypatch, words):
         "other flagfiles: camvid_ablation, camvid_efficientnetlite0, camvid_small, "
         "camvid_small_crf, camvid_vgg16_large_fov, demo, demo_crf, "
         "msrc21_ablation, msrc21_efficientnetlite0, msrc21_mil, msrc21_vgg16_large_fov, "
-        "own_photos, synthetic_classifier, synthetic_em_adapt, synthetic_heads, "
+        "own_photos, synthetic_classifier, synthetic_depth, synthetic_em_adapt, "
+        "synthetic_heads, "
         "synthetic_mil\n"
     )
 

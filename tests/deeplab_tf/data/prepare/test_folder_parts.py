@@ -68,7 +68,7 @@ def test_prepared_data_is_what_the_folder_is(source, tmp_path):
             add_depth(open_dataset(*place, split)[0], "rgb_hha", *place)
             for place in (folder, prepared)
         )
-        assert [each.read() for each in new] == [each.read() for each in old]
+        assert [each.read()[0] for each in new] == [each.read()[0] for each in old]
 
 
 def test_the_depth_is_in_meters_and_labels_are_reduced(copy):
