@@ -1,5 +1,6 @@
 """The benchmark's arithmetic of FCN-32s, also of one with a network inside the network."""
 
+import pytest
 from small_backbones import small_backbones, small_mobilenet, small_vgg16
 
 from benchmarks.fcn_arithmetic import arithmetic
@@ -20,6 +21,7 @@ def test_a_network_inside_the_network_by_hand():
     assert arithmetic(model) == (10, f"{parameters:,}", 63, 32)
 
 
+@pytest.mark.slow
 def test_a_network_in_one_piece(monkeypatch):
     monkeypatch.setattr(fcn, "_FC", Head((1,), 7, 4))
     with small_backbones():
