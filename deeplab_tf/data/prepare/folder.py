@@ -174,10 +174,10 @@ class Folder(Builder):
         # {further label space: (its `LabelSet`, `LabelEncoding`, {name of an example: its label})}.
         voc_dir, spaces = self.options["voc_dir"], {}
         for space in label_spaces(voc_dir) if voc_dir else ():
+            classes = read_classes(Path(voc_dir, classes_file(space)))
             examples = [
                 each for split in self._splits for each in read_split(voc_dir, split, space=space)
             ]
-            classes = read_classes(Path(voc_dir, classes_file(space)))
             spaces[space] = *classes, {each.name: each.label for each in examples}
         return spaces
 

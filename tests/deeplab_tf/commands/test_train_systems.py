@@ -95,6 +95,23 @@ def test_no_step_saves_the_network_as_it_starts(data_dir, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_start_without_the_class_layers(data_dir, tmp_path):
+    start = build_deeplab("vgg16", "large_fov", len(CLASSES), weights=None, fc_channels=8)
+    start.set_weights([weight + 1 for weight in start.get_weights()])  # unlike any new network
+    start.save(tmp_path / "start.keras")
+    flags = [f"--init_from={tmp_path / 'start.keras'}", "--drop_classes", "--steps=0"]
+    done = train(data_dir, tmp_path / "m", *flags)
+    assert done.status == 0, done.err
+    assert "layers copied; left as they were: fc8" in done.out
+    model = load(tmp_path / "m")
+    same = {
+        name: np.array_equal(start.get_layer(name).kernel, model.get_layer(name).kernel)
+        for name in ("block1_conv1", "fc6", "fc7", "fc8")
+    }
+    assert same == {"block1_conv1": True, "fc6": True, "fc7": True, "fc8": False}
+
+
+@pytest.mark.slow
 def test_class_scores_start_from_an_imagenet_classifier(weights, msrc21, tmp_path):
     file = weights / "efficientnet_lite0_keras.weights.h5"
     flags = ["--flagfile=msrc21_mil", "--steps=0", f"--weights={file}"]
