@@ -93,7 +93,10 @@ def check_scores(model, first, skips, size=(70, 45)):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backbone", backbone_names())
-def test_every_backbone_becomes_an_fcn(backbone):
+def test_every_backbone_becomes_an_fcn(backbone, request):
+    if backbone.startswith("convnext"):
+        reason = "widest_last_map loses the strides at the bare additions of ConvNeXt"
+        request.applymarker(pytest.mark.xfail(reason=reason, raises=ValueError, strict=True))
     with keras.StatelessScope(initialize_variables=False):  # without memory for the weights
         model = build_fcn(backbone, 8, 3, weights=None)
     keras.backend.clear_session()  # or Keras would allocate the variables in its next scope
