@@ -24,6 +24,7 @@ import tensorflow as tf
 from absl import app, flags
 from tqdm import tqdm
 
+from benchmarks.fcn_arithmetic import arithmetic
 from benchmarks.timing import timed
 from deeplab_tf import build_fcn
 from deeplab_tf.models.caffe_backbones import GoogLeNet
@@ -41,19 +42,6 @@ PUBLISHED = {  # mean IU, ms, convolutions, parameters and receptive field
     "vgg16": ("56.0", 210, 16, "134M", 404),
     "googlenet": ("42.5", 59, 22, "6M", 907),
 }
-
-
-def arithmetic(model):
-    """Convolutions, parameters, receptive field and stride of an FCN-32s up to its scores."""
-    name = next(layer.name for layer in model.layers if layer.name.startswith("score_"))
-    head = keras.Model(model.input, model.get_layer(name).output)
-    inside = next((layer for layer in head.layers if isinstance(layer, keras.Model)), None)
-    if inside is None:
-        field = receptive_field(head)
-    else:  # the scores are one convolution after the first map of the network inside
-        field = receptive_field(inside, inside.outputs[0])
-        field = field._replace(depth=field.depth + 1)
-    return field.depth, f"{head.count_params():,}", field.size, field.stride
 
 
 def forward(model, images):

@@ -137,7 +137,8 @@ def _define_options(define):
     define.string(
         "voc_dir",
         None,
-        "folder: a data set in VOC layout; the other folder options are then left out.",
+        "folder: a data set in VOC layout, with its further label spaces, depth maps and camera; "
+        "the other folder options are then left out.",
     )
     define.integer(
         "max_side",

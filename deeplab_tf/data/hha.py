@@ -23,9 +23,10 @@ CAMERA_HEIGHT = 130.0  # cm; assumed if no point is more than LOW below the came
 LOW = 90.0
 
 # Half the side, in pixels, of the windows of the normals in the result, and of those that gravity
-# is estimated from; (threshold in degrees, steps) of the estimation.
+# is estimated from; (threshold in degrees, steps) of the estimation. The first two are Gupta's; the
+# last leaves out windows across the edges of slopes, which would turn gravity by half a degree.
 RADIUS, GRAVITY_RADIUS = 3, 10
-GRAVITY_STEPS = ((45, 5), (15, 5))
+GRAVITY_STEPS = ((45, 5), (15, 5), (4, 5))
 PRIOR = 1e-3  # weight of the direction before, as a share of the normals
 SPARSE = 4  # every fourth row and column is enough for the estimation
 

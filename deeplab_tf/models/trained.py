@@ -119,7 +119,7 @@ def check_classes(label_set, file, path, num_classes, heads=None):
     return label_set
 
 
-def start_from(model, path, prefix=""):
+def start_from(model, path, prefix="", drop_classes=False):
     """Copy the weights of a trained network into the layers that have the same name and shapes.
 
     Args:
@@ -129,6 +129,8 @@ def start_from(model, path, prefix=""):
         or fewer layers.
       prefix: of the names of the layers that receive weights, which the trained network's layers
         do not have; "" copies into all.
+      drop_classes: whether to leave the layers that score the classes as they are, also where
+        those of the trained network would fit.
 
     Returns:
       `deeplab_tf.models.weights.Start`: the layers that were copied, and those that were not.
@@ -137,4 +139,4 @@ def start_from(model, path, prefix=""):
       InputError: if the file cannot be read, its network is fused, or no layer fits.
     """
     file = find_model(path)
-    return copy_layers(model, load_model(file), file, prefix)
+    return copy_layers(model, load_model(file), file, prefix, drop_classes)

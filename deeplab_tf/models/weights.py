@@ -24,6 +24,8 @@ _SIGNATURES = {".h5": b"\x89HDF\r\n\x1a\n", ".keras": b"PK\x03\x04"}
 # Of ImageNet's red, green and blue at 0..1.
 _STANDARD_DEVIATIONS = (0.229, 0.224, 0.225)
 _IMAGENET_CLASSES = 1000  # the length of a classifier's bias
+# Beginnings of the names of the layers that score the classes: of heads, of FCNs, of late fusion.
+_CLASS_LAYERS = re.compile("(hha_)?(fc8|score_|upscore)")
 MISMATCHES = (ValueError, KeyError, UserWarning)  # how Keras reports another network's file
 
 
@@ -110,11 +112,13 @@ class Start(NamedTuple):
       copied: layers whose weights were copied.
       reshaped: layers of the same name but other shapes, such as a classifier of other classes.
       absent: layers of the model that the file does not have.
+      dropped: layers that score the classes, where these were to be left as they are.
     """
 
     copied: list
     reshaped: list
     absent: list
+    dropped: list
 
     def summary(self):
         """One line: what was copied and what was not."""
@@ -123,10 +127,12 @@ class Start(NamedTuple):
             parts.append(f"not copied, shapes differ: {', '.join(self.reshaped)}")
         if self.absent:
             parts.append(f"not in the file: {', '.join(self.absent)}")
+        if self.dropped:
+            parts.append(f"left as they were: {', '.join(self.dropped)}")
         return "; ".join(parts)
 
 
-def copy_layers(model, trained, path, prefix=""):
+def copy_layers(model, trained, path, prefix="", drop_classes=False):
     """Copy the weights of a trained network into the layers that have the same name and shapes.
 
     The first convolution of a network for RGB images also fits that of a network for more
@@ -139,6 +145,7 @@ def copy_layers(model, trained, path, prefix=""):
       path: where it comes from, for messages.
       prefix: only layers whose names begin with it receive weights; it is not part of the names of
         the trained network's layers.
+      drop_classes: whether to leave the layers that score the classes as they are.
 
     Returns:
       `Start`.
@@ -148,11 +155,14 @@ def copy_layers(model, trained, path, prefix=""):
     """
     check_not_fused(trained)
     source = {layer.name: layer for layer in leaf_layers(trained) if layer.weights}
-    start = Start([], [], [])
+    start = Start([], [], [], [])
     for layer in leaf_layers(model):
         if not layer.weights or not layer.name.startswith(prefix):
             continue
         name = layer.name.removeprefix(prefix)
+        if drop_classes and _CLASS_LAYERS.match(name):
+            start.dropped.append(layer.name)
+            continue
         if name not in source:
             start.absent.append(layer.name)
             continue

@@ -84,7 +84,7 @@ class CaffeNetwork:
 
     def note(self, name, kind, blobs=(), settings=b""):
         kinds = {"Convolution": 4, "InnerProduct": 14, "LRN": 15, "Pooling": 17}
-        kinds["Deconvolution"] = 39
+        kinds |= {"Dropout": 6, "ReLU": 18, "Softmax": 20, "Split": 22, "Deconvolution": 39}
         writer = old_layer if self.old else layer
         self.written.append(writer(name, kinds[kind] if self.old else kind, blobs, settings))
 

@@ -37,6 +37,12 @@ def define_start_flags(values):
         "The same for the second network of --input=rgb_hha: a network trained with --input=hha. "
         "Default: that of --init_from.",
     )
+    define.bool(
+        "drop_classes",
+        False,
+        "Copy the weights of --init_from without the layers that score the classes, which start at "
+        "random although they may fit.",
+    )
     define.string(
         "train_layers", None, "Regular expression: train only the layers whose names match it."
     )
@@ -59,13 +65,13 @@ def define_start_flags(values):
 def _copy_weights(flags, model):
     hha_from = flags.init_hha_from
     if flags.init_from:
-        started = start_from(model, flags.init_from)
+        started = start_from(model, flags.init_from, drop_classes=flags.drop_classes)
         print(f"start from {flags.init_from}: {started.summary()}")
         if any(name.startswith(HHA_PREFIX) for name in started.absent):
             # A network for color alone: HHA starts from it, too, as it does from ImageNet weights.
             hha_from = hha_from or flags.init_from
     if hha_from:
-        started = start_from(model, hha_from, HHA_PREFIX)
+        started = start_from(model, hha_from, HHA_PREFIX, flags.drop_classes)
         print(f"start from {hha_from}, for HHA: {started.summary()}")
 
 
@@ -74,6 +80,8 @@ def check_start_flags(flags):
     if not is_late_fusion(flags):
         reason = "has no effect without --input=rgb_hha; leave it out"
         refuse_given(flags, ["init_hha_from"], reason)
+    if not flags.init_from and not flags.init_hha_from:
+        refuse_given(flags, ["drop_classes"], "has no effect without --init_from; leave it out")
     if not flags.shared_classes:
         return
     if flags.heads:

@@ -5,7 +5,8 @@
                                        --label_suffix=_mask NAME_mask.png, and a file that lists
                                        the classes as classes.txt does (see voc.py); split by
                                        --train_list and --val_list, or by --val_fraction
---voc_dir                              a folder in VOC layout, with its own lists and classes
+--voc_dir                              a folder in VOC layout, with its own lists and classes,
+                                       further label spaces, depth maps and camera
 --max_side                             reduce what is larger than this, in pixels
 """
 
@@ -14,18 +15,29 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
+from deeplab_tf.data.depth import CAMERA_FILE, decode_depth, read_camera
 from deeplab_tf.data.examples import Example, read_file
 from deeplab_tf.data.image_files import image_from, load_label
 from deeplab_tf.data.image_header import find_format
+from deeplab_tf.data.inputs import find_depth_maps
 from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.data.lists import IMAGE_EXTENSIONS, LABEL_EXTENSIONS, Entry, read_entries
 from deeplab_tf.data.prepare.builder import Builder
+from deeplab_tf.data.prepare.matching import divide, files_by_name, find_listed
 from deeplab_tf.data.shrink import shrink, shrink_label
-from deeplab_tf.data.voc import list_path, read_classes, read_split
+from deeplab_tf.data.voc import (
+    DEPTH_FOLDER,
+    classes_file,
+    label_spaces,
+    list_path,
+    read_classes,
+    read_split,
+)
 from deeplab_tf.errors import InputError
 from deeplab_tf.visualize import encode_picture
 
 SPLITS = ("train", "val")
+_WITHOUT_DEPTH = f"rename the folder {DEPTH_FOLDER} to prepare the data without depth"
 
 
 class Folder(Builder):
@@ -72,8 +84,11 @@ class Folder(Builder):
             lists = [list_path(voc_dir, split) for split in SPLITS]
         else:
             lists = filter(None, (self.options[f"{split}_list"] for split in SPLITS))
-        examples = [example for found in self._splits.values() for example in found]
-        files = [path for example in examples for path in (example.image, example.label)]
+        files = [path for example in self._examples for path in (example.image, example.label)]
+        for space, (*_, labels) in self._spaces.items():
+            files += [Path(voc_dir, classes_file(space)), *labels.values()]
+        if self._depth_maps:
+            files += [Path(voc_dir, CAMERA_FILE), *self._depth_maps.values()]
         return [self._classes_path, *lists, *files]
 
     def splits(self, folders):
@@ -100,10 +115,47 @@ class Folder(Builder):
         label = load_label(example.label, label_set.num_classes, encoding)
         return shrink_label(label, self.options["max_side"])
 
+    def read_further(self, space, example):
+        """The label's class indices in a further label space of the VOC layout."""
+        label_set, encoding, labels = self._spaces[space]
+        label = load_label(labels[example.name], label_set.num_classes, encoding)
+        return shrink_label(label, self.options["max_side"])
+
+    def read_depth(self, example):
+        """The depth map of the VOC layout."""
+        path = self._depth_maps[example.name]
+        try:
+            return decode_depth(read_file(path))
+        except InputError as error:
+            raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+
     @property
     def label_set(self):
         """The classes of --classes or of the VOC layout's classes.txt."""
         return self._classes[0]
+
+    @property
+    def further_labels(self):
+        """The classes of the further label spaces of the VOC layout."""
+        return {space: label_set for space, (label_set, *_) in self._spaces.items()}
+
+    @property
+    def camera(self):
+        """The camera of the VOC layout's depth maps; None if it has none."""
+        if not self._depth_maps:
+            return None
+        path = Path(self.options["voc_dir"], CAMERA_FILE)
+        if self.options["max_side"]:
+            raise InputError(
+                f"--max_side: the depth maps in {path.parent / DEPTH_FOLDER} are not reduced; "
+                f"leave it out, or {_WITHOUT_DEPTH}"
+            )
+        if (camera := read_camera(path)) is None:
+            raise InputError(
+                f"{path}: no such file, but prepared depth maps need their camera matrix; write "
+                f"fx fy cx cy there, in pixels, or {_WITHOUT_DEPTH}"
+            )
+        return camera
 
     @property
     def _classes_path(self):
@@ -116,6 +168,31 @@ class Folder(Builder):
         if self.options["voc_dir"] and not self._classes_path.is_file():
             return VOC, None
         return read_classes(self._classes_path)
+
+    @functools.cached_property
+    def _spaces(self):
+        # {further label space: (its `LabelSet`, `LabelEncoding`, {name of an example: its label})}.
+        voc_dir, spaces = self.options["voc_dir"], {}
+        for space in label_spaces(voc_dir) if voc_dir else ():
+            classes = read_classes(Path(voc_dir, classes_file(space)))
+            examples = [
+                each for split in self._splits for each in read_split(voc_dir, split, space=space)
+            ]
+            spaces[space] = *classes, {each.name: each.label for each in examples}
+        return spaces
+
+    @functools.cached_property
+    def _depth_maps(self):
+        # {name of an example: the path of its depth map}; empty if there is no folder of them.
+        voc_dir = self.options["voc_dir"]
+        if not voc_dir or not Path(voc_dir, DEPTH_FOLDER).is_dir():
+            return {}
+        found = find_depth_maps(self._examples, "voc", voc_dir, True, _WITHOUT_DEPTH)
+        return {example.name: path for example, path in found}
+
+    @property
+    def _examples(self):
+        return [example for found in self._splits.values() for example in found]
 
     @functools.cached_property
     def _splits(self):
@@ -140,15 +217,15 @@ class Folder(Builder):
                 " --train_list and --val_list"
             )
         examples = [self._example(Entry(name), images, labels) for name in sorted(images)]
-        return _divide(examples, self.options["val_fraction"] or 0)
+        return divide(examples, self.options["val_fraction"] or 0)
 
     def _images_and_labels(self):
         # {name: path} of all images, and of all labels without --label_suffix.
         folders = Path(self.options["images_dir"]), Path(self.options["labels_dir"])
         suffix = self.options["label_suffix"] or ""
         images, labels = (
-            _by_stem(folders[0], IMAGE_EXTENSIONS),
-            _by_stem(folders[1], LABEL_EXTENSIONS),
+            files_by_name(folders[0], IMAGE_EXTENSIONS),
+            files_by_name(folders[1], LABEL_EXTENSIONS),
         )
         if not suffix:
             return images, labels
@@ -192,56 +269,6 @@ class Folder(Builder):
         else:
             image = PurePosixPath(entry.name)
             label = PurePosixPath(image.name)
-        return Example(image.name, _find("image", image, images), _find("label", label, labels))
-
-
-def _divide(examples, fraction):
-    # An image is for validation if its fraction completes a whole number: with a fraction of 0.2,
-    # every fifth image.
-    splits = {"train": [], "val": []}
-    for i, example in enumerate(examples):
-        is_val = int((i + 1) * fraction) > int(i * fraction)
-        splits["val" if is_val else "train"].append(example)
-    if fraction and not splits["val"]:
-        raise InputError(
-            f"--val_fraction={fraction}: none of the {len(examples)} images is left for validation;"
-            " give a larger fraction"
+        return Example(
+            image.name, find_listed("image", image, images), find_listed("label", label, labels)
         )
-    return {split: found for split, found in splits.items() if found or split == "train"}
-
-
-def _by_stem(folder, extensions):
-    # {name without extension: path} of the files with these extensions.
-    found = {}
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; check the path")
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in extensions or path.name.startswith("."):
-            continue
-        try:
-            path.name.encode()
-        except UnicodeEncodeError:
-            raise InputError(
-                f"{folder}: the name of the file {path.name!r} is not UTF-8; rename it"
-            ) from None
-        if path.stem in found:
-            raise InputError(f"{path}: {found[path.stem].name} has the same name; remove one")
-        found[path.stem] = path
-    if not found:
-        raise InputError(f"{folder}: no file there ends with {' or '.join(extensions)}")
-    return found
-
-
-def _find(kind, wanted, found):
-    folder = next(iter(found.values())).parent
-    # Another folder in the list, such as SegmentationClassAug, has other files of the same names.
-    if wanted.parent.name not in ("", folder.name):
-        raise InputError(
-            f"{folder}: a list has '{wanted}', which is in another folder; give that folder, or"
-            " write only names"
-        )
-    if wanted.name not in found:
-        raise InputError(
-            f"{folder}: no {kind} of {wanted.name!r}; add it, or leave {wanted.name!r} out"
-        )
-    return str(found[wanted.name])

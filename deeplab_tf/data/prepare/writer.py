@@ -46,7 +46,7 @@ def write_records(builder, folders, origin, data_dir):
             )
 
 
-def check_label(example, image, label, num_classes):
+def check_label(example, image, label, num_classes, space=""):
     """Check that a label map has the size of its image and no unknown class.
 
     Args:
@@ -54,20 +54,22 @@ def check_label(example, image, label, num_classes):
       image: bytes of its image file.
       label: its label map.
       num_classes: number of classes.
+      space: name of its label space in messages, if it is a further one.
 
     Raises:
       InputError: naming the file if the label is wrong or the image cannot be read.
     """
     height, width = image_from(image, example.image).shape[:2]
+    name = f"{example.label}, {label_key(space)}" if space else example.label
     if label.dtype != np.uint8 or label.shape != (height, width):
         raise InputError(
-            f"{example.label}: label {label.dtype} {label.shape} but the image {example.image} is"
+            f"{name}: label {label.dtype} {label.shape} but the image {example.image} is"
             f" ({height}, {width}); labels are uint8 and as large as their images"
         )
     wrong = label[(label >= num_classes) & (label != VOID)]
     if wrong.size:
         raise InputError(
-            f"{example.label}: label value {wrong.max()} but only {num_classes} classes"
+            f"{name}: label value {wrong.max()} but only {num_classes} classes"
             f" (0..{num_classes - 1}, {VOID} = void); the file is damaged or from another data set"
         )
 
@@ -156,7 +158,7 @@ class _Writer(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         record = {"name": example.name, "image": image, "label": encode_label(label)}
         for space, label_set in self._builder.further_labels.items():
             other = self._builder.read_further(space, example)
-            check_label(example, image, other, label_set.num_classes)
+            check_label(example, image, other, label_set.num_classes, space)
             record[label_key(space)] = encode_label(other)
         if self._builder.camera is None:
             return record

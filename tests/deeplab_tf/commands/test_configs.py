@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 from absl import flags
 from tool_runner import run_tool
@@ -15,6 +16,7 @@ from deeplab_tf.data.datasets import LABEL_SETS
 from deeplab_tf.data.synthetic import write_synthetic
 from deeplab_tf.data.synthetic_depth import write_synthetic_depth
 from deeplab_tf.data.synthetic_heads import write_synthetic_heads
+from deeplab_tf.models.backbones import ImagePreprocessing, find_backbone
 from deeplab_tf.training.freezing import train_only
 
 # Keras turns its variables into arrays in a way NumPy 2 deprecates; nothing of ours.
@@ -83,6 +85,15 @@ def test_the_table_of_the_systems_is_up_to_date():
     assert (ROOT / "docs" / "systems.md").read_text().endswith(configs.table() + "\n")
 
 
+def test_tables_of_other_metrics_agree_with_the_flagfiles():
+    text = (ROOT / "docs" / "systems.md").read_text().split("| configuration | data |")[0]
+    rows = [[cell.strip() for cell in line.split("|")] for line in text.splitlines()]
+    found = {row[1]: row[4] for row in rows if len(row) == 7 and row[1].startswith(("voc_", "nyu"))}
+    assert len(found) == 9
+    for name, mean_iou in found.items():
+        assert configs.published((ROOT / "configs" / f"{name}.flags").read_text())[0] == mean_iou
+
+
 def test_the_table_lists_what_is_published(tmp_path):
     for name in ("voc_vgg16_7x7", "voc_vgg16_aspp_l", "demo"):
         shutil.copy(ROOT / "configs" / f"{name}.flags", tmp_path)
@@ -105,7 +116,8 @@ def test_the_table_is_printed(monkeypatch, words):
         "other flagfiles: camvid_ablation, camvid_efficientnetlite0, camvid_small, "
         "camvid_small_crf, camvid_vgg16_large_fov, demo, demo_crf, "
         "msrc21_ablation, msrc21_efficientnetlite0, msrc21_mil, msrc21_vgg16_large_fov, "
-        "own_photos, synthetic_classifier, synthetic_em_adapt, synthetic_heads, "
+        "own_photos, synthetic_classifier, synthetic_depth, synthetic_em_adapt, "
+        "synthetic_heads, "
         "synthetic_mil\n"
     )
 
@@ -165,6 +177,21 @@ def test_fcn_and_mil_are_of_voc_2011_nyu_depth_and_sift_flow():
         assert is_fcn == (settings["dataset"] in ("voc11_sbd", "nyudv2", "siftflow")), path
         if settings["dataset"] == "voc11_sbd":
             assert "train_split" not in settings  # the list "train"
+
+
+def test_inputs_of_nyu_depth_say_where_they_depart():
+    files = sorted(ROOT.glob("configs/nyudv2_*.flags"))
+    assert len(files) == 6
+    for path in files:
+        text, settings = path.read_text(), configs.read_settings(path.read_text())
+        assert "the mean of ImageNet" in text or "hha" in settings["input"], path
+        if path.stem in ("nyudv2_fcn32s_hha", "nyudv2_fcn32s_rgb_hha"):
+            assert "132.431, 94.076,\n# 118.477" in text or "132.431, 94.076, 118.477" in text
+    # What they and docs/depth.md say of the preprocessing.
+    levels = np.array([[[[200.0, 100.0, 50.0]]]])  # of red, green, blue or disparity, height, angle
+    found = np.array(ImagePreprocessing("caffe")(levels)).ravel()
+    np.testing.assert_allclose(found, [50 - 103.939, 100 - 116.779, 200 - 123.68], rtol=1e-6)
+    assert find_backbone("vgg16").preprocessing == "caffe"
 
 
 def test_scales_are_augmented_where_the_papers_do():

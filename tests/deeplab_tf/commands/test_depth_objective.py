@@ -13,11 +13,13 @@ from tiny_nyu import write_nyu
 from tool_runner import run_tool
 
 import deeplab_tf
+from benchmarks import depth_networks
 from deeplab_tf.commands import train
 from deeplab_tf.commands.agreement import checksum
 from deeplab_tf.data.depth import decode_depth
-from deeplab_tf.data.depth_targets import depth_targets
+from deeplab_tf.data.depth_targets import depth_targets, load_depth_pair
 from deeplab_tf.data.image_files import load_image
+from deeplab_tf.data.synthetic_rooms import write_synthetic_rooms
 from deeplab_tf.data.voc import read_split
 from deeplab_tf.evaluation.depth import predict_depth
 from deeplab_tf.evaluation.depth_errors import DepthErrors
@@ -230,6 +232,37 @@ def test_the_builders_give_one_channel(build):
         model = build("vgg16", weights=None, predict_depth=True, **options)
     keras.backend.clear_session()  # or Keras would allocate the variables in its next scope
     assert model.output_shape == (None, None, None, 1)
+
+
+@pytest.mark.slow
+def test_depth_is_learned_from_color(tmp_path, monkeypatch):
+    data, run = tmp_path / "data", tmp_path / "run"
+    write_synthetic_rooms(data, 60, 20, (128, 160))
+    monkeypatch.setattr(
+        train, "build_network", lambda *_, **__: depth_networks.small_network(3, outputs=1)
+    )
+    place = "--dataset=synthetic_rooms", f"--data_dir={data}"
+    size = "--steps=250", "--batch_size=8", "--crop_size=129", "--scale_high=1.25"
+    words = *place, f"--model_dir={run}", "--flagfile=synthetic_depth", *size, "--eval_every=250"
+    done = run_tool("train", *words)
+    assert done.status == 0, done.err
+    scores = tmp_path / "scores.json"
+    done = run_tool("evaluate", f"--model={run}", f"--json_out={scores}")
+    assert done.status == 0, done.err
+    maps = {
+        split: [
+            load_depth_pair(example)[1]
+            for example in depth_targets(read_split(data, split), "synthetic_rooms", data)
+        ]
+        for split in ("train", "val")
+    }
+    # The one depth for all pixels that suits the training images best.
+    mean, chance = np.exp(np.log(np.stack(maps["train"])).mean()), DepthErrors()
+    for depth in maps["val"]:
+        chance.add(depth, np.full_like(depth, mean))
+    found = json.loads(scores.read_text())
+    assert found["delta1"] > chance.delta1 + 0.2
+    assert found["rmse_log"] < 0.6 * chance.rmse_log
 
 
 @pytest.mark.slow

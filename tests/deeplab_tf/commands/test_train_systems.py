@@ -95,6 +95,23 @@ def test_no_step_saves_the_network_as_it_starts(data_dir, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_start_without_the_class_layers(data_dir, tmp_path):
+    start = build_deeplab("vgg16", "large_fov", len(CLASSES), weights=None, fc_channels=8)
+    start.set_weights([weight + 1 for weight in start.get_weights()])  # unlike any new network
+    start.save(tmp_path / "start.keras")
+    flags = [f"--init_from={tmp_path / 'start.keras'}", "--drop_classes", "--steps=0"]
+    done = train(data_dir, tmp_path / "m", *flags)
+    assert done.status == 0, done.err
+    assert "layers copied; left as they were: fc8" in done.out
+    model = load(tmp_path / "m")
+    same = {
+        name: np.array_equal(start.get_layer(name).kernel, model.get_layer(name).kernel)
+        for name in ("block1_conv1", "fc6", "fc7", "fc8")
+    }
+    assert same == {"block1_conv1": True, "fc6": True, "fc7": True, "fc8": False}
+
+
+@pytest.mark.slow
 def test_class_scores_start_from_an_imagenet_classifier(weights, msrc21, tmp_path):
     file = weights / "efficientnet_lite0_keras.weights.h5"
     flags = ["--flagfile=msrc21_mil", "--steps=0", f"--weights={file}"]
@@ -187,6 +204,7 @@ def test_options_reach_the_fcn(monkeypatch, option, given):
         (["--fcn_stride=16"], "--fcn_stride has no effect without --network=fcn"),
         (["--fcn_fixed_upsampling"], "--fcn_fixed_upsampling has no effect without --network=fcn"),
         (["--init_from=absent.keras"], "no model absent.keras"),
+        (["--drop_classes"], "--drop_classes has no effect without --init_from; leave it out"),
         (["--shared_classes"], "--shared_classes needs the ImageNet classifier, not --weights=n"),
         (["--shared_classes", "--init_from=a"], "needs the ImageNet classifier, not --init_from"),
         (["--shared_classes", "--objective=depth"], "--shared_classes is for classes; leave it or"),

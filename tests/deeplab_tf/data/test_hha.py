@@ -1,12 +1,17 @@
 import cv2
 import numpy as np
 import pytest
-from synthetic_room import ANGLES, CAMERA, FLOOR, SIZE, room
+from synthetic_room import ANGLES, BANK, CAMERA, FLOOR, RAMP, ROOF, SIZE, STEEP_ROOF, room
 
 from deeplab_tf.data.depth import Camera
 from deeplab_tf.data.hha import estimate_gravity, hha_image, surface_normals, viewing_rays
 
 ROOM = (1.4, 1.1, 3.5, 1.8, 1.6)  # meters to floor, ceiling, back, right and left wall
+
+
+# Distances of the sloping planes, so that each begins where parts of floor and ceiling are still
+# seen: the ramp 2.8 m and the steep roof 3 m ahead, the bank 1 m to the right, the roof above.
+SLOPES = {RAMP: 2.612, BANK: 1.566, ROOF: 0.953, STEEP_ROOF: 3.148}
 
 
 def inner(plane, radius=4):
@@ -42,6 +47,31 @@ def test_a_tilted_camera_is_right_within_two_levels(turn):
     assert (errors(depth, plane, height) <= 2).all()
     x, y = viewing_rays(SIZE, CAMERA)
     found = estimate_gravity(surface_normals(depth, x, y, 10))
+    assert np.degrees(np.arccos(found @ gravity)) < 0.2
+
+
+SLOPING = [[RAMP], [BANK], [ROOF], [STEEP_ROOF], list(SLOPES)]
+TURNS = [(12, 0), (20, 0), (25, 4), (20, 0), (8, 10)]
+
+
+def sloping(slopes, *turn):
+    distances = [*ROOM, *(SLOPES[slope] if slope in slopes else np.inf for slope in SLOPES)]
+    return room(distances, *turn)
+
+
+@pytest.mark.parametrize("slopes", SLOPING)
+def test_sloping_planes_are_exact_to_a_level(slopes):
+    depth, plane, height, _ = sloping(slopes)
+    assert {FLOOR, *slopes} <= set(np.unique(plane[inner(plane)]))
+    assert (errors(depth, plane, height) <= 1).all()
+
+
+@pytest.mark.parametrize(("slopes", "turn"), list(zip(SLOPING, TURNS, strict=True)))
+def test_sloping_planes_of_a_tilted_camera_are_right_within_two_levels(slopes, turn):
+    depth, plane, height, gravity = sloping(slopes, *turn)
+    assert (errors(depth, plane, height) <= 2).all()
+    x, y = viewing_rays(SIZE, CAMERA)
+    found = estimate_gravity(surface_normals(depth, x, y, 10, 4))
     assert np.degrees(np.arccos(found @ gravity)) < 0.2
 
 

@@ -196,13 +196,28 @@ def test_start_from_copies_what_fits(tmp_path):
     model = dense_layers(fc6=3, fc7=3, fc8=2)
     before = model.get_weights()
     start = start_from(model, tmp_path / "m.keras")
-    assert start == (["fc6"], ["fc8"], ["fc7"])
+    assert start == (["fc6"], ["fc8"], ["fc7"], [])
     assert (
         start.summary() == "1 layers copied; not copied, shapes differ: fc8; not in the file: fc7"
     )
     np.testing.assert_array_equal(model.get_weights()[0], source.get_weights()[0])
     for a, b in zip(before[2:], model.get_weights()[2:], strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_start_from_without_the_class_layers(tmp_path):
+    sizes = dict.fromkeys(("fc6", "fc8_r6", "score_pool4", "upscore2_pool4", "hha_fc8"), 4)
+    source, model = dense_layers(**sizes), dense_layers(**sizes)
+    source.save(tmp_path / "m.keras")
+    before = model.get_weights()
+    start = start_from(model, tmp_path / "m.keras", drop_classes=True)
+    assert start == (["fc6"], [], [], ["fc8_r6", "score_pool4", "upscore2_pool4", "hha_fc8"])
+    assert start.summary() == (
+        "1 layers copied; left as they were: fc8_r6, score_pool4, upscore2_pool4, hha_fc8"
+    )
+    np.testing.assert_array_equal(model.get_weights()[0], source.get_weights()[0])
+    for old, new in zip(before[2:], model.get_weights()[2:], strict=True):
+        np.testing.assert_array_equal(old, new)
 
 
 def test_start_from_a_fused_network_is_refused(tmp_path):

@@ -3,14 +3,13 @@
 import keras
 import numpy as np
 import pytest
-from caffe_writer import CaffeNetwork, convolve, crop, pool, relu
+from caffe_networks import alexnet, assert_scores, caffe_input, googlenet, image, refused
+from caffe_writer import CaffeNetwork, crop, relu
 from small_backbones import BLOCKS, small_backbones
 
-from deeplab_tf.errors import InputError
 from deeplab_tf.models import fcn, import_caffe_fcn
 from deeplab_tf.models.heads import Head
 
-MEAN_BGR = (104.00699, 116.66877, 122.67892)
 FILTERS, CLASSES = 16, 3
 
 
@@ -26,30 +25,6 @@ def _narrow(monkeypatch):
         yield
 
 
-def image(height, width):
-    return np.random.default_rng(5).integers(0, 256, (height, width, 3)).astype(np.float32)
-
-
-def caffe_input(rgb, mean=MEAN_BGR):
-    """(3, H, W): BGR minus the mean."""
-    return rgb.astype(np.float64)[..., ::-1].transpose(2, 0, 1) - np.reshape(mean, (3, 1, 1))
-
-
-def alexnet(net, x, pad=100, order=("pool", "norm")):
-    x = relu(net.conv("conv1", x, 96, 11, pad=pad, stride=4))
-    for number, (filters, size, groups) in enumerate(((256, 5, 2), (384, 3, 1)), 1):
-        for step in order:
-            if step == "pool":
-                x = net.pool(f"pool{number}", x, 3, 2, 0)
-            else:
-                x = net.lrn(f"norm{number}", x)
-        name = f"conv{number + 1}"
-        x = relu(net.conv(name, x, filters, size, pad=size // 2, groups=groups))
-    x = relu(net.conv("conv4", x, 384, 3, pad=1, groups=2))
-    x = relu(net.conv("conv5", x, 256, 3, pad=1, groups=2))
-    return net.pool("pool5", x, 3, 2, 0)
-
-
 def vgg16(net, x):
     pools = []
     for block, filters, count in BLOCKS:
@@ -63,14 +38,6 @@ def vgg16(net, x):
 
 def fully_connected(net, x, size):
     return relu(net.conv("fc7", relu(net.conv("fc6", x, FILTERS, size)), FILTERS, 1))
-
-
-def assert_scores(found, expected):
-    """Within 1e-5 of the largest score."""
-    found = np.asarray(found)[0].transpose(2, 0, 1)
-    assert found.shape == expected.shape
-    assert np.std(expected) > 0.1 * np.abs(expected).max()  # not all alike
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("old", [True, slow(False)])
@@ -135,49 +102,11 @@ def test_fcn_vgg16(tmp_path, stride, at_once):
     assert done.model.name == f"fcn{stride}s_vgg16"
 
 
-INCEPTIONS = {
-    "3a": (64, 96, 128, 16, 32, 32),
-    "3b": (128, 128, 192, 32, 96, 64),
-    "4a": (192, 96, 208, 16, 48, 64),
-    "4b": (160, 112, 224, 24, 64, 64),
-    "4c": (128, 128, 256, 24, 64, 64),
-    "4d": (112, 144, 288, 32, 64, 64),
-    "4e": (256, 160, 320, 32, 128, 128),
-    "5a": (256, 160, 320, 32, 128, 128),
-    "5b": (384, 192, 384, 48, 128, 128),
-}
-
-
-def googlenet(net, x):
-    """GoogLeNet whose poolings are centered: padded by one cell, which Caffe's file leaves out."""
-    x = relu(net.conv("conv1/7x7_s2", x, 64, 7, pad=3, stride=2))
-    x = net.lrn("pool1/norm1", net.pool("pool1/3x3_s2", x, 3, 2, 1))
-    x = relu(net.conv("conv2/3x3_reduce", x, 64, 1))
-    x = net.lrn("conv2/norm2", relu(net.conv("conv2/3x3", x, 192, 3, pad=1)))
-    x = net.pool("pool2/3x3_s2", x, 3, 2, 1)
-    for name, (one, reduce3, three, reduce5, five, last) in INCEPTIONS.items():
-        if name in ("4a", "5a"):
-            x = net.pool(f"pool{int(name[0]) - 1}/3x3_s2", x, 3, 2, 1)
-        start = f"inception_{name}"
-        inner = [
-            relu(net.conv(f"{start}/3x3_reduce", x, reduce3, 1)),
-            relu(net.conv(f"{start}/5x5_reduce", x, reduce5, 1)),
-            pool(x, 3, 1, 1),
-        ]
-        branches = [
-            net.conv(f"{start}/1x1", x, one, 1),
-            net.conv(f"{start}/3x3", inner[0], three, 3, pad=1),
-            net.conv(f"{start}/5x5", inner[1], five, 5, pad=2),
-            net.conv(f"{start}/pool_proj", inner[2], last, 1),
-        ]
-        x = relu(np.concatenate(branches))
-    return x
-
-
+@pytest.mark.slow
 def test_fcn_googlenet(tmp_path):
     net, rgb = CaffeNetwork(old=True), image(65, 33)  # a cell on the last row and column
     data = caffe_input(rgb, (104, 117, 123))
-    x = googlenet(net, data)
+    x = googlenet(net, data, pad=1)["5b"]
     for name, shape in (("loss1/conv", (8, 512, 1, 1)), ("loss3/classifier", (10, 1024))):
         net.note(name, "Convolution", [np.ones(shape), np.ones(shape[0])])
     scores = net.conv("score_fr", x, CLASSES, 1)
@@ -187,38 +116,6 @@ def test_fcn_googlenet(tmp_path):
     assert (done.unused, done.missing) == (("loss1/conv", "loss3/classifier"), ())
     assert done.used["inception_4b_pool_proj"] == ("inception_4b/pool_proj",)
     assert done.backbone == "googlenet"
-
-
-@pytest.mark.parametrize("old", [True, slow(False)])
-def test_a_classifier_to_start_from(tmp_path, old):
-    net = CaffeNetwork(old=old)
-    alexnet(net, np.zeros((3, 67, 67)), pad=0)
-    last = np.random.default_rng(1).normal(size=(256, 6, 6))  # at 227x227 pixels
-    fc6 = relu(net.inner_product("fc6", last, FILTERS))
-    fc7 = net.inner_product("fc7", fc6, FILTERS)
-    net.inner_product("fc8", fc7, 10)
-    path = net.write(tmp_path / "bvlc_reference_caffenet.caffemodel")
-    done = import_caffe_fcn(path, num_classes=4, drop_classes=True)
-    assert (done.missing, done.unused) == (("score_fc7",), ("fc8",))
-    (kernel6, bias6), (kernel7, bias7) = (
-        done.model.get_layer(name).get_weights() for name in ("fc6", "fc7")
-    )
-    y = relu(convolve(last, kernel6.transpose(3, 2, 0, 1), 0, 1, 1)[:, 0, 0] + bias6)
-    np.testing.assert_allclose(y @ kernel7[0, 0] + bias7, fc7, rtol=1e-5, atol=1e-5)
-    refused(
-        lambda: import_caffe_fcn(path),
-        f"{path}: has 0 layers of class scores for an FCN; to start training from an ImageNet "
-        "classifier, give drop_classes and num_classes",
-    )
-
-
-def refused(action, *needles):
-    with pytest.raises(InputError) as error:
-        action()
-    message = str(error.value)
-    assert "\n" not in message
-    for needle in map(str, needles):
-        assert needle in message, message
 
 
 def noted(tmp_path, **blobs):
