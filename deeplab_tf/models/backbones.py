@@ -45,7 +45,8 @@ _NAMES = {
     "tf": (
         *("ResNet50V2", "ResNet101V2", "ResNet152V2"),
         *("MobileNet", "MobileNetV2", "Xception", "InceptionV3", "InceptionResNetV2"),
-        *("MobileNetV2Half", "Xception41", "Xception65", "Xception71"),
+        *("MobileNetV2Half", "MobileNetV2HalfRounded"),
+        *("Xception41", "Xception65", "Xception71"),
     ),
     "slim": ("ResNet101Beta",),
     "ilsvrc": ("AlexNet", "BVLCAlexNet"),

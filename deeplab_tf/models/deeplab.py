@@ -51,8 +51,9 @@ def build_deeplab(
       backbone: name of a keras.applications network, such as "vgg16", "resnet101" or
         "mobilenetv2", "efficientnetlite0" to "efficientnetlite4", "alexnet", "bvlc_alexnet",
         "googlenet", or a network of the v3+ authors: "xception41", "xception65", "xception71",
-        "resnet101_beta", "mobilenetv2_half"; see `deeplab_tf.models.backbone_names`. Its capitals
-        do not matter.
+        "resnet101_beta", "mobilenetv2_half" (12 channels in blocks 1 and 2;
+        "mobilenetv2_half_rounded" has the 16 of keras.applications); see
+        `deeplab_tf.models.backbone_names`. Its capitals do not matter.
       head: "large_fov", "aspp_s" or "aspp_l"; for VGG-16 also the larger kernels of DeepLab v1,
         "7x7" and "4x4" (rate 4) and "4x4_fov" (rate 8), with 4,096 filters; for the others also
         "plain", a single 1x1 convolution. Of v3: "aspp_v3", image pooling, a 1x1 and three

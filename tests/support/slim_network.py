@@ -58,11 +58,15 @@ class SlimNetwork:
         return self.conv(f"{scope}_pointwise", x, filters, 1, activation=inner, epsilon=epsilon)
 
 
-def mobilenet_v2(net, x, multiplier=1.0, output_stride=16):
-    """MobileNetV2 up to its last block, from images at -1..1."""
+def mobilenet_v2(net, x, multiplier=1.0, output_stride=16, divisor=1):
+    """MobileNetV2 up to its last block, from images at -1..1; its channels are rounded.
+
+    The authors round to multiples of 8 only with all channels; slim's classifiers always do.
+    """
+    divisor = 8 if multiplier == 1 else divisor
 
     def channels(count):
-        return max(8, int(count * multiplier + 4) // 8 * 8)
+        return int(count * multiplier + divisor / 2) // divisor * divisor
 
     x = net.conv("MobilenetV2/Conv", x, channels(32), 3, 2, activation=tf.nn.relu6)
     number, reached, rate = 0, 2, 1

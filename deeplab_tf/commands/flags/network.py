@@ -44,8 +44,8 @@ def define_architecture_flags(values):
         "resnet101",
         "A network of keras.applications, or efficientnetlite0 to efficientnetlite4; papers: "
         "vgg16, resnet101; of v3+: xception41, xception65, xception71, resnet101_beta, "
-        "mobilenetv2, mobilenetv2_half; of FCN: vgg16, alexnet, googlenet; bvlc_alexnet, which "
-        "normalizes before it pools.",
+        "mobilenetv2, mobilenetv2_half (mobilenetv2_half_rounded has ImageNet weights); of FCN: "
+        "vgg16, alexnet, googlenet; bvlc_alexnet, which normalizes before it pools.",
     )
     define.string(
         "head",

@@ -17,7 +17,10 @@ IMAGE = np.random.default_rng(0).uniform(0, 255, (1, 4, 5, 3)).astype("float32")
 NOT_DENSE = ("nasnetlarge", "nasnetmobile")
 # Networks that keras.applications does not have.
 LITE = tuple(f"efficientnetlite{i}" for i in range(5))
-AUTHORS = ("mobilenetv2half", "xception41", "xception65", "xception71", "resnet101beta")
+AUTHORS = (
+    *("mobilenetv2half", "mobilenetv2halfrounded"),
+    *("xception41", "xception65", "xception71", "resnet101beta"),
+)
 CAFFE = ("alexnet", "bvlcalexnet", "googlenet")
 
 
@@ -45,9 +48,27 @@ def test_preprocessing_is_that_of_the_family(name):
 
 def test_preprocessing_of_the_authors_backbones():
     modes = [find_backbone(name).preprocessing for name in AUTHORS]
-    assert modes == ["tf", "tf", "tf", "tf", "slim"]
+    assert modes == [*["tf"] * 5, "slim"]
     found = np.asarray(ImagePreprocessing("slim")(np.float32([[[[123.15, 120, 3.06]]]])))
     np.testing.assert_allclose(found[0, 0, 0], [0, 4.1, -100], atol=1e-5)
+
+
+def test_half_a_mobilenet_is_that_of_the_authors():
+    """They round channels to whole numbers, keras.applications to multiples of 8."""
+    shapes, counts = {}, {}
+    for name in ("mobilenetv2half", "mobilenetv2halfrounded"):
+        with keras.StatelessScope(initialize_variables=False):
+            network = find_backbone(name).constructor(weights=None, include_top=False)
+            kernels = [x.weights[0] for x in network.layers if x.name.endswith(("expand", "ject"))]
+        shapes[name], counts[name] = [tuple(x.shape[2:]) for x in kernels], len(network.weights)
+    keras.backend.clear_session()
+    half, rounded = shapes.values()
+    assert half[:6] == [(16, 8), (8, 48), (48, 12), (12, 72), (72, 12), (12, 72)]
+    assert rounded[:6] == [(16, 8), (8, 48), (48, 16), (16, 96), (96, 16), (16, 96)]
+    assert half[6:] == [(72, 16), *rounded[7:]]
+    assert len({*counts.values()}) == 1
+    with pytest.raises(InputError, match=r"of mobilenetv2half cannot be .* give --backbone=mob"):
+        read_weights("mobilenetv2half", "imagenet")
 
 
 MEAN, DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # of ImageNet, at 0..1
@@ -96,6 +117,7 @@ def test_preprocessing_of_the_networks_of_caffe(name, mean):
         ("ResNet-101", "resnet101"),
         ("resnet101_beta", "resnet101beta"),
         ("mobilenetv2_half", "mobilenetv2half"),
+        ("mobilenetv2_half_rounded", "mobilenetv2halfrounded"),
         ("efficientnetv2-b0", "efficientnetv2b0"),
         ("INCEPTIONRESNETV2", "inceptionresnetv2"),
         ("EfficientNet-Lite0", "efficientnetlite0"),

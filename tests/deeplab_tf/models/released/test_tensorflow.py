@@ -132,8 +132,26 @@ def test_files_of_other_networks(half, quick, tmp_path):
     name = "MobilenetV2/expanded_conv_3/expand/weights"
     graph(tmp_path, variables | {name: variables[name][..., :-1]})
     refused(
-        path, "the variables of MobilenetV2/expanded_conv_3/expand have shapes [(1, 1, 16, 95)]"
+        path, "the variables of MobilenetV2/expanded_conv_3/expand have shapes [(1, 1, 12, 71)]"
     )
+
+
+def test_the_channels_tell_which_half_of_a_mobilenet_it_is(half, quick, tmp_path):
+    """slim's ImageNet classifiers have 16 channels in block 1, the DeepLab authors 12."""
+    name = "MobilenetV2/expanded_conv_1/project/weights"
+    assert half[0].variables[name].shape == (1, 1, 48, 12)
+    path = graph(
+        tmp_path,
+        {name: np.ones((1, 1, 48, 16), "f4")}
+        | {n: x for n, x in half[0].variables.items() if n == "MobilenetV2/Conv/weights"},
+    )
+    refused(
+        path,
+        "its backbone is mobilenetv2halfrounded, not mobilenetv2half;",
+        backbone="mobilenetv2half",
+    )
+    options = {"head": "v3_mobile", "num_classes": 5, "drop_classes": True}
+    assert import_tensorflow(path, **options).backbone == "mobilenetv2halfrounded"
 
 
 def test_parts_that_are_missing_are_reported(half, quick, tmp_path):
@@ -208,6 +226,18 @@ def test_every_layer_has_a_scope_of_its_own(build):
     scopes = [scope_of(layer.name, "r") for layer in layers]
     assert None not in scopes
     assert len(set(scopes)) == len(layers) / 2  # a convolution and its normalization
+
+
+@pytest.mark.slow
+def test_half_a_mobilenet_of_slim(tmp_path):
+    """An ImageNet classifier, with 16 channels in blocks 1 and 2."""
+    net = SlimNetwork()
+    x = slim_network.mobilenet_v2(net, tf.constant(image() / 127.5 - 1), 0.5, divisor=8)
+    options = {"head": "v3_mobile", "num_classes": 5, "drop_classes": True}
+    done = import_tensorflow(graph(tmp_path, net.variables), **options)
+    assert done.backbone == "mobilenetv2halfrounded" and done.unused == ()
+    last = done.model.get_layer("block_16_project_BN").output
+    assert_scores(keras.Model(done.model.input, last), x)
 
 
 @pytest.mark.slow
