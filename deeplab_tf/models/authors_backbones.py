@@ -48,7 +48,7 @@ _HALF = (
 )
 # Of batch normalization, as in the authors' networks.
 _EPSILON = {"xception": 1e-3, "resnet": 1e-5, "mobilenet": 1e-3}  # added to the variance
-_MOMENTUM = {"xception": 0.9997, "resnet": 0.9997, "mobilenet": 0.997}
+_MOMENTUM = {"xception": 0.9997, "resnet": 0.95, "mobilenet": 0.997}
 
 
 def Xception41(**options):

@@ -46,9 +46,8 @@ _NAMES = {
         *("ResNet50V2", "ResNet101V2", "ResNet152V2"),
         *("MobileNet", "MobileNetV2", "Xception", "InceptionV3", "InceptionResNetV2"),
         *("MobileNetV2Half", "MobileNetV2HalfRounded"),
-        *("Xception41", "Xception65", "Xception71"),
+        *("Xception41", "Xception65", "Xception71", "ResNet101Beta"),
     ),
-    "slim": ("ResNet101Beta",),
     "ilsvrc": ("AlexNet", "BVLCAlexNet"),
     "googlenet": ("GoogLeNet",),
     "torch": ("DenseNet121", "DenseNet169", "DenseNet201"),
@@ -186,16 +185,14 @@ class ImagePreprocessing(keras.layers.Layer):
     Args:
       mode: "caffe" (BGR minus the ImageNet mean), "deeplab" (the same with the mean of the
         DeepLab authors, so that padding with `MEAN_RGB` is exactly zero), "ilsvrc" (with that of
-        CaffeNet and the FCN authors), "googlenet" (with that of Caffe's GoogLeNet), "slim" (RGB
-        minus the mean of DeepLab v3+'s ResNet), "tf" (to -1..1) or "torch" (each channel
-        normalized by the ImageNet mean and standard deviation).
+        CaffeNet and the FCN authors), "googlenet" (with that of Caffe's GoogLeNet), "tf" (to
+        -1..1) or "torch" (each channel normalized by the ImageNet mean and standard deviation).
 
     Raises:
       ValueError: for another mode.
     """
 
-    MODES = ("caffe", "deeplab", "ilsvrc", "googlenet", "slim", "tf", "torch")
-    SLIM_MEAN = (123.15, 115.90, 103.06)
+    MODES = ("caffe", "deeplab", "ilsvrc", "googlenet", "tf", "torch")
 
     def __init__(self, mode, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -208,8 +205,6 @@ class ImagePreprocessing(keras.layers.Layer):
         if self.mode in _CAFFE_MEANS:
             mean = ops.convert_to_tensor(_CAFFE_MEANS[self.mode], "float32")
             return ops.flip(ops.cast(images, "float32") - mean, axis=-1)
-        if self.mode == "slim":
-            return ops.cast(images, "float32") - ops.convert_to_tensor(self.SLIM_MEAN, "float32")
         return imagenet_utils.preprocess_input(images, "channels_last", self.mode)
 
     def compute_output_shape(self, input_shape):

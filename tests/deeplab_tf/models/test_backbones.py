@@ -47,10 +47,26 @@ def test_preprocessing_is_that_of_the_family(name):
 
 
 def test_preprocessing_of_the_authors_backbones():
-    modes = [find_backbone(name).preprocessing for name in AUTHORS]
-    assert modes == [*["tf"] * 5, "slim"]
-    found = np.asarray(ImagePreprocessing("slim")(np.float32([[[[123.15, 120, 3.06]]]])))
-    np.testing.assert_allclose(found[0, 0, 0], [0, 4.1, -100], atol=1e-5)
+    """To -1..1: the authors subtract a mean only for the ResNets that are not "beta"."""
+    assert {find_backbone(name).preprocessing for name in AUTHORS} == {"tf"}
+    found = np.asarray(ImagePreprocessing("tf")(np.float32([[[[0, 127.5, 255]]]])))
+    np.testing.assert_allclose(found[0, 0, 0], [-1, 0, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "momentum", "epsilon"),
+    [
+        ("mobilenetv2half", 0.997, 1e-3),
+        pytest.param("resnet101beta", 0.95, 1e-5, marks=pytest.mark.slow),
+        pytest.param("xception41", 0.9997, 1e-3, marks=pytest.mark.slow),
+    ],
+)
+def test_batch_normalization_of_the_authors_backbones(name, momentum, epsilon):
+    with keras.StatelessScope(initialize_variables=False):
+        network = find_backbone(name).constructor(weights=None, include_top=False)
+        norms = [x for x in network.layers if isinstance(x, keras.layers.BatchNormalization)]
+    keras.backend.clear_session()
+    assert {(x.momentum, x.epsilon) for x in norms} == {(momentum, epsilon)}
 
 
 def test_half_a_mobilenet_is_that_of_the_authors():
