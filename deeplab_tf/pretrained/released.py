@@ -60,8 +60,8 @@ class Released(NamedTuple):
 _MOBILE, _HALF = "mobilenetv2, v3_mobile", "mobilenetv2_half, v3_mobile"
 _XCEPTION, _RESNET = "xception65, v3plus", "resnet101, aspp_l"
 _VOC_AUG, _VOC_ALL = "COCO, VOC 2012 train_aug", "COCO, VOC 2012 train_aug and trainval"
-_CITY = "Cityscapes train, fine labels"
-_AT_513, _WHOLE = {"pad_to": 513}, {}
+_CITY, _ADE = "Cityscapes train, fine labels", "ImageNet, ADE20K train"
+_AT_513, _AT_257, _WHOLE = {"pad_to": 513}, {"pad_to": 257}, {}
 _SCALES = {"pad_to": 513, "scales": ["1", "0.75", "0.5"]}
 
 
@@ -99,8 +99,12 @@ RELEASED = {
         *("deeplabv3_cityscapes_train_2018_02_06", _XCEPTION, f"ImageNet, {_CITY}"),
         *(f"78.79 on Cityscapes val ({_ONE})", 439, CITYSCAPES, _WHOLE),
     ),
+    "ade20k_mobilenetv2": _authors(
+        *("deeplabv3_mnv2_ade20k_train_2018_12_03", "mobilenetv2, v3plus_mobile", _ADE),
+        *(f"32.04 on ADE20K val ({_ONE})", 24.8, LabelSet.generic(151), _AT_257),
+    ),
     "ade20k_xception65": _authors(
-        *("deeplabv3_xception_ade20k_train_2018_05_29", _XCEPTION, "ImageNet, ADE20K train"),
+        *("deeplabv3_xception_ade20k_train_2018_05_29", _XCEPTION, _ADE),
         *("45.65 on ADE20K val (output stride 8, six scales, mirrored)", 439),
         *(LabelSet.generic(151), _AT_513),
     ),

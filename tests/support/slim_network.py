@@ -17,11 +17,12 @@ class SlimNetwork:
 
     Attributes:
       variables: {name: array} of what has been drawn so far.
+      maps: {scope: result of a convolution} of what has been computed so far.
     """
 
     def __init__(self, seed=0):
         self.rng = np.random.default_rng(seed)
-        self.variables = {}
+        self.variables, self.maps = {}, {}
 
     def draw(self, name, array):
         return self.variables.setdefault(name, np.float32(array))
@@ -41,7 +42,8 @@ class SlimNetwork:
         else:
             strides = [1, stride, stride, 1]
             x = tf.nn.depthwise_conv2d(x, kernel, strides, padding, dilations=[rate, rate])
-        return (activation or tf.identity)(self.normalize(scope, x, epsilon))
+        self.maps[scope] = (activation or tf.identity)(self.normalize(scope, x, epsilon))
+        return self.maps[scope]
 
     def normalize(self, scope, x, epsilon):
         count = x.shape[-1]

@@ -40,10 +40,18 @@ _ROOTS = {  # of our backbones' variables
 BACKBONES = tuple(_ROOTS)
 HEAD_LAYERS = ("fc8", "aspp", "image_pooling", "concat_projection", "decoder")  # prefixes
 _CLASSES = "logits/semantic"
+_HEADS = {  # (whether there are dilated convolutions, whether there is a decoder): name
+    **{(True, False): "aspp_v3", (True, True): "v3plus"},
+    **{(False, False): "v3_mobile", (False, True): "v3plus_mobile"},
+}
 _BATCH_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 _UNIT = r"(entry|middle|exit)(\d)_unit(\d+)"
 _MODULE = r"{r}/\1_flow/block\2/unit_\3/xception_module"
-_SEPARABLE = "aspp1_depthwise/depthwise_weights"
+# Of the first 3x3 convolution after the backbone, if it is depthwise separable.
+_SEPARABLE = {
+    "aspp1_depthwise/depthwise_weights",
+    "decoder/decoder_conv0_depthwise/depthwise_weights",
+}
 # (names of our layers without _conv and _bn, scope); {r}: the backbone's root.
 _SCOPES = [
     (re.compile(pattern), scope)
@@ -88,7 +96,7 @@ def import_tensorflow(
       backbone: "mobilenetv2", "mobilenetv2half", "mobilenetv2halfrounded", "xception41",
         "xception65", "xception71" or "resnet101beta"; None: as the names and shapes in the file
         tell.
-      head: "v3_mobile", "aspp_v3" or "v3plus"; None: as the names tell.
+      head: "v3_mobile", "v3plus_mobile", "aspp_v3" or "v3plus"; None: as the names tell.
       num_classes: classes that the file must have, without void; None: any number.
       output_stride: of the result, see `build_deeplab`; the authors trained at 16, and tested at
         16 and 8.
@@ -116,8 +124,8 @@ def import_tensorflow(
     if not drop_classes:
         num_classes = _num_classes(path, arrays, num_classes)
     separable = None
-    if _has_head(arrays) and find_head(head, backbone).rates:
-        separable = _SEPARABLE in arrays
+    if _has_head(arrays) and find_head(head, backbone).has_windows:
+        separable = not _SEPARABLE.isdisjoint(arrays)
     model = build_deeplab(
         backbone,
         head,
@@ -196,8 +204,8 @@ def _find_head(path, arrays, given, drop_classes):
             "head, drop_classes and num_classes"
         )
     scopes = {name.partition("/")[0] for name in arrays}
-    plain = "aspp_v3" if {"aspp1", "aspp1_depthwise"} & scopes else "v3_mobile"
-    found = "v3plus" if "decoder" in scopes else plain
+    has_pyramid = bool({"aspp1", "aspp1_depthwise"} & scopes)
+    found = _HEADS[has_pyramid, "decoder" in scopes]
     if given not in (None, found):
         raise InputError(f"{path}: its head is {found}, not {given}; leave it out")
     return found

@@ -184,6 +184,8 @@ def test_the_kind_of_convolutions_is_found(half, quick, tmp_path):
         "aspp1/weights": ("aspp_v3", False),
         "aspp1_depthwise/depthwise_weights": ("aspp_v3", True),
         "aspp0/other": ("v3_mobile", None),
+        "decoder/decoder_conv0_depthwise/depthwise_weights": ("v3plus_mobile", True),
+        "decoder/decoder_conv0/decoder_conv0_1/weights": ("v3plus_mobile", False),
     }
     for name, (head, separable) in names.items():
         path = graph(tmp_path, half[0].variables | {name: np.ones(1, "f4")})
@@ -247,6 +249,22 @@ def test_mobilenet_from_a_checkpoint(tmp_path):
     done = import_tensorflow(tmp_path, "mobilenetv2", "v3_mobile", 5)
     assert_scores(done.model, expected)
     assert (done.unused, done.missing) == ((), ())
+
+
+@pytest.mark.slow
+def test_mobilenet_with_the_decoder(tmp_path):
+    """As the authors trained it on ADE20K: image pooling, 1x1, and a separable decoder."""
+    net = SlimNetwork()
+    x = slim_network.mobilenet_v2(net, tf.constant(image() / 127.5 - 1))
+    details = net.maps["MobilenetV2/expanded_conv_2/depthwise"]
+    expected = slim_network.head(net, x, 151, (), details, separable=True)
+    assert "decoder/decoder_conv1_pointwise/weights" in net.variables
+    write_checkpoint(tmp_path / "model.ckpt", net.variables)
+    done = import_tensorflow(tmp_path, num_classes=151)
+    assert (done.backbone, done.head) == ("mobilenetv2", "v3plus_mobile")
+    assert (done.unused, done.missing, done.separable_convolutions) == ((), (), True)
+    assert done.model.output_shape == (None, None, None, 151)
+    assert_scores(done.model, expected)
 
 
 @pytest.mark.slow
