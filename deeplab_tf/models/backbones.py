@@ -8,10 +8,11 @@ from keras import ops
 from keras.applications import imagenet_utils
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.labels import MEAN_FURTHER, MEAN_RGB
+from deeplab_tf.labels import MEAN_FURTHER, MEAN_RGB, mean_color
 from deeplab_tf.models import authors_backbones, caffe_backbones, efficientnet_lite
 from deeplab_tf.models.atrous import to_atrous
 from deeplab_tf.models.channels import with_channels
+from deeplab_tf.models.walk import leaf_layers
 
 
 class Backbone(NamedTuple):
@@ -174,6 +175,25 @@ def with_pool_size(network, pool_size):
     clone = keras.models.clone_model(network, clone_function=resized)
     clone.set_weights(network.get_weights())
     return clone
+
+
+def padding_color(model, channels=3):
+    """The color that images for a network are padded with, in training and afterwards.
+
+    A network that maps images to -1..1 gets the middle, 127.5, which it sees as zero, as those of
+    the v3+ authors do. All others get the `mean_color`, as in the papers before.
+
+    Args:
+      model: keras.Model, also one with nested or fused layers; or any function of images.
+      channels: of its images.
+
+    Returns:
+      Tuple of `channels` levels 0..255.
+    """
+    steps = leaf_layers(model) if isinstance(model, keras.Model) else ()
+    inner = (step.layer if isinstance(step, keras.layers.Wrapper) else step for step in steps)
+    modes = {layer.mode for layer in inner if isinstance(layer, ImagePreprocessing)}
+    return (MEAN_FURTHER,) * channels if modes == {"tf"} else mean_color(channels)
 
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")

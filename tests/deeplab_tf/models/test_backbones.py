@@ -4,10 +4,17 @@ import keras
 import numpy as np
 import pytest
 
+from deeplab_tf import fuse
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import MEAN_RGB
 from deeplab_tf.models import backbone_names
-from deeplab_tf.models.backbones import ImagePreprocessing, build_backbone, find_backbone
+from deeplab_tf.models.backbones import (
+    ImagePreprocessing,
+    build_backbone,
+    find_backbone,
+    padding_color,
+)
+from deeplab_tf.models.multiscale import fuse_scales
 from deeplab_tf.models.weights import read_weights
 
 IMAGE = np.random.default_rng(0).uniform(0, 255, (1, 4, 5, 3)).astype("float32")
@@ -53,12 +60,38 @@ def test_preprocessing_of_the_authors_backbones():
     np.testing.assert_allclose(found[0, 0, 0], [-1, 0, 1], atol=1e-6)
 
 
+def preprocessed(mode):
+    """One convolution after the preprocessing."""
+    images = keras.Input((None, None, 3))
+    return keras.Model(images, keras.layers.Conv2D(2, 1)(ImagePreprocessing(mode)(images)))
+
+
+def test_padding_has_the_color_that_the_v3_authors_networks_see_as_zero():
+    """In nested and fused networks, too, and in all channels; others keep the mean color."""
+    network = preprocessed("tf")
+    for model in (
+        network,
+        keras.Sequential([network]),
+        fuse(network),
+        fuse_scales(network, (1, 0.5), 1),
+    ):
+        assert padding_color(model) == (127.5,) * 3
+    assert padding_color(network, 5) == (127.5,) * 5
+    np.testing.assert_array_equal(ImagePreprocessing("tf")(np.float32([padding_color(network)])), 0)
+    for mode in sorted({*ImagePreprocessing.MODES} - {"tf"}):
+        assert padding_color(preprocessed(mode)) == MEAN_RGB
+    assert padding_color(preprocessed("caffe"), 4) == (*MEAN_RGB, 127.5)
+    assert padding_color(keras.Sequential([keras.layers.Rescaling(1 / 255)])) == MEAN_RGB
+    assert padding_color(lambda images: images) == MEAN_RGB
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "momentum", "epsilon"),
     [
         ("mobilenetv2half", 0.997, 1e-3),
-        pytest.param("resnet101beta", 0.95, 1e-5, marks=pytest.mark.slow),
-        pytest.param("xception41", 0.9997, 1e-3, marks=pytest.mark.slow),
+        ("resnet101beta", 0.95, 1e-5),
+        ("xception41", 0.9997, 1e-3),
     ],
 )
 def test_batch_normalization_of_the_authors_backbones(name, momentum, epsilon):
