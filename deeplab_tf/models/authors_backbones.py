@@ -41,6 +41,7 @@ _EXIT = (
     _Stage("exit1", (728, 1024, 1024), 2),
     _Stage("exit2", (1536, 1536, 2048), shortcut=None, inner_relu=True),
 )
+_RESNET_101 = ((64, 3, 2), (128, 4, 2), (256, 23, 2), (512, 3, 1))  # filters, units, stride
 # Expansion, channels, blocks, and the stride of the first block, for half the channels.
 _HALF = (
     *((1, 8, 1, 1), (6, 12, 2, 2), (6, 16, 3, 2), (6, 32, 4, 2)),
@@ -164,8 +165,7 @@ def _resnet_map(x):
     for number, (filters, stride) in enumerate(((64, 2), (64, 1), (128, 1)), 1):
         x = _convolve(x, filters, 3, f"conv1_{number}", stride)
     x = layers.MaxPooling2D(3, strides=2, padding="same", name="pool1")(x)
-    stages = ((64, 3, 2), (128, 4, 2), (256, 23, 2), (512, 3, 1))  # filters, units, stride
-    for block, (filters, units, stride) in enumerate(stages, 1):
+    for block, (filters, units, stride) in enumerate(_RESNET_101, 1):
         for unit in range(1, units + 1):
             last = unit == units
             x = _bottleneck(x, filters, stride if last else 1, f"block{block}_unit{unit}")
