@@ -180,8 +180,8 @@ def with_pool_size(network, pool_size):
 def padding_color(model, channels=3):
     """The color that images for a network are padded with, in training and afterwards.
 
-    A network that maps images to -1..1 gets the middle, 127.5, which it sees as zero, as those of
-    the v3+ authors do. All others get the `mean_color`, as in the papers before.
+    For a network that maps images to -1..1 it is 127.5, which the network sees as zero, as in the
+    v3+ authors' code. For all others it is the `mean_color`, as in the papers before.
 
     Args:
       model: keras.Model, also one with nested or fused layers; or any function of images.

@@ -89,8 +89,7 @@ def build_deeplab(
     Returns:
       keras.Model: images `(B, H, W, C)`, values 0..255, preprocessing included, to float32
       scores `(B, (H-1)//s+1, (W-1)//s+1, num_classes)`; s is output_stride, or 4 with a
-      decoder.
-      Cell (i, j) is centered on pixel (s * i, s * j).
+      decoder. Cell (i, j) is centered on pixel (s * i, s * j).
 
     Raises:
       InputError: for unknown names, options that cannot be combined, or weights that cannot be
