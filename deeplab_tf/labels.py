@@ -28,7 +28,7 @@ MEAN_FURTHER = 127.5
 
 
 def mean_color(channels):
-    """The color that images are padded with.
+    """The color that images are padded with, unless their network needs another one.
 
     Args:
       channels: of the images, at least 3: red, green, blue and further ones, such as depth.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from deeplab_tf.commands.flags.data import define_input_flag
 from deeplab_tf.commands.flags.heading import heading, refuse_given
-from deeplab_tf.commands.recall import known_camera
+from deeplab_tf.commands.recall import known_setting
 from deeplab_tf.data.depth import CAMERA_FILE, Camera, decode_depth, read_camera
 from deeplab_tf.data.examples import read_file
 from deeplab_tf.data.inputs import (
@@ -56,7 +56,7 @@ def scene_reader(flags):
     if flags.input not in NEED_CAMERA:
         refuse_given(flags, ["camera"], f"has no effect with --input={flags.input}; leave it out")
     given = Camera.parse(flags.camera) if flags.camera else None
-    trained = known_camera(flags.model)
+    trained = known_setting(flags.model, "camera", Camera.parse)
 
     def read(path, image):
         folder = Path(flags.depth_dir or path.parent.parent / DEPTH_FOLDER)

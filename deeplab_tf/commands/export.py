@@ -46,7 +46,7 @@ from deeplab_tf.commands.flags.model import (
     open_any_model,
 )
 from deeplab_tf.commands.outputs import print_next, print_written
-from deeplab_tf.commands.recall import known_camera, recall_for_model
+from deeplab_tf.commands.recall import known_setting, recall_for_model
 from deeplab_tf.errors import InputError
 from deeplab_tf.export.float_layers import check_float_layers
 from deeplab_tf.export.formats import (
@@ -60,7 +60,7 @@ from deeplab_tf.export.formats import (
 from deeplab_tf.export.versions import next_version
 from deeplab_tf.files import check_new_file, check_new_folder
 from deeplab_tf.head_labels import HeadLabels
-from deeplab_tf.models import find_model, is_packed, load_card
+from deeplab_tf.models import find_model
 
 
 def define_flags(values):
@@ -152,7 +152,7 @@ def main(flags):
         refuse_of_one_head(flags, ["crf"], label_set.heads)
     params = crf_params(flags, model.output_shape[-1])
     crf_options = read_crf_options(flags, format)
-    max_side = load_card(flags.model).testing.get("max_side") if is_packed(flags.model) else None
+    max_side = known_setting(flags.model, "max_side", int)
     check_float_layers(model, flags.int8_except)
     calibration = None
     if examples:
@@ -201,8 +201,8 @@ def describe_input(flags):
     """What the exported file says of --input, a dict; None for color images."""
     if flags.input == "rgb":
         return None
-    camera = known_camera(flags.model)
-    return {"input": flags.input, **({"camera": str(camera)} if camera else {})}
+    camera = known_setting(flags.model, "camera", str)
+    return {"input": flags.input, **({"camera": camera} if camera else {})}
 
 
 def read_crf_options(flags, format):

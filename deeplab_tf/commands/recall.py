@@ -16,7 +16,6 @@ from deeplab_tf.commands.flags.say import say
 from deeplab_tf.commands.parsing import parse_flags
 from deeplab_tf.commands.runs import PATH_FLAGS, RUN_FILE, Run, absolute, testing_answers
 from deeplab_tf.data.datasets import PREPARED
-from deeplab_tf.data.depth import Camera
 from deeplab_tf.errors import InputError
 from deeplab_tf.export import load_description
 from deeplab_tf.models import find_model, is_packed, is_pretrained, load_card
@@ -208,10 +207,10 @@ def recall_network(flags):
     return words
 
 
-def known_camera(model):
-    """The `Camera` that a model's HHA was computed with in training; None if it is not known."""
-    text = _known(model).get("camera")
-    return Camera.parse(text) if text else None
+def known_setting(model, name, parse):
+    """What comes with a model about a flag, such as --camera, read by `parse`; None if nothing."""
+    text = _known(model).get(name)
+    return parse(text) if text else None
 
 
 def _known(model):

@@ -213,7 +213,7 @@ def make_trainer(flags, settings, strategy):
     model, kept = build(flags, label_set.names, strategy)
     if len(scales) > 1 and flags.objective == "pixels" and not flags.crf_train:
         model = with_branches(model)
-    batches = batches_from(flags, examples, num_classes, encoding, worker(strategy))
+    batches = batches_from(flags, examples, num_classes, encoding, worker(strategy), model)
     with strategy.scope():
         optimizer = make_optimizer(flags, crf_rules(flags.crf_rate))
 

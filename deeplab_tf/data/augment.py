@@ -173,11 +173,10 @@ def needed_part(place, crop_size):
     return tuple(ranges)
 
 
-def crop_image(image, place, colors, out, origin=(0, 0)):
+def crop_image(image, place, colors, out, origin=(0, 0), padding=None):
     """Scale, crop and mirror an image, and change its colors.
 
-    The image is interpolated bilinearly, with half-pixel centers as in `tf.image.resize`. Pixels
-    outside of the image become its `mean_color`.
+    The image is interpolated bilinearly, with half-pixel centers as in `tf.image.resize`.
 
     Args:
       image: (h, w, C) uint8, RGB first; at least the part of the image that the crop shows.
@@ -186,8 +185,9 @@ def crop_image(image, place, colors, out, origin=(0, 0)):
       out: (crop, crop, C) float32, receives the crop, values 0..255.
       origin: (row, column) in `image` of the first pixel that `place` counts from: negative if
         `image` is a part that begins later, positive if `place` is in a tile of `image`.
+      padding: the color of pixels outside of the image, C levels; None: its `mean_color`.
     """
-    padding = np.array(mean_color(out.shape[-1]), np.float32)
+    padding = np.array(padding or mean_color(out.shape[-1]), np.float32)
     filled = kernels.resample_image(image, origin, *place, padding, out)
     if colors is not None:
         kernels.change_colors(out, *filled, place.mirrored, colors)

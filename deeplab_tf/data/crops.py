@@ -16,11 +16,12 @@ class Cropper:
       encoding: `LabelEncoding` of the label files; None: they hold class indices.
       grid: `TileGrid` if crops are made of tiles; None if they are made of whole images.
       channels: of the images.
+      padding: the color of pixels outside of the images, see `crop_image`.
     """
 
-    def __init__(self, num_classes, encoding=None, grid=None, channels=3):
+    def __init__(self, num_classes, encoding=None, grid=None, channels=3, padding=None):
         self._num_classes, self._encoding, self._grid = num_classes, encoding, grid
-        self._channels = channels
+        self._channels, self._padding = channels, padding
 
     def write(self, example, tile, change, image_out, label_out):
         """Write one crop.
@@ -64,7 +65,7 @@ class Cropper:
         box = (origin[0] + top, origin[1] + left, origin[0] + bottom, origin[1] + right)
         image, start = decode_part(image_contents, shape, box, self._channels)
         origin = (origin[0] - start[0], origin[1] - start[1])
-        crop_image(image, place, change.colors, image_out, origin)
+        crop_image(image, place, change.colors, image_out, origin, self._padding)
 
     def _tile(self, example, tile, size):
         # ((row, column) where the tile starts, (height, width) of the tile), in pixels.

@@ -105,11 +105,11 @@ class DepthCropper(Cropper):
     """Writes crops of images and of their depth maps.
 
     Args:
-      grid, channels: see `Cropper`.
+      grid, channels, padding: see `Cropper`.
     """
 
-    def __init__(self, grid=None, channels=3):
-        super().__init__(None, None, grid, channels)
+    def __init__(self, grid=None, channels=3, padding=None):
+        super().__init__(None, None, grid, channels, padding)
 
     def load(self, example):
         """The whole image and depth map of an example, see `load_depth_pair`."""

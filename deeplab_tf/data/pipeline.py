@@ -39,12 +39,13 @@ def training_batches(
     channels=3,
     depth=False,
     heads=0,
+    padding=None,
 ):
     """Endless batches of randomly scaled, cropped and mirrored examples.
 
     Each example is scaled by a random factor, its colors are changed, a square is cut out, and
     half of the squares are mirrored; see `deeplab_tf.data.augment`. Images that are smaller than
-    the square are padded at the bottom and on the right with their `mean_color`, labels with 255.
+    the square are padded at the bottom and on the right with one color, labels with 255.
 
     The order is shuffled again in each pass over the examples. Position p of the stream depends
     only on the examples, `seed` and p: the same seed gives the same batches, and `start=k` gives
@@ -75,6 +76,8 @@ def training_batches(
         the image; `num_classes` and `encoding` have no effect.
       heads: number of label maps of each example, if these are `HeadsExample`s; 0: one for each
         of the others.
+      padding: that color, `channels` levels 0..255, such as `deeplab_tf.models.padding_color` gives
+        for a network; None: the `mean_color`.
 
     Returns:
       A `tf.data.Dataset` of dicts `{"image": float32 (B, crop, crop, channels), "label": uint8
@@ -93,8 +96,8 @@ def training_batches(
 
     def cropper_for(grid):
         if depth:
-            return DepthCropper(grid, channels)
-        return Cropper(num_classes, encoding, grid, channels)
+            return DepthCropper(grid, channels, padding)
+        return Cropper(num_classes, encoding, grid, channels, padding)
 
     cropper, tiles = cropper_for(None), 1
     if tile_size:

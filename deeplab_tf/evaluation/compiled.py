@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 from deeplab_tf.evaluation.tiling import tiled_scores
+from deeplab_tf.models.backbones import padding_color
 from deeplab_tf.models.fast.fuse import fuse
 from deeplab_tf.models.fast.prepared import PreparedWeights
 from deeplab_tf.models.multiscale import maximum_over_scales
@@ -21,9 +22,9 @@ from deeplab_tf.models.score_heads import score_heads
 def upsampled_scores(model, images, output_stride, scales=(1.0,), flip=False, pad_to=None):
     """Scores of every pixel, interpolated from a network's coarse map.
 
-    The order is that of the DeepLab authors: the image is padded, the padded image is resized to
-    each scale, the maximum is taken at the cells of the largest scale, or of scale 1 if none is
-    larger, and the result is interpolated and cropped.
+    The order is that of the DeepLab authors: the image is padded with the network's
+    `padding_color`, the padded image is resized to each scale, the maximum is taken at the cells of
+    the largest scale, or of scale 1 if none is larger, and the result is interpolated and cropped.
 
     Args:
       model: Keras model from RGB images, values 0..255, to scores.
@@ -47,7 +48,8 @@ def upsampled_scores(model, images, output_stride, scales=(1.0,), flip=False, pa
         # Models in mixed precision may give 16-bit scores.
         return tf.cast(model(resized, training=False), tf.float32)
 
-    padded = pad_to_cells(images, output_stride, pad_to)
+    color = padding_color(model, images.shape[-1])
+    padded = pad_to_cells(images, output_stride, pad_to, color)
     scores = maximum_over_scales(score, padded, scales, output_stride)
     height, width = ops.shape(padded)[1:3]
     return crop_to_images(resize_aligned(scores, height, width), images)

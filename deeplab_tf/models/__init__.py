@@ -1,7 +1,7 @@
 """Networks as Keras models: build, load and rewrite them, and start them from other networks."""
 
 from deeplab_tf.models.atrous import to_atrous
-from deeplab_tf.models.backbones import backbone_names
+from deeplab_tf.models.backbones import backbone_names, padding_color
 from deeplab_tf.models.class_transfer import transfer_classes
 from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.fcn import build_fcn
@@ -40,6 +40,7 @@ __all__ = [
     "network_and_crf",
     "one_head",
     "pack",
+    "padding_color",
     "score_heads",
     "start_from",
     "to_atrous",

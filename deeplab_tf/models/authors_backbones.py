@@ -3,9 +3,11 @@
 The modified Xception of 41, 65 and 71 layers (v3+, section 3.2 and figure 4): strided separable
 convolutions in place of max pooling, and batch normalization after every depthwise convolution.
 ResNet-101 "beta": three 3x3 convolutions in place of the first 7x7, and the stride of a stage in
-its last block. MobileNetV2 with half the channels.
+its last block. MobileNetV2 with half the channels: half of 24 is 12, which keras.applications and
+the ImageNet classifiers of slim, TensorFlow's older library of networks, round to 16.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import keras
@@ -39,8 +41,15 @@ _EXIT = (
     _Stage("exit1", (728, 1024, 1024), 2),
     _Stage("exit2", (1536, 1536, 2048), shortcut=None, inner_relu=True),
 )
-_EPSILON = {"xception": 1e-3, "resnet": 1e-5}  # added to the variance, as in the authors' networks
-_MOMENTUM = 0.9997
+_RESNET_101 = ((64, 3, 2), (128, 4, 2), (256, 23, 2), (512, 3, 1))  # filters, units, stride
+# Expansion, channels, blocks, and the stride of the first block, for half the channels.
+_HALF = (
+    *((1, 8, 1, 1), (6, 12, 2, 2), (6, 16, 3, 2), (6, 32, 4, 2)),
+    *((6, 48, 3, 1), (6, 80, 3, 2), (6, 160, 1, 1)),
+)
+# Of batch normalization, as in the authors' networks.
+_EPSILON = {"xception": 1e-3, "resnet": 1e-5, "mobilenet": 1e-3}  # added to the variance
+_MOMENTUM = {"xception": 0.9997, "resnet": 0.95, "mobilenet": 0.997}
 
 
 def Xception41(**options):
@@ -64,7 +73,16 @@ def ResNet101Beta(**options):
 
 
 def MobileNetV2Half(**options):
-    """keras.applications' MobileNetV2 with half the channels (depth multiplier 0.5)."""
+    """The authors' MobileNetV2 with half the channels; `options`: see `build_network`."""
+    remedy = (
+        "give --backbone=mobilenetv2_half_rounded, whose weights Keras offers, or --weights=none "
+        "for random ones (in Python: weights=None)"
+    )
+    return build_network("mobilenetv2half", _half_map, remedy, **options)
+
+
+def MobileNetV2HalfRounded(**options):
+    """keras.applications' MobileNetV2 with half the channels, in multiples of 8."""
     return keras.applications.MobileNetV2(alpha=0.5, **options)
 
 
@@ -113,12 +131,41 @@ def _xception_unit(inputs, stage, name):
     return layers.Add(name=f"{name}_add")([x, shortcut])
 
 
+def _half_map(x):
+    x = _mobile_convolve(x, 16, 3, "Conv1", 2)
+    number = 0
+    for factor, filters, count, stride in _HALF:
+        for index in range(count):
+            name = f"block_{number}" if number else "expanded_conv"
+            x = _inverted_bottleneck(x, factor, filters, 1 if index else stride, name)
+            number += 1
+    return _mobile_convolve(x, 1280, 1, "Conv_1")
+
+
+def _inverted_bottleneck(inputs, factor, filters, stride, name):
+    """1x1 to `factor` times the channels, a depthwise 3x3, and 1x1 to `filters`."""
+    x = inputs
+    if factor > 1:
+        x = _mobile_convolve(x, factor * inputs.shape[-1], 1, f"{name}_expand")
+    x = _mobile_convolve(x, None, 3, f"{name}_depthwise", stride)
+    x = _mobile_convolve(x, filters, 1, f"{name}_project", activate=False)
+    is_residual = stride == 1 and inputs.shape[-1] == filters
+    return layers.Add(name=f"{name}_add")([inputs, x]) if is_residual else x
+
+
+def _mobile_convolve(x, filters, size, name, strides=1, activate=True):
+    """As `_convolve`, with the names of keras.applications; filters None: depthwise."""
+    kind = layers.DepthwiseConv2D if filters is None else partial(layers.Conv2D, filters)
+    x = kind(size, strides=strides, padding="same", use_bias=False, name=name)(x)
+    x = _batch_norm("mobilenet", f"{name}_BN")(x)
+    return layers.ReLU(6.0, name=f"{name}_relu")(x) if activate else x
+
+
 def _resnet_map(x):
     for number, (filters, stride) in enumerate(((64, 2), (64, 1), (128, 1)), 1):
         x = _convolve(x, filters, 3, f"conv1_{number}", stride)
     x = layers.MaxPooling2D(3, strides=2, padding="same", name="pool1")(x)
-    stages = ((64, 3, 2), (128, 4, 2), (256, 23, 2), (512, 3, 1))  # filters, units, stride
-    for block, (filters, units, stride) in enumerate(stages, 1):
+    for block, (filters, units, stride) in enumerate(_RESNET_101, 1):
         for unit in range(1, units + 1):
             last = unit == units
             x = _bottleneck(x, filters, stride if last else 1, f"block{block}_unit{unit}")
@@ -149,8 +196,11 @@ def _convolve(x, filters, kernel_size, name, strides=1, activate=True, family="r
 
 def _normalize(x, name, family, activate):
     """Batch normalization and, if wanted, ReLU."""
-    norm = layers.BatchNormalization(
-        momentum=_MOMENTUM, epsilon=_EPSILON[family], name=f"{name}_bn"
-    )
-    x = norm(x)
+    x = _batch_norm(family, f"{name}_bn")(x)
     return layers.ReLU(name=f"{name}_activation")(x) if activate else x
+
+
+def _batch_norm(family, name):
+    return layers.BatchNormalization(
+        momentum=_MOMENTUM[family], epsilon=_EPSILON[family], name=name
+    )

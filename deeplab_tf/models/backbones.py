@@ -8,10 +8,11 @@ from keras import ops
 from keras.applications import imagenet_utils
 
 from deeplab_tf.errors import InputError
-from deeplab_tf.labels import MEAN_FURTHER, MEAN_RGB
+from deeplab_tf.labels import MEAN_FURTHER, MEAN_RGB, mean_color
 from deeplab_tf.models import authors_backbones, caffe_backbones, efficientnet_lite
 from deeplab_tf.models.atrous import to_atrous
 from deeplab_tf.models.channels import with_channels
+from deeplab_tf.models.walk import leaf_layers
 
 
 class Backbone(NamedTuple):
@@ -45,9 +46,9 @@ _NAMES = {
     "tf": (
         *("ResNet50V2", "ResNet101V2", "ResNet152V2"),
         *("MobileNet", "MobileNetV2", "Xception", "InceptionV3", "InceptionResNetV2"),
-        *("MobileNetV2Half", "Xception41", "Xception65", "Xception71"),
+        *("MobileNetV2Half", "MobileNetV2HalfRounded"),
+        *("Xception41", "Xception65", "Xception71", "ResNet101Beta"),
     ),
-    "slim": ("ResNet101Beta",),
     "ilsvrc": ("AlexNet", "BVLCAlexNet"),
     "googlenet": ("GoogLeNet",),
     "torch": ("DenseNet121", "DenseNet169", "DenseNet201"),
@@ -176,6 +177,25 @@ def with_pool_size(network, pool_size):
     return clone
 
 
+def padding_color(model, channels=3):
+    """The color that images for a network are padded with, in training and afterwards.
+
+    For a network that maps images to -1..1 it is 127.5, which the network sees as zero, as in the
+    v3+ authors' code. For all others it is the `mean_color`, as in the papers before.
+
+    Args:
+      model: keras.Model, also one with nested or fused layers; or any function of images.
+      channels: of its images.
+
+    Returns:
+      Tuple of `channels` levels 0..255.
+    """
+    steps = leaf_layers(model) if isinstance(model, keras.Model) else ()
+    inner = (step.layer if isinstance(step, keras.layers.Wrapper) else step for step in steps)
+    modes = {layer.mode for layer in inner if isinstance(layer, ImagePreprocessing)}
+    return (MEAN_FURTHER,) * channels if modes == {"tf"} else mean_color(channels)
+
+
 @keras.saving.register_keras_serializable(package="deeplab_tf")
 class ImagePreprocessing(keras.layers.Layer):
     """RGB values 0..255 to the values that a keras.applications backbone was trained on.
@@ -185,16 +205,14 @@ class ImagePreprocessing(keras.layers.Layer):
     Args:
       mode: "caffe" (BGR minus the ImageNet mean), "deeplab" (the same with the mean of the
         DeepLab authors, so that padding with `MEAN_RGB` is exactly zero), "ilsvrc" (with that of
-        CaffeNet and the FCN authors), "googlenet" (with that of Caffe's GoogLeNet), "slim" (RGB
-        minus the mean of DeepLab v3+'s ResNet), "tf" (to -1..1) or "torch" (each channel
-        normalized by the ImageNet mean and standard deviation).
+        CaffeNet and the FCN authors), "googlenet" (with that of Caffe's GoogLeNet), "tf" (to
+        -1..1) or "torch" (each channel normalized by the ImageNet mean and standard deviation).
 
     Raises:
       ValueError: for another mode.
     """
 
-    MODES = ("caffe", "deeplab", "ilsvrc", "googlenet", "slim", "tf", "torch")
-    SLIM_MEAN = (123.15, 115.90, 103.06)
+    MODES = ("caffe", "deeplab", "ilsvrc", "googlenet", "tf", "torch")
 
     def __init__(self, mode, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -207,8 +225,6 @@ class ImagePreprocessing(keras.layers.Layer):
         if self.mode in _CAFFE_MEANS:
             mean = ops.convert_to_tensor(_CAFFE_MEANS[self.mode], "float32")
             return ops.flip(ops.cast(images, "float32") - mean, axis=-1)
-        if self.mode == "slim":
-            return ops.cast(images, "float32") - ops.convert_to_tensor(self.SLIM_MEAN, "float32")
         return imagenet_utils.preprocess_input(images, "channels_last", self.mode)
 
     def compute_output_shape(self, input_shape):

@@ -1,7 +1,5 @@
 """DeepLab networks: a dense backbone and a head."""
 
-import re
-
 import keras
 
 from deeplab_tf.errors import InputError
@@ -51,18 +49,19 @@ def build_deeplab(
       backbone: name of a keras.applications network, such as "vgg16", "resnet101" or
         "mobilenetv2", "efficientnetlite0" to "efficientnetlite4", "alexnet", "bvlc_alexnet",
         "googlenet", or a network of the v3+ authors: "xception41", "xception65", "xception71",
-        "resnet101_beta", "mobilenetv2_half"; see `deeplab_tf.models.backbone_names`. Its capitals
-        do not matter.
+        "resnet101_beta", "mobilenetv2_half" (12 channels in blocks 1 and 2;
+        "mobilenetv2_half_rounded" has the 16 of keras.applications); see
+        `deeplab_tf.models.backbone_names`. Its capitals do not matter.
       head: "large_fov", "aspp_s" or "aspp_l"; for VGG-16 also the larger kernels of DeepLab v1,
         "7x7" and "4x4" (rate 4) and "4x4_fov" (rate 8), with 4,096 filters; for the others also
         "plain", a single 1x1 convolution. Of v3: "aspp_v3", image pooling, a 1x1 and three
         dilated 3x3 convolutions side by side. Of v3+: "v3plus", the same with the decoder, and
-        "v3_mobile", image pooling and the 1x1 convolution alone. MobileNetV2 loses its last 1x1
-        convolution in these three, as published.
+        "v3_mobile", image pooling and the 1x1 convolution alone, and "v3plus_mobile", these with
+        the decoder. MobileNetV2 loses its last 1x1 convolution in these four, as published.
       num_classes: classes, without void.
       output_stride: pixels per cell of the backbone's last map, and per score cell; 8 in the
-        papers of v1 and v2, 16 and 8 in those of v3 and v3+. "v3plus" scores every fourth pixel
-        whatever it is.
+        papers of v1 and v2, 16 and 8 in those of v3 and v3+. "v3plus" and "v3plus_mobile" score
+        every fourth pixel whatever it is.
       weights: "imagenet" (downloaded), None (random), or the path of a file: a backbone's or a
         whole DeepLab's `.h5`, `.weights.h5` or `.keras`. VGG-16's fc6 and fc7 are made from the
         ImageNet classifier if the file has it. The dilation rates of a whole network that was
@@ -81,15 +80,16 @@ def build_deeplab(
         the authors' LargeFOV networks of DeepLab v1.
       preprocessing: None (what the backbone's ImageNet weights were trained on), or "deeplab" for
         VGG and ResNet: the mean color of the DeepLab authors, which their released weights need.
-      separable_convolutions: whether the 3x3 convolutions of "aspp_v3" and "v3plus" are depthwise
-        separable; None: with xception41, xception65 and xception71, as published.
+      separable_convolutions: whether the 3x3 convolutions of "aspp_v3", "v3plus" and
+        "v3plus_mobile" are depthwise separable; None: in "v3plus_mobile", and with xception41,
+        xception65 and xception71, as published.
       predict_depth: whether the network predicts depth instead of classes: its output has one
         channel, the natural logarithm of the depth in meters, and `num_classes` has no effect.
 
     Returns:
       keras.Model: images `(B, H, W, C)`, values 0..255, preprocessing included, to float32
-      scores `(B, (H-1)//s+1, (W-1)//s+1, num_classes)`; s is output_stride, or 4 for "v3plus".
-      Cell (i, j) is centered on pixel (s * i, s * j).
+      scores `(B, (H-1)//s+1, (W-1)//s+1, num_classes)`; s is output_stride, or 4 with a
+      decoder. Cell (i, j) is centered on pixel (s * i, s * j).
 
     Raises:
       InputError: for unknown names, options that cannot be combined, or weights that cannot be
@@ -119,7 +119,7 @@ def build_deeplab(
     if is_v3:
         separable = separable_convolutions
         if separable is None:
-            separable = bool(re.fullmatch(r"xception\d+", backbone))
+            separable = branches.is_separable(backbone)
         low_level = decoder_map(network, backbone) if branches.decoder else None
         features = last_map(network, backbone)
         scores = apply_v3(features, low_level, branches, num_classes, output_stride, separable)
@@ -153,14 +153,14 @@ def _check_v3(name, head, output_stride, separable_convolutions, use_multi_scale
     if is_v3 and head.decoder and output_stride not in (8, 16, 32):
         raise InputError(
             f"head {name!r} scores every {DECODER_STRIDE}th pixel, so the output stride of the "
-            f"backbone must be coarser, got {output_stride!r}; use 8 or 16, or head aspp_v3"
+            f"backbone must be coarser, got {output_stride!r}; use 8 or 16, or another head"
         )
     if is_v3 and use_multi_scale_features:
         raise InputError(f"use_multi_scale_features is no option of head {name!r}; omit it")
-    if separable_convolutions is not None and not (is_v3 and head.rates):
+    if separable_convolutions is not None and not (is_v3 and head.has_windows):
         raise InputError(
-            "separable_convolutions is an option of the heads aspp_v3 and v3plus, got head "
-            f"{name!r}; omit it"
+            "separable_convolutions is an option of the heads aspp_v3, v3plus and v3plus_mobile, "
+            f"got head {name!r}; omit it"
         )
 
 

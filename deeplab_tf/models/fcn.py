@@ -14,6 +14,7 @@ from deeplab_tf.models.backbones import (
     build_backbone,
     find_backbone,
     original_backbone,
+    padding_color,
     with_pool_size,
 )
 from deeplab_tf.models.channels import check_input_shape, with_channels
@@ -172,7 +173,8 @@ def _other_maps(backbone, weights, input_shape, stride):
     strides = [_CELL, *(pixels for pixels in (16, 8) if pixels >= stride)]
     outputs = [dense.output, *(widest_last_map(dense, pixels) for pixels in strides[1:])]
     images = keras.Input(input_shape, name="images")
-    padded = PadToCells(_CELL, name="pad_to_cells")(images)
+    color = padding_color(dense, input_shape[-1])
+    padded = PadToCells(_CELL, color, name="pad_to_cells")(images)
     maps = keras.Model(dense.input, outputs, name=backbone)(padded)
     return images, {pixels: Grid(x, pixels, 0.0) for pixels, x in zip(strides, maps, strict=True)}
 

@@ -4,6 +4,7 @@ Also VGG-16's multi-scale features of DeepLab v1 ("MSc"), which later versions d
 """
 
 import dataclasses
+import re
 
 import keras
 from keras import layers
@@ -58,13 +59,25 @@ class HeadV3:
     rates: tuple = ()
     decoder: bool = False
 
+    @property
+    def has_windows(self):
+        """Whether it has 3x3 convolutions, which may be depthwise separable."""
+        return bool(self.rates) or self.decoder
+
+    def is_separable(self, backbone):
+        """Whether its 3x3 convolutions are depthwise separable in the released networks."""
+        of_mobile = self.decoder and not self.rates
+        return of_mobile or (self.has_windows and bool(re.fullmatch(r"xception\d+", backbone)))
+
 
 DECODER_STRIDE = 4  # pixels per cell of the decoder's maps
 HEADS_V3 = {
-    # DeepLab v3, section 3.3; v3+, section 3.1; v3+'s released MobileNetV2 networks.
+    # DeepLab v3, section 3.3; v3+, section 3.1; v3+'s released MobileNetV2 networks, that of ADE20K
+    # with the decoder.
     "aspp_v3": HeadV3((6, 12, 18)),
     "v3plus": HeadV3((6, 12, 18), decoder=True),
     "v3_mobile": HeadV3(),
+    "v3plus_mobile": HeadV3(decoder=True),
 }
 _DIRECT_HEADS = ("large_fov", "aspp_s", "aspp_l", "plain")  # of backbones without fc6 and fc7
 

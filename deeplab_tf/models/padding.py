@@ -2,7 +2,7 @@
 
 A network with output stride s has score cell (i, j) on pixel (s i, s j), so an image of k s + 1
 pixels has a cell on its last pixel. Padding holds the mean color, which a network that subtracts
-this mean sees as zeros.
+this mean sees as zeros, or the color that `deeplab_tf.models.padding_color` gives.
 """
 
 import keras
@@ -11,13 +11,14 @@ from keras import ops
 from deeplab_tf.labels import mean_color
 
 
-def pad_to_cells(images, output_stride, pad_to=None):
-    """Pad with the mean color, at the bottom and right, to the next size of k s + 1.
+def pad_to_cells(images, output_stride, pad_to=None, color=None):
+    """Pad with one color, at the bottom and right, to the next size of k s + 1.
 
     Args:
       images: `(B, H, W, C)` float32, values 0..255, C at least 3.
       output_stride: s, pixels per score cell.
       pad_to: minimum height and width in pixels; None: no minimum.
+      color: C levels, see `padding_color`; None: the mean color.
 
     Returns:
       `(B, H', W', C)` float32.
@@ -30,14 +31,14 @@ def pad_to_cells(images, output_stride, pad_to=None):
         wanted = length if pad_to is None else ops.maximum(length, pad_to)
         cells = (wanted - 1 + output_stride - 1) // output_stride
         missing.append(cells * output_stride + 1 - length)
-    return _pad_with_mean(images, *missing)
+    return _pad(images, *missing, color)
 
 
-def _pad_with_mean(images, rows, columns):
+def _pad(images, rows, columns, color=None):
     widths = [[0, 0], [0, rows], [0, columns], [0, 0]]
-    # ops.pad takes one constant for all channels, so the mean is added where the padding is.
+    # ops.pad takes one constant for all channels, so the color is added where the padding is.
     is_padding = ops.pad(ops.zeros_like(images[:1, ..., :1]), widths, constant_values=1)
-    color = ops.convert_to_tensor(mean_color(images.shape[-1]), "float32")
+    color = ops.convert_to_tensor(color or mean_color(images.shape[-1]), "float32")
     return ops.pad(images, widths) + is_padding * color
 
 
@@ -54,19 +55,22 @@ class PadToCells(Float32Layer):
 
     Args:
       output_stride: pixels per score cell.
+      color: C levels, see `padding_color`; None: the mean color.
     """
 
-    def __init__(self, output_stride, **kwargs):
+    def __init__(self, output_stride, color=None, **kwargs):
         super().__init__(**kwargs)
         self.output_stride = output_stride
+        self.color = None if color is None else list(color)
 
     def call(self, images):
         """Pad `(B, H, W, C)`."""
-        return pad_to_cells(images, self.output_stride)
+        return pad_to_cells(images, self.output_stride, color=self.color)
 
     def get_config(self):
         """Return the constructor's arguments."""
-        return {**super().get_config(), "output_stride": self.output_stride}
+        own = {"output_stride": self.output_stride, "color": self.color}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")
@@ -84,7 +88,7 @@ class PadToMultiple(Float32Layer):
     def call(self, images):
         """Pad `(B, H, W, C)`."""
         missing = (-length % self.multiple for length in ops.shape(images)[1:3])
-        return _pad_with_mean(images, *missing)
+        return _pad(images, *missing)
 
     def get_config(self):
         """Return the constructor's arguments."""

@@ -14,10 +14,12 @@ from deeplab_tf.models.heads import DECODER_STRIDE
 _LAST = {  # where the authors' networks end, if not at the backbone's last layer
     "mobilenetv2": "block_16_project_BN",
     "mobilenetv2half": "block_16_project_BN",
+    "mobilenetv2halfrounded": "block_16_project_BN",
 }
 _DECODER = {  # the authors' choices
     "mobilenetv2": "block_2_depthwise_relu",
     "mobilenetv2half": "block_2_depthwise_relu",
+    "mobilenetv2halfrounded": "block_2_depthwise_relu",
     "xception41": "entry2_unit1_sep2_pointwise_bn",
     "xception65": "entry2_unit1_sep2_pointwise_bn",
     "xception71": "entry3_unit1_sep2_pointwise_bn",

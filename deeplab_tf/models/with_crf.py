@@ -5,6 +5,7 @@ from keras import ops
 
 from crf import DenseCRF
 from deeplab_tf.errors import InputError
+from deeplab_tf.models.backbones import padding_color
 from deeplab_tf.models.padding import PadToCells
 from deeplab_tf.models.resize import UpsampleScores, find_output_stride
 from deeplab_tf.models.score_heads import score_heads
@@ -49,7 +50,8 @@ def with_crf(model, params=None, trainable=False, **options):
         raise InputError(f"the CRF refines one head; choose one of {heads} by one_head")
     output_stride = find_output_stride(model)
     images = keras.Input(model.input_shape[1:], name="images")
-    scores = model(PadToCells(output_stride, name="pad_to_cells")(images))
+    color = padding_color(model, images.shape[-1])
+    scores = model(PadToCells(output_stride, color, name="pad_to_cells")(images))
     fine = UpsampleScores(output_stride, name="upsample_scores")([scores, images])
     probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(fine)
     crf = DenseCRF(params, trainable=trainable, name=_CRF_LAYER, **options)

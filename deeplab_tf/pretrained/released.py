@@ -36,7 +36,7 @@ class Released(NamedTuple):
       figure: the published mean IoU, in words.
       size: of the file in bytes, about.
       label_set: `LabelSet` of its classes.
-      testing: values of `scales` and `pad_to` that suit it, as flags of the commands.
+      testing: values of `scales`, `pad_to` and `max_side` that suit it, as flags of the commands.
       license: terms of its weights.
       sha256: of the file, in hexadecimal; "" if nobody has published it.
     """
@@ -60,8 +60,10 @@ class Released(NamedTuple):
 _MOBILE, _HALF = "mobilenetv2, v3_mobile", "mobilenetv2_half, v3_mobile"
 _XCEPTION, _RESNET = "xception65, v3plus", "resnet101, aspp_l"
 _VOC_AUG, _VOC_ALL = "COCO, VOC 2012 train_aug", "COCO, VOC 2012 train_aug and trainval"
-_CITY = "Cityscapes train, fine labels"
+_CITY, _ADE = "Cityscapes train, fine labels", "ImageNet, ADE20K train"
 _AT_513, _WHOLE = {"pad_to": 513}, {}
+# Images of ADE20K have sizes of all kinds, which were resized to this length for the networks.
+_SIDE_257, _SIDE_513 = ({"pad_to": side, "max_side": side} for side in (257, 513))
 _SCALES = {"pad_to": 513, "scales": ["1", "0.75", "0.5"]}
 
 
@@ -99,10 +101,14 @@ RELEASED = {
         *("deeplabv3_cityscapes_train_2018_02_06", _XCEPTION, f"ImageNet, {_CITY}"),
         *(f"78.79 on Cityscapes val ({_ONE})", 439, CITYSCAPES, _WHOLE),
     ),
+    "ade20k_mobilenetv2": _authors(
+        *("deeplabv3_mnv2_ade20k_train_2018_12_03", "mobilenetv2, v3plus_mobile", _ADE),
+        *(f"32.04 on ADE20K val ({_ONE})", 24.8, LabelSet.generic(151), _SIDE_257),
+    ),
     "ade20k_xception65": _authors(
-        *("deeplabv3_xception_ade20k_train_2018_05_29", _XCEPTION, "ImageNet, ADE20K train"),
+        *("deeplabv3_xception_ade20k_train_2018_05_29", _XCEPTION, _ADE),
         *("45.65 on ADE20K val (output stride 8, six scales, mirrored)", 439),
-        *(LabelSet.generic(151), _AT_513),
+        *(LabelSet.generic(151), _SIDE_513),
     ),
     "voc12_resnet101": Released(
         *(f"{_PORT}deeplabv2_resnet101_msc-vocaug-20000.pth", _RESNET, _VOC_AUG),

@@ -10,6 +10,20 @@ import numpy as np
 import tensorflow as tf
 
 HEAD, BODY = 1e-5, 1e-3  # epsilon of the normalizations
+IMAGE = np.random.default_rng(1).uniform(0, 255, (1, 49, 65, 3)).astype(np.float32)  # 16 k + 1
+
+
+def colors():
+    """`IMAGE` as the networks take it, -1..1."""
+    return tf.constant(IMAGE / 127.5 - 1)
+
+
+def assert_scores(model, expected):
+    """Check the scores of `IMAGE` against those of a direct computation."""
+    expected = np.array(expected)
+    found = np.array(model(IMAGE))
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
 
 class SlimNetwork:
@@ -17,11 +31,12 @@ class SlimNetwork:
 
     Attributes:
       variables: {name: array} of what has been drawn so far.
+      maps: {scope: result of a convolution} of what has been computed so far.
     """
 
     def __init__(self, seed=0):
         self.rng = np.random.default_rng(seed)
-        self.variables = {}
+        self.variables, self.maps = {}, {}
 
     def draw(self, name, array):
         return self.variables.setdefault(name, np.float32(array))
@@ -41,7 +56,8 @@ class SlimNetwork:
         else:
             strides = [1, stride, stride, 1]
             x = tf.nn.depthwise_conv2d(x, kernel, strides, padding, dilations=[rate, rate])
-        return (activation or tf.identity)(self.normalize(scope, x, epsilon))
+        self.maps[scope] = (activation or tf.identity)(self.normalize(scope, x, epsilon))
+        return self.maps[scope]
 
     def normalize(self, scope, x, epsilon):
         count = x.shape[-1]
@@ -58,11 +74,15 @@ class SlimNetwork:
         return self.conv(f"{scope}_pointwise", x, filters, 1, activation=inner, epsilon=epsilon)
 
 
-def mobilenet_v2(net, x, multiplier=1.0, output_stride=16):
-    """MobileNetV2 up to its last block, from images at -1..1."""
+def mobilenet_v2(net, x, multiplier=1.0, output_stride=16, divisor=1):
+    """MobileNetV2 up to its last block, from images at -1..1; its channels are rounded.
+
+    The authors round to multiples of 8 only with all channels; slim's classifiers always do.
+    """
+    divisor = 8 if multiplier == 1 else divisor
 
     def channels(count):
-        return max(8, int(count * multiplier + 4) // 8 * 8)
+        return int(count * multiplier + divisor / 2) // divisor * divisor
 
     x = net.conv("MobilenetV2/Conv", x, channels(32), 3, 2, activation=tf.nn.relu6)
     number, reached, rate = 0, 2, 1
@@ -84,15 +104,17 @@ def mobilenet_v2(net, x, multiplier=1.0, output_stride=16):
 
 
 def xception(net, x, layers=65, output_stride=16):
-    """Xception-41 or -65: the last map, and the features of the decoder."""
+    """Xception-41, -65 or -71: the last map, and the features of the decoder."""
     root = f"xception_{layers}"
     x = net.conv(f"{root}/entry_flow/conv1_1", x, 32, 3, 2, activation=tf.nn.relu)
     x = net.conv(f"{root}/entry_flow/conv1_2", x, 64, 3, activation=tf.nn.relu)
     reached, rate, low_level = 2, 1, None
-    units = {41: 8, 65: 16}[layers]
+    entry, tapped = ((128, 2), (256, 2), (728, 2)), "entry_flow/block2"
+    if layers == 71:
+        entry, tapped = ((128, 2), (256, 1), (256, 2), (728, 1), (728, 2)), "entry_flow/block3"
     blocks = (
-        *[(f"entry_flow/block{i}", (n, n, n), 1, 2) for i, n in ((1, 128), (2, 256), (3, 728))],
-        ("middle_flow/block1", (728, 728, 728), units, 1),
+        *[(f"entry_flow/block{i}", (n, n, n), 1, step) for i, (n, step) in enumerate(entry, 1)],
+        ("middle_flow/block1", (728, 728, 728), 8 if layers == 41 else 16, 1),
         ("exit_flow/block1", (728, 1024, 1024), 1, 2),
         ("exit_flow/block2", (1536, 1536, 2048), 1, 1),
     )
@@ -106,7 +128,7 @@ def xception(net, x, layers=65, output_stride=16):
                 y = y if last else tf.nn.relu(y)
                 inner = tf.nn.relu if last else None
                 y = net.separable(f"{scope}/separable_conv{index}", y, width, here, rate, inner)
-                if (block, index) == ("entry_flow/block2", 2):
+                if (block, index) == (tapped, 2):
                     low_level = y
             if last:
                 x = y
@@ -116,6 +138,30 @@ def xception(net, x, layers=65, output_stride=16):
                 x = y + net.conv(f"{scope}/shortcut", x, filters[-1], 1, step)
         rate, reached = rate * stride // step, reached * step
     return x, low_level
+
+
+def resnet_beta(net, x, stages, output_stride=16):
+    """ResNet "beta" of (filters, units, stride): the last map, and the features of the decoder."""
+    root, settings = "resnet_v1_101", {"activation": tf.nn.relu, "epsilon": HEAD}
+    for number, (filters, stride) in enumerate(((64, 2), (64, 1), (128, 1)), 1):
+        x = net.conv(f"{root}/conv1_{number}", x, filters, 3, stride, **settings)
+    x = tf.nn.max_pool2d(x, 3, 2, "SAME")
+    reached, rate = 4, 1
+    for block, (filters, units, stride) in enumerate(stages, 1):
+        for unit in range(1, units + 1):
+            scope = f"{root}/block{block}/unit_{unit}/bottleneck_v1"
+            wanted = stride if unit == units else 1
+            step = wanted if reached * wanted <= output_stride else 1
+            y = net.conv(f"{scope}/conv1", x, filters, **settings)
+            y = net.conv(f"{scope}/conv2", y, filters, 3, step, rate, **settings)
+            y = net.conv(f"{scope}/conv3", y, 4 * filters, epsilon=HEAD)
+            if x.shape[-1] == 4 * filters:
+                x = x[:, ::step, ::step]
+            else:
+                x = net.conv(f"{scope}/shortcut", x, 4 * filters, 1, step, epsilon=HEAD)
+            x = tf.nn.relu(x + y)
+            rate, reached = rate * wanted // step, reached * step
+    return x, net.maps[f"{root}/block1/unit_2/bottleneck_v1/conv3"]
 
 
 def head(net, features, classes, rates=(), low_level=None, separable=False):

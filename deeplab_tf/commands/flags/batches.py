@@ -5,6 +5,7 @@ from deeplab_tf.commands.flags.heading import heading
 from deeplab_tf.commands.flags.heads import read_heads
 from deeplab_tf.commands.flags.objective import learns_depth
 from deeplab_tf.data.pipeline import training_batches
+from deeplab_tf.models import padding_color
 
 
 def define_batch_flags(values):
@@ -55,7 +56,7 @@ def tile_size(flags):
     return (flags.tile_size, flags.tile_size) if flags.tile_size else None
 
 
-def batches_from(flags, examples, num_classes, encoding, shard):
+def batches_from(flags, examples, num_classes, encoding, shard, model):
     """Make the function that `Trainer` gets its batches from.
 
     Args:
@@ -64,11 +65,13 @@ def batches_from(flags, examples, num_classes, encoding, shard):
       num_classes: number of classes.
       encoding: `LabelEncoding` of the label files; None: they hold class indices.
       shard: (index, count): this worker and the number of workers.
+      model: the network to train, which decides the color of the padding.
 
     Returns:
       Function from the number of batches to skip to a `tf.data.Dataset`.
     """
     channels = image_channels(flags)
+    padding = padding_color(model, channels)
 
     def batches(start):
         return training_batches(
@@ -89,6 +92,7 @@ def batches_from(flags, examples, num_classes, encoding, shard):
             channels=channels,
             heads=len(read_heads(flags)),
             depth=learns_depth(flags),
+            padding=padding,
         )
 
     return batches

@@ -79,8 +79,8 @@ def define_pad_flag(values):
     heading(values, "Model").integer(
         "pad_to",
         None,
-        "Pad smaller images with the mean color to this height and width in pixels, before they "
-        "are resized to --scales; paper: 513.",
+        "Pad smaller images to this height and width in pixels, before they are resized to "
+        "--scales: with the mean color, 127.5 for networks that map images to -1..1; paper: 513.",
         1,
     )
 

@@ -44,21 +44,21 @@ def define_architecture_flags(values):
         "resnet101",
         "A network of keras.applications, or efficientnetlite0 to efficientnetlite4; papers: "
         "vgg16, resnet101; of v3+: xception41, xception65, xception71, resnet101_beta, "
-        "mobilenetv2, mobilenetv2_half; of FCN: vgg16, alexnet, googlenet; bvlc_alexnet, which "
-        "normalizes before it pools.",
+        "mobilenetv2, mobilenetv2_half (mobilenetv2_half_rounded has ImageNet weights); of FCN: "
+        "vgg16, alexnet, googlenet; bvlc_alexnet, which normalizes before it pools.",
     )
     define.string(
         "head",
         "aspp_l",
         "large_fov, aspp_s or aspp_l; for vgg16 also 7x7, 4x4 and 4x4_fov (all from the papers); "
-        "for other backbones also plain. DeepLab v3: aspp_v3; v3+: v3plus (with the decoder) and "
-        "v3_mobile.",
+        "for other backbones also plain. DeepLab v3: aspp_v3; v3+: v3plus (with the decoder), "
+        "v3_mobile and v3plus_mobile.",
     )
     define.bool(
         "separable_convolutions",
         None,
-        "aspp_v3 and v3plus: depthwise separable 3x3 convolutions. Default: with xception41, "
-        "xception65 and xception71, as published.",
+        "aspp_v3, v3plus and v3plus_mobile: depthwise separable 3x3 convolutions. Default: in "
+        "v3plus_mobile, and with xception41, xception65 and xception71, as published.",
     )
     define.integer(
         "fc_channels",
@@ -123,8 +123,8 @@ def define_architecture_flags(values):
     define.integer(
         "output_stride",
         8,
-        "Pixels between two positions of the backbone's last map, and of the scores; v3plus scores "
-        "every fourth pixel. Papers: 8; of v3 and v3+: 16.",
+        "Pixels between two positions of the backbone's last map, and of the scores; v3plus and "
+        "v3plus_mobile score every fourth pixel. Papers: 8; of v3 and v3+: 16.",
         lower_bound=1,
     )
     define.list(

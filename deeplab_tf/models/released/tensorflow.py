@@ -31,6 +31,7 @@ from deeplab_tf.models.released.variables import read_variables
 _ROOTS = {  # of our backbones' variables
     "mobilenetv2": "MobilenetV2",
     "mobilenetv2half": "MobilenetV2",
+    "mobilenetv2halfrounded": "MobilenetV2",
     "xception41": "xception_41",
     "xception65": "xception_65",
     "xception71": "xception_71",
@@ -39,10 +40,18 @@ _ROOTS = {  # of our backbones' variables
 BACKBONES = tuple(_ROOTS)
 HEAD_LAYERS = ("fc8", "aspp", "image_pooling", "concat_projection", "decoder")  # prefixes
 _CLASSES = "logits/semantic"
+_HEADS = {  # (whether there are dilated convolutions, whether there is a decoder): name
+    **{(True, False): "aspp_v3", (True, True): "v3plus"},
+    **{(False, False): "v3_mobile", (False, True): "v3plus_mobile"},
+}
 _BATCH_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 _UNIT = r"(entry|middle|exit)(\d)_unit(\d+)"
 _MODULE = r"{r}/\1_flow/block\2/unit_\3/xception_module"
-_SEPARABLE = "aspp1_depthwise/depthwise_weights"
+# Of the first 3x3 convolution after the backbone, if it is depthwise separable.
+_SEPARABLE = {
+    "aspp1_depthwise/depthwise_weights",
+    "decoder/decoder_conv0_depthwise/depthwise_weights",
+}
 # (names of our layers without _conv and _bn, scope); {r}: the backbone's root.
 _SCOPES = [
     (re.compile(pattern), scope)
@@ -84,9 +93,10 @@ def import_tensorflow(
     Args:
       path: a checkpoint, frozen graph or tar, see `read_variables`; a `.tflite`; or a `.h5` of the
         Keras port, see `read_keras_port`.
-      backbone: "mobilenetv2", "mobilenetv2half", "xception41", "xception65", "xception71" or
-        "resnet101beta"; None: as the names in the file tell.
-      head: "v3_mobile", "aspp_v3" or "v3plus"; None: as the names tell.
+      backbone: "mobilenetv2", "mobilenetv2half", "mobilenetv2halfrounded", "xception41",
+        "xception65", "xception71" or "resnet101beta"; None: as the names and shapes in the file
+        tell.
+      head: "v3_mobile", "v3plus_mobile", "aspp_v3" or "v3plus"; None: as the names tell.
       num_classes: classes that the file must have, without void; None: any number.
       output_stride: of the result, see `build_deeplab`; the authors trained at 16, and tested at
         16 and 8.
@@ -114,8 +124,8 @@ def import_tensorflow(
     if not drop_classes:
         num_classes = _num_classes(path, arrays, num_classes)
     separable = None
-    if _has_head(arrays) and find_head(head, backbone).rates:
-        separable = _SEPARABLE in arrays
+    if _has_head(arrays) and find_head(head, backbone).has_windows:
+        separable = not _SEPARABLE.isdisjoint(arrays)
     model = build_deeplab(
         backbone,
         head,
@@ -157,9 +167,8 @@ def _find_backbone(path, arrays, given):
     """The name of the file's backbone; `InputError` if it is none of ours, or not the given one."""
     roots = {name.partition("/")[0] for name in arrays}
     fitting = [name for name, root in _ROOTS.items() if root in roots]
-    first = arrays.get("MobilenetV2/Conv/weights")
-    if first is not None:
-        fitting = ["mobilenetv2half" if first.shape[-1:] == (16,) else "mobilenetv2"]
+    if "mobilenetv2" in fitting:
+        fitting = [_find_mobilenet(arrays)]
     if not fitting:
         raise InputError(
             f"{path}: none of its {len(arrays)} variables is of a backbone that can be imported; "
@@ -168,6 +177,17 @@ def _find_backbone(path, arrays, given):
     if given is not None and find_backbone(given).name not in fitting:
         raise InputError(f"{path}: its backbone is {fitting[0]}, not {given}; leave it out")
     return fitting[0]
+
+
+def _find_mobilenet(arrays):
+    """Which MobileNetV2 it is, by the channels of the first convolution and of block 1."""
+    first, block = (
+        arrays.get(f"MobilenetV2/{scope}/weights", np.empty(0)).shape[-1:]
+        for scope in ("Conv", "expanded_conv_1/project")
+    )
+    if first != (16,):
+        return "mobilenetv2"
+    return "mobilenetv2halfrounded" if block == (16,) else "mobilenetv2half"
 
 
 def _has_head(arrays):
@@ -184,8 +204,8 @@ def _find_head(path, arrays, given, drop_classes):
             "head, drop_classes and num_classes"
         )
     scopes = {name.partition("/")[0] for name in arrays}
-    plain = "aspp_v3" if {"aspp1", "aspp1_depthwise"} & scopes else "v3_mobile"
-    found = "v3plus" if "decoder" in scopes else plain
+    has_pyramid = bool({"aspp1", "aspp1_depthwise"} & scopes)
+    found = _HEADS[has_pyramid, "decoder" in scopes]
     if given not in (None, found):
         raise InputError(f"{path}: its head is {found}, not {given}; leave it out")
     return found

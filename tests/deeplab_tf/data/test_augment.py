@@ -60,6 +60,13 @@ def test_padding_of_a_mirrored_crop_is_on_the_left():
     np.testing.assert_array_equal(label[0], [255, 2, 1])
 
 
+def test_padding_with_another_color():
+    out = np.empty((2, 2, 3), np.float32)
+    place = Place((1, 1), (1, 1), (0, 0), False)
+    crop_image(np.full((1, 1, 3), 9, np.uint8), place, None, out, padding=(1, 127.5, 3))
+    np.testing.assert_array_equal(out, [[[9, 9, 9], [1, 127.5, 3]], [[1, 127.5, 3]] * 2])
+
+
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_equals_resizing_in_tensorflow_and_cropping(mirrored):
     rng, step = np.random.default_rng(0), -1 if mirrored else 1

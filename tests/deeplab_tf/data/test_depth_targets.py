@@ -63,6 +63,12 @@ def test_batches_hold_the_depth_of_the_image_that_they_show(data_dir):
         np.testing.assert_allclose(depth, expected, rtol=1e-6)
 
 
+def test_the_color_of_the_padding(data_dir):
+    options = {"batch_size": 2, "crop_size": 80, "scale_range": (1, 1), "num_classes": None}
+    found = training_batches(targets(data_dir), depth=True, padding=(127.5,) * 3, **options)
+    np.testing.assert_array_equal(next(iter(found))["image"][:, 70:], 127.5)
+
+
 def test_mirroring_and_scaling_move_color_and_depth_together(tmp_path):
     # The depth is told by the color, so it can be read off the changed image.
     folder = write_tiny_depth(tmp_path / "data", train=1, val=1, size=(64, 64))

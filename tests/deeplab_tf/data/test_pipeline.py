@@ -77,6 +77,12 @@ def test_image_label_and_name_belong_together(examples):
             np.testing.assert_allclose(image[6:, :], np.tile(MEAN_RGB, (2, 8, 1)), rtol=1e-6)
 
 
+def test_the_color_of_the_padding(examples):
+    options = {"crop_size": 8, "scale_range": (1, 1), "mirror": False, "padding": (127.5,) * 3}
+    for batch in _batches(examples, 2, **options):
+        np.testing.assert_array_equal(batch["image"][:, 6:], 127.5)
+
+
 def test_each_pass_holds_every_example_once_in_a_new_order(examples):
     names = _names(_batches(examples, 2 * COUNT, batch_size=2))
     passes = [tuple(names[i : i + COUNT]) for i in range(0, 4 * COUNT, COUNT)]

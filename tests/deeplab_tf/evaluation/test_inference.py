@@ -25,6 +25,7 @@ from deeplab_tf.evaluation.photographs import enlarge
 from deeplab_tf.evaluation.tiling import tiled_scores
 from deeplab_tf.labels import MEAN_RGB
 from deeplab_tf.models import build_deeplab
+from deeplab_tf.models.backbones import ImagePreprocessing
 from deeplab_tf.models.multiscale import fuse_scales
 
 THREE_SCALES = (1.0, 0.75, 0.5)  # those of DeepLab v2
@@ -62,6 +63,19 @@ def test_padding_and_interpolation_by_hand():
     np.testing.assert_allclose(scores[4], 125)
     np.testing.assert_allclose(scores[8], 200)
     np.testing.assert_allclose(scores[9], 200 * 7 / 8 + np.array(MEAN_RGB) / 8, rtol=1e-6)
+
+
+def test_padding_is_zero_to_a_network_of_the_v3_authors():
+    """Pixel 9 lies one eighth of the way to a cell that is padding, compiled and fused, too."""
+    images = keras.Input((None, None, 3))
+    x = ImagePreprocessing("tf")(images)
+    model = keras.Model(images, keras.layers.AveragePooling2D(1, strides=8)(x))
+    image = np.full((1, 10, 3), 255, np.uint8)
+    for scores in (
+        upsampled_scores(model, image[None].astype(np.float32), 8)[0],
+        FixedNetwork(model).scores(image, pad_to=17),
+    ):
+        np.testing.assert_allclose(scores[0, 8:, 0], [1, 7 / 8], rtol=1e-6)
 
 
 @pytest.mark.parametrize("output_stride", [4, 8, 16])

@@ -4,10 +4,17 @@ import keras
 import numpy as np
 import pytest
 
+from deeplab_tf import fuse
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import MEAN_RGB
 from deeplab_tf.models import backbone_names
-from deeplab_tf.models.backbones import ImagePreprocessing, build_backbone, find_backbone
+from deeplab_tf.models.backbones import (
+    ImagePreprocessing,
+    build_backbone,
+    find_backbone,
+    padding_color,
+)
+from deeplab_tf.models.multiscale import fuse_scales
 from deeplab_tf.models.weights import read_weights
 
 IMAGE = np.random.default_rng(0).uniform(0, 255, (1, 4, 5, 3)).astype("float32")
@@ -17,7 +24,10 @@ IMAGE = np.random.default_rng(0).uniform(0, 255, (1, 4, 5, 3)).astype("float32")
 NOT_DENSE = ("nasnetlarge", "nasnetmobile")
 # Networks that keras.applications does not have.
 LITE = tuple(f"efficientnetlite{i}" for i in range(5))
-AUTHORS = ("mobilenetv2half", "xception41", "xception65", "xception71", "resnet101beta")
+AUTHORS = (
+    *("mobilenetv2half", "mobilenetv2halfrounded"),
+    *("xception41", "xception65", "xception71", "resnet101beta"),
+)
 CAFFE = ("alexnet", "bvlcalexnet", "googlenet")
 
 
@@ -44,10 +54,70 @@ def test_preprocessing_is_that_of_the_family(name):
 
 
 def test_preprocessing_of_the_authors_backbones():
-    modes = [find_backbone(name).preprocessing for name in AUTHORS]
-    assert modes == ["tf", "tf", "tf", "tf", "slim"]
-    found = np.asarray(ImagePreprocessing("slim")(np.float32([[[[123.15, 120, 3.06]]]])))
-    np.testing.assert_allclose(found[0, 0, 0], [0, 4.1, -100], atol=1e-5)
+    """To -1..1: the authors subtract a mean only for the ResNets that are not "beta"."""
+    assert {find_backbone(name).preprocessing for name in AUTHORS} == {"tf"}
+    found = np.asarray(ImagePreprocessing("tf")(np.float32([[[[0, 127.5, 255]]]])))
+    np.testing.assert_allclose(found[0, 0, 0], [-1, 0, 1], atol=1e-6)
+
+
+def preprocessed(mode):
+    """One convolution after the preprocessing."""
+    images = keras.Input((None, None, 3))
+    return keras.Model(images, keras.layers.Conv2D(2, 1)(ImagePreprocessing(mode)(images)))
+
+
+def test_padding_has_the_color_that_the_v3_authors_networks_see_as_zero():
+    """In nested and fused networks, too, and in all channels; others keep the mean color."""
+    network = preprocessed("tf")
+    for model in (
+        network,
+        keras.Sequential([network]),
+        fuse(network),
+        fuse_scales(network, (1, 0.5), 1),
+    ):
+        assert padding_color(model) == (127.5,) * 3
+    assert padding_color(network, 5) == (127.5,) * 5
+    np.testing.assert_array_equal(ImagePreprocessing("tf")(np.float32([padding_color(network)])), 0)
+    for mode in sorted({*ImagePreprocessing.MODES} - {"tf"}):
+        assert padding_color(preprocessed(mode)) == MEAN_RGB
+    assert padding_color(preprocessed("caffe"), 4) == (*MEAN_RGB, 127.5)
+    assert padding_color(keras.Sequential([keras.layers.Rescaling(1 / 255)])) == MEAN_RGB
+    assert padding_color(lambda images: images) == MEAN_RGB
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "momentum", "epsilon"),
+    [
+        ("mobilenetv2half", 0.997, 1e-3),
+        ("resnet101beta", 0.95, 1e-5),
+        ("xception41", 0.9997, 1e-3),
+    ],
+)
+def test_batch_normalization_of_the_authors_backbones(name, momentum, epsilon):
+    with keras.StatelessScope(initialize_variables=False):
+        network = find_backbone(name).constructor(weights=None, include_top=False)
+        norms = [x for x in network.layers if isinstance(x, keras.layers.BatchNormalization)]
+    keras.backend.clear_session()
+    assert {(x.momentum, x.epsilon) for x in norms} == {(momentum, epsilon)}
+
+
+def test_half_a_mobilenet_is_that_of_the_authors():
+    """They round channels to whole numbers, keras.applications to multiples of 8."""
+    shapes, counts = {}, {}
+    for name in ("mobilenetv2half", "mobilenetv2halfrounded"):
+        with keras.StatelessScope(initialize_variables=False):
+            network = find_backbone(name).constructor(weights=None, include_top=False)
+            kernels = [x.weights[0] for x in network.layers if x.name.endswith(("expand", "ject"))]
+        shapes[name], counts[name] = [tuple(x.shape[2:]) for x in kernels], len(network.weights)
+    keras.backend.clear_session()
+    half, rounded = shapes.values()
+    assert half[:6] == [(16, 8), (8, 48), (48, 12), (12, 72), (72, 12), (12, 72)]
+    assert rounded[:6] == [(16, 8), (8, 48), (48, 16), (16, 96), (96, 16), (16, 96)]
+    assert half[6:] == [(72, 16), *rounded[7:]]
+    assert len({*counts.values()}) == 1
+    with pytest.raises(InputError, match=r"of mobilenetv2half cannot be .* give --backbone=mob"):
+        read_weights("mobilenetv2half", "imagenet")
 
 
 MEAN, DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # of ImageNet, at 0..1
@@ -96,6 +166,7 @@ def test_preprocessing_of_the_networks_of_caffe(name, mean):
         ("ResNet-101", "resnet101"),
         ("resnet101_beta", "resnet101beta"),
         ("mobilenetv2_half", "mobilenetv2half"),
+        ("mobilenetv2_half_rounded", "mobilenetv2halfrounded"),
         ("efficientnetv2-b0", "efficientnetv2b0"),
         ("INCEPTIONRESNETV2", "inceptionresnetv2"),
         ("EfficientNet-Lite0", "efficientnetlite0"),

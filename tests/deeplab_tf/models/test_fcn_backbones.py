@@ -119,6 +119,7 @@ def test_scores_of_alexnet(alexnet8):
 def test_scores_of_another_network():
     model = build_fcn("mobilenet", 16, 3, weights=None, fixed_upsampling=True)
     check_scores(model, 0, {16: "score_stride16"}, size=(40, 33))
+    assert model.get_layer("pad_to_cells").color == [127.5] * 3  # zero at -1..1
     assert {v.path.split("/")[0] for v in model.trainable_variables} >= {"score_top", "conv1"}
 
 

@@ -27,9 +27,7 @@ def test_heads_by_direct_computation(name, separable):
     x = rng.normal(size=(2, 15, 17, 5)).astype("float32")
     details = rng.normal(size=(2, 29, 33, 4)).astype("float32")
     rates = tuple(2 * rate for rate in head.rates)
-    expected = slim_network.head(
-        net, x, 3, rates, details if head.decoder else None, separable and bool(rates)
-    )
+    expected = slim_network.head(net, x, 3, rates, details if head.decoder else None, separable)
     done = _fill("file", model, net.variables, {}, "none", drop_classes=False)
     assert (done.unused, done.missing) == ((), ())
     found = np.array(model([x, details]))
@@ -114,7 +112,19 @@ def test_the_fused_and_the_saved_network_give_the_same_scores(tmp_path):
 
 
 def test_where_the_scores_are():
-    assert [score_stride(head, 16) for head in ("v3plus", "aspp_v3", "aspp_l")] == [4, 16, 16]
+    heads = {"v3plus": 4, "v3plus_mobile": 4, "aspp_v3": 16, "v3_mobile": 16, "aspp_l": 16}
+    assert {head: score_stride(head, 16) for head in heads} == heads
+
+
+def test_which_convolutions_are_separable_in_the_released_networks():
+    found = {
+        (name, backbone): HEADS_V3[name].is_separable(backbone)
+        for name in HEADS_V3
+        for backbone in ("xception65", "xception", "mobilenetv2")
+    }
+    separable = {("aspp_v3", "xception65"), ("v3plus", "xception65")}
+    separable |= {("v3plus_mobile", name) for name in ("xception65", "xception", "mobilenetv2")}
+    assert {place for place, is_separable in found.items() if is_separable} == separable
 
 
 @pytest.mark.parametrize(
@@ -125,8 +135,12 @@ def test_where_the_scores_are():
             "'v3plus' scores every 4th pixel, so .* got 4; use",
         ),
         ({"head": "aspp_v3", "fc_channels": 8}, "fc_channels is no option of head 'aspp_v3'"),
-        ({"head": "v3_mobile", "separable_convolutions": True}, "of the heads aspp_v3 and v3plus"),
-        ({"head": "aspp_l", "separable_convolutions": False}, "of the heads aspp_v3 and v3plus"),
+        (
+            {"head": "v3plus_mobile", "output_stride": 4},
+            "'v3plus_mobile' scores every 4th pixel, so .* got 4; use",
+        ),
+        ({"head": "v3_mobile", "separable_convolutions": True}, "of the heads aspp_v3, v3plus and"),
+        ({"head": "aspp_l", "separable_convolutions": False}, "of the heads aspp_v3, v3plus and"),
         (
             {"backbone": "vgg16", "head": "aspp_v3", "use_multi_scale_features": True},
             "use_multi_scale_features is no option",

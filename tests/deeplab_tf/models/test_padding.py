@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab_tf.labels import MEAN_RGB
-from deeplab_tf.models.padding import PadToMultiple, pad_to_cells
+from deeplab_tf.models.padding import PadToCells, PadToMultiple, pad_to_cells
 
 
 def test_padding_by_hand():
@@ -20,6 +20,23 @@ def test_further_channels_are_padded_with_their_mean():
     padded = pad_to_cells(tf.fill([1, 1, 1, 5], 7.0), 2, pad_to=2)
     np.testing.assert_array_equal(padded[0, 2, 1], np.float32([*MEAN_RGB, 127.5, 127.5]))
     np.testing.assert_array_equal(padded[0, 0, 0], [7] * 5)
+
+
+def test_padding_with_a_color():
+    """As a layer too, which an older file has without a color."""
+    images = tf.fill([1, 1, 1, 3], 7.0)
+    want = np.float32([[[7, 7, 7], [1, 2, 3]], [[1, 2, 3]] * 2])
+    layer = PadToCells(2, (1, 2, 3))
+    same = PadToCells.from_config(layer.get_config())
+    for padded in (
+        pad_to_cells(images, 2, pad_to=2, color=(1, 2, 3))[:, :2, :2],
+        layer(tf.pad(images, [[0, 0], [0, 1], [0, 1], [0, 0]], constant_values=7.0))[:, 1:, 1:],
+        same(tf.pad(images, [[0, 0], [0, 1], [0, 1], [0, 0]], constant_values=7.0))[:, 1:, 1:],
+    ):
+        np.testing.assert_array_equal(padded[0], want)
+    config = {name: value for name, value in layer.get_config().items() if name != "color"}
+    old = PadToCells.from_config(config)(tf.fill([1, 2, 1, 3], 7.0))
+    np.testing.assert_array_equal(old[0, 2, 0], np.float32(MEAN_RGB))
 
 
 @pytest.mark.parametrize(

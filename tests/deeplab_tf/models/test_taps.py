@@ -19,8 +19,11 @@ def tapped(backbone):
 
 
 @pytest.mark.slow
-def test_mobilenet_ends_before_its_last_convolution():
-    assert tapped("mobilenetv2half") == [(1, 4, 5, 160), (1, 16, 17, 96)]
+@pytest.mark.parametrize(
+    ("backbone", "details"), [("mobilenetv2half", 72), ("mobilenetv2halfrounded", 96)]
+)
+def test_mobilenet_ends_before_its_last_convolution(backbone, details):
+    assert tapped(backbone) == [(1, 4, 5, 160), (1, 16, 17, details)]
 
 
 @pytest.mark.slow

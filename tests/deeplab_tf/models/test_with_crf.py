@@ -9,8 +9,9 @@ from tiny_model import blocks, random_model
 from crf import CRFParams
 from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation import segment
-from deeplab_tf.labels import VOID
+from deeplab_tf.labels import MEAN_RGB, VOID
 from deeplab_tf.models import network_and_crf, with_crf
+from deeplab_tf.models.backbones import ImagePreprocessing
 from deeplab_tf.models.with_crf import ImageLevels
 from deeplab_tf.training.cross_entropy import log_likelihood_sum
 from deeplab_tf.training.losses import ProbabilityLoss
@@ -31,6 +32,14 @@ def test_image_levels_by_hand():
     levels = ImageLevels()(tf.constant(images))
     assert levels.dtype == "uint8"
     np.testing.assert_array_equal(levels, [[0, 0, 1], [123, 255, 255]])
+
+
+def test_the_padding_has_the_color_of_the_network():
+    images = keras.Input((None, None, 3))
+    x = keras.layers.AveragePooling2D(1, strides=8)(ImagePreprocessing("tf")(images))
+    model = with_crf(keras.Model(images, x), PARAMS)
+    assert model.get_layer("pad_to_cells").color == [127.5] * 3
+    assert with_crf(random_model(), PARAMS).get_layer("pad_to_cells").color == list(MEAN_RGB)
 
 
 @pytest.mark.parametrize("size", [(33, 41), (30, 47), (1, 1), (8, 3)])

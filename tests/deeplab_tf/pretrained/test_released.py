@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 import slim_network
 import tensorflow as tf
+from absl.flags import FlagValues
 from file_server import server
 from slim_network import SlimNetwork, write_checkpoint, write_tar
 from tiny_model import blocks, random_model
 from tool_runner import run_tool
 
 import deeplab_tf
+from deeplab_tf.commands import predict
+from deeplab_tf.commands.parsing import parse_flags
+from deeplab_tf.commands.recall import known_setting, recall_for_model
 from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import LabelSet
@@ -189,6 +193,17 @@ def test_commands_take_the_name(tiny, cache, tmp_path):
     assert "tiny: the network here, not the one that was released" in done.out
 
 
+def test_photographs_have_the_size_of_the_training(tiny, cache, monkeypatch):
+    """`predict` takes it as a flag, and `export` notes it."""
+    testing = {"pad_to": 33, "max_side": 33}
+    monkeypatch.setitem(RELEASED, "tiny", RELEASED["tiny"]._replace(testing=testing))
+    flags = FlagValues()
+    predict.define_flags(flags)
+    parse_flags(flags, ["--model=tiny", "--out_dir=o"])
+    assert recall_for_model(flags) == ["--pad_to=33", "--max_side=33"]
+    assert known_setting("tiny", "max_side", int) == 33
+
+
 def test_the_list(cache):
     lines = run_tool("models").out.splitlines()
     place = lines.index(
@@ -217,7 +232,11 @@ def test_the_table():
         assert network.file_name.endswith((".tar.gz", ".pth")) and network.url.startswith("http")
         data = {"voc12": 21, "cityscapes": 19, "ade20k": 151}[name.partition("_")[0]]
         assert network.label_set.num_classes == data
-        assert network.testing.keys() <= {"pad_to", "scales"}
+        side = {"ade20k_mobilenetv2": 257, "ade20k_xception65": 513}.get(name)
+        assert network.testing.get("max_side") == side
+        wanted = side or (513 if data == 21 else None)  # of VOC; Cityscapes has whole images
+        assert network.testing.get("pad_to") == wanted
+        assert network.testing.keys() <= {"pad_to", "scales", "max_side"}
     assert len({network.url for network in RELEASED.values()}) == len(RELEASED)
     assert released.RELEASED["voc12_xception65"].label_set == VOC
 
