@@ -19,16 +19,18 @@ NOT_DENSE = ("nasnetlarge", "nasnetmobile")
 LITE = tuple(f"efficientnetlite{i}" for i in range(5))
 AUTHORS = ("mobilenetv2half", "xception41", "xception65", "xception71", "resnet101beta")
 CAFFE = ("alexnet", "bvlcalexnet", "googlenet")
+TORCH = ("resnet50torch", "resnet101torch", "mobilenetv3largetorch")
+OURS = (*LITE, *AUTHORS, *CAFFE, *TORCH)
 
 
 def test_every_network_of_keras_is_a_backbone():
     networks = {name.lower() for name, value in vars(keras.applications).items() if callable(value)}
-    assert set(backbone_names()) - {*LITE, *AUTHORS, *CAFFE} == networks - set(NOT_DENSE)
+    assert set(backbone_names()) - {*OURS} == networks - set(NOT_DENSE)
     for name in backbone_names():
         assert find_backbone(name).constructor.__name__.lower() == name
 
 
-@pytest.mark.parametrize("name", sorted({*backbone_names()} - {*LITE, *AUTHORS, *CAFFE}))
+@pytest.mark.parametrize("name", sorted({*backbone_names()} - {*OURS}))
 def test_preprocessing_is_that_of_the_family(name):
     """Of the module of keras.applications in which the network is."""
     backbone = find_backbone(name)
@@ -46,6 +48,7 @@ def test_preprocessing_is_that_of_the_family(name):
 def test_preprocessing_of_the_authors_backbones():
     modes = [find_backbone(name).preprocessing for name in AUTHORS]
     assert modes == ["tf", "tf", "tf", "tf", "slim"]
+    assert {find_backbone(name).preprocessing for name in TORCH} == {"torch"}
     found = np.asarray(ImagePreprocessing("slim")(np.float32([[[[123.15, 120, 3.06]]]])))
     np.testing.assert_allclose(found[0, 0, 0], [0, 4.1, -100], atol=1e-5)
 
@@ -100,6 +103,7 @@ def test_preprocessing_of_the_networks_of_caffe(name, mean):
         ("INCEPTIONRESNETV2", "inceptionresnetv2"),
         ("EfficientNet-Lite0", "efficientnetlite0"),
         ("bvlc_alexnet", "bvlcalexnet"),
+        ("resnet101_torch", "resnet101torch"),
         ("GoogLeNet", "googlenet"),
     ],
 )
