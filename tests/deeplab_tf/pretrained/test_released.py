@@ -1,6 +1,7 @@
 """Released networks: downloaded once, checked, converted, and used by their names."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import keras
@@ -14,10 +15,13 @@ from tiny_model import blocks, random_model
 from tool_runner import run_tool
 
 import deeplab_tf
+from crf import CRFParams
+from deeplab_tf.commands.flags.crf import params_along
 from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import LabelSet
-from deeplab_tf.models import find_model, load_model
+from deeplab_tf.models import find_model, is_start, load_model, start_from, suited_crf
+from deeplab_tf.models.backbones import find_backbone
 from deeplab_tf.models.files import is_pretrained
 from deeplab_tf.models.heads import find_head
 from deeplab_tf.models.released import converted
@@ -25,7 +29,7 @@ from deeplab_tf.models.released.imported import Imported
 from deeplab_tf.models.released.variables import read_variables
 from deeplab_tf.models.weights import read_weights
 from deeplab_tf.pretrained import released
-from deeplab_tf.pretrained.released import RELEASED, Released, cache_folder
+from deeplab_tf.pretrained.released import RELEASED, STARTS, Released, cache_folder
 
 assert server
 
@@ -58,7 +62,8 @@ def tiny(server, cache, tmp_path, monkeypatch):
     network = Released(
         server.url, "mobilenetv2, v3_mobile", "squares", "12.3 on squares", 1e6, LABELS, {}
     )
-    monkeypatch.setitem(RELEASED, "tiny", network._replace(testing={"pad_to": 65}))
+    network = network._replace(testing={"pad_to": 65}, crf=CRFParams(w1=1.5, iterations=1))
+    monkeypatch.setitem(RELEASED, "tiny", network)
     monkeypatch.setattr(converted, "import_tensorflow", read_tiny)
     return kernel
 
@@ -147,8 +152,10 @@ def test_a_published_checksum(tiny, cache, server, monkeypatch):
     assert f"but {'0' * 64} is published for it; delete the file" in error_of(load_model, "tiny")
     assert not cache.exists()
     digest = hashlib.sha256(server.data).hexdigest()
-    monkeypatch.setitem(RELEASED, "tiny", RELEASED["tiny"]._replace(sha256=digest))
-    load_model("tiny")
+    for published in (digest, digest[:8]):
+        monkeypatch.setitem(RELEASED, "tiny", RELEASED["tiny"]._replace(sha256=published))
+        load_model("tiny")
+        shutil.rmtree(cache)
 
 
 def test_weights_that_are_missing(tiny, cache, monkeypatch):
@@ -176,6 +183,7 @@ def test_commands_take_the_name(tiny, cache, tmp_path):
     done = run_tool("predict", "--model=tiny", "--out_dir=o", "photo.png")
     assert done.status == 0, done.err
     assert "from tiny: --pad_to=65\n" in done.out
+    assert suited_crf("tiny") == params_along("tiny") == CRFParams(w1=1.5, iterations=1)
     assert "tiny: a network that was released; `deeplab-tf models tiny` prints" in done.out
     assert "export --model=tiny --out=tiny_saved_model" in done.out
     assert listed(cache) == WHOLE
@@ -187,6 +195,63 @@ def test_commands_take_the_name(tiny, cache, tmp_path):
     Path("tiny.keras").rename(tmp_path / "tiny" / "best.keras")
     done = run_tool("predict", "--model=tiny", "--out_dir=o", "photo.png")
     assert "tiny: the network here, not the one that was released" in done.out
+    assert suited_crf("tiny") is params_along("tiny") is None
+
+
+def small_network(backbone, head, num_classes):
+    """A backbone of one layer, image pooling and the class layer, with our names."""
+    images = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(2, 1, name="entry_conv1", use_bias=False)(images)
+    y = keras.layers.GlobalAveragePooling2D(keepdims=True, name="image_pooling")(x)
+    y = keras.layers.Conv2D(2, 1, name="image_pooling_conv", use_bias=False)(y)
+    return keras.Model(images, keras.layers.Conv2D(num_classes, 1, name="fc8")(y))
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_network_to_start_from(server, cache, tmp_path, monkeypatch, whole):
+    """Without the class layer, and without the head if the file has none."""
+
+    def read(path, backbone, head, num_classes, drop_classes):
+        assert (backbone, head, drop_classes) == ("xception65", "v3plus", True)
+        model = small_network(backbone, head, num_classes)
+        model.set_weights([*kernels, *model.get_weights()[2:]])
+        missing = ("fc8",) if whole else ("image_pooling_conv", "fc8")
+        return Imported(model, {}, (), missing)
+
+    kernels = [np.full((1, 1, n, 2), n, np.float32) for n in (3, 2)]
+    server.data = b"tar"
+    monkeypatch.setattr(converted, "import_tensorflow", read)
+    name = "xception65_coco"
+    monkeypatch.setitem(STARTS, name, STARTS[name]._replace(url=server.url))
+    model = small_network("", "", 5)
+    before = model.get_layer("image_pooling_conv").get_weights()[0]
+    for _ in range(2):
+        started = start_from(model, name)
+    assert started.copied == ["entry_conv1", "image_pooling_conv"][: 1 + whole]
+    assert started.absent == ["image_pooling_conv", "fc8"][whole:] and not started.reshaped
+    np.testing.assert_array_equal(model.get_layer("entry_conv1").get_weights()[0], kernels[0])
+    pooled = model.get_layer("image_pooling_conv").get_weights()[0]
+    np.testing.assert_array_equal(pooled, kernels[1] if whole else before)
+    assert server.ranges == [None]
+    assert listed(cache) == ["SHA256SUMS", "tiny.tar.gz", f"{name}/best.keras"]
+    assert is_start(name)
+    (tmp_path / name).mkdir()
+    assert not is_start(name)
+
+
+def test_a_network_to_start_from_is_none_to_apply(cache):
+    name = "xception65_imagenet"
+    assert "no model xception65_imagenet; " in error_of(load_model, name)
+    text = run_tool("models", name).out
+    file = "deeplabv3_xception_2018_01_04.tar.gz"
+    assert text.startswith(f"{name}: xception65, trained on ImageNet; no classes, to start from: ")
+    assert f"  file: https://download.tensorflow.org/models/{file}, about 447 MB\n" in text
+    assert f"\n\n{text}" in run_tool("models").out
+    message = error_of(deeplab_tf.build_deeplab, "xception65", "v3plus")
+    assert "give --init_from=xception65_imagenet, which downloads the authors'" in message
+    backbones = "xception41", "xception65", "xception71", "resnet101beta"
+    assert {f"{backbone}_imagenet" for backbone in backbones} < {*STARTS}
+    assert not cache.exists()
 
 
 def test_the_list(cache):
@@ -204,7 +269,10 @@ def test_the_list(cache):
     assert f"  file: https://download.tensorflow.org/models/{file}\n" in text
     assert f"  kept as: {cache / file}\n" in text
     assert "  classes: background, aeroplane, " in text
-    assert ", ...\n" in run_tool("models", "ade20k_xception65").out
+    assert "  --crf means: --crf_w1=2" in text
+    assert "--crf means" not in run_tool("models", "cityscapes_mobilenetv2").out
+    text = run_tool("models", "ade20k_xception65").out
+    assert "  classes: other, wall, building, " in text and ", ...\n" in text
     assert not cache.exists()
     for message in (error_of(deeplab_tf.load_pretrained, "x"), run_tool("models", "x").error):
         assert "msrc21, voc12_mobilenetv2, " in message
@@ -213,11 +281,11 @@ def test_the_list(cache):
 def test_the_table():
     for name, network in RELEASED.items():
         backbone, head = network.network.split(", ")
-        find_head(head, backbone)
+        find_head(head, find_backbone(backbone).name)
         assert network.file_name.endswith((".tar.gz", ".pth")) and network.url.startswith("http")
-        data = {"voc12": 21, "cityscapes": 19, "ade20k": 151}[name.partition("_")[0]]
+        data = {"voc12": 21, "cityscapes": 19, "ade20k": 151, "coco": 21}[name.partition("_")[0]]
         assert network.label_set.num_classes == data
-        assert network.testing.keys() <= {"pad_to", "scales"}
+        assert network.testing.keys() <= {"pad_to", "scales", "max_side"}
     assert len({network.url for network in RELEASED.values()}) == len(RELEASED)
     assert released.RELEASED["voc12_xception65"].label_set == VOC
 
