@@ -284,7 +284,7 @@ def test_a_checkpoint_of_the_v3_authors(tmp_path):
     assert lines[109:112] == [
         *("filled 109 layers", "not filled: none", "in the file, not used: none")
     ]
-    assert lines[-1].startswith(f"next: deeplab-tf evaluate --model={out} --dataset=voc ")
+    assert lines[-1].startswith(f"next: deeplab-tf evaluate --model={out} --dataset=person_part ")
     found = np.array(load_model(out)(image))
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
     start = tmp_path / "start" / "best.keras"
