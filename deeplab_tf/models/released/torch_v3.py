@@ -78,7 +78,13 @@ def find_v3(arrays):
     rolled = {"concat_projection_conv": _outputs(arrays, pooled)}
     if head.joined:
         rolled["decoder1_conv"] = -_outputs(arrays, head.joined)
-    auxiliary = any(name.startswith("aux_classifier.") for name in arrays)
+    notes = []
+    if any(name.startswith("aux_classifier.") for name in arrays):
+        notes.append("aux_classifier, which only training uses, is left out")
+    if head.output_stride == 16:
+        notes.append(
+            "the file does not tell its output stride, which is 16 unless another is given"
+        )
     return Port(
         backbone=backbone,
         head=head.name,
@@ -87,7 +93,7 @@ def find_v3(arrays):
         output_stride=16 if backbone == MOBILE else head.output_stride,
         options={"half_pixel_upsampling": True},
         rolled=rolled,
-        notes=("aux_classifier, which only training uses, is left out",) if auxiliary else (),
+        notes=tuple(notes),
     )
 
 
