@@ -1,7 +1,7 @@
 """The card of a packed network as text: the page in Markdown, and a few lines for a list."""
 
 from deeplab_tf.evaluation.search_report import params_flags
-from deeplab_tf.pretrained.released import RELEASED, cache_folder, converted_folder
+from deeplab_tf.pretrained.released import RELEASED, STARTS, cache_folder, converted_folder
 
 _MEANS = {"mean IoU": "miou", "pixel accuracy": "pixel_accuracy", "mean accuracy": "mean_accuracy"}
 
@@ -78,6 +78,26 @@ def released_entry(name):
     return "\n  ".join(lines)
 
 
+def start_entry(name):
+    """A few lines about a network to start trainings from; nothing is downloaded.
+
+    Args:
+      name: one of `start_names()`.
+
+    Returns:
+      str without line break at the end.
+    """
+    network = STARTS[name]
+    lines = [
+        f"{name}: {network.network}, trained on {network.trained_on}; no classes, to start from: "
+        f"deeplab-tf train --init_from={name}",
+        f"file: {network.url}, about {network.size / 1e6:.3g} MB",
+        f"kept as: {cache_folder() / network.file_name}",
+        f"terms: {network.license}",
+    ]
+    return "\n  ".join(lines)
+
+
 def released_text(name):
     """All that is known about a released network; nothing is downloaded.
 
@@ -95,6 +115,8 @@ def released_text(name):
         f"converted: {converted_folder(name)}",
         f"classes: {', '.join(names[:30])}{', ...' if len(names) > 30 else ''}",
     ]
+    if network.crf:
+        lines.append(f"--crf means: {' '.join(params_flags(network.crf).values())}")
     return "\n  ".join(lines)
 
 

@@ -10,6 +10,8 @@
 
     deeplab-tf import-weights --checkpoint=deeplabv2_resnet101_msc-vocaug-20000.pth \\
         --out=port/best.keras
+    deeplab-tf import-weights --checkpoint=deeplabv3_resnet101_coco-586e9e4e.pth --labels=voc12 \\
+        --out=torchvision/best.keras
     deeplab-tf import-weights --network=fcn --caffemodel=fcn8s-heavy-pascal.caffemodel \\
         --out=fcn8s/best.keras
     deeplab-tf import-weights --network=fcn --caffemodel=bvlc_googlenet.caffemodel \\
@@ -25,7 +27,8 @@ from pathlib import Path
 
 from deeplab_tf.commands.flags.heading import heading, refuse_given
 from deeplab_tf.commands.outputs import print_next, print_written
-from deeplab_tf.data.datasets import LABEL_SETS
+from deeplab_tf.data.datasets import LABEL_SETS as OF_DATASETS
+from deeplab_tf.data.label_sets import ADE20K, CITYSCAPES
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import check_new_file
 from deeplab_tf.labels import LabelSet
@@ -33,6 +36,7 @@ from deeplab_tf.models.heads import head_names
 from deeplab_tf.models.released import caffe, caffe_fcn, pytorch, tensorflow
 from deeplab_tf.training.checkpoints import save_model
 
+LABEL_SETS = {**OF_DATASETS, "ade20k": ADE20K}
 _READERS = caffe, tensorflow, pytorch, caffe_fcn
 
 
@@ -52,7 +56,8 @@ def define_flags(values):
         None,
         "The authors' file for TensorFlow (v3 and v3+): a checkpoint, its folder, a frozen graph "
         "(.pb), a .tar.gz of them as released, or a quantized .tflite. Or a port's: the .h5 of "
-        "bonlime/keras-deeplab-v3-plus (v3, v3+), the .pth of kazuto1011/deeplab-pytorch (v2).",
+        "bonlime/keras-deeplab-v3-plus (v3, v3+), the .pth of torchvision (v3), of "
+        "VainF/DeepLabV3Plus-Pytorch on ResNet (v3, v3+) or of kazuto1011/deeplab-pytorch (v2).",
     )
     define.enum(
         "backbone",
@@ -75,10 +80,16 @@ def define_flags(values):
     define.integer(
         "output_stride",
         None,
-        "checkpoint: pixels between two positions of the backbone's last map. v3 and v3+ were "
-        "trained at 16, the default, and scored at 16 and 8; v2 (.pth) at 8, the default.",
+        "checkpoint: pixels between two positions of the backbone's last map. Default: as trained: "
+        "16 in v3 and v3+, which were also scored at 8; 8 in v2 and torchvision's ResNets.",
         8,
         32,
+    )
+    define.bool(
+        "half_pixel_upsampling",
+        None,
+        "checkpoint, .pth: interpolate maps with their edges aligned, and the scores to every "
+        "pixel, as ports for PyTorch do. Default: yes for v3 and v3+, no for v2.",
     )
     define.enum(
         "tflite_resize",
@@ -134,13 +145,23 @@ def main(flags):
         folders = "--data_dir=DATA_DIR", f"--model_dir={out.parent / 'run'}"
         print_next("train", *network_flags(flags, imported, out), *folders)
         return
-    place = [f"--dataset={flags.labels or 'voc'}", "--data_dir=DATA_DIR"]
+    print_next("evaluate", f"--model={out}", *evaluation_flags(flags, imported, label_set))
+
+
+def evaluation_flags(flags, imported, label_set):
+    """The flags of `deeplab-tf evaluate` with which the imported network was tested."""
+    prepared = [name for name, known in OF_DATASETS.items() if known == label_set]
+    # Labels that several data sets share, or none, are those of any folder in VOC layout.
+    default = prepared[0] if len(prepared) == 1 else "voc"
+    dataset = flags.labels if flags.labels in OF_DATASETS else default
+    words = [f"--dataset={dataset}", "--data_dir=DATA_DIR"]
     if flags.network == "fcn":
-        print_next("evaluate", f"--model={out}", *place)
-    else:
-        is_v2 = (imported.backbone or flags.backbone) == "resnet101"
-        scales = ["--scales=1,0.75,0.5"] if is_v2 else []
-        print_next("evaluate", f"--model={out}", *place, "--pad_to=513", *scales, "--crf")
+        return words
+    if label_set != CITYSCAPES and not imported.half_pixel_upsampling:  # tested on whole images
+        words.append("--pad_to=513")
+    if (imported.backbone or flags.backbone) == "resnet101":
+        words.append("--scales=1,0.75,0.5")
+    return [*words, "--crf"]
 
 
 def network_flags(flags, imported, out):
@@ -149,9 +170,10 @@ def network_flags(flags, imported, out):
         network = [f"--backbone={imported.backbone}", f"--head={imported.head}"]
         if (separable := imported.separable_convolutions) is not None:
             network.append(f"--{'' if separable else 'no'}separable_convolutions")
-        if is_pytorch(flags):
-            network.append("--preprocessing=deeplab")
-        return [*network, f"--output_stride={output_stride(flags)}", f"--init_from={out}"]
+        if imported.preprocessing:
+            network.append(f"--preprocessing={imported.preprocessing}")
+        network += ["--half_pixel_upsampling"] * imported.half_pixel_upsampling
+        return [*network, f"--output_stride={imported.output_stride}", f"--init_from={out}"]
     if flags.network == "fcn":
         network = ["--network=fcn", f"--backbone={imported.backbone}", "--fcn_stride=32"]
         return [*network, f"--init_from={out}"]
@@ -165,11 +187,6 @@ def is_pytorch(flags):
     return flags.checkpoint.endswith(pytorch.SUFFIXES)
 
 
-def output_stride(flags):
-    """--output_stride, by default that at which the networks of --checkpoint were trained."""
-    return flags.output_stride or (8 if is_pytorch(flags) else 16)
-
-
 def read_network(flags):
     """The network of --caffemodel or --checkpoint, `Imported`."""
     if bool(flags.caffemodel) == bool(flags.checkpoint):
@@ -181,12 +198,15 @@ def read_network(flags):
     if flags.checkpoint:
         refuse_given(flags, ["pool_size"], "has no effect on --checkpoint; leave it out")
         network = (flags.checkpoint, flags.backbone, flags.head, flags.num_classes)
-        network = (*network, output_stride(flags), flags.drop_classes)
         if is_pytorch(flags):
             refuse_given(flags, ["tflite_resize"], "has no effect on a .pth file; leave it out")
-            return pytorch.import_pytorch(*network)
-        return tensorflow.import_tensorflow(*network, flags.tflite_resize)
-    only = ["output_stride", "tflite_resize"]
+            more = flags.output_stride, flags.drop_classes, flags.half_pixel_upsampling
+            return pytorch.import_pytorch(*network, *more)
+        only = ["half_pixel_upsampling"]
+        refuse_given(flags, only, "has an effect on .pth files only; leave it out")
+        more = flags.output_stride or 16, flags.drop_classes, flags.tflite_resize
+        return tensorflow.import_tensorflow(*network, *more)
+    only = ["output_stride", "tflite_resize", "half_pixel_upsampling"]
     refuse_given(flags, only, "has no effect on --caffemodel; leave it out")
     for name in ("backbone", "head"):
         if flags[name].value is None:
@@ -205,7 +225,7 @@ def _read_fcn(flags):
     """The FCN of --caffemodel, `Imported`."""
     if flags.checkpoint:
         raise InputError("--network=fcn needs --caffemodel; the FCN authors released no checkpoint")
-    only = ["head", "pool_size", "output_stride", "tflite_resize"]
+    only = ["head", "pool_size", "output_stride", "tflite_resize", "half_pixel_upsampling"]
     refuse_given(flags, only, "has no effect on --network=fcn; leave it out")
     return caffe_fcn.import_caffe_fcn(
         flags.caffemodel,

@@ -6,7 +6,8 @@
     deeplab-tf models voc12_mobilenetv2  # a released network: figure, terms, where it is kept
 
 The first ones of the list come with the package. The others were released by the DeepLab authors,
-or by a port; each is downloaded when it is first used.
+or by a port; each is downloaded when it is first used. The last ones have no classes and are for
+`deeplab-tf train --init_from`.
 
 Every command with --model takes these names, and Python `deeplab_tf.load_pretrained("msrc21")`. A
 file or model directory of that name in the working directory comes first; a folder that holds no
@@ -15,12 +16,18 @@ network, such as a data set's, does not.
 
 from pathlib import Path
 
-from deeplab_tf.commands.card_text import card_text, list_entry, released_entry, released_text
+from deeplab_tf.commands.card_text import (
+    card_text,
+    list_entry,
+    released_entry,
+    released_text,
+    start_entry,
+)
 from deeplab_tf.commands.outputs import print_next
 from deeplab_tf.errors import InputError
-from deeplab_tf.models import find_model, is_pretrained, load_card
+from deeplab_tf.models import find_model, is_pretrained, is_start, load_card
 from deeplab_tf.pretrained import pretrained_names
-from deeplab_tf.pretrained.released import released_names
+from deeplab_tf.pretrained.released import released_names, start_names
 
 ARGUMENTS = "[NAME_OR_FILE]"
 
@@ -38,6 +45,9 @@ def main(flags, names):
         if name in released_names() and is_pretrained(name):
             print(released_text(name))
             return
+        if is_start(name):
+            print(start_entry(name))
+            return
         card = load_card(name)
         print(card_text(Path(name).name, card, find_model(name).stat().st_size).rstrip())
         return
@@ -45,5 +55,7 @@ def main(flags, names):
         print(list_entry(name, load_card(name), find_model(name).stat().st_size), end="\n\n")
     for name in released_names():
         print(released_entry(name), end="\n\n")
+    for name in start_names():
+        print(start_entry(name), end="\n\n")
     first = (*pretrained_names(), *released_names())[0]
     print_next("predict", f"--model={first}", "--out_dir=labels", "IMAGE")

@@ -16,7 +16,7 @@ from deeplab_tf.data.inputs import NEED_CAMERA
 from deeplab_tf.errors import InputError
 from deeplab_tf.files import write_file
 from deeplab_tf.head_labels import labels_from
-from deeplab_tf.models import is_pretrained
+from deeplab_tf.models import is_pretrained, is_start
 from deeplab_tf.untrusted import parse_json
 
 RUN_FILE = "run.json"
@@ -151,7 +151,8 @@ def is_path(name, value):
     """Whether a flag of this name has a path as its value, not a name such as imagenet."""
     if name == "weights":
         return value not in ("imagenet", "none")
-    return name in PATH_FLAGS and not (name.startswith("init_") and is_pretrained(value))
+    is_name = name.startswith("init_") and (is_pretrained(value) or is_start(value))
+    return name in PATH_FLAGS and not is_name
 
 
 def without_folders(words):

@@ -20,7 +20,7 @@ from deeplab_tf.evaluation.opened import OpenedModel, refuse_settings
 from deeplab_tf.export.extras import MissingPackageError
 from deeplab_tf.export.formats import MODULES
 from deeplab_tf.export.graph import output_parts
-from deeplab_tf.models import is_packed, load_card, load_model
+from deeplab_tf.models import load_model, suited_crf
 from deeplab_tf.models.depth import check_depth, predicts_depth, refuse_depth
 from deeplab_tf.models.files import export_format
 from deeplab_tf.models.record import NewerVersionError
@@ -162,8 +162,7 @@ class KerasModel(OpenedModel):
             found = load_labels(path, num_classes, heads)
             label_set = found or generic_labels(num_classes, heads)
         shape = find_output_stride(self.network), self.network.input_shape[-1]
-        crf = load_card(path).crf_params if is_packed(path) else None
-        super().__init__(path, label_set, *shape, crf)
+        super().__init__(path, label_set, *shape, suited_crf(path))
 
     def probabilities(self, image, **settings):
         """See `OpenedModel`."""

@@ -10,12 +10,7 @@ import dataclasses
 import keras
 
 from deeplab_tf.errors import InputError, one_line
-from deeplab_tf.models.atrous_checks import (
-    ATROUS,
-    check_ends_in_map,
-    functional,
-    unsupported,
-)
+from deeplab_tf.models.atrous_checks import ATROUS, check_ends_in_map, functional, unsupported
 from deeplab_tf.models.atrous_layers import (
     CONVOLUTIONS,
     GLOBAL_POOLINGS,
@@ -27,6 +22,8 @@ from deeplab_tf.models.atrous_layers import (
 from deeplab_tf.models.cellwise import along_channels, is_cellwise, is_for_vectors, why_not
 from deeplab_tf.models.fast.fuse import check_not_fused
 from deeplab_tf.models.normalization import SampledGroupNormalization, VariableNormalization
+from deeplab_tf.models.resize import UpsampleToMap
+from deeplab_tf.models.walk import leaf_layers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +44,11 @@ class _Grid:
     padded: bool = False
     channels_only: bool = False
 
+    @property
+    def pixels(self):
+        """Pixels per cell of the dense grid."""
+        return self.stride // self.rate
+
 
 def rewrite(model, output_stride, keep_size, centered):
     """The dense form of a model with one input and one output.
@@ -63,17 +65,18 @@ def rewrite(model, output_stride, keep_size, centered):
         the model's strides do not divide into.
     """
     check_not_fused(model)
-    rewriter = _Rewriter(output_stride, keep_size, centered)
+    upsamples = any(isinstance(layer, UpsampleToMap) for layer in leaf_layers(model))
+    rewriter = _Rewriter(output_stride, keep_size, centered, upsamples)
     (entry,) = (layer for layer in model.layers if isinstance(layer, keras.layers.InputLayer))
     images = keras.Input(batch_shape=entry.batch_shape, dtype=entry.dtype, name=entry.name)
     dense = _clone(model, images, rewriter)
     rewriter.copy_weights()
-    check_ends_in_map(model, rewriter.is_map(dense.outputs[0]))
-    reached = rewriter.pixels_per_cell(dense.outputs[0])
-    if reached != output_stride:
+    grid = rewriter.grid(dense.outputs[0])
+    check_ends_in_map(model, not grid.channels_only)
+    if grid.pixels != output_stride and not upsamples:
         raise InputError(
-            f"to_atrous: {model.name!r} already has {reached} pixels per cell; output_stride "
-            f"{output_stride} would make its map coarser; give {reached} or less"
+            f"to_atrous: {model.name!r} already has {grid.pixels} pixels per cell; output_stride "
+            f"{output_stride} would make its map coarser; give {grid.pixels} or less"
         )
     return dense
 
@@ -91,8 +94,9 @@ def _clone(model, images, rewriter):
 class _Rewriter:
     """Called by `clone_model` for every layer in turn; remembers the grid of every tensor."""
 
-    def __init__(self, output_stride, keep_size, centered):
+    def __init__(self, output_stride, keep_size, centered, upsamples):
         self.output_stride, self.keep_size, self.centered = output_stride, keep_size, centered
+        self.upsamples = upsamples
         # id of a tensor -> (the tensor, kept alive so that no other gets its id, its grid)
         self._grids = {}
         # id of an original layer -> (the layer, its inputs' grid, its new layers, their grid)
@@ -107,7 +111,9 @@ class _Rewriter:
                 x = self(inner, x)
             return x
         inputs = [x for x in keras.tree.flatten(args) if keras.backend.is_keras_tensor(x)]
-        grid = _common_grid(layer, [self._grid(x) for x in inputs])
+        if isinstance(layer, UpsampleToMap):
+            return self._upsample(layer, *inputs)
+        grid = _common_grid(layer, [self.grid(x) for x in inputs])
         if id(layer) not in self._clones:
             nested = isinstance(layer, keras.Model)
             new = self._nested(layer, grid, *inputs) if nested else self._rewrite(layer, grid)
@@ -132,17 +138,17 @@ class _Rewriter:
             if getattr(original, "weights", None) and not isinstance(original, keras.Model):
                 layers[-1].set_weights(original.get_weights())
 
-    def pixels_per_cell(self, tensor):
-        """The output stride of a rewritten tensor."""
-        grid = self._grid(tensor)
-        return grid.stride // grid.rate
-
-    def is_map(self, tensor):
-        """Whether a rewritten tensor has a grid."""
-        return not self._grid(tensor).channels_only
-
-    def _grid(self, tensor):
+    def grid(self, tensor):
+        """The `_Grid` of a rewritten tensor."""
         return self._grids.get(id(tensor), (None, _Grid()))[1]
+
+    def _upsample(self, layer, coarse, fine):
+        """Upsample a map, which may be denser now, to another one."""
+        grid = self.grid(fine)
+        config = {**layer.get_config(), "factor": self.grid(coarse).pixels // grid.pixels}
+        y = type(layer).from_config(config)([coarse, fine])
+        self._grids[id(y)] = (y, dataclasses.replace(grid, extra=(0, 0), padded=False))
+        return y
 
     def _nested(self, model, grid, x):
         """The dense form of a model inside the model, and the grid it leads to."""
@@ -150,7 +156,7 @@ class _Rewriter:
         entry = keras.Input(batch_shape=x.shape, dtype=x.dtype)
         self._grids[id(entry)] = (entry, grid)
         dense = _clone(model, entry, self)
-        return [dense], self._grid(dense.outputs[0])
+        return [dense], self.grid(dense.outputs[0])
 
     def _rewrite(self, layer, grid):
         """The layers to call in place of `layer`, and the grid they lead to."""
@@ -171,7 +177,9 @@ class _Rewriter:
         if isinstance(layer, keras.layers.ZeroPadding2D):
             return self._zero_padding(layer, grid)
         if type(layer) in GLOBAL_POOLINGS:
-            clone = _sampled(layer, GLOBAL_POOLINGS[type(layer)], grid)
+            # Where maps are upsampled no score stays the same, and image pooling is over all cells.
+            kind = GLOBAL_POOLINGS[type(layer)]
+            clone = _copy(layer) if self.upsamples else _sampled(layer, kind, grid)
             return [clone], dataclasses.replace(after, channels_only=True)
         if type(layer) is keras.layers.GroupNormalization and along_channels(layer):
             dense = grid.rate > 1 and not grid.channels_only
@@ -190,10 +198,9 @@ class _Rewriter:
         stride, other = layer.strides if isinstance(layer.strides, tuple) else (layer.strides,) * 2
         if stride != other:
             raise unsupported(layer, "has different strides for rows and columns")
-        present = grid.stride // grid.rate  # pixels per dense cell
         kept = stride
-        if stride > 1 and present * stride > self.output_stride:
-            kept = self.output_stride // present
+        if stride > 1 and grid.pixels * stride > self.output_stride:
+            kept = self.output_stride // grid.pixels
             if stride % kept:
                 reason = f"has a stride that skips output stride {self.output_stride}"
                 raise unsupported(layer, reason)

@@ -89,8 +89,9 @@ def MobileNetV2HalfRounded(**options):
 def _network(name, build_map, **options):
     """Build a network from the function that makes its last map; `options`: `build_network`'s."""
     remedy = (
-        "convert the authors' checkpoint with `deeplab-tf import-weights --drop_classes` and give "
-        "the result as --init_from, or --weights=none for random ones (in Python: weights=None)"
+        f"give --init_from={name}_imagenet, which downloads the authors', or --weights=none for "
+        "random ones (in Python: weights=None, and deeplab_tf.models.start_from(model, "
+        f"'{name}_imagenet'))"
     )
     return build_network(name, build_map, remedy, **options)
 

@@ -9,7 +9,12 @@ from keras.applications import imagenet_utils
 
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import MEAN_FURTHER, MEAN_RGB, mean_color
-from deeplab_tf.models import authors_backbones, caffe_backbones, efficientnet_lite
+from deeplab_tf.models import (
+    authors_backbones,
+    caffe_backbones,
+    efficientnet_lite,
+    torch_backbones,
+)
 from deeplab_tf.models.atrous import to_atrous
 from deeplab_tf.models.channels import with_channels
 from deeplab_tf.models.walk import leaf_layers
@@ -34,7 +39,8 @@ class Backbone(NamedTuple):
     @property
     def constructor(self):
         """The function that builds it, with the arguments that keras.applications has."""
-        for module in (efficientnet_lite, authors_backbones, caffe_backbones, keras.applications):
+        ours = efficientnet_lite, authors_backbones, caffe_backbones, torch_backbones
+        for module in (*ours, keras.applications):
             if constructor := getattr(module, self.class_name, None):
                 return constructor
         raise AttributeError(self.class_name)
@@ -51,7 +57,10 @@ _NAMES = {
     ),
     "ilsvrc": ("AlexNet", "BVLCAlexNet"),
     "googlenet": ("GoogLeNet",),
-    "torch": ("DenseNet121", "DenseNet169", "DenseNet201"),
+    "torch": (
+        *("DenseNet121", "DenseNet169", "DenseNet201"),
+        *("ResNet50Torch", "ResNet101Torch", "MobileNetV3LargeTorch"),
+    ),
     None: (
         *("MobileNetV3Small", "MobileNetV3Large"),
         *(f"EfficientNetB{i}" for i in range(8)),

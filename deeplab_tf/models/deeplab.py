@@ -17,6 +17,7 @@ from deeplab_tf.models.heads import (
 )
 from deeplab_tf.models.heads_v3 import apply_v3
 from deeplab_tf.models.multiscale import fuse_scales
+from deeplab_tf.models.resize import UpsampleToMap
 from deeplab_tf.models.taps import decoder_map, last_map
 from deeplab_tf.models.weights import read_weights, subsample_classifier
 from deeplab_tf.models.whole_weights import load_whole
@@ -37,6 +38,7 @@ def build_deeplab(
     average_pool5=False,
     preprocessing=None,
     separable_convolutions=None,
+    half_pixel_upsampling=False,
     predict_depth=False,
 ):
     """A DeepLab network of version 1, 2, 3 or 3+, from images to class scores.
@@ -50,18 +52,21 @@ def build_deeplab(
         "mobilenetv2", "efficientnetlite0" to "efficientnetlite4", "alexnet", "bvlc_alexnet",
         "googlenet", or a network of the v3+ authors: "xception41", "xception65", "xception71",
         "resnet101_beta", "mobilenetv2_half" (12 channels in blocks 1 and 2;
-        "mobilenetv2_half_rounded" has the 16 of keras.applications); see
+        "mobilenetv2_half_rounded" has the 16 of keras.applications); or of torchvision:
+        "resnet50_torch", "resnet101_torch", "mobilenetv3large_torch"; see
         `deeplab_tf.models.backbone_names`. Its capitals do not matter.
       head: "large_fov", "aspp_s" or "aspp_l"; for VGG-16 also the larger kernels of DeepLab v1,
         "7x7" and "4x4" (rate 4) and "4x4_fov" (rate 8), with 4,096 filters; for the others also
         "plain", a single 1x1 convolution. Of v3: "aspp_v3", image pooling, a 1x1 and three
         dilated 3x3 convolutions side by side. Of v3+: "v3plus", the same with the decoder, and
         "v3_mobile", image pooling and the 1x1 convolution alone, and "v3plus_mobile", these with
-        the decoder. MobileNetV2 loses its last 1x1 convolution in these four, as published.
+        the decoder. MobileNetV2 loses its last 1x1 convolution in these four, as published. Ports
+        for PyTorch have "aspp_v3_torch", with one more 3x3 convolution before the scores, and
+        "v3plus_torch", with one instead of two.
       num_classes: classes, without void.
       output_stride: pixels per cell of the backbone's last map, and per score cell; 8 in the
-        papers of v1 and v2, 16 and 8 in those of v3 and v3+. "v3plus" and "v3plus_mobile" score
-        every fourth pixel whatever it is.
+        papers of v1 and v2, 16 and 8 in those of v3 and v3+. Heads with a decoder score every
+        fourth pixel whatever it is.
       weights: "imagenet" (downloaded), None (random), or the path of a file: a backbone's or a
         whole DeepLab's `.h5`, `.weights.h5` or `.keras`. VGG-16's fc6 and fc7 are made from the
         ImageNet classifier if the file has it. The dilation rates of a whole network that was
@@ -83,13 +88,16 @@ def build_deeplab(
       separable_convolutions: whether the 3x3 convolutions of "aspp_v3", "v3plus" and
         "v3plus_mobile" are depthwise separable; None: in "v3plus_mobile", and with xception41,
         xception65 and xception71, as published.
+      half_pixel_upsampling: whether the scores are interpolated to every pixel inside the network,
+        with the edges of the maps aligned instead of their corner cells, and the decoder's map
+        likewise: what networks of torchvision and other ports were trained with.
       predict_depth: whether the network predicts depth instead of classes: its output has one
         channel, the natural logarithm of the depth in meters, and `num_classes` has no effect.
 
     Returns:
       keras.Model: images `(B, H, W, C)`, values 0..255, preprocessing included, to float32
-      scores `(B, (H-1)//s+1, (W-1)//s+1, num_classes)`; s is output_stride, or 4 with a
-      decoder. Cell (i, j) is centered on pixel (s * i, s * j).
+      scores `(B, (H-1)//s+1, (W-1)//s+1, num_classes)`; s is output_stride, or 4 with a decoder,
+      or 1 with half_pixel_upsampling. Cell (i, j) is centered on pixel (s * i, s * j).
 
     Raises:
       InputError: for unknown names, options that cannot be combined, or weights that cannot be
@@ -122,7 +130,10 @@ def build_deeplab(
             separable = branches.is_separable(backbone)
         low_level = decoder_map(network, backbone) if branches.decoder else None
         features = last_map(network, backbone)
-        scores = apply_v3(features, low_level, branches, num_classes, output_stride, separable)
+        scores = apply_v3(
+            *(features, low_level, branches, num_classes, output_stride, separable),
+            half_pixel_upsampling,
+        )
     elif is_vgg16 or fc_channels:
         features = network.output
         if is_vgg16:
@@ -132,6 +143,10 @@ def build_deeplab(
         scores = apply_fully_connected(features, branches, num_classes, extra)
     else:
         scores = apply_direct(network.output, branches, num_classes)
+    if half_pixel_upsampling:
+        factor = score_stride(head, output_stride)
+        upsample = UpsampleToMap(factor, half_pixel=True, dtype="float32", name="pixel_scores")
+        scores = upsample([scores, network.input])
     model = keras.Model(network.input, scores, name=f"deeplab_{backbone}_{head}")
     if found.classifier and is_vgg16 and not is_v3:
         _fill_branches(model, subsample_classifier(found.classifier, branches))
@@ -145,7 +160,7 @@ def build_deeplab(
         )
     if tuple(scales) == (1.0,):
         return model
-    return fuse_scales(model, scales, score_stride(head, output_stride))
+    return fuse_scales(model, scales, score_stride(head, output_stride, half_pixel_upsampling))
 
 
 def _check_v3(name, head, output_stride, separable_convolutions, use_multi_scale_features):

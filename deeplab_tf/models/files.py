@@ -9,7 +9,7 @@ import keras
 from deeplab_tf.errors import InputError, one_line
 from deeplab_tf.models.safe_files import check_safe
 from deeplab_tf.pretrained import pretrained_names
-from deeplab_tf.pretrained.released import released_names
+from deeplab_tf.pretrained.released import released_names, start_names
 
 BEST, LAST = "best.keras", "last.keras"  # in a model directory
 # How the files of exported networks end, and their formats; a SavedModel is a folder.
@@ -39,6 +39,15 @@ def is_pretrained(name):
         and not any((path / mark).exists() for mark in marks)
         and not is_saved_model(path)
     )
+
+
+def is_start(name):
+    """Whether a path is the name of a network to start trainings from, and of nothing here.
+
+    Args:
+      name: what `start_from` takes.
+    """
+    return str(name) in start_names() and not Path(name).exists()
 
 
 def is_saved_model(path):

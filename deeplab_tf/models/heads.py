@@ -54,10 +54,15 @@ class HeadV3:
     Attributes:
       rates: dilation rates of the 3x3 branches at output stride 16.
       decoder: whether the features of stride 4 refine the map.
+      windows: number of 3x3 convolutions right before the class scores; None: two after a decoder,
+        otherwise none.
+      dropout: rate of the dropout after the pyramid pooling.
     """
 
     rates: tuple = ()
     decoder: bool = False
+    windows: int | None = None
+    dropout: float = 0.1
 
     @property
     def has_windows(self):
@@ -78,6 +83,9 @@ HEADS_V3 = {
     "v3plus": HeadV3((6, 12, 18), decoder=True),
     "v3_mobile": HeadV3(),
     "v3plus_mobile": HeadV3(decoder=True),
+    # torchvision's v3; v3+ in ports for PyTorch.
+    "aspp_v3_torch": HeadV3((6, 12, 18), windows=1, dropout=0.5),
+    "v3plus_torch": HeadV3((6, 12, 18), decoder=True, windows=1),
 }
 _DIRECT_HEADS = ("large_fov", "aspp_s", "aspp_l", "plain")  # of backbones without fc6 and fc7
 
@@ -87,13 +95,16 @@ def head_names():
     return (*HEADS, *HEADS_V3)
 
 
-def score_stride(head, output_stride):
+def score_stride(head, output_stride, half_pixel_upsampling=False):
     """Pixels per score cell of a network.
 
     Args:
       head: its name, see `head_names`.
       output_stride: pixels per cell of the backbone's last map.
+      half_pixel_upsampling: see `build_deeplab`; it scores every pixel.
     """
+    if half_pixel_upsampling:
+        return 1
     has_decoder = head in HEADS_V3 and HEADS_V3[head].decoder
     return DECODER_STRIDE if has_decoder else output_stride
 

@@ -14,11 +14,10 @@ from deeplab_tf.models.resize import SpreadOverMap, UpsampleToMap
 
 _FILTERS = 256
 _LOW_LEVEL_FILTERS = 48
-_DROPOUT = 0.1
 _BATCH_NORM = {"momentum": 0.9997, "epsilon": 1e-5}
 
 
-def apply_v3(features, low_level, head, num_classes, output_stride, separable):
+def apply_v3(features, low_level, head, num_classes, output_stride, separable, half_pixel=False):
     """Class scores of a head of DeepLab v3 or v3+.
 
     Args:
@@ -29,39 +28,40 @@ def apply_v3(features, low_level, head, num_classes, output_stride, separable):
       output_stride: pixels per cell of `features`, with a decoder 8, 16 or 32. The published
         dilation rates are for 16; at 8 they are doubled.
       separable: whether the 3x3 convolutions are depthwise separable.
+      half_pixel: how the decoder upsamples, see `UpsampleToMap`.
 
     Returns:
       float32 scores: `(B, h, w, num_classes)`, or `(B, H, W, num_classes)` with a decoder.
     """
     window = _separable if separable else _convolve
-    x = _pyramid(features, head.rates, output_stride, window)
+    x = _pyramid(features, head, output_stride, window)
     if head.decoder:
-        x = _decode(x, low_level, output_stride // DECODER_STRIDE, window)
+        x = _join(x, low_level, output_stride // DECODER_STRIDE, half_pixel)
+    windows, place = (2, "decoder") if head.decoder else (0, "aspp_window")
+    for number in range(1, 1 + (windows if head.windows is None else head.windows)):
+        x = window(x, _FILTERS, 3, f"{place}{number}")
     return classifier(1, 1, num_classes, "")(x)
 
 
-def _pyramid(features, rates, output_stride, window):
+def _pyramid(features, head, output_stride, window):
     """Image pooling, a 1x1 and the dilated 3x3 convolutions side by side, then 1x1 to 256."""
     pooled = layers.GlobalAveragePooling2D(keepdims=True, name="image_pooling")(features)
     pooled = _convolve(pooled, _FILTERS, 1, "image_pooling")
     branches = [SpreadOverMap(name="image_pooling_spread")([pooled, features])]
     branches.append(_convolve(features, _FILTERS, 1, "aspp0"))
-    for number, rate in enumerate(rates, 1):
+    for number, rate in enumerate(head.rates, 1):
         dense_rate = max(1, rate * 16 // output_stride)
         branches.append(window(features, _FILTERS, 3, f"aspp{number}", dense_rate))
     x = layers.Concatenate(name="aspp_concat")(branches)
     x = _convolve(x, _FILTERS, 1, "concat_projection")
-    return layers.Dropout(_DROPOUT, name="concat_projection_dropout")(x)
+    return layers.Dropout(head.dropout, name="concat_projection_dropout")(x)
 
 
-def _decode(x, low_level, factor, window):
-    """Join the map with the projected features of stride 4, and refine it (v3+, figure 2)."""
+def _join(x, low_level, factor, half_pixel):
+    """Join the map with the projected features of stride 4 (v3+, figure 2)."""
     details = _convolve(low_level, _LOW_LEVEL_FILTERS, 1, "decoder_projection")
-    x = UpsampleToMap(factor, name="decoder_upsampled")([x, details])
-    x = layers.Concatenate(name="decoder_concat")([x, details])
-    for number in (1, 2):
-        x = window(x, _FILTERS, 3, f"decoder{number}")
-    return x
+    x = UpsampleToMap(factor, half_pixel, name="decoder_upsampled")([x, details])
+    return layers.Concatenate(name="decoder_concat")([x, details])
 
 
 def _convolve(x, filters, kernel_size, name, rate=1):

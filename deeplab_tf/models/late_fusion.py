@@ -39,7 +39,11 @@ def build_late_fusion(build, scales=(1.0,), **arguments):
     model = fuse_late(build(**arguments), build(**arguments))
     if tuple(scales) == (1.0,):
         return model
-    stride = score_stride(arguments.get("head", "aspp_l"), arguments.get("output_stride", 8))
+    stride = score_stride(
+        arguments.get("head", "aspp_l"),
+        arguments.get("output_stride", 8),
+        arguments.get("half_pixel_upsampling", False),
+    )
     return fuse_scales(model, scales, stride)
 
 

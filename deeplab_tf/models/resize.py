@@ -161,17 +161,29 @@ class UpsampleToMap(keras.layers.Layer):
     map goes on after the last coarse cell, that cell's values are repeated. With a coarse cell on
     the last pixel it is interpolation with aligned corners, as in the authors' networks.
 
+    With `half_pixel` it is interpolated as in ports for PyTorch: maps are cut into as many equal
+    squares as they have cells, and a cell's value lies in the middle of its square.
+
     Args:
       factor: fine cells per coarse cell.
+      half_pixel: whether the maps' outer edges coincide, instead of the centers of their first
+        cells.
     """
 
-    def __init__(self, factor, **kwargs):
+    def __init__(self, factor, half_pixel=False, **kwargs):
         super().__init__(**kwargs)
-        self.factor = factor
+        self.factor, self.half_pixel = factor, half_pixel
 
     def call(self, inputs):
         """Resize `(B, h, w, C)` to the height and width of `(B, H, W, D)`."""
         x, fine = inputs
+        if self.half_pixel:
+            resized = tf.raw_ops.ResizeBilinear(
+                images=ops.cast(x, "float32"),
+                size=tf.stack(ops.shape(fine)[1:3]),
+                half_pixel_centers=True,
+            )
+            return ops.cast(resized, x.dtype)
         x = ops.concatenate([x, x[:, -1:]], axis=1)
         x = ops.concatenate([x, x[:, :, -1:]], axis=2)
         size = ((cells - 1) * self.factor + 1 for cells in ops.shape(x)[1:3])
@@ -179,7 +191,7 @@ class UpsampleToMap(keras.layers.Layer):
 
     def get_config(self):
         """Return the constructor's arguments."""
-        return {**super().get_config(), "factor": self.factor}
+        return {**super().get_config(), "factor": self.factor, "half_pixel": self.half_pixel}
 
 
 @keras.saving.register_keras_serializable(package="deeplab_tf")

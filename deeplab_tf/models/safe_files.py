@@ -19,7 +19,10 @@ from deeplab_tf.untrusted import (
 )
 
 _WITH_KERNEL = ("Conv2D", "Conv2DTranspose", "DepthwiseConv2D", "Dense")
-_CODE = ("Lambda", "__lambda__")  # class names in the configuration of a network
+# Classes in the configuration of a network. Keras 3.11.0 to 3.11.2 run the pickle of a
+# TorchModuleWrapper even in safe mode (CVE-2025-49655), and open the files of those that name one.
+_CODE = ("Lambda", "__lambda__", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+_OTHER_FILES = ("TFSMLayer", "StringLookup", "IntegerLookup", "TextVectorization")
 _MOST_NUMBERS = 1 << 30  # in one file; VGG-16 with its classifier has 0.14 billion
 _FEW_NUMBERS = 1 << 22  # harmless whatever the size of the file
 # What reading a damaged .h5 or .keras file raises.
@@ -111,13 +114,17 @@ def _check_config(path, text, numbers):
     while waiting:
         item = waiting.pop()
         if isinstance(item, dict):
-            if item.get("class_name") in _CODE:
+            # Keras also finds "layers.Lambda" in the module "keras".
+            kind = str(item.get("class_name")).rpartition(".")[2]
+            if kind in _CODE + _OTHER_FILES:
+                name = "Lambda" if kind == "__lambda__" else kind
+                does = "runs Python code of the file" if kind in _CODE else "reads other files"
                 raise InputError(
-                    f"cannot load the model {path}: it has a Lambda layer, which runs Python code "
-                    "of the file; if you trust it, load it with "
-                    f"keras.saving.load_model({str(path)!r}, safe_mode=False)"
+                    f"cannot load the model {path}: it has a {name} layer, which {does}; if you "
+                    f"trust it, load it with keras.saving.load_model({str(path)!r}, "
+                    "safe_mode=False)"
                 )
-            if (least := _least_kernel(item)) > numbers:
+            if kind in _WITH_KERNEL and (least := _least_kernel(item)) > numbers:
                 # Keras would fill it with random numbers before it looks for the stored ones.
                 raise InputError(
                     f"{path}: a layer needs {least:,} numbers or more, but the file has {numbers:,}"
@@ -128,9 +135,9 @@ def _check_config(path, text, numbers):
 
 
 def _least_kernel(item):
-    """The least number of numbers in the kernel of a layer; 0 for anything else."""
+    """The least number of numbers in the kernel of a layer `_WITH_KERNEL`; 0 without settings."""
     settings = item.get("config")
-    if item.get("class_name") not in _WITH_KERNEL or not isinstance(settings, dict):
+    if not isinstance(settings, dict):
         return 0
     window, count = settings.get("kernel_size"), settings.get("filters", settings.get("units"))
     window = window if isinstance(window, list) else [window]

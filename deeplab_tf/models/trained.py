@@ -3,11 +3,13 @@
 from deeplab_tf.errors import InputError
 from deeplab_tf.head_labels import HeadLabels, read_labels
 from deeplab_tf.labels import LabelSet
-from deeplab_tf.models.files import PACKED, load_keras
+from deeplab_tf.models.files import PACKED, is_pretrained, is_start, load_keras
 from deeplab_tf.models.locate import find_model, find_trained, is_packed
 from deeplab_tf.models.packed import load_card, unpack
+from deeplab_tf.models.released.converted import find_start
 from deeplab_tf.models.score_heads import head_sizes, slices_of
 from deeplab_tf.models.weights import copy_layers
+from deeplab_tf.pretrained.released import RELEASED, released_names
 
 
 def load_model(path):
@@ -84,6 +86,23 @@ def load_labels(path, num_classes, heads=None):
     return check_classes(read_labels(file), file, path, num_classes, heads)
 
 
+def suited_crf(path):
+    """The `CRFParams` that suit a trained network, from its card or the table of released ones.
+
+    Args:
+      path: what `load_model` takes.
+
+    Returns:
+      `CRFParams`; None if none are known to.
+
+    Raises:
+      InputError: if there is no such network, or its card cannot be read.
+    """
+    if str(path) in released_names() and is_pretrained(path):
+        return RELEASED[str(path)].crf
+    return load_card(path).crf_params if is_packed(path) else None
+
+
 def generic_labels(num_classes, heads=None):
     """`LabelSet.generic`, or of a network with several score heads `HeadLabels.generic`."""
     if not heads:
@@ -126,7 +145,8 @@ def start_from(model, path, prefix="", drop_classes=False):
       model: keras.Model that receives them; its other layers stay as they are. The first
         convolution of a network for RGB images also fits that of a network for more channels.
       path: what `load_model` takes; the network may have another number of classes, another head,
-        or fewer layers.
+        or fewer layers. Or the name of a network without class scores, which is downloaded the
+        first time: one of `deeplab_tf.pretrained.released.STARTS`.
       prefix: of the names of the layers that receive weights, which the trained network's layers
         do not have; "" copies into all.
       drop_classes: whether to leave the layers that score the classes as they are, also where
@@ -138,5 +158,5 @@ def start_from(model, path, prefix="", drop_classes=False):
     Raises:
       InputError: if the file cannot be read, its network is fused, or no layer fits.
     """
-    file = find_model(path)
+    file = find_start(str(path)) if is_start(path) else find_model(path)
     return copy_layers(model, load_model(file), file, prefix, drop_classes)

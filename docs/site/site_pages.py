@@ -17,6 +17,7 @@ NAV = [
             {"Cards of trained networks": "cards/*"},
             "training.md",
             "depth.md",
+            "v3.md",
             "heads.md",
             "evaluation.md",
             "pictures.md",

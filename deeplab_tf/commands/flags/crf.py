@@ -10,7 +10,7 @@ from deeplab_tf.errors import InputError
 from deeplab_tf.evaluation.opened import refuse_crf_of
 from deeplab_tf.evaluation.search_report import params_flags
 from deeplab_tf.export import load_description
-from deeplab_tf.models import is_packed, load_card
+from deeplab_tf.models import suited_crf
 from deeplab_tf.models.files import export_format
 
 # {parameter of `CRFParams`: its flag}.
@@ -112,7 +112,8 @@ def _refuse_without_crf(flags, names):
 def card_params(flags):
     """The `CRFParams` that came along with --model, which are printed; otherwise the defaults.
 
-    Those of a packed network are on its card, those of an exported one in its description.
+    Those of a packed network are on its card, those of a released one in the table of
+    `deeplab_tf.pretrained.released`, those of an exported one in its description.
 
     Args:
       flags: the parsed flags of a command with --model.
@@ -130,7 +131,7 @@ def card_params(flags):
 
 
 def params_along(model):
-    """The `CRFParams` that came along with a packed or an exported network; None: none did.
+    """The `CRFParams` that came along with a packed, released or exported network, or None.
 
     Args:
       model: path or name of the network.
@@ -139,7 +140,7 @@ def params_along(model):
       InputError: if the exported network applies the CRF itself.
     """
     if not export_format(model):
-        return load_card(model).crf_params if is_packed(model) else None
+        return suited_crf(model)
     description = load_description(model)
     refuse_crf_of(model, description.has_crf)
     return description.crf_params

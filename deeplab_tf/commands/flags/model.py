@@ -43,9 +43,9 @@ def define_model_flags(values, model_help=RUN_HELP, required=True):
     define.integer(
         "output_stride",
         None,
-        "Pixels between two positions of the scores, if finer than in training; 8 for a network "
-        "trained at 16. Its dilation rates grow, so that every kernel covers the same pixels "
-        "as in training. Default: as trained.",
+        "Pixels between two positions of the scores, with a decoder of the map before it, if finer "
+        "than in training; 8 for a network trained at 16. Its dilation rates grow, so that every "
+        "kernel covers the same pixels as in training. Default: as trained.",
         lower_bound=1,
     )
     define.list(

@@ -25,6 +25,7 @@ _OF_DEEPLAB = (
     "preprocessing",
     "multi_scale_features",
     "separable_convolutions",
+    "half_pixel_upsampling",
 )
 
 NETWORK = "Network"  # the heading of the flags that describe the layers
@@ -45,20 +46,27 @@ def define_architecture_flags(values):
         "A network of keras.applications, or efficientnetlite0 to efficientnetlite4; papers: "
         "vgg16, resnet101; of v3+: xception41, xception65, xception71, resnet101_beta, "
         "mobilenetv2, mobilenetv2_half (mobilenetv2_half_rounded has ImageNet weights); of FCN: "
-        "vgg16, alexnet, googlenet; bvlc_alexnet, which normalizes before it pools.",
+        "vgg16, alexnet, googlenet; bvlc_alexnet, which normalizes before it pools; of "
+        "torchvision: resnet50_torch, resnet101_torch, mobilenetv3large_torch.",
     )
     define.string(
         "head",
         "aspp_l",
         "large_fov, aspp_s or aspp_l; for vgg16 also 7x7, 4x4 and 4x4_fov (all from the papers); "
         "for other backbones also plain. DeepLab v3: aspp_v3; v3+: v3plus (with the decoder), "
-        "v3_mobile and v3plus_mobile.",
+        "v3_mobile and v3plus_mobile; their ports for PyTorch: aspp_v3_torch, v3plus_torch.",
     )
     define.bool(
         "separable_convolutions",
         None,
         "aspp_v3, v3plus and v3plus_mobile: depthwise separable 3x3 convolutions. Default: in "
         "v3plus_mobile, and with xception41, xception65 and xception71, as published.",
+    )
+    define.bool(
+        "half_pixel_upsampling",
+        False,
+        "Interpolate the scores to every pixel inside the network, and the decoder's map, with the "
+        "edges of the maps aligned instead of their corner cells, as ports for PyTorch do.",
     )
     define.integer(
         "fc_channels",
@@ -123,8 +131,8 @@ def define_architecture_flags(values):
     define.integer(
         "output_stride",
         8,
-        "Pixels between two positions of the backbone's last map, and of the scores; v3plus and "
-        "v3plus_mobile score every fourth pixel. Papers: 8; of v3 and v3+: 16.",
+        "Pixels between two positions of the backbone's last map, and of the scores; heads with a "
+        "decoder score every fourth pixel. Papers: 8; of v3 and v3+: 16.",
         lower_bound=1,
     )
     define.list(
@@ -137,7 +145,9 @@ def define_architecture_flags(values):
 
 def output_stride(flags):
     """Pixels between two positions of the scores that are trained."""
-    return 1 if flags.network == "fcn" else score_stride(flags.head, flags.output_stride)
+    if flags.network == "fcn":
+        return 1
+    return score_stride(flags.head, flags.output_stride, flags.half_pixel_upsampling)
 
 
 def describe_network(flags, num_classes):
@@ -201,6 +211,7 @@ def network_arguments(flags, num_classes):
         "average_pool5": flags.average_pool5,
         "preprocessing": flags.preprocessing,
         "separable_convolutions": flags.separable_convolutions,
+        "half_pixel_upsampling": flags.half_pixel_upsampling,
     }
 
 

@@ -28,7 +28,8 @@ def define_start_flags(values):
         "init_from",
         None,
         "A trained .keras or packed .npz file, the --model_dir of a run, or a name that "
-        "`deeplab-tf models` lists: copy the weights of the layers with the same name and shape. "
+        "`deeplab-tf models` lists, also of those to start from, such as xception65_imagenet: copy "
+        "the weights of the layers with the same name and shape. "
         "--weights is then ignored.",
     )
     define.string(

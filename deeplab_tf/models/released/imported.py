@@ -16,8 +16,8 @@ class Imported(NamedTuple):
       unused: names of the file's layers whose weights no layer of the model takes.
       missing: layers of the model without weights in the file; they stay random.
       notes: sentences about the file that its user should know.
-      backbone, head, separable_convolutions: the arguments of `build_deeplab`, if they were found
-        in the file.
+      backbone, head, separable_convolutions, output_stride, preprocessing, half_pixel_upsampling:
+        the arguments of `build_deeplab`, if they were found in the file.
     """
 
     model: keras.Model
@@ -28,6 +28,35 @@ class Imported(NamedTuple):
     backbone: str | None = None
     head: str | None = None
     separable_convolutions: bool | None = None
+    output_stride: int | None = None
+    preprocessing: str | None = None
+    half_pixel_upsampling: bool = False
+
+
+class Port(NamedTuple):
+    """How a network for PyTorch is built and filled here.
+
+    Attributes:
+      backbone, head: names here.
+      classifiers: modules of the class layers in the file.
+      modules: {layer here, without _conv and _bn: modules of its convolution and normalization}.
+      output_stride: at which it was trained.
+      options: further arguments of `build_deeplab`.
+      epsilon: of the file's normalizations, if it is another one than here.
+      rolled: {layer here: number of inputs, last in the file, that come first here}; negative:
+        first in the file, last here.
+      notes: see `Imported`.
+    """
+
+    backbone: str
+    head: str
+    classifiers: tuple
+    modules: dict
+    output_stride: int
+    options: dict
+    epsilon: float | None = None
+    rolled: dict | None = None
+    notes: tuple = ()
 
 
 def fill_layer(layer, weights, source, remedy):

@@ -136,7 +136,11 @@ def import_tensorflow(
     )
     filled = _fill(path, model, arrays, origins, _ROOTS[backbone], drop_classes)
     return filled._replace(
-        notes=notes, backbone=backbone, head=head, separable_convolutions=separable
+        notes=notes,
+        backbone=backbone,
+        head=head,
+        separable_convolutions=separable,
+        output_stride=output_stride,
     )
 
 

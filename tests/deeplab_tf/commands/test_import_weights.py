@@ -9,8 +9,8 @@ from slim_network import SlimNetwork, write_checkpoint
 from small_backbones import BLOCKS, small_backbones
 from tool_runner import run_tool
 
-from deeplab_tf.commands.import_weights import network_flags
-from deeplab_tf.data.label_sets import PERSON_PART, VOC
+from deeplab_tf.commands.import_weights import evaluation_flags, find_label_set, network_flags
+from deeplab_tf.data.label_sets import ADE20K, CITYSCAPES, PERSON_PART, VOC
 from deeplab_tf.labels import LabelSet
 from deeplab_tf.models import fcn, import_caffemodel, load_model
 from deeplab_tf.models.heads import Head
@@ -162,6 +162,7 @@ def test_foreign_and_cut_files(file, tmp_path, contents):
         (["--checkpoint=nowhere.h5"], "nowhere.h5: no such file; give a checkpoint"),
         (["--checkpoint=nowhere.pth"], "nowhere.pth: no such file; give the file that torch.save"),
         (["--checkpoint=a.pth", "--tflite_resize=trained"], "has no effect on a .pth file; leave"),
+        (["--checkpoint=a.pb", "--half_pixel_upsampling"], "has an effect on .pth files only; lea"),
     ],
 )
 def test_flags_that_do_not_go_together(tmp_path, flags, message):
@@ -216,19 +217,56 @@ def test_an_fcn(tmp_path, monkeypatch):
 def test_training_goes_on_with_the_convolutions_of_the_file(separable, words):
     flags = SimpleNamespace(checkpoint="net.pb", output_stride=None)
     parts = {"backbone": "mobilenetv2", "head": "aspp_v3", "separable_convolutions": separable}
+    parts["output_stride"] = 16
     found = network_flags(flags, Imported(None, {}, (), (), **parts), "start.keras")
     start = ["--output_stride=16", "--init_from=start.keras"]
     assert found == ["--backbone=mobilenetv2", "--head=aspp_v3", *words, *start]
 
 
-@pytest.mark.parametrize(("stride", "words"), [(None, "8"), (16, "16")])
-def test_training_goes_on_with_the_colors_of_the_pytorch_port(stride, words):
-    flags = SimpleNamespace(checkpoint="net.pth", output_stride=stride)
-    parts = {"backbone": "resnet101", "head": "aspp_l"}
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"preprocessing": "deeplab"}, ["--preprocessing=deeplab"]),
+        ({"half_pixel_upsampling": True}, ["--half_pixel_upsampling"]),
+    ],
+)
+def test_training_goes_on_with_the_settings_of_the_pytorch_port(options, words):
+    flags = SimpleNamespace(checkpoint="net.pth")
+    parts = {"backbone": "resnet101", "head": "aspp_l", "output_stride": 8, **options}
     assert network_flags(flags, Imported(None, {}, (), (), **parts), "start.keras") == [
-        *("--backbone=resnet101", "--head=aspp_l", "--preprocessing=deeplab"),
-        *(f"--output_stride={words}", "--init_from=start.keras"),
+        *("--backbone=resnet101", "--head=aspp_l", *words),
+        *("--output_stride=8", "--init_from=start.keras"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "label_set", "found", "words"),
+    [
+        ("voc12", VOC, {}, "--dataset=voc12 --data_dir=DATA_DIR --pad_to=513 --crf"),
+        (None, LabelSet.generic(21), {}, "--dataset=voc --data_dir=DATA_DIR --pad_to=513 --crf"),
+        (None, CITYSCAPES, {}, "--dataset=cityscapes --data_dir=DATA_DIR --crf"),
+        (None, ADE20K, {}, "--dataset=voc --data_dir=DATA_DIR --pad_to=513 --crf"),
+        ("ade20k", ADE20K, {}, "--dataset=voc --data_dir=DATA_DIR --pad_to=513 --crf"),
+        (None, VOC, {"half_pixel_upsampling": True}, "--dataset=voc --data_dir=DATA_DIR --crf"),
+        (
+            *("voc12", VOC, {"backbone": "resnet101"}),
+            "--dataset=voc12 --data_dir=DATA_DIR --pad_to=513 --scales=1,0.75,0.5 --crf",
+        ),
+    ],
+)
+def test_the_evaluation_that_comes_next_is_on_images_of_these_classes(
+    labels, label_set, found, words
+):
+    flags = SimpleNamespace(labels=labels, network="deeplab", backbone=None)
+    imported = Imported(None, {}, (), (), **found)
+    assert evaluation_flags(flags, imported, label_set) == words.split()
+
+
+def test_classes_of_the_only_label_set_of_their_number():
+    flags = SimpleNamespace(labels=None)
+    assert find_label_set(flags, 19) == CITYSCAPES
+    assert find_label_set(flags, 151) == ADE20K
+    assert find_label_set(flags, 21) == LabelSet.generic(21)
 
 
 @pytest.mark.slow
@@ -246,7 +284,7 @@ def test_a_checkpoint_of_the_v3_authors(tmp_path):
     assert lines[109:112] == [
         *("filled 109 layers", "not filled: none", "in the file, not used: none")
     ]
-    assert lines[-1].startswith(f"next: deeplab-tf evaluate --model={out} --dataset=voc ")
+    assert lines[-1].startswith(f"next: deeplab-tf evaluate --model={out} --dataset=person_part ")
     found = np.array(load_model(out)(image))
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
     start = tmp_path / "start" / "best.keras"

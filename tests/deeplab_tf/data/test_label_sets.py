@@ -35,6 +35,26 @@ def test_colors_tell_the_classes_and_void_apart(label_set):
     assert len(set(used)) == len(used)
 
 
+def test_ade20k_has_the_classes_of_its_benchmark_and_everything_else():
+    """The numbers and colors of some lines of its objectInfo150.txt and color150."""
+    found = label_sets.ADE20K
+    assert found.num_classes == 151
+    for index, name, color in [
+        (0, "other", (0, 0, 0)),
+        (1, "wall", (120, 120, 120)),
+        (3, "sky", (6, 230, 230)),
+        (13, "person", (150, 5, 61)),
+        (45, "chest of drawers", (6, 51, 255)),
+        (59, "screen door", (0, 173, 255)),
+        (90, "television", (0, 255, 194)),
+        (137, "traffic light", (41, 0, 255)),
+        (150, "flag", (92, 0, 255)),
+    ]:
+        assert (found.names[index], found.colors[index]) == (name, color)
+    # Road and skyscraper look the same.
+    assert found.colors[7] == found.colors[49] and len(set(found.colors)) == 150
+
+
 def test_voc_objects_stand_at_the_same_places_in_pascal_context():
     differing = {
         (voc, context)

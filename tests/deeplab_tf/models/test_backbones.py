@@ -29,16 +29,18 @@ AUTHORS = (
     *("xception41", "xception65", "xception71", "resnet101beta"),
 )
 CAFFE = ("alexnet", "bvlcalexnet", "googlenet")
+TORCH = ("resnet50torch", "resnet101torch", "mobilenetv3largetorch")
+OURS = (*LITE, *AUTHORS, *CAFFE, *TORCH)
 
 
 def test_every_network_of_keras_is_a_backbone():
     networks = {name.lower() for name, value in vars(keras.applications).items() if callable(value)}
-    assert set(backbone_names()) - {*LITE, *AUTHORS, *CAFFE} == networks - set(NOT_DENSE)
+    assert set(backbone_names()) - {*OURS} == networks - set(NOT_DENSE)
     for name in backbone_names():
         assert find_backbone(name).constructor.__name__.lower() == name
 
 
-@pytest.mark.parametrize("name", sorted({*backbone_names()} - {*LITE, *AUTHORS, *CAFFE}))
+@pytest.mark.parametrize("name", sorted({*backbone_names()} - {*OURS}))
 def test_preprocessing_is_that_of_the_family(name):
     """Of the module of keras.applications in which the network is."""
     backbone = find_backbone(name)
@@ -56,6 +58,7 @@ def test_preprocessing_is_that_of_the_family(name):
 def test_preprocessing_of_the_authors_backbones():
     """To -1..1: the authors subtract a mean only for the ResNets that are not "beta"."""
     assert {find_backbone(name).preprocessing for name in AUTHORS} == {"tf"}
+    assert {find_backbone(name).preprocessing for name in TORCH} == {"torch"}
     found = np.asarray(ImagePreprocessing("tf")(np.float32([[[[0, 127.5, 255]]]])))
     np.testing.assert_allclose(found[0, 0, 0], [-1, 0, 1], atol=1e-6)
 
@@ -171,6 +174,7 @@ def test_preprocessing_of_the_networks_of_caffe(name, mean):
         ("INCEPTIONRESNETV2", "inceptionresnetv2"),
         ("EfficientNet-Lite0", "efficientnetlite0"),
         ("bvlc_alexnet", "bvlcalexnet"),
+        ("resnet101_torch", "resnet101torch"),
         ("GoogLeNet", "googlenet"),
     ],
 )

@@ -8,7 +8,7 @@ from tiny_model import conv_network, random_model
 
 import deeplab_tf
 from deeplab_tf.errors import InputError
-from deeplab_tf.models import heads, to_atrous, with_output_stride
+from deeplab_tf.models import heads, heads_v3, to_atrous, with_output_stride
 from deeplab_tf.models.multiscale import fuse_scales
 
 
@@ -25,12 +25,20 @@ VGG16_OPTIONS = [
 ]
 
 
-def randomize(model):
-    """Random weights of a size that keeps scores apart, batch normalization included."""
+def randomize(model, offsets=None):
+    """Random weights of a size that keeps scores apart, batch normalization included.
+
+    Args:
+      model: the network.
+      offsets: function that draws its offsets and means; None: as its scales and variances.
+    """
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+            drawn = [rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()]
+            if offsets:
+                drawn = [drawn[0], *(offsets(0, 0.1, w.shape) for w in drawn[1:3]), drawn[3] / 10]
+            layer.set_weights(drawn)
     return model
 
 
@@ -93,6 +101,48 @@ def test_more_backbones(backbone):
         found = scores(with_output_stride(model, stride))
         assert_close(found[:, :: 32 // stride, :: 32 // stride], expected)
         model = with_output_stride(model, 16)  # then from a network that is dense already
+
+
+@pytest.mark.parametrize(
+    ("head", "half_pixel", "shape"),
+    [
+        ("v3plus", False, (17, 19)),
+        pytest.param("v3plus_torch", True, (65, 74), marks=pytest.mark.slow),
+        pytest.param("v3_mobile", True, (65, 74), marks=pytest.mark.slow),
+    ],
+)
+def test_a_network_that_upsamples_is_the_one_built_at_the_finer_stride(
+    head, half_pixel, shape, monkeypatch
+):
+    monkeypatch.setattr(heads_v3, "_FILTERS", 8)
+
+    def build(output_stride):
+        options = {"weights": None, "half_pixel_upsampling": half_pixel}
+        return deeplab_tf.build_deeplab("mobilenet", head, 2, output_stride, **options)
+
+    model, built = randomize(build(16), np.random.default_rng(0).normal), build(8)
+    built.set_weights(model.get_weights())
+    dense = with_output_stride(model, 8)
+    found, expected = scores(dense), scores(built)
+    assert found.shape == (1, *shape, 2)
+    np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
+    assert np.abs(found - scores(model)).max() > 1e-2 * np.abs(found).max()
+    assert with_output_stride(dense, 8) is dense and with_output_stride(model, 16) is model
+    with pytest.raises(InputError, match="has output stride 16, and 32 would make its scores"):
+        with_output_stride(model, 32)
+    if head.startswith("v3plus"):
+        with pytest.raises(InputError, match=r"a decoder on a map with 4 pixels .* give 8 or more"):
+            with_output_stride(model, 4)
+
+
+@pytest.mark.slow
+def test_several_scales_of_a_network_with_a_decoder(monkeypatch):
+    monkeypatch.setattr(heads_v3, "_FILTERS", 8)
+    network = deeplab_tf.build_deeplab("mobilenet", "v3plus", 2, 16, weights=None)
+    found = scores(with_output_stride(fuse_scales(network, (1.0, 0.5), 4), 8))
+    expected = scores(fuse_scales(with_output_stride(network, 8), (1.0, 0.5), 4))
+    np.testing.assert_array_equal(found, expected)
+    assert found.shape == (1, 17, 19, 2)
 
 
 def test_several_scales():

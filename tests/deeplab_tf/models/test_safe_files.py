@@ -114,6 +114,42 @@ def test_a_function_of_the_configuration(tmp_path):
     assert "Lambda layer" in error_of(check_safe, tmp_path / "a.keras")
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "does"),
+    [
+        ("keras.layers", "TorchModuleWrapper", "runs Python code of the file"),
+        ("keras", "layers.TorchModuleWrapper", "runs Python code of the file"),
+        ("keras", "layers.Lambda", "runs Python code of the file"),
+        ("", "keras.layers.Lambda", "runs Python code of the file"),
+        ("keras.layers", "FlaxLayer", "runs Python code of the file"),
+        ("keras.layers", "TFSMLayer", "reads other files"),
+        ("keras", "layers.StringLookup", "reads other files"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_layers_that_run_or_read_something(tmp_path, suffix, module, name, does):
+    """TorchModuleWrapper: CVE-2025-49655, which runs the pickle in Keras 3.11.0 to 3.11.2."""
+    path, pickled = tmp_path / f"a{suffix}", "Y29z"
+    layer = {"module": module, "class_name": name, "config": {"name": "x", "module": pickled}}
+    config = json.dumps({"class_name": "Sequential", "config": {"layers": [layer]}})
+    if suffix == ".keras":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", config)
+            archive.writestr("metadata.json", "{}")
+    else:
+        with h5py.File(path, "w") as file:
+            file.attrs["model_config"] = config
+    message = error_of(load_model, path)
+    kind = name.rpartition(".")[2]
+    assert message.startswith(f"cannot load the model {path}: it has a {kind} layer, which {does};")
+
+
+def test_a_class_name_that_is_no_text(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps({"class_name": [{"class_name": None}]}))
+    check_safe(tmp_path / "a.keras")
+
+
 def test_groups_that_contain_themselves_and_huge_arrays(tmp_path):
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:

@@ -1,6 +1,7 @@
 """Released networks: downloaded once, checked, converted, and used by their names."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import keras
@@ -15,13 +16,16 @@ from tiny_model import blocks, random_model
 from tool_runner import run_tool
 
 import deeplab_tf
+from crf import CRFParams
 from deeplab_tf.commands import predict
+from deeplab_tf.commands.flags.crf import params_along
 from deeplab_tf.commands.parsing import parse_flags
 from deeplab_tf.commands.recall import known_setting, recall_for_model
 from deeplab_tf.data.label_sets import VOC
 from deeplab_tf.errors import InputError
 from deeplab_tf.labels import LabelSet
-from deeplab_tf.models import find_model, load_model
+from deeplab_tf.models import find_model, load_model, suited_crf
+from deeplab_tf.models.backbones import find_backbone
 from deeplab_tf.models.files import is_pretrained
 from deeplab_tf.models.heads import find_head
 from deeplab_tf.models.released import converted
@@ -62,7 +66,8 @@ def tiny(server, cache, tmp_path, monkeypatch):
     network = Released(
         server.url, "mobilenetv2, v3_mobile", "squares", "12.3 on squares", 1e6, LABELS, {}
     )
-    monkeypatch.setitem(RELEASED, "tiny", network._replace(testing={"pad_to": 65}))
+    network = network._replace(testing={"pad_to": 65}, crf=CRFParams(w1=1.5, iterations=1))
+    monkeypatch.setitem(RELEASED, "tiny", network)
     monkeypatch.setattr(converted, "import_tensorflow", read_tiny)
     return kernel
 
@@ -151,8 +156,10 @@ def test_a_published_checksum(tiny, cache, server, monkeypatch):
     assert f"but {'0' * 64} is published for it; delete the file" in error_of(load_model, "tiny")
     assert not cache.exists()
     digest = hashlib.sha256(server.data).hexdigest()
-    monkeypatch.setitem(RELEASED, "tiny", RELEASED["tiny"]._replace(sha256=digest))
-    load_model("tiny")
+    for published in (digest, digest[:8]):
+        monkeypatch.setitem(RELEASED, "tiny", RELEASED["tiny"]._replace(sha256=published))
+        load_model("tiny")
+        shutil.rmtree(cache)
 
 
 def test_weights_that_are_missing(tiny, cache, monkeypatch):
@@ -180,6 +187,7 @@ def test_commands_take_the_name(tiny, cache, tmp_path):
     done = run_tool("predict", "--model=tiny", "--out_dir=o", "photo.png")
     assert done.status == 0, done.err
     assert "from tiny: --pad_to=65\n" in done.out
+    assert suited_crf("tiny") == params_along("tiny") == CRFParams(w1=1.5, iterations=1)
     assert "tiny: a network that was released; `deeplab-tf models tiny` prints" in done.out
     assert "export --model=tiny --out=tiny_saved_model" in done.out
     assert listed(cache) == WHOLE
@@ -191,6 +199,7 @@ def test_commands_take_the_name(tiny, cache, tmp_path):
     Path("tiny.keras").rename(tmp_path / "tiny" / "best.keras")
     done = run_tool("predict", "--model=tiny", "--out_dir=o", "photo.png")
     assert "tiny: the network here, not the one that was released" in done.out
+    assert suited_crf("tiny") is params_along("tiny") is None
 
 
 def test_photographs_have_the_size_of_the_training(tiny, cache, monkeypatch):
@@ -219,7 +228,10 @@ def test_the_list(cache):
     assert f"  file: https://download.tensorflow.org/models/{file}\n" in text
     assert f"  kept as: {cache / file}\n" in text
     assert "  classes: background, aeroplane, " in text
-    assert ", ...\n" in run_tool("models", "ade20k_xception65").out
+    assert "  --crf means: --crf_w1=2" in text
+    assert "--crf means" not in run_tool("models", "cityscapes_mobilenetv2").out
+    text = run_tool("models", "ade20k_xception65").out
+    assert "  classes: other, wall, building, " in text and ", ...\n" in text
     assert not cache.exists()
     for message in (error_of(deeplab_tf.load_pretrained, "x"), run_tool("models", "x").error):
         assert "msrc21, voc12_mobilenetv2, " in message
@@ -228,13 +240,15 @@ def test_the_list(cache):
 def test_the_table():
     for name, network in RELEASED.items():
         backbone, head = network.network.split(", ")
-        find_head(head, backbone)
+        find_head(head, find_backbone(backbone).name)
         assert network.file_name.endswith((".tar.gz", ".pth")) and network.url.startswith("http")
-        data = {"voc12": 21, "cityscapes": 19, "ade20k": 151}[name.partition("_")[0]]
+        data = {"voc12": 21, "cityscapes": 19, "ade20k": 151, "coco": 21}[name.partition("_")[0]]
         assert network.label_set.num_classes == data
         side = {"ade20k_mobilenetv2": 257, "ade20k_xception65": 513}.get(name)
-        assert network.testing.get("max_side") == side
-        wanted = side or (513 if data == 21 else None)  # of VOC; Cityscapes has whole images
+        from_torchvision = name.startswith("coco_voc_")
+        assert network.testing.get("max_side") == (700 if from_torchvision else side)
+        # Of VOC; Cityscapes has whole images.
+        wanted = side or (513 if name.startswith("voc12_") else None)
         assert network.testing.get("pad_to") == wanted
         assert network.testing.keys() <= {"pad_to", "scales", "max_side"}
     assert len({network.url for network in RELEASED.values()}) == len(RELEASED)

@@ -156,9 +156,7 @@ def test_files_of_other_networks(tmp_path, quick):
     [
         ("aspp.aspp1.atrous_conv.weight", "jfzhang95/pytorch-deeplab-xception"),
         ("module.aspp.aspp1.atrous_conv.weight", "jfzhang95/pytorch-deeplab-xception"),
-        ("classifier.aspp.project.0.weight", "VainF/DeepLabV3Plus-Pytorch"),
-        ("classifier.classifier.0.project.0.weight", "VainF/DeepLabV3Plus-Pytorch"),
-        ("classifier.0.project.0.weight", "torchvision"),
+        ("backbone.low_level_features.0.0.weight", "VainF/DeepLabV3Plus-Pytorch on MobileNetV2"),
         ("base.aspp.stages.c0.conv.weight", "v3 and v3+"),
     ],
 )
