@@ -70,7 +70,7 @@ def test_every_head_is_scored_in_one_pass(data_dir, model, tmp_path):
     accuracy = {head: each["pixel_accuracy"] for head, each in found.items()}
     assert accuracy == pytest.approx(accuracies(model))
     assert "head thing\n" in done.out and "head surface\n" in done.out
-    assert done.out.rstrip().endswith(f" {data_dir / 'JPEGImages' / '3.png'}")  # next: predict ...
+    assert done.out.rstrip().endswith(f" {data_dir / 'JPEGImages' / '4.png'}")  # next: predict ...
     for head, truth in zip(SIZES, scene(4)[1:], strict=True):
         predicted = load_label(labels / head / "4.png", SIZES[head])
         assert predicted.shape == truth.shape
