@@ -72,8 +72,8 @@ _AT_513, _WHOLE = {"pad_to": 513}, {}
 # Images of ADE20K have sizes of all kinds, which were resized to this length for the networks.
 _SIDE_257, _SIDE_513 = ({"pad_to": side, "max_side": side} for side in (257, 513))
 _SCALES = {"pad_to": 513, "scales": ["1", "0.75", "0.5"]}
-# Weaker than the defaults, which cost thin parts of objects more than their edges gain; chosen by
-# tests/deeplab_tf/models/released/test_quantized_borders.py.
+# Weaker than the defaults; the best of those that
+# tests/deeplab_tf/models/released/test_quantized_borders.py compares.
 _VOC_CRF = CRFParams(w1=2, sigma_alpha=20, sigma_beta=4, w2=1, iterations=5)
 
 
