@@ -18,12 +18,13 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.network_worker import NETWORKS, build
 from deeplab_tf.commands.calibration import load_calibration
+from deeplab_tf.commands.recall import known_setting
 from deeplab_tf.data.examples import Example
 from deeplab_tf.errors import one_line
 from deeplab_tf.export import export_model
 from deeplab_tf.export.formats import output_files
 from deeplab_tf.labels import LabelSet
-from deeplab_tf.models import is_packed, load_card, load_model
+from deeplab_tf.models import load_model
 
 
 def load(name):
@@ -35,9 +36,8 @@ def calibration_images(job, channels):
     """The images of a job; None for float32."""
     if job["calibration"] is None:
         return None
-    name, max_side = job["network"], None
-    if name not in NETWORKS and is_packed(name):
-        max_side = load_card(name).testing.get("max_side")
+    name = job["network"]
+    max_side = None if name in NETWORKS else known_setting(name, "max_side", int)
     examples = [Example(path, path, "") for path in job["calibration"]]
     return load_calibration(examples, channels, max_side)
 

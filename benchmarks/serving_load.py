@@ -14,7 +14,7 @@ from deeplab_tf import segment
 from deeplab_tf.data.synthetic import draw_scene
 from deeplab_tf.export import export_saved_model
 from deeplab_tf.labels import LabelSet
-from deeplab_tf.models import is_packed, load_card, load_model
+from deeplab_tf.models import load_model, suited_crf
 
 # Height and width of the images whose labels are compared.
 SIZES = (
@@ -39,7 +39,7 @@ def prepare(folder, model):
     """
     logging.set_verbosity(logging.WARNING)  # TensorFlow reports every file that it writes
     network = load_model(model)
-    params = (load_card(model).crf_params if is_packed(model) else None) or CRFParams()
+    params = suited_crf(model) or CRFParams()
     label_set = LabelSet.generic(network.output_shape[-1])
     limits = {"max_pixels": MAX_PIXELS, "crf_options": {"max_memory": CRF_MEMORY}}
     export_saved_model(network, folder / "served", label_set, params, **limits)

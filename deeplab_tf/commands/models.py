@@ -25,7 +25,7 @@ from deeplab_tf.commands.card_text import (
 )
 from deeplab_tf.commands.outputs import print_next
 from deeplab_tf.errors import InputError
-from deeplab_tf.models import find_model, is_pretrained, is_start, load_card
+from deeplab_tf.models import find_model, is_released, is_start, load_card
 from deeplab_tf.pretrained import pretrained_names
 from deeplab_tf.pretrained.released import released_names, start_names
 
@@ -42,7 +42,7 @@ def main(flags, names):
         raise InputError(f"unexpected argument {names[1]!r}; give one name")
     if names:
         (name,) = names
-        if name in released_names() and is_pretrained(name):
+        if is_released(name):
             print(released_text(name))
             return
         if is_start(name):

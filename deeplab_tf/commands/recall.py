@@ -18,9 +18,9 @@ from deeplab_tf.commands.runs import PATH_FLAGS, RUN_FILE, Run, absolute, testin
 from deeplab_tf.data.datasets import PREPARED
 from deeplab_tf.errors import InputError
 from deeplab_tf.export import load_description
-from deeplab_tf.models import find_model, is_packed, is_pretrained, load_card
+from deeplab_tf.models import find_model, is_packed, is_pretrained, is_released, load_card
 from deeplab_tf.models.files import export_format
-from deeplab_tf.pretrained.released import RELEASED, released_names
+from deeplab_tf.pretrained.released import RELEASED
 
 # Other values of these flags, or of those that describe the network's layers, would train another
 # network, or train on other images.
@@ -160,7 +160,7 @@ def recall_for_model(flags, needs_data=True):
     if exported or is_packed(flags.model) or is_pretrained(flags.model):
         if lacks_data:
             kind = "an exported" if exported else "a packed"
-            if flags.model in released_names():
+            if is_released(flags.model):
                 kind = "a released"
             raise InputError(
                 f"--data_dir is required: {flags.model} is {kind} network, which comes without "
@@ -219,8 +219,8 @@ def _known(model):
         found = load_description(model)
         depth = {name: found.input.get(name) for name in ("input", "camera")}
         return testing_answers({"max_side": found.max_side, **depth})
-    if is_pretrained(model) and model in released_names():
-        return testing_answers(RELEASED[model].testing)
+    if is_released(model):
+        return testing_answers(RELEASED[str(model)].testing)
     if is_packed(model):
         return testing_answers(load_card(model).testing)
     run = Run.load(find_model(model).parent)

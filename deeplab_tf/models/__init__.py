@@ -5,7 +5,7 @@ from deeplab_tf.models.backbones import backbone_names, padding_color
 from deeplab_tf.models.class_transfer import transfer_classes
 from deeplab_tf.models.deeplab import build_deeplab
 from deeplab_tf.models.fcn import build_fcn
-from deeplab_tf.models.files import is_pretrained, is_start
+from deeplab_tf.models.files import is_pretrained, is_released, is_start
 from deeplab_tf.models.heads import head_names
 from deeplab_tf.models.late_fusion import build_late_fusion, fuse_late
 from deeplab_tf.models.locate import find_model, is_packed
@@ -34,6 +34,7 @@ __all__ = [
     "import_tensorflow",
     "is_packed",
     "is_pretrained",
+    "is_released",
     "is_start",
     "load_card",
     "load_model",

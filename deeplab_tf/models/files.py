@@ -41,6 +41,15 @@ def is_pretrained(name):
     )
 
 
+def is_released(name):
+    """Whether a path is the name of a network that is downloaded, and of nothing here.
+
+    Args:
+      name: as for `is_pretrained`.
+    """
+    return str(name) in released_names() and is_pretrained(name)
+
+
 def is_start(name):
     """Whether a path is the name of a network to start trainings from, and of nothing here.
 

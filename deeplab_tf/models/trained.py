@@ -3,13 +3,13 @@
 from deeplab_tf.errors import InputError
 from deeplab_tf.head_labels import HeadLabels, read_labels
 from deeplab_tf.labels import LabelSet
-from deeplab_tf.models.files import PACKED, is_pretrained, is_start, load_keras
+from deeplab_tf.models.files import PACKED, is_released, is_start, load_keras
 from deeplab_tf.models.locate import find_model, find_trained, is_packed
 from deeplab_tf.models.packed import load_card, unpack
 from deeplab_tf.models.released.converted import find_start
 from deeplab_tf.models.score_heads import head_sizes, slices_of
 from deeplab_tf.models.weights import copy_layers
-from deeplab_tf.pretrained.released import RELEASED, released_names
+from deeplab_tf.pretrained.released import RELEASED
 
 
 def load_model(path):
@@ -98,7 +98,7 @@ def suited_crf(path):
     Raises:
       InputError: if there is no such network, or its card cannot be read.
     """
-    if str(path) in released_names() and is_pretrained(path):
+    if is_released(path):
         return RELEASED[str(path)].crf
     return load_card(path).crf_params if is_packed(path) else None
 
